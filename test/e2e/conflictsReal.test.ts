@@ -66,7 +66,7 @@ test(
       await callCli(['set', name, '--host', '192.0.2.7', '--store', http]);
     await runAs(served, 'below', BELOW);
     await runAs(served, 'above', 'b.skydns.local');
-    const holder = 'which a record that no registrar wrote holds';
+    const holder = 'which was set by hand';
     await explains(served, 'below', new RegExp(`stands below db\\.skydns\\.local, ${holder}`));
     const hidden = new RegExp(`would be hidden by a\\.b\\.skydns\\.local, ${holder}`);
     await explains(served, 'above', hidden);

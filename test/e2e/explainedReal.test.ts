@@ -104,7 +104,7 @@ test(
     await explains(
       served,
       'web-2',
-      /not in DNS: held by container [0-9a-f]{12} of this engine; to put several containers under one name, set DNS_INSTANCE=auto beside DNS_NAME, or DNS_SERVICE=web/,
+      /not in DNS: held by container [0-9a-f]{12} of this engine; to put several containers under one name, set DNS_INSTANCE=auto beside DNS_NAME/,
     );
     await dockerd.docker('rm', '--force', 'web-1', 'web-2');
     const numbered = { ...env, DNS_INSTANCE: 'auto' };

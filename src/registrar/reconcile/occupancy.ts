@@ -28,8 +28,8 @@ export interface Obstacle {
   readonly stands: Position;
   /** A key of the holder's name. */
   readonly key: string;
-  /** In words. */
-  readonly holder: string;
+  /** In words; `undefined` for a record that was set by hand. */
+  readonly holder: string | undefined;
 }
 
 export interface OccupancyInput {
@@ -214,8 +214,9 @@ function obstacleOf(stands: Position, { claim, name }: AssignedName): Obstacle {
   return { stands, key: name, holder: `container ${claim.shortId} of this engine` };
 }
 
-function holderOf({ owner, isOwn }: StoredRecord): string {
-  if (owner === undefined) return 'a record that no registrar wrote';
+/** `undefined` for a record that was set by hand. */
+function holderOf({ owner, isOwn }: StoredRecord): string | undefined {
+  if (owner === undefined) return undefined;
   const engine = isOwn ? 'this engine' : `engine ${owner.id}`;
   return `container ${owner.shortId} of ${engine}`;
 }
@@ -233,22 +234,28 @@ export function conflictOf(
   namespace: Namespace,
 ): Conflict {
   const { holder } = obstacle;
+  // The records of a name with both families are below it.
+  const obstacleKey = obstacle.stands === 'below' ? nameKeyOf(obstacle.key) : obstacle.key;
+  const obstacleName = namespace.print(obstacleKey);
+  const origin = holder === undefined ? 'was set by hand' : `${holder} holds`;
+  const removal = holder === undefined ? `remove it with: soradns rm ${obstacleName}` : undefined;
   switch (obstacle.stands) {
     case 'at': {
-      const { hintIfTaken: hint } = stamped.record;
-      return { reason: `held by ${holder}`, ...(hint === undefined ? {} : { hint }) };
+      const reason = holder === undefined ? origin : `held by ${holder}`;
+      return withHint(reason, removal ?? stamped.record.hintIfTaken);
     }
     case 'below': {
-      // The records of a name with both families are below it.
-      const above = namespace.print(nameKeyOf(obstacle.key));
-      const hint = `choose a name beside it, such as ${nameBeside(namespace.print(key), above)}`;
-      return { reason: `stands below ${above}, which ${holder} holds`, hint };
+      const beside = `choose a name beside it, such as ${nameBeside(namespace.print(key), obstacleName)}`;
+      const hint = removal === undefined ? beside : `${beside}, or ${removal}`;
+      return withHint(`stands below ${obstacleName}, which ${origin}`, hint);
     }
     case 'above':
-      return {
-        reason: `would be hidden by ${namespace.print(obstacle.key)}, which ${holder} holds`,
-      };
+      return withHint(`would be hidden by ${obstacleName}, which ${origin}`, removal);
   }
+}
+
+function withHint(reason: string, hint: string | undefined): Conflict {
+  return hint === undefined ? { reason } : { reason, hint };
 }
 
 /** `replica.db.skydns.local` beside `db.skydns.local` is `replica-db.skydns.local`. */

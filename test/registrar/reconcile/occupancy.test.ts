@@ -25,7 +25,7 @@ const A = 'container a00000000000 of this engine';
 const B = 'container b00000000000 of this engine';
 const D = 'container d00000000000 of this engine';
 const OTHER = 'container e00000000000 of engine E2';
-const NOBODY = 'a record that no registrar wrote';
+const BY_HAND = 'was set by hand';
 const standsBelow = (name: string, holder: string) => `stands below ${name}, which ${holder} holds`;
 const hiddenBy = (name: string, holder: string) =>
   `would be hidden by ${name}, which ${holder} holds`;
@@ -64,14 +64,14 @@ const ROWS: readonly Row[] = [
     [deep],
     [{ key: '/s/db', of: 'nobody' }],
     [],
-    [standsBelow('db', NOBODY)],
+    [`stands below db, which ${BY_HAND}`],
   ],
   [
     'A container does not get a name above one that was set by hand',
     [above],
     [{ key: '/s/db/x', of: 'nobody' }],
     [],
-    [hiddenBy('x.db', NOBODY)],
+    [`would be hidden by x.db, which ${BY_HAND}`],
   ],
   [
     'A container does not get a name below a dual-stack name although that name’s own key is empty',
@@ -188,7 +188,7 @@ const ROWS: readonly Row[] = [
       { key: '/s/WWW', of: 'nobody' },
     ],
     [],
-    [hiddenBy('x.db', NOBODY), standsBelow('web', NOBODY), `held by ${NOBODY}`],
+    [`would be hidden by x.db, which ${BY_HAND}`, `stands below web, which ${BY_HAND}`, BY_HAND],
   ],
   [
     'A key with two labels in one component is below the name that its labels say',
