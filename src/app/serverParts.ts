@@ -20,7 +20,7 @@ import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { createResponder, OutstandingAnswers } from '../server/responder.ts';
-import { createTcpListener, type TcpListener } from '../server/tcp.ts';
+import { TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -85,7 +85,7 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   const { respond } = slowPath;
   const udp = openUdp(config, { liveConfig, table, respond, onError, log });
   tableBlocks.push(...udp.blocks);
-  const tcp = createTcpListener({ respond, onError, sockets: streamSockets(config) });
+  const tcp = new TcpListener({ respond, onError, sockets: streamSockets(config) });
   return { ...core, store, slowPath, udp, tcp };
 }
 

@@ -80,10 +80,10 @@ export function describeListenFailure(failure: ListenFailure): string {
     case 'taken': {
       const { holder } = failure;
       const by = holder === undefined ? '' : ` by ${holder.command} (pid ${holder.pid})`;
-      return `${where} is taken${by}; stop it or choose another --addr`;
+      return `${where} is in use${by}; stop that process or choose another --addr`;
     }
     case 'forbidden':
-      return `may not listen on ${where}; a port below 1024 needs root or CAP_NET_BIND_SERVICE`;
+      return `no permission to listen on ${where}; a port below 1024 needs root or CAP_NET_BIND_SERVICE`;
     case 'foreign':
       return `cannot listen on ${where}; this machine has no such address`;
     case 'failed':

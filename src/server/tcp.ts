@@ -6,6 +6,7 @@ import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import net from 'node:net';
 import type { Bound } from '../dataplane/listeners/udpListener.ts';
 import type { Respond } from '../dns/message.ts';
+import { withDeadline } from '../timing/deadline.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
 import {
   ConnectionTable,
@@ -31,71 +32,81 @@ export interface TcpListenerOptions {
   readonly onError?: (error: Error) => void;
 }
 
-export interface TcpListener {
+export class TcpListener {
+  readonly #sockets: StreamSockets | undefined;
+  readonly #onError: (error: Error) => void;
+  readonly #closeMs: number;
+  readonly #connections: ConnectionTable;
+  /** With the descriptors that `sockets` opened. */
+  readonly #servers = new Map<Server, number | undefined>();
+  #closing: Promise<void> | undefined;
+
+  constructor({ respond, sockets, limits, onError = () => {} }: TcpListenerOptions) {
+    const allLimits = { ...DEFAULT_TCP_LIMITS, ...limits };
+    this.#sockets = sockets;
+    this.#onError = onError;
+    this.#closeMs = allLimits.closeMs;
+    this.#connections = new ConnectionTable(respond, allLimits);
+  }
+
   /**
    * Accepts connections on an address, or on an inherited descriptor `fd` that listens already. May be called for several
    * addresses, which share the limits. Rejects with the system's error (`code`: EADDRINUSE …).
    */
-  listen(address: string, port: number, fd?: number): Promise<Bound>;
+  async listen(address: string, port: number, fd?: number): Promise<Bound> {
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true });
+    server.on('connection', (socket) => this.#connections.admit(socket));
+    const own = fd === undefined ? this.#sockets?.open(address, port) : undefined;
+    const descriptor = fd ?? own;
+    await listening(
+      server,
+      descriptor === undefined ? { host: address, port, ipv6Only: true } : { fd: descriptor },
+    );
+    server.on('error', this.#onError); // a failed accept
+    this.#servers.set(server, own);
+    return this.#boundOf(server);
+  }
+
   /** Leaves new connections to a successor's sockets; goes on serving the open ones. */
-  giveWay(): void;
+  giveWay(): void {
+    for (const fd of this.#servers.values()) if (fd !== undefined) this.#sockets?.giveWay(fd);
+  }
+
   /** Stops accepting, answers the queries received so far, then closes; settles within `closeMs`. */
-  close(): Promise<void>;
-  counters(): Readonly<TcpCounters>;
-}
+  close(): Promise<void> {
+    this.#closing ??= this.#finish();
+    return this.#closing;
+  }
 
-export function createTcpListener(options: TcpListenerOptions): TcpListener {
-  const limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
-  const connections = new ConnectionTable(options.respond, limits);
-  /** With the descriptors that `sockets` opened. */
-  const servers = new Map<Server, number | undefined>();
-  let closing: Promise<void> | undefined;
-  return {
-    async listen(address, port, fd) {
-      const server = net.createServer({ allowHalfOpen: true, noDelay: true });
-      server.on('connection', (socket) => connections.admit(socket));
-      const own = fd === undefined ? options.sockets?.open(address, port) : undefined;
-      const given = fd ?? own;
-      const where = given === undefined ? { host: address, port, ipv6Only: true } : { fd: given };
-      await listening(server, where);
-      server.on('error', (error) => options.onError?.(error)); // a failed accept
-      servers.set(server, own);
-      return boundOf(server, servers);
-    },
-    giveWay() {
-      for (const fd of servers.values()) if (fd !== undefined) options.sockets?.giveWay(fd);
-    },
-    close() {
-      closing ??= finish([...servers.keys()], connections, limits.closeMs);
-      return closing;
-    },
-    counters: () => ({ ...connections.counters }),
-  };
-}
+  counters(): Readonly<TcpCounters> {
+    return { ...this.#connections.counters };
+  }
 
-/** One server of the listener, which can be closed alone. */
-function boundOf(server: Server, servers: Map<Server, unknown>): Bound {
-  const { address, port } = server.address() as AddressInfo;
-  const close = () => {
-    servers.delete(server);
-    return closed(server);
-  };
-  return { address, port, close };
-}
+  /** One address of the listener, which can be closed alone. */
+  #boundOf(server: Server): Bound {
+    const { address, port } = server.address() as AddressInfo;
+    const close = () => {
+      this.#servers.delete(server);
+      return closed(server);
+    };
+    return { address, port, close };
+  }
 
-async function finish(
-  servers: readonly Server[],
-  connections: ConnectionTable,
-  closeMs: number,
-): Promise<void> {
-  await afterNextPoll(); // Node gets the connections that the kernel has accepted
-  const allClosed = Promise.all(servers.map(closed));
-  await afterNextPoll(); // and reads the octets that have arrived
-  connections.finishAll();
-  const deadline = setTimeout(() => connections.destroyAll(), closeMs);
-  await allClosed;
-  clearTimeout(deadline);
-  await afterNextPoll(); // 'close' of the last sockets comes after that of their server
+  async #finish(): Promise<void> {
+    await afterNextPoll(); // Node gets the connections that the kernel has accepted
+    const allClosed = Promise.all([...this.#servers.keys()].map(closed));
+    await afterNextPoll(); // and reads the octets that have arrived
+    this.#connections.finishAll();
+    await withDeadline(
+      allClosed.then(() => {}),
+      this.#closeMs,
+      async () => {
+        this.#connections.destroyAll();
+        await allClosed;
+      },
+    );
+    await afterNextPoll(); // 'close' of the last sockets comes after that of their server
+  }
 }
 
 function listening(server: Server, where: ListenOptions | { readonly fd: number }): Promise<void> {

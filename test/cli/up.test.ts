@@ -57,7 +57,7 @@ test('up hints at the container network only for failures of the network', async
   const bridge = { IPAM: { Config: [{ Subnet: '127.83.0.0/24', Gateway: '127.83.0.1' }] } };
   const refused = async (up: Up): Promise<void> => {
     assert.ok([4, 6].includes((await up.ended()) ?? 0), up.stderr());
-    assert.match(up.stderr(), /cannot listen on|may not listen on|is taken/);
+    assert.match(up.stderr(), /cannot listen on|no permission to listen on|is in use/);
     assert.doesNotMatch(up.stderr(), /in a container/);
   };
   try {

@@ -107,7 +107,7 @@ describe('--takeover', () => {
       const store = `etcd://${etcd.endpoint}`;
       const second = await callCli(['serve', '--addr', addr, '--http', 'off', '--store', store]);
       assert.equal(second.code, 4);
-      assert.match(second.stderr, /is taken/);
+      assert.match(second.stderr, /is in use/);
       const late = startCli([
         ...['serve', '--takeover', '--addr', addr, '--http', 'off', '--no-rec'],
         ...['--store', 'etcd://127.0.0.1:1'],

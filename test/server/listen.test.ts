@@ -14,7 +14,7 @@ import {
   listenAll,
 } from '../../src/server/listen.ts';
 import { findPortHolder } from '../../src/server/portHolder.ts';
-import { createTcpListener } from '../../src/server/tcp.ts';
+import { TcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, messageWithId } from '../support/framedClient.ts';
 
 const echo: Respond = (packet, _client, send) => send(Uint8Array.from(packet));
@@ -22,7 +22,7 @@ const linux = existsSync('/proc/net/udp');
 
 function listenersFor(t: TestContext) {
   const udp = createUdpListener({ respond: echo });
-  const tcp = createTcpListener({ respond: echo, limits: { closeMs: 100 } });
+  const tcp = new TcpListener({ respond: echo, limits: { closeMs: 100 } });
   t.after(() => Promise.all([udp.close(), tcp.close()]));
   return { udp, tcp };
 }
@@ -149,11 +149,11 @@ const LINES: readonly [ListenFailure, RegExp][] = [
       port: 53,
       holder: { pid: 812, command: 'dnsmasq' },
     },
-    /^127\.0\.0\.1:53\/udp is taken by dnsmasq \(pid 812\)/,
+    /^127\.0\.0\.1:53\/udp is in use by dnsmasq \(pid 812\)/,
   ],
   [
     { kind: 'taken', transport: 'tcp', address: '::1', port: 53, holder: undefined },
-    /^\[::1\]:53\/tcp is taken;/,
+    /^\[::1\]:53\/tcp is in use;/,
   ],
   [{ kind: 'forbidden', transport: 'udp', address: '0.0.0.0', port: 53 }, /0\.0\.0\.0:53.*root/],
   [{ kind: 'foreign', transport: 'udp', address: '192.0.2.1', port: 53 }, /no such address/],

@@ -2,7 +2,7 @@
 import type { TestContext } from 'node:test';
 import type { Respond } from '../../src/dns/message.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
-import { createTcpListener } from '../../src/server/tcp.ts';
+import { TcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, type FramedClientOptions } from './framedClient.ts';
 
 /** Listens on a free port; `errors` is what the listener complained of. */
@@ -13,7 +13,7 @@ export async function serveTcp(
   address = '127.0.0.1',
 ) {
   const errors: Error[] = [];
-  const listener = createTcpListener({ respond, limits, onError: (error) => errors.push(error) });
+  const listener = new TcpListener({ respond, limits, onError: (error) => errors.push(error) });
   const { port } = await listener.listen(address, 0);
   t.after(() => listener.close());
   const connect = async (options?: FramedClientOptions) => {
