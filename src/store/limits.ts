@@ -23,13 +23,13 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** For every key, including one that is only read or deleted. */
 export function checkPath(key: string): void {
-  if (!key.startsWith('/')) throw new StoreError('invalid', 'a key begins with "/"');
+  if (!key.startsWith('/')) throw new StoreError('invalid', 'a key must begin with "/"');
 }
 
 /** The same for a prefix. */
 export function checkPrefixPath(prefix: string): void {
   checkPath(prefix);
-  if (!prefix.endsWith('/')) throw new StoreError('invalid', 'a prefix ends with "/"');
+  if (!prefix.endsWith('/')) throw new StoreError('invalid', 'a prefix must end with "/"');
 }
 
 /** Lone surrogates have no UTF-8. */
@@ -67,7 +67,7 @@ export function checkLife({ ttlSeconds, lease }: PutOptions): void {
 
 /** The error of a put with a lease that does not exist. */
 export function noSuchLease(id: string): StoreError {
-  return new StoreError('invalid', `there is no lease ${JSON.stringify(id.slice(0, 40))}`);
+  return new StoreError('invalid', `lease ${JSON.stringify(id.slice(0, 40))} does not exist`);
 }
 
 export function checkTtl(ttlSeconds: number | undefined): void {
@@ -85,6 +85,6 @@ function checkSeconds(seconds: number, max: number, what: string): void {
 }
 
 export function tooManyLeases(): StoreError {
-  const problem = `the store holds ${MAX_LEASES} leases, as many as it may`;
-  return new StoreError('unavailable', `${problem}; revoke some, or let them run out`);
+  const problem = `the store has ${MAX_LEASES} leases, its maximum`;
+  return new StoreError('unavailable', `${problem}; revoke some, or let some expire`);
 }

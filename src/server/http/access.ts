@@ -89,7 +89,7 @@ export async function checkWriter(
     if (hasToken(authorization, token)) return { kind: 'token' };
     // A client that does not know of a created token may send credentials that it sends to every server.
     const isChosen = rules.tokenLocation === undefined;
-    if (isChosen) return { kind: 'refused', cause: "what was sent is not this server's token" };
+    if (isChosen) return { kind: 'refused', cause: "the token is not this server's" };
   }
   const owner = trusted.size === 0 ? 'unknown' : await client.owner();
   if (typeof owner === 'number' && trusted.has(owner)) return { kind: 'localUser' };

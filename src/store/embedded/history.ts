@@ -65,8 +65,11 @@ export class History {
   /** All batches from a revision on, in the order of `add`. Throws StoreError `compacted`. */
   since(fromRevision: number): WatchBatch[] {
     if (Math.max(fromRevision, 1) < this.#firstRevision) {
-      const known = `the store knows its changes from ${this.#firstRevision} on`;
-      throw new StoreError('compacted', `revision ${fromRevision} is forgotten: ${known}`);
+      const rest = `it has the changes from ${this.#firstRevision} on`;
+      throw new StoreError(
+        'compacted',
+        `the store has forgotten revision ${fromRevision}: ${rest}`,
+      );
     }
     let low = this.#head;
     let high = this.#batches.length;

@@ -99,7 +99,10 @@ function* progress(message: WatchMessage, fromRevision: number): Generator<Watch
 
 function cancellation(message: WatchMessage): StoreError {
   if (message.compact_revision !== '0') {
-    return new StoreError('compacted', `etcd forgot all before ${message.compact_revision}`);
+    return new StoreError(
+      'compacted',
+      `etcd has compacted the revisions before ${message.compact_revision}`,
+    );
   }
   const reason = message.cancel_reason || 'no reason given';
   return storeErrorOf(new Error(reason), 'etcd ended the watch');

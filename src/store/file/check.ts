@@ -122,7 +122,7 @@ function lockedTransaction(path: string): number {
  */
 function damageOfEmptyFile(path: string): string | undefined {
   const transaction = lockedTransaction(join(dirname(path), 'lock.mdb'));
-  return transaction > 0 ? 'it is empty, and lock.mdb shows that it was not' : undefined;
+  return transaction > 0 ? 'it is empty, but lock.mdb counts transactions' : undefined;
 }
 
 async function checkAll(source: DataFile): Promise<void> {

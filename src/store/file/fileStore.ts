@@ -186,7 +186,7 @@ function damaged(label: string, damage: string): StoreError {
 }
 
 function inUse(label: string): StoreError {
-  return new StoreError('unavailable', `${label} is in use already, by a running server`);
+  return new StoreError('unavailable', `${label} is in use by a running server`);
 }
 
 function unusable(dir: string, cause: unknown): StoreError {

@@ -141,5 +141,5 @@ export async function exposureWarning(dir: string): Promise<string | undefined> 
         ? `every user of the group ${gid}`
         : undefined;
   if (others === undefined) return undefined;
-  return `${others} can replace the store, as ${dir} is writable for them: chmod 700 ${dir}`;
+  return `${others} can replace the store, because ${dir} is writable for them: chmod 700 ${dir}`;
 }

@@ -80,7 +80,7 @@ function readPageOctets(start: Buffer): number {
   const pageOctets = start.readUInt32LE(PAGE_HEADER_OCTETS + 24);
   const isSize = pageOctets >= 256 && pageOctets <= 65_536 && (pageOctets & (pageOctets - 1)) === 0;
   if (!isSize || start.length < pageOctets + PAGE_HEADER_OCTETS + META_OCTETS) {
-    throw new Damage(`page 0 names pages of ${pageOctets} octets`);
+    throw new Damage(`page 0 has an invalid page size of ${pageOctets} octets`);
   }
   return pageOctets;
 }
@@ -106,7 +106,7 @@ function readMetaPage(start: Buffer, number: number, pageOctets: number): Meta {
     free.flags === INTEGER_KEY &&
     meta.main.flags === 0 &&
     meta.pageOctets === pageOctets;
-  if (!isMeta) throw new Damage(`page ${number} is no meta page`);
+  if (!isMeta) throw new Damage(`page ${number} is not a meta page`);
   return meta;
 }
 
@@ -173,7 +173,8 @@ export function checkHeader(page: Buffer, number: number, transaction: number): 
 /** The nodes of a tree's page. Checks everything except the order of the keys. */
 export function readTreePage(page: Buffer, number: number, transaction: number): TreePage {
   const kind = checkHeader(page, number, transaction);
-  if (kind !== BRANCH_PAGE && kind !== LEAF_PAGE) throw new Damage(`page ${number} is of no tree`);
+  if (kind !== BRANCH_PAGE && kind !== LEAF_PAGE)
+    throw new Damage(`page ${number} belongs to no tree`);
   const lower = page.readUInt16LE(20);
   const upper = page.readUInt16LE(22);
   const room = page.length - PAGE_HEADER_OCTETS;
@@ -193,7 +194,7 @@ export function readTreePage(page: Buffer, number: number, transaction: number):
     octets += node.size + (node.size % 2);
     return node;
   });
-  if (octets !== room - upper) throw new Damage(`page ${number} has entries over each other`);
+  if (octets !== room - upper) throw new Damage(`page ${number} has overlapping entries`);
   return kind === BRANCH_PAGE
     ? { kind: 'branch', nodes: nodes as unknown as BranchNode[] }
     : { kind: 'leaf', nodes: nodes as unknown as LeafNode[] };

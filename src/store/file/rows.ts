@@ -91,7 +91,7 @@ export class RowCheck {
   }
 
   #addDeadline({ key }: TreeEntry): void {
-    if (key.length < 9) throw new Damage('a deadline is of no key');
+    if (key.length < 9) throw new Damage('a deadline has no key');
     this.#deadlines.inIndex.add(key);
   }
 
@@ -100,7 +100,7 @@ export class RowCheck {
     try {
       this.#revision = unpackState(entry.value())?.revision;
     } catch {
-      throw new Damage('where the store stands cannot be read');
+      throw new Damage('its revision and time cannot be read');
     }
   }
 }

@@ -74,7 +74,7 @@ export class PageSet {
 
   /** Throws `Damage` if the file has no such page or the page is in the set already. */
   take(page: number): void {
-    if (page < 2 || page > this.#lastPage) throw new Damage(`there is no page ${page}`);
+    if (page < 2 || page > this.#lastPage) throw new Damage(`page ${page} does not exist`);
     if (this.has(page)) throw new Damage(`page ${page} is used twice`);
     this.#bits[page >> 3] = (this.#bits[page >> 3] ?? 0) | (1 << (page & 7));
   }
@@ -196,7 +196,7 @@ class Walker {
     let last: Buffer | undefined;
     for (const { key } of ordered) {
       const isBehind = last === undefined || compare(last, key) < 0;
-      if (!isBehind) throw new Damage(`page ${number} has its keys in disorder`);
+      if (!isBehind) throw new Damage(`page ${number} has keys out of order`);
       last = key;
     }
     const first = ordered[0]?.key;
@@ -230,7 +230,7 @@ class Walker {
 }
 
 function readOctets({ fd, meta }: DataFile, page: number, at: number, length: number): Buffer {
-  if (page > meta.lastPage) throw new Damage(`there is no page ${page}`);
+  if (page > meta.lastPage) throw new Damage(`page ${page} does not exist`);
   const octets = Buffer.allocUnsafe(length);
   const read = readSync(fd, octets, 0, length, page * meta.pageOctets + at);
   if (read < length) throw new Damage(`the file ends before page ${page} does`);

@@ -225,7 +225,7 @@ function sendWaited(
   if (waited.kind === 'event') {
     exchange.send({ status: 200, headers, body: waited.line });
   } else if (waited.kind === 'aborted') {
-    sendFailure(store, exchange, failure(400, 'the server stops', revision));
+    sendFailure(store, exchange, failure(400, 'the server is stopping', revision));
   } else sendFailure(store, exchange, { ...waited, index: revision });
 }
 

@@ -106,7 +106,7 @@ export async function sendWatch(
       if (!(await writeBatch(stream, batch, shared))) return;
     }
     // The server stops. Without this line the client would wait for its deadline.
-    await stream.write(errorLine(new StoreError('unavailable', 'the server stops')));
+    await stream.write(errorLine(new StoreError('unavailable', 'the server is stopping')));
   } catch (error) {
     await stream.write(errorLine(error));
   } finally {
