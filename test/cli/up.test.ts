@@ -44,7 +44,7 @@ test('up listens on the address of the engine’s bridge and logs the reason', (
     await up.logged('answering on 192.0.2.1:53, the gateway of Docker\'s network "bridge"');
     // Which this host does not have.
     assert.equal(await up.ended(), 4);
-    assert.match(up.stderr(), /cannot listen on 192\.0\.2\.1:53.* \(in a container .*--addr\)/);
+    assert.match(up.stderr(), /cannot listen on 192\.0\.2\.1:53.* \(in a container, .*--addr\)/);
   };
   return withUp([], {}, refused, bridge);
 });
