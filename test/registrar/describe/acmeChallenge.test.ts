@@ -18,8 +18,8 @@ function states({ registrar }: Running, id: string): string[] {
   );
 }
 
-describe('the ACME challenge of a name', () => {
-  it('stands beside the name of its container, and goes with it', () =>
+describe('ACME challenges', () => {
+  it('The ACME challenge of a name is stored beside the name of its container and removed with it', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       const web = fixture.engine.run(asking('web,_acme-challenge.web', { ip: '10.1.0.2' }));
@@ -30,7 +30,7 @@ describe('the ACME challenge of a name', () => {
       assert.deepEqual(await fixture.hosts(), {});
     }));
 
-  it('stands beside a name with both families', () =>
+  it('The ACME challenge of a dual-stack name is stored beside it', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       fixture.engine.run(asking('web,_acme-challenge.web', { ip: '10.1.0.2', ip6: 'fd00::2' }));
@@ -42,7 +42,7 @@ describe('the ACME challenge of a name', () => {
       ]);
     }));
 
-  it('is not given to a container whose name another one has, until it has the name', () =>
+  it('A container gets the ACME challenge of a name only when it holds the name', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       const victim = fixture.engine.run(asking('web', { ip: '10.1.0.2' }));
@@ -63,7 +63,7 @@ describe('the ACME challenge of a name', () => {
       });
     }));
 
-  it('is not given beside instances of the name that another container has', () =>
+  it('A container does not get the ACME challenge of a name whose instances another container holds', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       fixture.engine.run(asking('1.web', { ip: '10.1.0.2' }));
@@ -75,7 +75,7 @@ describe('the ACME challenge of a name', () => {
       assert.match(told, /waits until this container has the name above$/m);
     }));
 
-  it('is taken back when a record that was set by hand takes the name’s place', () =>
+  it('A container loses the ACME challenge when its name is set by hand', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       fixture.engine.run(asking('web,_acme-challenge.web', { ip: '10.1.0.2' }));

@@ -45,7 +45,7 @@ const two: ContainerSpec = {
 const NO_HOST = "waiting: needs this host's address, which is unknown: set --ip";
 const HOST6 = { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } };
 
-describe('the address of a published port', () => {
+describe('published ports', () => {
   for (const [why, expected, one] of [
     ['any address is the host’s', '192.0.2.1 8080', { spec: at('0.0.0.0:8080') }],
     ['both any addresses fold', '192.0.2.1 8080', { spec: at('0.0.0.0:8080', '[::]:8080') }],
@@ -120,7 +120,8 @@ describe('the address of a published port', () => {
       { spec: { ...two, ...at('0.0.0.0:18080') } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
+    it(`The address of a published port, ${why}, is ${expected}`, () =>
+      assert.equal(choose(one), expected));
   }
 
   const bridge: ContainerSpec = { request: ['80/tcp'] };
@@ -155,10 +156,11 @@ describe('the address of a published port', () => {
       { spec: { ...bridge, networkMode: 'none', networks: { none: [''] } } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`asked for and not bound, ${why}`, () => assert.equal(choose(one), expected));
+    it(`A requested port that is not bound waits or is refused: ${why}`, () =>
+      assert.equal(choose(one), expected));
   }
 
-  it('asked for with -P and not bound is waited for', () => {
+  it('A port that -P requests waits until the engine has bound it', () => {
     const plain = inspection({ expose: ['80/tcp'] });
     const asked = { ...plain, HostConfig: { PublishAllPorts: true } };
     const port = { number: 80, protocol: 'tcp' } as const;
@@ -172,7 +174,7 @@ describe('the address of a published port', () => {
   });
 });
 
-describe('the address on a network', () => {
+describe('networks', () => {
   const bridge: ContainerSpec = { expose: ['80/tcp'] };
   for (const [why, expected, one] of [
     ['the bridge’s', '172.17.0.2 80 own', { spec: bridge }],
@@ -276,7 +278,7 @@ describe('the address on a network', () => {
       { spec: { networks: { bad: ['10.0.0.256', 'x::y'] } } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`${why}: ${expected}`, () =>
+    it(`The address on a network, ${why}, is ${expected}`, () =>
       assert.equal(
         choose({
           wishes: internal,
@@ -287,14 +289,14 @@ describe('the address on a network', () => {
       ));
   }
 
-  it('is the bridge’s also from an engine that knows no Networks', () => {
+  it('The address on the default bridge is read from an engine without Networks', () => {
     const old = { ...inspection(bridge), NetworkSettings: { IPAddress: '172.17.0.9' } };
     const choice = chooseAddress(readContainer(old), undefined, internal, registrarContext());
     assert.ok(choice.kind === 'endpoints');
     assert.equal(choice.endpoints[0]?.address, '172.17.0.9');
   });
 
-  it('does not depend on the order of the networks', () => {
+  it('The chosen address does not depend on the order of the networks', () => {
     const orders = [
       { a: ['10.1.0.2'], b: ['10.2.0.2'], c: ['10.3.0.2'] },
       { c: ['10.3.0.2'], a: ['10.1.0.2'], b: ['10.2.0.2'] },
@@ -305,7 +307,7 @@ describe('the address on a network', () => {
   });
 });
 
-describe('the address on the host’s network', () => {
+describe('the host’s network', () => {
   const host: ContainerSpec = { networkMode: 'host', networks: { host: [''] }, expose: ['80/tcp'] };
   for (const [expected, one] of [
     ['192.0.2.1 80', { spec: host }],
@@ -319,7 +321,7 @@ describe('the address on the host’s network', () => {
   }
 });
 
-describe('an address that is said', () => {
+describe('stated addresses', () => {
   const labelled = (value: string): ContainerSpec => ({
     labels: { 'net.ip': value },
     ...at('0.0.0.0:8080'),
@@ -382,7 +384,7 @@ describe('an address that is said', () => {
       { spec: labelled('x/24'), context: ipLabel },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
+    it(`A stated address, ${why}, gives ${expected}`, () => assert.equal(choose(one), expected));
   }
 
   for (const ip of [
@@ -405,7 +407,7 @@ describe('an address that is said', () => {
     '\u001b[2J',
     '1'.repeat(100_000),
   ]) {
-    it(`${JSON.stringify(ip.slice(0, 30))} is refused`, () =>
+    it(`The stated address ${JSON.stringify(ip.slice(0, 30))} is refused`, () =>
       assert.match(
         choose({ spec: {}, wishes: { ip } }),
         /^refused: states the address ".{0,43}": state an IP address/,
@@ -413,7 +415,7 @@ describe('an address that is said', () => {
   }
 });
 
-describe('a container that joined another’s network', () => {
+describe('joined networks', () => {
   const child: ContainerSpec = {
     networkMode: 'container:abc',
     startedAt: '2026-01-01T00:00:00.12Z',
@@ -476,6 +478,7 @@ describe('a container that joined another’s network', () => {
       { spec: child, parent: { ...parent, networkMode: 'container:x' } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`${why}: ${expected}`, () => assert.equal(choose(one), expected));
+    it(`The address in another container’s network, ${why}, is ${expected}`, () =>
+      assert.equal(choose(one), expected));
   }
 });

@@ -219,7 +219,7 @@ suite('what a container should have', () => {
     });
   }
 
-  it('keys other prefixes and zones', () => {
+  it('A container’s records are at keys below other prefixes and in other zones', () => {
     const context = registrarContext({
       prefix: '/a/b/',
       zones: [['example', 'org'], ['x']],
@@ -304,7 +304,7 @@ suite('a container that is ignored or waited for', () => {
     });
   }
 
-  it('some records now, others later', () => {
+  it('A container whose address is partly unknown has some records and waits for others', () => {
     const spec = {
       expose: ['1/tcp', '2/tcp'],
       env: { DNS_1_NAME: 'a', DNS_2_NAME: 'b', DNS_2_NETWORK: 'late' },
@@ -314,12 +314,12 @@ suite('a container that is ignored or waited for', () => {
     assert.equal(outcome.reason, 'is not on the network late');
   });
 
-  it('a slip of the pen is told although nothing else is said', () => {
+  it('A misspelt setting is reported on a container without settings', () => {
     const { refusals } = told(inspection({ ...web, env: { DNS_NAEM: 'a' } }), registrarContext());
     assert.deepEqual(refusals, ['DNS_NAEM is not a setting; did you mean DNS_NAME?']);
   });
 
-  it('another program’s DNS_ variables are none of ours', () => {
+  it('A DNS_ variable of another program is not reported', () => {
     const spec = { ...web, env: { DNS_SERVER: '192.0.2.1' } };
     const { description, reason } = told(inspection(spec), registrarContext());
     assert.equal(description.kind, 'ignored');
@@ -342,19 +342,19 @@ suite('a container in another’s network', () => {
     env: { DNS_NAME: 'sidecar' },
   });
 
-  it('names it', () => {
+  it('The inspection of a joined container names its parent', () => {
     assert.equal(parentIdOf(child), 'ab'.repeat(32));
     assert.equal(parentIdOf(parent), undefined);
   });
 
-  it('is at its published port, and not in the reverse zone', () => {
+  it('A joined container is at its parent’s published port and has no PTR record', () => {
     const { records } = told(child, registrarContext({ ptr: true }), parent);
     assert.deepEqual(records, {
       'local/skydns/sidecar': { host: '192.0.2.1', port: 8080, ttl: 30 },
     });
   });
 
-  it('has its choice of network', () => {
+  it('A joined container chooses among its parent’s networks', () => {
     const { records } = told(child, registrarContext({ ptr: true, mode: 'internal' }), parent);
     assert.deepEqual(records, { 'local/skydns/sidecar': { host: '10.1.0.2', port: 80, ttl: 30 } });
   });
@@ -367,7 +367,7 @@ suite('when it is withdrawn', () => {
     [{ DNS_STOP: 'die' }, {}, 'die'],
     [{ DNS_STOP: 'Drain' }, { stop: 'die' }, 'drain'],
   ] as const) {
-    it(`${JSON.stringify({ ...env, ...changes })}: ${stop}`, () => {
+    it(`A container with ${JSON.stringify({ ...env, ...changes })} is withdrawn at ${stop}`, () => {
       const spec = { ...web, env: { DNS_NAME: 'a', ...env } };
       const description = describeContainer(inspection(spec), registrarContext(changes));
       assert.ok(description.kind === 'described');
@@ -392,7 +392,7 @@ suite('hostile metadata costs its own record only', () => {
     ['a\u009b31mb', /\\194\\155/],
     ['skydns.local', /zone itself/],
   ] as const) {
-    it(`${JSON.stringify(name.slice(0, 30))} beside a good name`, () => {
+    it(`The name ${JSON.stringify(name.slice(0, 30))} is refused and a good name beside it is kept`, () => {
       const env = { DNS_NAME: `good,${name}` };
       const { records, refusals } = told(inspection({ ...web, env }), registrarContext());
       assert.deepEqual(Object.keys(records), ['local/skydns/good']);
@@ -418,7 +418,7 @@ suite('hostile metadata costs its own record only', () => {
     ['MODE', 'public', 'is not published or internal'],
     ['IP', '169.254.169.254', 'state an IP address that other hosts can reach'],
   ] as const) {
-    it(`${setting}=${JSON.stringify(value.slice(0, 30))} on one of two ports`, () => {
+    it(`${setting}=${JSON.stringify(value.slice(0, 30))} costs only the record of its port`, () => {
       const env = { DNS_1_NAME: 'bad', [`DNS_1_${setting}`]: value, DNS_2_NAME: 'good' };
       const spec = { expose: ['1/tcp', '2/tcp'], env };
       const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
@@ -430,7 +430,7 @@ suite('hostile metadata costs its own record only', () => {
   }
 
   for (const setting of ['HEALTH', 'STOP', 'STOP_TIMEOUT', 'ENABLE', 'MODE', 'PORT']) {
-    it(`${setting} of the whole container`, () => {
+    it(`A wrong ${setting} costs all records of the container`, () => {
       const env = { DNS_NAME: 'a', [`DNS_${setting}`]: 'nonsense' };
       const { records, refusals } = told(inspection({ ...web, env }), registrarContext());
       assert.deepEqual(records, {});
@@ -439,7 +439,7 @@ suite('hostile metadata costs its own record only', () => {
     });
   }
 
-  it('ten thousand names are one refusal', () => {
+  it('Ten thousand names of a container are one refusal', () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `n${i}`).join();
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_NAME: names, DNS_2_NAME: 'good' } };
     const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
@@ -447,7 +447,7 @@ suite('hostile metadata costs its own record only', () => {
     assert.deepEqual(refusals, ['DNS_NAME lists 10000 names, and at most 64 are allowed']);
   });
 
-  it('so are as many on as many ports', () => {
+  it('Too many names on several ports together are one refusal', () => {
     const names = Array.from({ length: 60 }, (_, i) => `n${i}`).join();
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_1_NAME: names, DNS_2_NAME: names } };
     const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
@@ -455,13 +455,13 @@ suite('hostile metadata costs its own record only', () => {
     assert.deepEqual(refusals, ['DNS_NAME lists 120 names, and at most 64 are allowed']);
   });
 
-  it('the limit itself is not above it', () => {
+  it('A container may have as many names as the limit', () => {
     const names = Array.from({ length: 64 }, (_, i) => `n${i}`).join();
     const { records } = told(inspection({ ...web, env: { DNS_NAME: names } }), registrarContext());
     assert.equal(Object.keys(records).length, 64);
   });
 
-  it('a megabyte of commas, and of one label, is read at once', () => {
+  it('A megabyte of commas or of one label is read without delay', () => {
     const spec = {
       ...web,
       env: { DNS_NAME: ','.repeat(1_000_000), DNS_SERVICE: 'x'.repeat(1_000_000) },
@@ -629,7 +629,7 @@ suite('whatever an engine sends', () => {
   /** Reasons follow "it", and refusals what they are about. */
   const VERB = /^(?:is|has|does|lists|publishes|exposes|waits|needs|cannot|states|joined|and) /;
 
-  it('nothing throws, no key leaves the zones, nothing unprintable or endless is said', () => {
+  it('Any container gets keys inside the zones and bounded printable reasons without an exception', () => {
     let described = 0;
     fc.assert(
       fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
@@ -677,7 +677,7 @@ suite('whatever an engine sends', () => {
     assert.ok(!name.owner.some((label) => /^(\*|any|\.\.?|)$/.test(label)), key);
   }
 
-  it('any JSON at all does not throw', () => {
+  it('Any JSON as an inspection is described without an exception', () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5 }),
@@ -691,7 +691,7 @@ suite('whatever an engine sends', () => {
     );
   });
 
-  it('the order of members and variables decides nothing', () => {
+  it('The description does not depend on the order of members and variables', () => {
     fc.assert(
       fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
         const other = reversed(made) as Inspection;

@@ -419,7 +419,7 @@ const CASES: readonly (readonly [string, Case])[] = [
   ],
 ];
 
-describe('what the operator is told of', () => {
+describe('explanations', () => {
   for (const [why, { spec, context, parent, records = [], says }] of CASES) {
     it(why, () => {
       const outcome = told(
@@ -443,7 +443,7 @@ describe('what the operator is told of', () => {
     });
   }
 
-  it('a name that another container holds, and of how several may have it', () => {
+  it('The hint for a taken name says how several containers can share it', () => {
     const hintFor = (text: string, labels: Record<string, string> = {}): string | undefined => {
       const publish = { '80/tcp': ['0.0.0.0:81'] };
       const { description } = told(

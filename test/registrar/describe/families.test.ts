@@ -44,8 +44,8 @@ async function answersDuring(
   return answers;
 }
 
-describe('a container with both families', () => {
-  it('has a record for each below its name, with that name as SRV target', () =>
+describe('dual-stack containers', () => {
+  it('A dual-stack container has a record for each family below its name, which is their SRV target', () =>
     withRegistrarFixture(async (fixture) => {
       const { registrar } = fixture.start();
       fixture.engine.run(DUAL);
@@ -65,7 +65,7 @@ describe('a container with both families', () => {
       await fixture.assertQuiet(120_000);
     }));
 
-  it('gets its second family and loses it again without a moment without the first', () =>
+  it('A container that gains and loses its second family always has a record of the first', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: { networks: ['six', 'bridge'] } });
       const web = fixture.engine.run({ ...WEB, ip: '10.1.0.2' });
@@ -83,7 +83,7 @@ describe('a container with both families', () => {
       assert.deepEqual(await fixture.hosts(), { [NAME]: '10.1.0.2' });
     }));
 
-  it('and one with a single address have one name between them', () =>
+  it('A dual-stack container and one with a single address cannot hold one name together', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       const dual = fixture.engine.run(DUAL);
@@ -112,7 +112,7 @@ describe('a container with both families', () => {
       assert.deepEqual(await fixture.hosts(), { [`${NAME}/ipv4`]: own });
     }));
 
-  it('hold their names across engines, too: one has all keys of a name, the others wait', () =>
+  it('Across engines one dual-stack container holds all keys of a name and the others wait', () =>
     withRegistrarFixture(async (fixture) => {
       const other = otherEngine(fixture);
       fixture.start();
@@ -128,7 +128,7 @@ describe('a container with both families', () => {
       assert.deepEqual(await fixture.hosts(), { [NAME]: '10.2.0.2' });
     }));
 
-  it('wait for a name that another engine had at its own key before they started', () =>
+  it('A dual-stack container waits for a name that another engine holds at its own key', () =>
     withRegistrarFixture(async (fixture) => {
       const other = otherEngine(fixture);
       fixture.start({ engine: other });
@@ -143,7 +143,7 @@ describe('a container with both families', () => {
       assert.deepEqual(await fixture.hosts(), BOTH);
     }));
 
-  it('of two engines that take a name at the same time one gives it up', () =>
+  it('Of two engines that take a dual-stack name at the same time one gives it up', () =>
     withRegistrarFixture(async (fixture) => {
       const other = otherEngine(fixture);
       const running = [fixture.start(), fixture.start({ engine: other })];
@@ -167,7 +167,7 @@ describe('a container with both families', () => {
       await fixture.assertQuiet(120_000);
     }));
 
-  it('has one number among others, and its addresses point to that', () =>
+  it('A dual-stack instance has one number, and PTR records of both addresses point to it', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: { ptr: true } });
       const auto = { env: { DNS_SERVICE: 'web', DNS_INSTANCE: 'auto' }, exposed: ['80/tcp'] };
@@ -189,7 +189,7 @@ describe('a container with both families', () => {
       assert.equal((await fixture.hosts())[`${NAME}/2/ipv4`], '10.1.0.2');
     }));
 
-  it('keeps its records, number and all, when the registrar is restarted', () =>
+  it('A dual-stack instance keeps its records and number through a restart of the registrar', () =>
     withRegistrarFixture(async (fixture) => {
       const auto = { env: { DNS_SERVICE: 'web', DNS_INSTANCE: 'auto' }, exposed: ['80/tcp'] };
       fixture.engine.run(DUAL);

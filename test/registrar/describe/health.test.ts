@@ -10,7 +10,7 @@ import { type ContainerSpec, inspection, registrarContext } from '../../support/
 
 const web: ContainerSpec = { publish: { '80/tcp': ['0.0.0.0:80'] } };
 
-describe('the gate', () => {
+describe('state and health', () => {
   for (const [health, auto, ignore, require] of [
     [undefined, undefined, undefined, 'has no HEALTHCHECK, and health is required'],
     ['healthy', undefined, undefined, undefined],
@@ -22,7 +22,7 @@ describe('the gate', () => {
     ],
     ['unhealthy', 'is unhealthy', undefined, 'is unhealthy'],
   ] as const) {
-    it(`is ${health ?? 'no check'} under auto, ignore, require`, () => {
+    it(`A container with the health ${health ?? 'no check'} is judged by auto, ignore and require`, () => {
       const container = readContainer(inspection(health === undefined ? {} : { health }));
       assert.equal(whyNotHealthy(container, 'auto'), auto);
       assert.equal(whyNotHealthy(container, 'ignore'), ignore);
@@ -38,7 +38,7 @@ describe('the gate', () => {
     ['an empty check', { Health: {} }, { Healthcheck: { Test: [] } }, 'none'],
     ['a result', { Health: { Status: 'healthy' } }, {}, 'healthy'],
   ] as const) {
-    it(`reads ${why}`, () => {
+    it(`The container’s health is read: ${why}`, () => {
       const plain = inspection();
       const container = readContainer({
         ...plain,
@@ -60,11 +60,11 @@ describe('the gate', () => {
     ['\u001b[2J', 'is not running'],
     ['', 'is not running'],
   ] as const) {
-    it(`state ${JSON.stringify(state)}`, () =>
+    it(`A container with the state ${JSON.stringify(state)} is up or not`, () =>
       assert.equal(whyNotUp(readContainer(inspection({ state }))), reason));
   }
 
-  it('a crash loop is Running and restarting at once, and not up', () => {
+  it('A container that is Running and restarting at once is not up', () => {
     const State = { Status: 'restarting', Running: true, Restarting: true };
     assert.equal(whyNotUp(readContainer({ ...inspection(), State })), 'is restarting');
   });
@@ -73,11 +73,11 @@ describe('the gate', () => {
     ['Podman 4', { Status: 'stopping', Running: false }],
     ['Podman 5', { Status: 'running', Running: false }],
   ] as const) {
-    it(`a container that ${engine} is stopping is not up`, () =>
+    it(`A container that ${engine} is stopping is not up`, () =>
       assert.equal(whyNotUp(readContainer({ ...inspection(), State })), 'is stopping'));
   }
 
-  it('a container whose state says no more than running is up', () => {
+  it('A container with only the status running is up', () => {
     const State = { Status: 'running' };
     assert.equal(whyNotUp(readContainer({ ...inspection(), State })), undefined);
   });
@@ -91,7 +91,7 @@ describe('the gate', () => {
     [{ DNS_HEALTH: 'require' }, { health: 'ignore' }, false],
     [{ DNS_HEALTH: 'never' }, { health: 'ignore' }, false],
   ] as const) {
-    it(`unhealthy with ${JSON.stringify({ ...env, ...context })}`, () => {
+    it(`An unhealthy container with ${JSON.stringify({ ...env, ...context })} is described by its policy`, () => {
       const spec = { ...web, health: 'unhealthy', env: { DNS_NAME: 'a', ...env } } as const;
       const { records } = told(inspection(spec), registrarContext(context));
       assert.equal(Object.keys(records).length > 0, isPublished);

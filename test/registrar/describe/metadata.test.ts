@@ -21,8 +21,8 @@ function read(spec: ContainerSpec, prefix = PREFIX) {
   return { settings, value, refusals: refusals.list() };
 }
 
-describe('metadata of a container', () => {
-  it('is found in the environment and in labels', () => {
+describe('metadata', () => {
+  it('Settings are read from the environment and from labels', () => {
     const { value, refusals } = read({
       env: { DNS_NAME: 'a', PATH: '/bin', MY_DNS_NAME: 'no', DNSNAME: 'no' },
       labels: { 'dns.weight': '5', 'com.docker.compose.service': 'web' },
@@ -32,7 +32,7 @@ describe('metadata of a container', () => {
     assert.deepEqual(refusals, []);
   });
 
-  it('counts port-specific, then label, then environment', () => {
+  it('A port’s setting precedes a generic one, then a label precedes a variable', () => {
     const all = {
       env: { DNS_TTL: '1', DNS_53_TTL: '3', DNS_53_UDP_TTL: '5' },
       labels: { 'dns.ttl': '2', 'dns.53.ttl': '4', 'dns.53/udp.ttl': '6' },
@@ -65,7 +65,7 @@ describe('metadata of a container', () => {
     [{ DNS_NAME: 'x' }, { 'dns.name': ' ' }, 80, 'tcp', 'x'],
     [{ DNS_NAME: '  x=y ' }, {}, 80, 'tcp', 'x=y'],
   ] as const) {
-    it(`${JSON.stringify({ ...env, ...labels })} names ${value} for ${number}/${protocol}`, () => {
+    it(`${JSON.stringify({ ...env, ...labels })} gives port ${number}/${protocol} the name ${value}`, () => {
       assert.equal(read({ env, labels }).value('NAME', number, protocol), value);
     });
   }
@@ -81,7 +81,7 @@ describe('metadata of a container', () => {
     [{ DNS_80_HEALTH: 'auto' }, {}, 'DNS_80_HEALTH', /whole container/],
     [{ DNS_80_PORT: '1' }, {}, 'DNS_80_PORT', /whole container/],
   ] as const) {
-    it(`refuses ${JSON.stringify({ ...env, ...labels })}`, () => {
+    it(`The key in ${JSON.stringify({ ...env, ...labels })} is refused`, () => {
       const { settings, refusals } = read({ env, labels });
       assert.equal(settings.size, 0);
       assert.equal(refusals.length, 1);
@@ -99,14 +99,14 @@ describe('metadata of a container', () => {
     [{ DNS___proto__: 'x' }, {}, 'DNS___proto__'],
     [{}, { 'dns.\x1b[2J': 'x' }, 'dns.\\027[2J'],
   ] as const) {
-    it(`refuses ${JSON.stringify({ ...env, ...labels })} of who has settings of ours only`, () => {
+    it(`${JSON.stringify({ ...env, ...labels })} is refused only on a container with settings`, () => {
       assert.deepEqual(read({ env, labels }).refusals, []);
       const { refusals } = read({ env: { ...env, DNS_NAME: 'x' }, labels });
       assert.deepEqual(refusals, [{ about, reason: 'is not a setting' }]);
     });
   }
 
-  it('has prefixes of the operator’s choice', () => {
+  it('The operator chooses the prefixes of settings', () => {
     const prefix = { envPrefix: 'SORA_', labelPrefix: 'org.example/' };
     const { value, refusals } = read(
       { env: { SORA_NAME: 'a', DNS_FOO: 'x' }, labels: { 'org.example/80.ttl': '7' } },
@@ -117,21 +117,21 @@ describe('metadata of a container', () => {
     assert.deepEqual(refusals, []);
   });
 
-  it('is refused whole when there is more than anybody means', () => {
+  it('More settings than the limit are refused as a whole', () => {
     const env = Array.from({ length: 20_000 }, (_, i) => `DNS_${(i % 65_535) + 1}_NAME=a${i}`);
     const { settings, refusals } = read({ env });
     assert.equal(settings.size, 0);
     assert.deepEqual(refusals, [{ about: 'DNS_*', reason: 'has more than 1024 settings' }]);
   });
 
-  it('lists a bounded number of refusals', () => {
+  it('The list of refused settings is bounded', () => {
     const env = Array.from({ length: 500 }, (_, i) => `DNS_X${i}=a`);
     const { refusals } = read({ env: [...env, 'DNS_NAME=a'] });
     assert.equal(refusals.length, 17);
     assert.deepEqual(refusals.at(-1), { about: '...', reason: 'and 484 more' });
   });
 
-  it('names the ports that it is about', () => {
+  it('The ports with their own settings are listed', () => {
     const { settings } = read({
       env: { DNS_8080_TTL: '1', DNS_53_UDP_TTL: '1', DNS_53_TTL: '1', DNS_NAME: 'a' },
     });
@@ -142,7 +142,7 @@ describe('metadata of a container', () => {
     ]);
   });
 
-  it('knows yes from no, and both from anything else', () => {
+  it('A switch is yes, no or refused', () => {
     for (const yes of ['true', 'TRUE', '1', 'yes', 'on']) assert.equal(parseSwitch(yes), true);
     for (const no of ['false', 'False', '0', 'no', 'off']) assert.equal(parseSwitch(no), false);
     for (const other of ['', 'maybe', '2', 'truely']) assert.equal(parseSwitch(other), undefined);

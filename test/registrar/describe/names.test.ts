@@ -20,7 +20,7 @@ const ZONES = {
 };
 const LABEL_63 = 'a'.repeat(63);
 
-describe('a name in metadata', () => {
+describe('names in metadata', () => {
   for (const [text, name] of [
     ['1.rails.production.east.skydns.local', '1.rails.production.east.skydns.local'],
     ['1.rails.production.east.skydns.local.', '1.rails.production.east.skydns.local'],
@@ -39,7 +39,7 @@ describe('a name in metadata', () => {
     ['anything.company', 'anything.company.skydns.local'],
     [`${LABEL_63}.skydns.local`, `${LABEL_63}.skydns.local`],
   ] as const) {
-    it(`${text.slice(0, 50)} is accepted`, () => {
+    it(`The name ${text.slice(0, 50)} is accepted`, () => {
       const checked = checkName(text, ZONES);
       assert.ok(checked.kind === 'name', JSON.stringify(checked));
       assert.equal(checked.name.join('.'), name);
@@ -90,7 +90,7 @@ describe('a name in metadata', () => {
     [`${'abcdefgh.'.repeat(27)}abcdefgh`, 'is longer than 253 characters: shorten it'],
     ['x'.repeat(1_000_000), 'is longer than 253 characters: shorten it'],
   ] as const) {
-    it(`${JSON.stringify(text.slice(0, 50))} is refused`, () => {
+    it(`The name ${JSON.stringify(text.slice(0, 50))} is refused`, () => {
       const checked = checkName(text, ZONES);
       assert.ok(checked.kind === 'refused', JSON.stringify(checked));
       if (typeof reason === 'string') assert.equal(checked.reason, reason);
@@ -98,7 +98,7 @@ describe('a name in metadata', () => {
     });
   }
 
-  it('lies in the root zone if that is allowed, but not under config', () => {
+  it('A name may be in the root zone, but not under config', () => {
     const root = { zones: [[]], defaultZone: [] };
     assert.equal(checkName('www.example.com', root).kind, 'name');
     assert.equal(checkName('x.config', root).kind, 'refused');
@@ -111,14 +111,14 @@ describe('a name in metadata', () => {
     ['1.skydns.local', '1-9090.skydns.local'],
     ['web1.rails.skydns.local', 'web1-9090.rails.skydns.local'],
   ] as const) {
-    it(`${text} has the sibling ${sibling}`, () => {
+    it(`The name ${text} has the sibling ${sibling}`, () => {
       const checked = siblingName(text.split('.'), '-9090', ZONES);
       assert.ok(checked.kind === 'name');
       assert.equal(checked.name.join('.'), sibling);
     });
   }
 
-  it('has no sibling when the label would be too long', () => {
+  it('A name has no sibling when its label would be too long', () => {
     const checked = siblingName([LABEL_63, 'skydns', 'local'], '-1', ZONES);
     assert.deepEqual(checked, {
       kind: 'refused',
@@ -135,7 +135,7 @@ describe('a name in metadata', () => {
     [`${LABEL_63}b`, LABEL_63],
     [`${'a'.repeat(62)}__b`, 'a'.repeat(62)],
   ] as const) {
-    it(`${text.slice(-20)} as a label is ${JSON.stringify(label.slice(-20))}`, () =>
+    it(`The text ${text.slice(-20)} becomes the label ${JSON.stringify(label.slice(-20))}`, () =>
       assert.equal(slug(text), label));
   }
 });
@@ -153,7 +153,7 @@ describe('the parts of a name', () => {
     ['ab'.repeat(32), ''],
     ['', ''],
   ] as const) {
-    it(`image ${image.slice(0, 50)} is ${JSON.stringify(base)} (registrator #530)`, () =>
+    it(`The image ${image.slice(0, 50)} has the name ${JSON.stringify(base)} (registrator #530)`, () =>
       assert.equal(imageBase(image), base));
   }
 
@@ -189,7 +189,7 @@ describe('the parts of a name', () => {
     string | undefined,
     string | number,
   ][]) {
-    it(`come from ${why}`, () => {
+    it(`The parts of a name come from ${why}`, () => {
       const parts = derivedParts(readContainer(inspection(spec)));
       const expected =
         typeof instance === 'number'
@@ -270,7 +270,7 @@ describe('the parts of a name', () => {
       'local/skydns/b/rails/1',
     ],
   ] as const) {
-    it(`make a name: ${why}`, () => {
+    it(`The parts make a name: ${why}`, () => {
       const { records, refusals } = told(
         inspection({ env, labels, publish }),
         registrarContext(changes),
@@ -287,7 +287,7 @@ describe('the parts of a name', () => {
     [{ DNS_INSTANCE: 'any' }, /wildcard/],
     [{ DNS_SERVICE: 'ns', DNS_REGION: 'dns', DNS_INSTANCE: '1' }, /under dns/],
   ] as const) {
-    it(`are refused: ${JSON.stringify(env)}`, () => {
+    it(`The parts in ${JSON.stringify(env)} are refused`, () => {
       const { records, refusals } = told(inspection({ env, publish }), registrarContext());
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);

@@ -140,7 +140,7 @@ describe('--allow', () => {
     ],
   ]);
 
-  it('takes back what an earlier run without it has registered', () =>
+  it('The registrar removes records of an earlier run that --allow does not list', () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       fixture.engine.run({ env: { DNS_NAME: 'web,db' }, exposed: ['80/tcp'], ip: '10.1.0.2' });
@@ -151,7 +151,7 @@ describe('--allow', () => {
       assert.deepEqual(await fixture.hosts(), { 'local/skydns/db': '10.1.0.2' });
     }));
 
-  it('holds for the name that a replica with one SERVICE_ID goes to', () => {
+  it('--allow also counts for the second name of a replica with one SERVICE_ID', () => {
     const spec = { publish: PUBLISH, env: { SERVICE_NAME: 'web', SERVICE_ID: 'one' } };
     const keyIfTaken = (allow: readonly string[]) => {
       const context = registratorContext({ policy: policyOf({ allow }) });

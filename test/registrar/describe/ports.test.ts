@@ -6,7 +6,7 @@ import { candidatePorts, offeredPorts } from '../../../src/registrar/describe/po
 import { told } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
 
-describe('the ports that a container offers', () => {
+describe('offered ports', () => {
   const nginx = { expose: ['443/tcp', '80/tcp'], publish: { '80/tcp': ['0.0.0.0:8080'] } };
   const dns = { expose: ['53/udp', '53/tcp', '9153/tcp'] };
   const parent = { publish: { '80/tcp': ['0.0.0.0:8080'], '90/tcp': ['0.0.0.0:9090'] } };
@@ -67,7 +67,7 @@ describe('the ports that a container offers', () => {
     string,
     ContainerSpec | undefined,
   ][]) {
-    it(`are ${why}`, () => {
+    it(`The offered ports are ${why}`, () => {
       const candidates = candidatePorts(
         readContainer(inspection(spec)),
         mode,
@@ -80,7 +80,7 @@ describe('the ports that a container offers', () => {
     });
   }
 
-  it('are both protocols where each is a service', () => {
+  it('Both protocols of a port are offered where each is a service', () => {
     assert.equal(offeredPorts(readContainer(inspection(dns)), 'internal').length, 3);
   });
 });
@@ -165,7 +165,7 @@ describe('names and ports', () => {
     ['several names', ['80/tcp'], { DNS_NAME: 'a, b,,c.d' }, 'a:80 b:80 d/c:80'],
     ['one name twice', ['80/tcp'], { DNS_NAME: 'a,A,a.skydns.local' }, 'a:80'],
   ] as const) {
-    it(`${why}: ${expected}`, () => {
+    it(`Ports get their names, ${why}: ${expected}`, () => {
       const { leaves: found, refusals } = leaves(expose, env);
       assert.equal(found, expected);
       assert.deepEqual(refusals, []);
@@ -250,14 +250,14 @@ describe('names and ports', () => {
       ],
     ],
   ] as const) {
-    it(`${why}: told`, () => {
+    it(`The description reports ${why}`, () => {
       const { leaves: found, refusals: told } = leaves(expose, env);
       assert.equal(found, expected);
       assert.deepEqual(told, refusals);
     });
   }
 
-  it('ten thousand ports are no ten thousand siblings', () => {
+  it('Ten thousand ports do not become ten thousand siblings', () => {
     const expose = Array.from({ length: 10_000 }, (_, i) => `${i + 10_000}/udp`);
     const { leaves: found, refusals } = leaves(expose, { ...NAME, DNS_80_NAME: 'web' });
     assert.equal(found, 'web:80');
@@ -265,14 +265,14 @@ describe('names and ports', () => {
     assert.match(refusals[0] ?? '', /has 10000 ports to choose from/);
   });
 
-  it('nor are ten thousand words in PORT', () => {
+  it('Ten thousand words in PORT are one refusal', () => {
     const ports = Array.from({ length: 10_000 }, (_, i) => i + 1).join();
     const { leaves: found, refusals } = leaves(['80/tcp'], { ...NAME, DNS_PORT: ports });
     assert.equal(found, '');
     assert.deepEqual(refusals, ['DNS_PORT lists more than 64 ports']);
   });
 
-  it('every port switched off is a reason to be ignored', () => {
+  it('A container with every port switched off is ignored', () => {
     const { reason } = leaves(['80/tcp'], { ...NAME, DNS_80_ENABLE: 'no' });
     assert.equal(reason, 'has every port switched off');
   });

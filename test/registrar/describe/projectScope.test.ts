@@ -163,7 +163,7 @@ describe('--project-scope', () => {
 });
 
 describe('dns.project', () => {
-  it('is refused for one port', () => {
+  it('dns.project is refused for a single port', () => {
     const spec = { env: { DNS_NAME: 'web', DNS_80_PROJECT: 'shop' }, publish: PUBLISH };
     assert.deepEqual(told(inspection(spec), registrarContext()).refusals, [
       'DNS_80_PROJECT applies to the whole container: leave out the port',

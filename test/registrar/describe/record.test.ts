@@ -22,7 +22,7 @@ function octets(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-describe('the value of a record', () => {
+describe('record values', () => {
   for (const [made, json] of [
     [record({}), `{"host":"10.0.1.5","ttl":30,${STAMP}}}`],
     [
@@ -46,7 +46,7 @@ describe('the value of a record', () => {
     });
   }
 
-  it('is another one when anything differs', () => {
+  it('The value of a record changes with each of its fields', () => {
     const value = recordValue(record({ port: 1 }), OWNER);
     const others = [
       recordValue(record({ port: 2 }), OWNER),
@@ -57,14 +57,14 @@ describe('the value of a record', () => {
     for (const other of others) assert.notDeepEqual(other, value);
   });
 
-  it('says the same in whatever order the fields came', () => {
+  it('The value of a record does not depend on the order of its fields', () => {
     const there = recordValue(record({ port: 1, weight: 2, text: 'x' }), OWNER);
     const back = recordValue(record({ text: 'x', weight: 2, port: 1 }), OWNER);
     assert.deepEqual(there, back);
   });
 });
 
-describe('the owner of a value', () => {
+describe('owners of values', () => {
   for (const text of [
     '',
     '{',
@@ -83,16 +83,16 @@ describe('the owner of a value', () => {
     `{"owner":{"r":"a","c":"b","s":"c"},"x":"${'x'.repeat(65_536)}"}`,
     '\ufeff{"owner":{"r":"a","c":"b","s":"c"}',
   ]) {
-    it(`${JSON.stringify(text.slice(0, 40))} has none`, () =>
+    it(`The value ${JSON.stringify(text.slice(0, 40))} has no owner`, () =>
       assert.equal(ownerOf(octets(text)), undefined));
   }
 
-  it('is read from what others added to it', () => {
+  it('The owner is read from a value with further members', () => {
     const value = octets('{"owner":{"s":"c","c":"b","r":"a","more":[1]},"host":"x"}');
     assert.deepEqual(ownerOf(value), { id: 'a', shortId: 'b', startedAt: 'c' });
   });
 
-  it('is nobody in octets that are no UTF-8, and never an exception', () => {
+  it('A value that is not UTF-8 has no owner and throws nothing', () => {
     assert.equal(ownerOf(Uint8Array.of(0x7b, 0xff, 0x7d)), undefined);
     fc.assert(
       fc.property(fc.oneof(fc.uint8Array(), fc.json().map(octets)), (value) => {
