@@ -15,7 +15,8 @@ import {
   type WorkerStart,
 } from './controlChannel.ts';
 import { newRingMemory } from './handover.ts';
-import { MissResponder, MissScheduler } from './misses.ts';
+import { MissResponder } from './missResponder.ts';
+import { MissScheduler } from './missScheduler.ts';
 import { createOwnAddresses } from './ownAddresses.ts';
 import { WorkerThreads } from './threads.ts';
 import {

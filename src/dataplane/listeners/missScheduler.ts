@@ -8,18 +8,12 @@
  * A wildcard is answered when nothing else waits, one at a time, and after each the thread rests for as long as the
  * answer took: a flood of wildcards cannot delay other questions.
  */
-import { clientAddress } from '../../dns/address.ts';
-import type { DnsClient, Respond } from '../../dns/message.ts';
-import { Envelope, sockaddrPort, sockaddrText } from '../sockets/layout.ts';
-import { sendDropReason } from '../sockets/libc.ts';
-import type { ReplySender } from '../sockets/sender.ts';
-import { type CounterBlock, countDrop } from '../table/counters.ts';
 import type { MainChannel } from './controlChannel.ts';
 import { Miss, RingReader } from './handover.ts';
-import type { SlowCounts } from './udpListener.ts';
 
 /** How long the main thread answers misses before the event loop goes on. */
 const SLICE_MS = 3;
+/** One of so many answers takes the slow rings first. */
 const SLOW_SHARE = 8;
 /** The same in a flood, and the pause after it. */
 const FLOODED_SLICE_MS = 0.3;
@@ -155,8 +149,8 @@ export class MissScheduler {
     return false;
   }
 
-  #areEmpty(...rings: readonly (readonly RingReader[])[]): boolean {
-    return rings.every((rings) => rings.every((ring) => ring.isEmpty()));
+  #areEmpty(...kinds: readonly (readonly RingReader[])[]): boolean {
+    return kinds.every((rings) => rings.every((ring) => ring.isEmpty()));
   }
 
   #cancel(): void {
@@ -165,69 +159,4 @@ export class MissScheduler {
     this.#nextRun = undefined;
     this.#pause = undefined;
   }
-}
-
-/**
- * Answers a miss: gives it to `respond`, and sends the reply, at once or later, through the socket that received the
- * packet.
- */
-
-export interface MissResponderOptions {
-  readonly respond: Respond;
-  readonly sender: ReplySender;
-  /** Blocks of the main thread, for packets that it drops. */
-  readonly counters: Readonly<Record<4 | 6, CounterBlock>>;
-  readonly slow: SlowCounts;
-  readonly isOwn: (address: string, port: number) => boolean;
-  /** The listener's socket with that descriptor; `undefined` after it was closed. */
-  readonly socketOf: (fd: number) => ReplySocket | undefined;
-}
-
-export interface ReplySocket {
-  readonly family: 4 | 6;
-  readonly isOpen: boolean;
-}
-
-const WORD = Int32Array.BYTES_PER_ELEMENT;
-
-export class MissResponder {
-  readonly #options: MissResponderOptions;
-
-  constructor(options: MissResponderOptions) {
-    this.#options = options;
-  }
-
-  answer(miss: Miss): void {
-    const { respond, isOwn, socketOf, counters, slow } = this.#options;
-    const client = clientOf(miss.envelope);
-    const socket = socketOf(miss.envelope[Envelope.FD] as number);
-    if (socket === undefined) return;
-    if (isOwn(client.address, client.port)) {
-      countDrop(counters[socket.family], 'ownAddress');
-      return;
-    }
-    slow.queries += 1;
-    let { envelope } = miss;
-    let isAnswered = false;
-    respond(miss.packet, client, (reply) => {
-      isAnswered = true;
-      if (socket.isOpen) this.#send(socket, envelope, reply);
-    });
-    // The next miss overwrites this envelope.
-    if (!isAnswered) envelope = envelope.slice();
-  }
-
-  #send({ family }: ReplySocket, envelope: Int32Array, reply: Uint8Array): void {
-    const { sender, counters, slow } = this.#options;
-    const errno = sender.send(envelope, reply);
-    if (errno === 0) slow.replies += 1;
-    else countDrop(counters[family], sendDropReason(errno));
-  }
-}
-
-function clientOf(envelope: Int32Array): DnsClient {
-  const at = envelope.byteOffset + Envelope.NAME * WORD;
-  const name = new Uint8Array(envelope.buffer, at, Envelope.NAME_WORDS * WORD);
-  const address = clientAddress(sockaddrText(name));
-  return { transport: 'udp', address, port: sockaddrPort(name) };
 }

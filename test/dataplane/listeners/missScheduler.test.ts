@@ -8,7 +8,7 @@ import {
   type RingKind,
   RingWriter,
 } from '../../../src/dataplane/listeners/handover.ts';
-import { MissScheduler } from '../../../src/dataplane/listeners/misses.ts';
+import { MissScheduler } from '../../../src/dataplane/listeners/missScheduler.ts';
 import type { Batch } from '../../../src/dataplane/sockets/batch.ts';
 import { Envelope } from '../../../src/dataplane/sockets/layout.ts';
 import { PacketSource } from '../../support/checkedPackets.ts';
