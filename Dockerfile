@@ -3,8 +3,8 @@
 #   docker build -t soradns .
 #   docker run --rm soradns --help
 #
-# For linux/amd64 and linux/arm64: nothing is compiled, npm chooses the prebuilt parts of its platform.
-# The version of Node is exact, because CI runs the tests on this version.
+# For linux/amd64 and linux/arm64: npm chooses the prebuilt binaries of the platform, so nothing is compiled.
+# The version of Node is exact, because CI tests this version.
 
 FROM node:26.12.1-trixie-slim AS build
 WORKDIR /soradns
@@ -12,8 +12,8 @@ COPY package.json package-lock.json .npmrc ./
 RUN npm ci
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
-# Keeps only the parts of the packages that run: no tools, sources, types or documents, and prebuilt parts for Node-API and
-# glibc only.
+# Keeps only what the packages need to run: no tools, sources, types or documents, and only prebuilt binaries for Node-API
+# and glibc.
 RUN npm run build -- --sourceMap false && chmod +x dist/main.js \
  && npm prune --omit=dev \
  && find node_modules -type f \( -name '*.ts' -o -name '*.cts' -o -name '*.mts' -o -name '*.map' -o -name '*.md' \
@@ -24,7 +24,7 @@ FROM node:26.12.1-trixie-slim
 COPY --from=build /soradns/node_modules /soradns/node_modules
 COPY --from=build /soradns/dist /soradns/dist
 COPY package.json LICENSE /soradns/
-# The server writes only to these folders: the embedded store, and the socket of `soradns dockerproxy`. The group may write
+# The only folders that soradns writes to: the embedded store, and the socket of `soradns dockerproxy`. The group may write
 # too, so that root without capabilities can (`--user 0:65532`).
 RUN ln -s /soradns/dist/main.js /usr/local/bin/soradns \
  && mkdir -p /var/lib/soradns /run/soradns \
@@ -41,7 +41,7 @@ LABEL org.opencontainers.image.title="soradns" \
 USER 65532:65532
 VOLUME /var/lib/soradns
 EXPOSE 53/udp 53/tcp
-# Asks the addresses on which the server really listens, whatever its options are.
+# Queries the addresses on which the server actually listens, for any options.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/soradns/dist/health.js"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/soradns/dist/main.js"]

@@ -112,7 +112,7 @@ describe('a failing server', () => {
   it('doctor reports a server address that no interface has', async () => {
     const { level, message } = await finding({ flags: { addr: '192.0.2.53:53' } }, 'port');
     assert.equal(level, 'problem');
-    assert.match(message, /192\.0\.2\.53 is no address of this host/);
+    assert.match(message, /192\.0\.2\.53 is not an address of this host/);
   });
 
   it('doctor reports that another program answers on the HTTP address', async () => {
