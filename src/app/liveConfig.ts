@@ -5,12 +5,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import {
-  type Config,
-  type ConfigResult,
-  withLiveOptions,
-  withStoreConfig,
-} from '../config/config.ts';
+import { type Config, type ConfigResult, withLiveOptions } from '../config/config.ts';
+import { withStoreConfig } from '../config/storeConfig.ts';
 import { isSameValue } from '../config/valueForms.ts';
 import { printName } from '../dns/name.ts';
 import { recursionRule } from '../forward/addresses.ts';

@@ -177,7 +177,7 @@ async function listen(
     : listenAll(config.addr, parts));
   if (listening.kind === 'listening') return { kind: 'listening', endpoints: listening.endpoints };
   await closeParts(parts);
-  return refusal(listening);
+  return refusalOf(listening);
 }
 
 function readinessOf(
@@ -213,7 +213,7 @@ async function loaded({ mirror, catalog, liveConfig }: ServerParts): Promise<Loa
 const FOREIGN_HINT =
   "in a container, share the host's network (--network host); otherwise choose another --addr";
 
-function refusal(failure: ListenFailure): StartRefusal {
+function refusalOf(failure: ListenFailure): StartRefusal {
   return {
     kind: 'refused',
     code: failure.kind === 'forbidden' ? 'not_permitted' : 'unreachable',

@@ -39,7 +39,7 @@ export function printDryRun(
     ({ action }) => !quiet || action === 'put' || action === 'delete',
   );
   if (json) for (const step of steps) output.write(`${jsonLine(step)}\n`);
-  else if (steps.length > 0) output.write(table([HEAD, ...steps.map(row)], output));
+  else if (steps.length > 0) output.write(table([HEAD, ...steps.map(stepRow)], output));
 }
 
 function stepsOf(
@@ -104,7 +104,7 @@ function keyAndName(key: string, prefix: string, nameKey = key): { key: string; 
 
 const HEAD = ['ACTION', 'CONTAINER', 'NAME', 'TARGET', 'REASON'];
 
-function row({ action, container, key, name, value, reason }: Step): readonly string[] {
+function stepRow({ action, container, key, name, value, reason }: Step): readonly string[] {
   const who = container.name === '' ? container.id : container.name;
   const what = name ?? key ?? '-';
   const target = value === undefined ? '-' : printTarget(value as { host: string; port?: number });

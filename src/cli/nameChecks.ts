@@ -4,7 +4,8 @@
  */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
-import { CONFIG_OPTIONS, readConfig, withStoreConfig } from '../config/config.ts';
+import { CONFIG_OPTIONS, readConfig } from '../config/config.ts';
+import { withStoreConfig } from '../config/storeConfig.ts';
 import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { keysOfName, nameKeyOf } from '../registrar/describe/record.ts';
@@ -28,11 +29,11 @@ export async function refuseToHide(key: string, access: StoreAccess, io: Io): Pr
   const name = namespace.print(key);
   if (above !== undefined) {
     const hidden = namespace.print(nameKeyOf(above.key));
-    throw refusal(`${name}: would hide ${hidden}`, above);
+    throw hidingFailure(`${name}: would hide ${hidden}`, above);
   }
   const below = await valueBelow(key, namespace, access);
   if (below !== undefined)
-    throw refusal(`${name}: would be hidden by ${namespace.print(below.key)}`, below);
+    throw hidingFailure(`${name}: would be hidden by ${namespace.print(below.key)}`, below);
 }
 
 async function valueAbove(
@@ -80,7 +81,7 @@ function isService(entry: Entry, namespace: Namespace): boolean {
   return namespace.isNamed(entry) && parseService(entry.value).kind === 'service';
 }
 
-function refusal(problem: string, { value }: Entry): Failure {
+function hidingFailure(problem: string, { value }: Entry): Failure {
   const holder = printHolder(value);
   const origin = holder === undefined ? 'was set by hand' : `${holder} holds`;
   return new Failure(

@@ -5,7 +5,7 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Failure } from '../app/process/failure.ts';
 import type { Output } from '../app/process/process.ts';
-import type { ReadTextFile } from '../config/settings.ts';
+import type { TextFileReader } from '../config/settings.ts';
 import { printable } from '../observability/printable.ts';
 
 /** Colour on a terminal, unless NO_COLOR; FORCE_COLOR wins over both. */
@@ -66,7 +66,7 @@ export function table(rows: readonly (readonly string[])[], output: Output): str
 const MAX_OCTETS = 1024 * 1024;
 
 /** Reads a regular file of at most 1 MiB. An option may also name an endless device, or a pipe without a writer. */
-export const readText: ReadTextFile = (path) => {
+export const readText: TextFileReader = (path) => {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {

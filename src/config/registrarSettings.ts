@@ -25,7 +25,7 @@ export function readRegistrarSettings<R extends RegistrarRows>(
   const settings: RegistrarSettings = read.settings;
   const mistakes = [...read.mistakes];
   const { defaultZone, zones = domains } = settings;
-  if (defaultZone !== undefined && !zones.some((zone) => isSame(zone, defaultZone))) {
+  if (defaultZone !== undefined && !zones.some((zone) => isSameName(zone, defaultZone))) {
     const zone = printName(defaultZone);
     mistakes.push(
       `--${rows.defaultZone.name}: ${zone} is none of the zones; add --${rows.zones.name} ${zone}`,
@@ -57,6 +57,6 @@ export function idlePatternNotes(
     });
 }
 
-function isSame(a: Name, b: Name): boolean {
+function isSameName(a: Name, b: Name): boolean {
   return printName(a) === printName(b);
 }

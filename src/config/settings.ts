@@ -17,7 +17,7 @@ export type Origin = 'flag' | 'environment' | 'file' | 'default';
 export type Origins<Rows> = { readonly [Field in keyof Rows]: Origin };
 
 /** The content of a file, or why it could not be read. */
-export type ReadTextFile = (
+export type TextFileReader = (
   path: string,
 ) => { readonly text: string } | { readonly problem: string };
 
@@ -27,7 +27,7 @@ export interface Sources {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The parsed config file, and its path for messages. */
   readonly file: ConfigFile | undefined;
-  readonly readFile: ReadTextFile;
+  readonly readFile: TextFileReader;
 }
 
 export type FlagValue = string | boolean | readonly string[];
@@ -172,7 +172,7 @@ class Unreadable {
   }
 }
 
-function secretFrom(path: unknown, readFile: ReadTextFile): unknown {
+function secretFrom(path: unknown, readFile: TextFileReader): unknown {
   if (typeof path !== 'string') return new Unreadable('needs the path of one file');
   const content = readFile(path);
   if ('problem' in content) {

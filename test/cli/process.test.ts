@@ -57,7 +57,7 @@ describe('exit codes', () => {
       [0, ['get', 'a.skydns.local'], /^$/],
       [2, ['set', 'a.skydns.local', '--prot', '80'], /^soradns: --prot: .*--port\?\)\n$/],
       [2, ['serve', '--config', config], /^soradns: "tll" in .*did you mean ttl\?\n$/],
-      [3, ['get', 'b.skydns.local'], /^soradns: .*is not there\n$/],
+      [3, ['get', 'b.skydns.local'], /^soradns: .*does not exist\n$/],
       [4, ['ls', '--store', 'http://127.0.0.1:1'], /^soradns: .*soradns serve.*\n$/],
       [4, ['ls', '--store', 'etcd://127.0.0.1:1'], /^soradns: .*\n$/],
       [4, [...serve, '--addr', taken], new RegExp(`^soradns: .*${taken}.*\\n$`)],

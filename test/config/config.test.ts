@@ -6,11 +6,11 @@ import {
   type Config,
   readClientConfig,
   readConfig,
-  withStoreConfig,
 } from '../../src/config/config.ts';
 import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
 import { variablesOf } from '../../src/config/option.ts';
-import type { FlagValue, ReadTextFile, Rows } from '../../src/config/settings.ts';
+import type { FlagValue, Rows, TextFileReader } from '../../src/config/settings.ts';
+import { withStoreConfig } from '../../src/config/storeConfig.ts';
 import type { Secret } from '../../src/config/valueForms.ts';
 import { printName } from '../../src/dns/name.ts';
 
@@ -20,7 +20,7 @@ interface Given {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-function reader(files: Readonly<Record<string, string>> = {}): ReadTextFile {
+function reader(files: Readonly<Record<string, string>> = {}): TextFileReader {
   return (path) => {
     const text = files[path];
     return text === undefined ? { problem: 'ENOENT' } : { text };

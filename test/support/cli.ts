@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { Output } from '../../src/app/process/process.ts';
 import { runCli } from '../../src/cli/cli.ts';
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
-import type { ReadTextFile } from '../../src/config/settings.ts';
+import type { TextFileReader } from '../../src/config/settings.ts';
 
 export interface CliResult {
   /** The exit code; `undefined` when a signal ended the process. */
@@ -54,7 +54,7 @@ export function spawnCli(
 export interface CallOptions {
   readonly env?: Env;
   readonly isTty?: boolean;
-  readonly readFile?: ReadTextFile;
+  readonly readFile?: TextFileReader;
   readonly stop?: AbortSignal;
 }
 

@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs';
 import { format } from 'node:util';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import type { ReadTextFile } from '../../config/settings.ts';
+import type { TextFileReader } from '../../config/settings.ts';
 import type { Log } from '../../observability/log.ts';
 import { EXIT_CODES } from './failure.ts';
 
@@ -17,7 +17,7 @@ export interface Io {
   readonly stdout: Output;
   readonly stderr: Output;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly readFile: ReadTextFile;
+  readonly readFile: TextFileReader;
   /** The default directory of the embedded store. */
   readonly stateDirectory: string;
   /** Aborted by SIGINT and SIGTERM, with the signal's name as reason, once a command has called `handleSignals`. */

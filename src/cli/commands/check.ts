@@ -83,7 +83,7 @@ function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOpti
   const { env, readFile, stateDirectory } = io;
   const read = readConfigFile({ flags, env, readFile });
   const file = read.kind === 'read' ? read.file : undefined;
-  const rows = { ...CONFIG_OPTIONS, ...prefixed(SERVE_REGISTRAR_OPTIONS) };
+  const rows = { ...CONFIG_OPTIONS, ...withOtherKeys(SERVE_REGISTRAR_OPTIONS) };
   return explainOptions(rows, { flags, env, readFile, file }).map((option) =>
     option.name === 'store' && option.origin === 'default'
       ? { ...option, value: `file:${stateDirectory}` }
@@ -92,7 +92,7 @@ function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOpti
 }
 
 /** The registrar's rows under other keys, since some of the server's rows have the same ones. */
-function prefixed<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<string, Row>> {
+function withOtherKeys<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<string, Row>> {
   return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`register ${field}`, row]));
 }
 
@@ -136,11 +136,11 @@ export function explainOptions(rows: Rows, sources: Sources): readonly Explained
     const found = findValue(row, sources);
     if (found === undefined) return { name, value: defaultText, origin: 'default' };
     const { origin, setBy, raw } = found;
-    return { name, value: shown(row, raw), origin, place: setBy };
+    return { name, value: shownValue(row, raw), origin, place: setBy };
   });
 }
 
-function shown({ secret }: Option<unknown>, raw: unknown): string {
+function shownValue({ secret }: Option<unknown>, raw: unknown): string {
   if (secret) return '[secret]';
   const items = Array.isArray(raw) ? raw : [raw];
   return withoutPassword(items.map(String).join(','));

@@ -8,7 +8,7 @@ import { exitOnFault, untilAborted } from '../../app/process/process.ts';
 import { SOCKET_MOUNTED, SOCKET_REPLACED } from '../../app/registrar/registrarLog.ts';
 import { wordsOf } from '../../config/option.ts';
 import { REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
-import { type ReadTextFile, readSettings } from '../../config/settings.ts';
+import { readSettings, type TextFileReader } from '../../config/settings.ts';
 import { peerCredentials } from '../../dataplane/sockets/unixSocket.ts';
 import { openLog } from '../../observability/log.ts';
 import { endpointLabel } from '../../registrar/engine/endpoint.ts';
@@ -118,7 +118,7 @@ function peerOf(socket: Socket): ProxyPeer {
 }
 
 /** A group by number, or by its name in /etc/group. */
-function groupIdOf(group: unknown, readFile: ReadTextFile): number | undefined {
+function groupIdOf(group: unknown, readFile: TextFileReader): number | undefined {
   if (typeof group !== 'string') return undefined;
   if (/^[0-9]{1,10}$/.test(group)) return Number(group);
   const read = readFile('/etc/group');

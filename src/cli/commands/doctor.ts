@@ -75,9 +75,9 @@ function printFindings(found: readonly Finding[], isQuiet: boolean, out: Output)
   if (isQuiet) return;
   const problems = countFindings('problem', found);
   const warnings = countFindings('warning', found);
-  out.write(`\n${count(problems, 'problem')}, ${count(warnings, 'warning')}\n`);
+  out.write(`\n${counted(problems, 'problem')}, ${counted(warnings, 'warning')}\n`);
 }
 
-function count(number: number, noun: string): string {
+function counted(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

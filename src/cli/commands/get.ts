@@ -24,7 +24,7 @@ export const getCommand: Command = {
       const key = keyOfArgument(args.words[0] ?? '', access.prefix);
       const { entry } = await access.store.get(key);
       if (entry === undefined) throw await absence(key, access);
-      const invalid = print(entry, args, io, access.prefix);
+      const invalid = printEntry(entry, args, io, access.prefix);
       if (invalid !== undefined) {
         throw new Failure('bad_data', `${key}: the value is invalid and not answered: ${invalid}`);
       }
@@ -33,7 +33,7 @@ export const getCommand: Command = {
 };
 
 /** Prints the entry. Returns why it is invalid, if it is. */
-function print(entry: Entry, { flags }: Arguments, { stdout }: Io, prefix: string) {
+function printEntry(entry: Entry, { flags }: Arguments, { stdout }: Io, prefix: string) {
   const view = viewEntry(entry, prefix, performance.now());
   const value = Buffer.from(entry.value).toString('utf8');
   stdout.write(

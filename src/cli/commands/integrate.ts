@@ -66,10 +66,10 @@ looks on port 53. It never replaces a file that it did not write: exit code 5.`,
     if (args.flags.reload && root !== '/')
       throw new Failure('usage', '--reload: works on this host only', 'remove --root');
     const plan = await planFor(target, root, args, io);
-    if (!args.flags['dry-run']) carryOut(plan.changes, root);
+    if (!args.flags['dry-run']) writeChanges(plan.changes, root);
     const mustReload = args.flags.reload === true && !args.flags['dry-run'];
     if (mustReload && plan.changes.length > 0) reload(target);
-    print(target, { ...plan, changes: plan.changes.map(at(root)) }, args, io);
+    printResult(target, { ...plan, changes: plan.changes.map(at(root)) }, args, io);
     return 0;
   },
 };
@@ -137,7 +137,7 @@ function at(root: string): (change: FileChange) => FileChange {
   return (change) => ({ ...change, path: join(root, change.path) });
 }
 
-function carryOut(changes: readonly FileChange[], root: string): void {
+function writeChanges(changes: readonly FileChange[], root: string): void {
   for (const change of changes) guarded(() => makeChange(root, change));
 }
 
@@ -167,7 +167,7 @@ function reload(target: TargetName): void {
   }
 }
 
-function print(
+function printResult(
   target: TargetName,
   { changes, notes }: FilePlan,
   { flags }: Arguments,

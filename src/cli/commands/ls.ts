@@ -51,11 +51,11 @@ export const lsCommand: Command = {
     if (args.flags.hidden && args.flags.invalid) {
       throw new Failure('usage', '--hidden: cannot be combined with --invalid', 'give one of them');
     }
-    return withStore(args, io, (access) => list(args, io, access));
+    return withStore(args, io, (access) => listEntries(args, io, access));
   },
 };
 
-async function list(args: Arguments, { stdout }: Io, access: StoreAccess): Promise<number> {
+async function listEntries(args: Arguments, { stdout }: Io, access: StoreAccess): Promise<number> {
   const wanted = args.words[0];
   const { flags } = args;
   const all = await viewsBelow(wanted, access);
@@ -67,10 +67,10 @@ async function list(args: Arguments, { stdout }: Io, access: StoreAccess): Promi
       (!flags.invalid || invalid !== undefined) && (!flags.hidden || hiddenBy !== undefined),
   );
   if (flags.json) printJson(views, stdout);
-  else if (flags.quiet) for (const view of views) stdout.write(`${nameOf(view)}\n`);
+  else if (flags.quiet) for (const view of views) stdout.write(`${nameOrKey(view)}\n`);
   else if (flags.invalid) printInvalid(views, stdout);
   else if (flags.tree || (stdout.isTty && !flags.table)) stdout.write(tree(views, stdout));
-  else if (views.length > 0) stdout.write(table([HEAD, ...views.map(row)], stdout));
+  else if (views.length > 0) stdout.write(table([HEAD, ...views.map(entryRow)], stdout));
   return 0;
 }
 
@@ -113,17 +113,17 @@ function printInvalid(views: readonly EntryView[], stdout: Output): void {
   stdout.write(table([['KEY', 'REASON'], ...rows], stdout));
 }
 
-function nameOf({ name, key }: EntryView): string {
+function nameOrKey({ name, key }: EntryView): string {
   return name ?? printable(key);
 }
 
 const HEAD = ['NAME', 'HOST', 'PORT', 'PRIO', 'WEIGHT', 'TTL', 'EXPIRES', 'MORE'];
 
-function row(view: EntryView): readonly string[] {
+function entryRow(view: EntryView): readonly string[] {
   const { host, port, priority, weight, ttl, ...more } = view.service ?? {};
   const numbers = [port, priority, weight, ttl].map((n) => (n === undefined ? '-' : String(n)));
   const expires = view.expiresSeconds === undefined ? '-' : `${view.expiresSeconds}s`;
-  return [nameOf(view), printable(host ?? '-'), ...numbers, expires, moreOf(view, more)];
+  return [nameOrKey(view), printable(host ?? '-'), ...numbers, expires, moreOf(view, more)];
 }
 
 function moreOf({ invalid, hiddenBy }: EntryView, more: ServiceView): string {

@@ -56,16 +56,16 @@ export const queryCommand: Command = {
     ['soradns query rails.skydns.local TXT +tcp --json', 'print the JSON form of DNS over HTTPS'],
   ],
   async run(args, io) {
-    const asked = await readQuestion(args, io);
+    const asked = await readArguments(args, io);
     const startedMs = performance.now();
     const { reply, transport } = await resolve(asked);
     const ms = performance.now() - startedMs;
-    print({ ...asked, transport }, reply, ms, args, io);
+    printReply({ ...asked, transport }, reply, ms, args, io);
     return verdict(asked, reply);
   },
 };
 
-async function readQuestion({ words, flags }: Arguments, { env }: Io): Promise<DnsQuery> {
+async function readArguments({ words, flags }: Arguments, { env }: Io): Promise<DnsQuery> {
   const plain = words.filter((word) => !/^[@+]/.test(word));
   const [nameText = '', typeText = 'A', extra] = plain;
   if (extra !== undefined) throw new Failure('usage', `${extra}: unexpected argument`);
@@ -158,7 +158,7 @@ async function resolve(question: DnsQuery): Promise<Resolved> {
   }
 }
 
-function print(
+function printReply(
   asked: DnsQuery,
   reply: DnsReply,
   ms: number,

@@ -74,13 +74,13 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
   const { env, readFile } = io;
   const sources = { flags, env, readFile, file: undefined };
   const own = readRegistrarSettings(REGISTER_OPTIONS, sources, DEFAULT_ZONES);
-  const line = own.mistakes.length > 0 ? undefined : lineOf(own, words);
+  const line = own.mistakes.length > 0 ? undefined : lineSettings(own, words);
   // --store takes precedence over the etcd in registrator's URI.
   const isChosen = flags.store !== undefined || Boolean(env.SORADNS_STORE);
   const store = isChosen ? undefined : line?.store;
   const client = readClientConfig({ ...sources, flags: store ? { ...flags, store } : flags });
   const mistakes = [...own.mistakes, ...(client.kind === 'mistakes' ? client.mistakes : [])];
-  if (line === undefined || client.kind === 'mistakes') throw misuse(mistakes);
+  if (line === undefined || client.kind === 'mistakes') throw mistakesFailure(mistakes);
   const { settings, tags } = line;
   if (!settings.dryRun) refuseOwnStore(client.config.store);
   const prefix = keyPrefix(client.config.pathPrefix);
@@ -107,14 +107,14 @@ function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
 type RegistratorSettings = Extract<RegistratorLine, { kind: 'line' }>;
 
 /** The settings from registrator's command line; without --compat registrator no words are allowed. */
-function lineOf(
-  wishes: RegistrarSettingsAndOrigins,
+function lineSettings(
+  given: RegistrarSettingsAndOrigins,
   words: readonly string[],
 ): RegistratorSettings {
-  const { settings } = wishes;
+  const { settings } = given;
   if (settings.compat === 'registrator') {
-    const line = registratorSettings(wishes, words);
-    if (line.kind === 'mistakes') throw misuse(line.mistakes);
+    const line = registratorSettings(given, words);
+    if (line.kind === 'mistakes') throw mistakesFailure(line.mistakes);
     return line;
   }
   const [word] = words;
@@ -123,7 +123,7 @@ function lineOf(
   throw new Failure('usage', `${word}: unexpected argument`, hint);
 }
 
-function misuse(mistakes: readonly string[]): Failure {
+function mistakesFailure(mistakes: readonly string[]): Failure {
   return new Failure('usage', mistakes.join('; '), 'see soradns register --help');
 }
 

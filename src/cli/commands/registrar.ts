@@ -18,7 +18,7 @@ import { jsonLine, paint, table } from '../output.ts';
 
 export const registrarCommand: Command = {
   name: 'registrar',
-  summary: 'Show which containers a registrar registers, and why not the others',
+  summary: 'Show which containers are registered, and why others are not',
   positionals: [
     {
       name: 'action',
@@ -106,7 +106,7 @@ function rowsOf(container: ContainerStatus, prefix: string): readonly (readonly 
   const { id, name, state, reason } = container;
   const lines = [
     ...container.records.map((record) => [
-      nameOf(record, prefix),
+      recordName(record, prefix),
       printTarget(record),
       verdictOf(record),
     ]),
@@ -119,7 +119,7 @@ function rowsOf(container: ContainerStatus, prefix: string): readonly (readonly 
   );
 }
 
-function nameOf({ key, nameKey = key }: RecordStatus, prefix: string): string {
+function recordName({ key, nameKey = key }: RecordStatus, prefix: string): string {
   const read = nameOfKey(nameKey, prefix);
   return read.kind === 'name' ? printName(read.owner) : nameKey;
 }
@@ -171,7 +171,7 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
   const published = records.filter((record) => record.state === 'published').length;
   const lines = [`${name} (${id}) is ${state}; ${published} of ${records.length} records in DNS`];
   for (const record of records) {
-    const words = `${nameOf(record, report.prefix)} -> ${printTarget(record)}`;
+    const words = `${recordName(record, report.prefix)} -> ${printTarget(record)}`;
     lines.push(`  ${words}  ${stateOf(record)}`);
     lines.push(`    key ${record.key}`);
   }

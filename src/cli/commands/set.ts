@@ -38,7 +38,7 @@ const FIELDS: readonly OptionWords[] = [
     ...text,
     name: 'group',
     placeholder: 'GROUP',
-    describe: 'group: only services of one group are answered together',
+    describe: 'services of one group are answered together, without others',
   },
   {
     ...text,

@@ -46,7 +46,7 @@ async function watch(args: Arguments, io: Io, access: StoreAccess): Promise<numb
   while (!io.stop.aborted) {
     try {
       for await (const batch of store.watch(parent, revision + 1, io.stop)) {
-        for (const change of batch.changes) print(change, key, args, io, prefix);
+        for (const change of batch.changes) printChange(change, key, args, io, prefix);
         revision = batch.revision;
       }
     } catch (error) {
@@ -71,7 +71,7 @@ async function waitAfter(error: unknown, { stop, stderr }: Io): Promise<void> {
   await sleep(RETRY_MS, undefined, { signal: stop }).catch(() => {});
 }
 
-function print(change: Change, key: string, args: Arguments, io: Io, prefix: string): void {
+function printChange(change: Change, key: string, args: Arguments, io: Io, prefix: string): void {
   const changed = change.kind === 'put' ? change.entry.key : change.key;
   if (changed !== key && !changed.startsWith(`${key}/`)) return;
   const view = viewChange(change, prefix);

@@ -32,8 +32,8 @@ export function planDaemonJson(server: SocketAddress, read: ReadHostFile): Integ
   const last = undoText === undefined ? undefined : parseUndo(undoText);
   const others = dnsOf(json).filter((other) => other !== address && other !== last?.address);
   const dns = [address, ...others];
-  if (isSame(dns, dnsOf(json))) return planOf([]);
-  const after = print({ ...json, dns }, before);
+  if (isSameList(dns, dnsOf(json))) return planOf([]);
+  const after = printDaemonJson({ ...json, dns }, before);
   const original = originalOf(before, json, last);
   const undo: Undo = { address, before: original, after };
   return planOf([
@@ -56,7 +56,8 @@ export function planDaemonJsonUndo(read: ReadHostFile): IntegrationPlan {
   }
   const json = parse(current);
   if (json === undefined) return unreadable(PATH);
-  const after = current === undefined ? current : print(without(undo.address, json), current);
+  const after =
+    current === undefined ? current : printDaemonJson(without(undo.address, json), current);
   const note = `${PATH} has changed since, so only ${undo.address} is removed from it`;
   return planOf([{ path: PATH, before: current, after }, gone], [note]);
 }
@@ -65,7 +66,7 @@ export function planDaemonJsonUndo(read: ReadHostFile): IntegrationPlan {
 function originalOf(text: string | undefined, json: Json, last: Undo | undefined): string | null {
   if (text === undefined) return null;
   if (last === undefined) return text;
-  return last.after === text ? last.before : print(without(last.address, json), text);
+  return last.after === text ? last.before : printDaemonJson(without(last.address, json), text);
 }
 
 function without(address: string, json: Json): Json {
@@ -106,14 +107,14 @@ function dnsOf(json: Json): readonly string[] {
   return Array.isArray(json.dns) ? json.dns.map(String) : [];
 }
 
-function isSame(a: readonly string[], b: readonly string[]): boolean {
+function isSameList(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((word, i) => word === b[i]);
 }
 
 const INDENT = 2;
 
 /** Keeps the indentation of the replaced text. */
-function print(json: Json, replaced: string | undefined): string {
+function printDaemonJson(json: Json, replaced: string | undefined): string {
   const indent = /^[ \t]+(?=")/m.exec(replaced ?? '')?.[0] ?? INDENT;
   return `${JSON.stringify(json, null, indent)}\n`;
 }

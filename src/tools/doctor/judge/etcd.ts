@@ -28,7 +28,7 @@ const { ok, problem, warning } = findings('etcd');
 export function judgeMember(facts: MemberFacts, prefix: string, desired: DesiredServer): Finding {
   const { address, reading, version } = facts;
   if (reading.kind === 'failed')
-    return problem(reading.message, fixOf(facts, reading, prefix, desired));
+    return problem(reading.message, fixForMember(facts, reading, prefix, desired));
   if (version !== undefined && isTooOld(version)) {
     const fix = `apt-cache policy etcd-server   # ${LEAST_VERSION.join('.')} or newer is needed`;
     return problem(
@@ -54,7 +54,7 @@ function isTooOld(version: string): boolean {
 
 type Failed = Extract<MemberReads, { kind: 'failed' }>;
 
-function fixOf(
+function fixForMember(
   { address, usesTls }: MemberFacts,
   { message, isDenied }: Failed,
   prefix: string,

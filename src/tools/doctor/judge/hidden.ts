@@ -2,13 +2,13 @@
 import { type Finding, findings } from './finding.ts';
 
 /** Names without the final dot; `holder` is undefined for a value that was set by hand. */
-export interface HeldName {
+export interface NameWithHolder {
   readonly name: string;
   readonly holder: string | undefined;
 }
 
-export interface HiddenName extends HeldName {
-  readonly by: HeldName;
+export interface HiddenName extends NameWithHolder {
+  readonly by: NameWithHolder;
   /** The number of further names that hide it. */
   readonly more: number;
   readonly isByOthers: boolean;
@@ -44,7 +44,7 @@ export function judgeHidden(facts: HiddenFacts): readonly Finding[] {
   }
   const rest = taken.length - MAX_WARNINGS;
   return [
-    ...taken.slice(0, MAX_WARNINGS).map((one) => warning(message(one), fixOf(one))),
+    ...taken.slice(0, MAX_WARNINGS).map((one) => warning(message(one), fixForHidden(one))),
     ...(rest > 0
       ? [warning(`${rest} more values are hidden by names with other holders${looked}`, ALL)]
       : []),
@@ -61,7 +61,7 @@ function words(holder: string | undefined): string {
 }
 
 /** A value that was set by hand can be removed; of two containers one needs another name. */
-function fixOf({ name, holder, by, more }: HiddenName): string {
+function fixForHidden({ name, holder, by, more }: HiddenName): string {
   if (by.holder === undefined && more === 0) return `soradns rm ${by.name}`;
   return holder === undefined ? `soradns rm ${name}` : ALL;
 }

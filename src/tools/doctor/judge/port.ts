@@ -65,7 +65,7 @@ export function judgePort(facts: PortFacts, desired: DesiredServer): Finding {
   // The findings about the server say what it does not answer, and why.
   if (!isBlocked(facts)) return ok(`${where} is used by ${who}, a soradns server`);
   const message = `${where} is used by ${who}, which does not answer for the domain`;
-  return problem(message, fixOf(facts, desired));
+  return problem(message, fixForPort(facts, desired));
 }
 
 function describe({ command, pid }: NonNullable<PortHolder['holder']>): string {
@@ -76,7 +76,7 @@ function commandOf({ udp, tcp }: PortFacts): string | undefined {
   return (udp ?? tcp)?.holder?.command;
 }
 
-function fixOf({ endpoint, udp, tcp }: PortFacts, desired: DesiredServer): string {
+function fixForPort({ endpoint, udp, tcp }: PortFacts, desired: DesiredServer): string {
   const { holder } = udp ?? tcp ?? {};
   if (holder === undefined) {
     return `sudo ss -lnptu 'sport = :${endpoint.port}'   # shows the process`;
