@@ -4,7 +4,7 @@
  *
  * Shares. When the questions reach their bound, a client that has few gets one from the client that has most: that
  * client's oldest question is cancelled, since its upstreams are the likeliest to be silent. So a client that asks for
- * thousands of names that nobody answers takes from its own share, and the questions of others go out.
+ * thousands of names that no upstream answers only uses up its own share, and other clients' questions are sent.
  *
  * Loops. `withoutOwnAddresses` drops upstreams that are this server, and soradns servers add their id to the questions
  * that they forward (`dns/edns.ts`). A loop through other servers comes back as a question in the very random case that

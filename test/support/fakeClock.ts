@@ -1,6 +1,6 @@
 /**
- * A clock that moves only when a test says so. Timers have the limits of Node's: a delay of 2^31 ms or more fires after
- * 1 ms, so a caller that does not care for that is caught.
+ * A clock that advances only when a test says so. Its timers have the limit of Node's: a delay of 2^31 ms or more fires
+ * after 1 ms, so that a test finds code that exceeds it.
  */
 import type { Clock, Timer } from '../../src/timing/clock.ts';
 
@@ -13,7 +13,7 @@ export class FakeClock implements Clock {
   #monotonicMs = 5000;
   #wallMs: number;
   #timers: FakeTimer[] = [];
-  /** How often a timer fired, to show that nobody polls. */
+  /** How often a timer fired, to show that no code polls. */
   fired = 0;
 
   constructor(wallMs = Date.UTC(2026, 0, 1)) {
@@ -41,7 +41,7 @@ export class FakeClock implements Clock {
     return timer;
   }
 
-  /** Both clocks go on; the timers that come due fire in order, and what they start gets turns of the event loop. */
+  /** Advances both clocks. Timers fire in the order of their deadlines, and the event loop runs after each. */
   async advance(ms: number): Promise<void> {
     const endMs = this.#monotonicMs + ms;
     for (;;) {
@@ -57,12 +57,12 @@ export class FakeClock implements Clock {
     await settled();
   }
 
-  /** Time passes, but no timer fires: the event loop is late. */
+  /** Advances both clocks without firing a timer, as when the event loop is late. */
   stall(ms: number): void {
     this.#moveTo(this.#monotonicMs + ms);
   }
 
-  /** The wall clock alone is set forward or back. */
+  /** Sets the wall clock alone forward or back. */
   jumpWall(ms: number): void {
     this.#wallMs += ms;
   }
