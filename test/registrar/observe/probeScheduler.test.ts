@@ -54,7 +54,7 @@ class Probes {
   }
 }
 
-test('a container has 8 probes open at most, and all of them together 50', async () => {
+test('A container has at most 8 open probes, and all containers together at most 50', async () => {
   const clock = new FakeClock();
   const probes = new Probes(new ProbeScheduler({ clock }));
   for (let i = 0; i < 64; i++) void probes.ask('first');
@@ -69,7 +69,7 @@ test('a container has 8 probes open at most, and all of them together 50', async
   assert.equal(probes.open, 50);
 });
 
-test('200 probes a second start, however many are asked for, also after a pause', async () => {
+test('At most 200 probes start in a second, also after a pause', async () => {
   const clock = new FakeClock();
   const probes = new Probes(new ProbeScheduler({ clock }));
   await clock.advance(60_000);
@@ -84,7 +84,7 @@ test('200 probes a second start, however many are asked for, also after a pause'
   }
 });
 
-test('containers take turns: one check waits for one of each other container at most', async () => {
+test('Containers start probes in rotation, so a check waits for at most one of each other container', async () => {
   const clock = new FakeClock();
   const probes = new Probes(new ProbeScheduler({ clock }));
   for (let id = 0; id < 10; id++) for (let i = 0; i < 64; i++) void probes.ask(`${id}`);
@@ -99,7 +99,7 @@ test('containers take turns: one check waits for one of each other container at 
   }
 });
 
-test('an aborted probe leaves the queue, or gives its place away', async () => {
+test('An aborted probe leaves the queue or lets another one start', async () => {
   const clock = new FakeClock();
   const turns = new ProbeScheduler({ clock, maxOpen: 1 });
   const probes = new Probes(turns);

@@ -15,7 +15,7 @@ function deletesOf({ events }: Running): RegistrarEvent[] {
 }
 
 for (const isDryRun of [false, true])
-  it(`${isDryRun ? 'a dry run' : 'a registrar'} that starts again withdraws no name of a running container`, () =>
+  it(`${isDryRun ? 'A dry run' : 'A registrar'} that starts again withdraws no name of a running container`, () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       for (let n = 0; n < CONTAINERS; n++) {

@@ -21,7 +21,8 @@ describe('signals', () => {
     ['TERMINATE', undefined],
     [{ toString: () => '9' }, undefined],
   ] as const) {
-    it(`${JSON.stringify(text)} is ${number}`, () => assert.equal(signalNumber(text), number));
+    it(`The signal ${JSON.stringify(text)} has the number ${number}`, () =>
+      assert.equal(signalNumber(text), number));
   }
 
   for (const [stopSignal, signal, ends] of [
@@ -35,7 +36,7 @@ describe('signals', () => {
     ['nonsense', '15', true],
     ['SIGRTMIN+3', '37', true],
   ] as const) {
-    it(`${signal} ${ends ? 'ends' : 'does not end'} a container with ${stopSignal}`, () => {
+    it(`The signal ${signal} ${ends ? 'ends' : 'does not end'} a container with the stop signal ${stopSignal}`, () => {
       const container = inspection();
       const config = { ...container.Config, ...(stopSignal && { StopSignal: stopSignal }) };
       assert.equal(endsContainer(signal, { ...container, Config: config }), ends);

@@ -41,7 +41,7 @@ describe('registrator’s command line', () => {
     ['skydns2:///x', { store: 'etcd://127.0.0.1:2379', domain: ['x'] }],
     ['skydns2://[::1]:4001/x', { store: 'etcd://[::1]:4001', domain: ['x'] }],
   ] as const) {
-    it(`parseRegistratorFlags reads ${line}`, () => {
+    it(`registrator’s flags are read from: ${line}`, () => {
       const command = parseRegistratorFlags(line.split(' '));
       assert.deepEqual(command, {
         kind: 'options',
@@ -66,7 +66,7 @@ describe('registrator’s command line', () => {
       ['-deregister has no effect: the records of an ended container are always removed'],
     ],
   ] as const) {
-    it(`${line} is taken, with a note`, () => {
+    it(`registrator’s flags have no effect and a note in: ${line}`, () => {
       const command = parseRegistratorFlags(line.split(' '));
       assert.deepEqual(command, { kind: 'options', options: DEFAULTS, notes });
     });
@@ -108,16 +108,16 @@ describe('registrator’s command line', () => {
     [`-tags {{.Name}} ${URI}`, ['-tags: templates are not supported; write the tags themselves']],
     ['-ip', ['-ip needs a value', 'no URI; write skydns2://HOST:PORT/DOMAIN']],
   ] as const) {
-    it(`${line || 'nothing'} is a mistake`, () => {
+    it(`registrator’s command line is a mistake: ${line || 'nothing'}`, () => {
       const args = line === '' ? [] : line.split(' ');
       assert.deepEqual(parseRegistratorFlags(args), { kind: 'mistakes', mistakes });
     });
   }
 
-  it('--version only stands alone', () => {
+  it('--version is the only argument of its command line', () => {
     assert.deepEqual(parseRegistratorFlags(['--version']), { kind: 'version' });
     assert.equal(parseRegistratorFlags(['--version', URI]).kind, 'mistakes');
   });
 
-  it('-h is for help', () => assert.deepEqual(parseRegistratorFlags(['-h']), { kind: 'help' }));
+  it('-h asks for help', () => assert.deepEqual(parseRegistratorFlags(['-h']), { kind: 'help' }));
 });

@@ -13,7 +13,7 @@ const WEB = { env: { DNS_NAME: 'web' }, exposed: ['80/tcp'] };
 const KEY = 'local/skydns/web';
 
 describe('registrator’s issues', () => {
-  it('#155: a backend that is down at the start or later ends nothing', () =>
+  it('#155: The registrar keeps running while its store is down, at the start or later', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       running.link.lose();
@@ -29,7 +29,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('#184, #190: services of containers that ended while it was not running are removed', () =>
+  it('#184, #190: The registrar removes services of containers that ended while it was not running', () =>
     withRegistrarFixture(async (fixture) => {
       const gone = fixture.engine.run({ ...WEB, env: { DNS_NAME: 'gone' } });
       const removed = fixture.engine.run({ ...WEB, env: { DNS_NAME: 'removed' } });
@@ -43,7 +43,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('#277: what dangles in the backend goes without anybody asking for it', () =>
+  it('#277: The registrar removes records without a container unasked', () =>
     withRegistrarFixture(async (fixture) => {
       const owner = { r: 'ENGINE:1', c: '0123456789ab', s: '2020-01-01T00:00:00Z' };
       const value = Buffer.from(JSON.stringify({ host: '172.17.0.99', ttl: 30, owner }));
@@ -56,7 +56,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), ['local/skydns/elsewhere']);
     }));
 
-  it('#325: an event that was missed is made up for in half a minute', () =>
+  it('#325: The registrar corrects a missed event within half a minute', () =>
     withRegistrarFixture(async (fixture) => {
       const web = fixture.engine.run(WEB);
       fixture.start();
@@ -67,7 +67,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), []);
     }));
 
-  it('#644: a registrar that is recreated under another host name leaves no duplicates', () =>
+  it('#644: A registrar that is recreated under another host name leaves no duplicates', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.run({ name: 'web', image: 'nginx', exposed: ['80/tcp'] });
       const first = fixture.start({ context: COMPAT, host: '1a2b3c4d5e6f' });
@@ -79,7 +79,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), before);
     }));
 
-  it('#248: a container that is being stopped is withdrawn at the signal, before it ends', () =>
+  it('#248: A stopping container is withdrawn at its signal, before it ends', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: COMPAT });
       const web = fixture.engine.run({ name: 'web', image: 'nginx', exposed: ['80/tcp'] });
@@ -89,7 +89,7 @@ describe('registrator’s issues', () => {
       assert.ok(web.isRunning);
     }));
 
-  it('#337: on a user network address and port belong together', () =>
+  it('#337: The address and port of a record belong together on a user network', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: { ...COMPAT, mode: 'published' } });
       const setup = { name: 'web', image: 'nginx', network: 'shop', ip: '172.20.0.5' };
@@ -98,7 +98,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual([record?.host, record?.port], ['192.0.2.1', 32768]);
     }));
 
-  it('#337: inside as well', () =>
+  it('#337: The address and port of a record belong together in internal mode', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: { ...COMPAT, mode: 'internal' } });
       const setup = { name: 'web', image: 'nginx', network: 'shop', ip: '172.20.0.5' };

@@ -187,7 +187,7 @@ suite('registrator’s services', () => {
       'My_App/a.b:1=192.0.2.1:8080',
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
-    it(`${why}: ${expected}`, () => {
+    it(`A container in compat mode, ${why}, is registered as ${expected}`, () => {
       const { records, refusals, reason } = told(inspection(spec), registratorContext(changes));
       const found = Object.entries(records).map(
         ([key, { host, port }]) => `${key.replace('local/skydns/', '')}=${host}:${port}`,
@@ -361,7 +361,7 @@ suite('what registrator dropped or overwrote', () => {
   }
 
   for (const key of ['SCRIPT', 'CMD', 'TTL', 'GRPC']) {
-    it(`CHECK_${key} is not run, and that is said`, () => {
+    it(`CHECK_${key} is not run and is reported`, () => {
       const { record, refusals } = first({ ...web, env: { [`SERVICE_CHECK_${key}`]: 'x' } });
       assert.ok(record !== undefined && record.check === undefined);
       assert.equal(refusals[0]?.about, `SERVICE_CHECK_${key}`);
@@ -433,7 +433,8 @@ suite('what registrator dropped or overwrote', () => {
     ['1d', undefined],
     ['-1s', undefined],
   ] as const) {
-    it(`${text || 'nothing'} is ${ms} ms`, () => assert.equal(parseDurationMs(text), ms));
+    it(`The duration ${text || 'nothing'} is ${ms} ms`, () =>
+      assert.equal(parseDurationMs(text), ms));
   }
 
   for (const [text, tags] of [
@@ -455,19 +456,19 @@ suite('registrator’s issues', () => {
     networks: { shop_default: ['172.20.0.5'] },
   };
 
-  it('#337: on a user network the published port goes with the host’s address', () => {
+  it('#337: A published port on a user network has the host’s address', () => {
     const { records } = told(inspection(onCompose), registratorContext());
     const [record] = Object.values(records);
     assert.deepEqual(record, { host: '192.0.2.1', port: 32768, ttl: 30 });
   });
 
-  it('#337: and the exposed port with the container’s', () => {
+  it('#337: An exposed port on a user network has the container’s address', () => {
     const { records } = told(inspection(onCompose), registratorContext({ mode: 'internal' }));
     const [record] = Object.values(records);
     assert.deepEqual(record, { host: '172.20.0.5', port: 80, ttl: 30 });
   });
 
-  it('#498: of several networks it is always the same one', () => {
+  it('#498: A container on several networks always gets the same address', () => {
     const networks = {
       zeta: ['10.9.0.2'],
       alpha: ['10.1.0.2'],
@@ -480,13 +481,13 @@ suite('registrator’s issues', () => {
     assert.equal(Object.values(records)[0]?.host, '172.20.0.5');
   });
 
-  it('#530: an image by digest has the name of the image', () => {
+  it('#530: A service from an image by digest has the name of the image', () => {
     const image = `registry.example.org/nginx@sha256:${'ab'.repeat(32)}`;
     const { records } = told(inspection({ ...web, image }), registratorContext());
     assert.deepEqual(Object.keys(records), ['local/skydns/nginx/node1-web-80']);
   });
 
-  it('#644: a container made anew, and a registrar made anew, are at the same key', () => {
+  it('#644: A recreated container or registrar keeps the service’s key', () => {
     const before = told(inspection(web), registratorContext());
     const anew = { ...inspection({ ...web, id: 'ab'.repeat(32) }) };
     const after = told(
@@ -497,7 +498,7 @@ suite('registrator’s issues', () => {
     assert.deepEqual(after.records, before.records);
   });
 
-  it('#561: a container in another’s network has that one’s address on a user network', () => {
+  it('#561: A container in another container’s network has the address of that container', () => {
     const parent = inspection({ ...onCompose, startedAt: '2026-01-01T00:00:00Z' });
     const child = {
       ...web,
@@ -510,7 +511,7 @@ suite('registrator’s issues', () => {
     assert.equal(Object.values(records)[0]?.host, '172.20.0.5');
   });
 
-  it('#710: without an address nothing is registered', () => {
+  it('#710: A container without an address is not registered', () => {
     const spec = { ...onCompose, networks: { shop_default: [''] } } as const;
     const description = describeContainer(
       inspection(spec),
