@@ -27,6 +27,10 @@ import { projectRoot } from './sources.ts';
 const READY_TIMEOUT_MS = 30_000;
 const COMMAND_TIMEOUT_MS = 30_000;
 const MAX_README_BYTES = 9 * 1024;
+const README_HEADINGS = [
+  ...['Why', 'Try it in a minute', 'Two hosts', 'Beside others', 'When not to use it'],
+  ...['When a name is not found', 'Links'],
+];
 /** Blocks that no test runs. */
 const MAX_UNRUN = 4;
 
@@ -81,6 +85,8 @@ test('The README sets soradns up with two commands, shows its main use, and fits
       commands.some((command) => wanted.test(command)),
       String(wanted),
     );
+  const headings = [...readme.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
+  assert.deepEqual(headings, README_HEADINGS);
   assert.ok(Buffer.byteLength(readme) <= MAX_README_BYTES, `${Buffer.byteLength(readme)} bytes`);
 });
 

@@ -1,6 +1,6 @@
 /**
- * The etcd releases that the tests build for themselves where Go is installed, as Debian has only an old one. Each is a
- * module of one line around etcd's own server, and is built once on a machine.
+ * The etcd releases that the tests build for themselves where Go is installed, because Debian has only an old one. Each is
+ * a module of one line around etcd's own server, and is built once on a machine.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
