@@ -8,6 +8,7 @@ import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/rdata.ts';
+import type { Decided } from '../../src/zone/answer.ts';
 import { Node } from '../../src/zone/tree.ts';
 import { externalKey } from '../../src/zone/view.ts';
 import { FastZone } from '../support/fastZone.ts';
@@ -313,6 +314,72 @@ describe('answers from other servers', () => {
       zone.nowMs += 1000;
       assert.equal(typeof zone.fast(queryOf('wide.skydns.local.', 'AAAA')), 'number');
     }
+  });
+});
+
+describe('decisions of the slow path', () => {
+  const packet = queryOf('web.skydns.local.', 'A');
+
+  function decidedOf(zone: FastZone, transport: 'udp' | 'tcp' = 'udp', query = packet): Decided {
+    zone.slow(query, transport);
+    assert.ok(zone.decided);
+    return zone.decided;
+  }
+
+  function sampled(): FastZone {
+    const zone = new FastZone({ roundRobin: true });
+    for (let i = 0; i < 3_000; i++) {
+      zone.put(`local/skydns/web/${i}`, { host: `10.0.${i >> 8}.${i & 255}` });
+    }
+    zone.setFreshness('synced');
+    return zone;
+  }
+
+  it('A decision is published soon after the reply, unless a change was applied meanwhile', async () => {
+    const zone = new FastZone();
+    zone.put('local/skydns/web', { host: '192.0.2.1' });
+    zone.setFreshness('synced');
+    zone.publisher.publishSoon(decidedOf(zone));
+    zone.put('local/skydns/web', { host: '192.0.2.2' });
+    await Promise.resolve();
+    assert.equal(zone.fast(packet), Outcome.PENDING);
+    zone.publisher.publishSoon(decidedOf(zone));
+    await Promise.resolve();
+    assert.deepEqual(zone.fast(packet), zone.slow(packet));
+  });
+
+  it('A decision from settings that have changed is not published', () => {
+    const zone = new FastZone();
+    zone.put('local/skydns/web', { host: '192.0.2.1' });
+    zone.setFreshness('synced');
+    const decided = decidedOf(zone);
+    zone.settings = { ...zone.settings, ttlSeconds: 7 };
+    zone.publisher.refresh();
+    zone.publisher.publish(decided);
+    assert.equal(zone.fast(packet), Outcome.PENDING);
+  });
+
+  it('A sample for a reply over TCP is not published', () => {
+    const zone = sampled();
+    zone.publisher.publish(decidedOf(zone, 'tcp'));
+    assert.equal(zone.fast(packet), Outcome.PENDING);
+  });
+
+  it('A sample that a client with small replies caused fills the larger replies of other clients', () => {
+    const zone = sampled();
+    const edns = { udpSize: 1232, dnssecOk: false };
+    const large = encodeQuery({
+      ...{ id: 1, recursionDesired: true, checkingDisabled: false },
+      ...{ question: question('web.skydns.local.', 'A'), edns },
+    });
+    zone.publish(packet);
+    const [toSmall, toLarge] = [packet, large].map((query) => {
+      const reply = zone.fast(query);
+      assert.ok(typeof reply !== 'number');
+      return decodeMessage(reply)?.answer.length ?? 0;
+    }) as [number, number];
+    assert.ok(toSmall > 20 && toSmall < 32, `${toSmall} records`);
+    assert.ok(toLarge > 65, `${toLarge} records`);
   });
 });
 

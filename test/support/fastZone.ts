@@ -10,6 +10,7 @@ import { Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
+import type { Decided } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
 import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
 import { settingsOf } from './zone.ts';
@@ -27,6 +28,8 @@ export class FastZone {
   readonly counters = counterBlock(newCounterMemory(1), 0);
   /** Other servers' answers, by `externalKey`; every other question to them fails. */
   readonly world = new Map<string, External>();
+  /** The slow path's last decision that holds for every client. */
+  decided: Decided | undefined;
   readonly #fast;
   readonly #slow: Respond;
   #isPublishing = false;
@@ -66,6 +69,7 @@ export class FastZone {
       mayRebind: () => true,
       maxUdpOctets,
       onDecided: (decided) => {
+        this.decided = decided;
         if (this.#isPublishing) this.publisher.publish(decided);
       },
       onError: onFault,
