@@ -200,7 +200,7 @@ function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): Port
     whyNoPort: () => whyNoPort(portOwner(work)),
     about: () => {
       const [first] = requestedNames({ port: undefined, suffix: '' }, work);
-      return first === undefined ? 'the container' : printName(first);
+      return first === undefined ? 'the container' : nameText(first);
     },
     hints,
   };
@@ -225,7 +225,7 @@ function portOwner({ container, parent, context }: DescriptionWork) {
   return { container, parent, prefix: context.envPrefix };
 }
 
-function printName({ name }: RequestedName): string {
+function nameText({ name }: RequestedName): string {
   return name.join('.');
 }
 
@@ -265,7 +265,7 @@ function describePort(
       waits.push(choice.reason);
       return [];
     case 'refused':
-      refusals.add(printName(first), choice.reason);
+      refusals.add(nameText(first), choice.reason);
       return [];
   }
 }

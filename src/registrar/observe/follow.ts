@@ -35,13 +35,13 @@ type EngineReceiver = Pick<Containers, 'onEvent' | 'onSignal' | 'onList'>;
 
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
 /** The age of the oldest signals that are requested; stops are shorter. */
-const REMEMBER_MS = 3_600_000;
+const MAX_SIGNAL_AGE_MS = 3_600_000;
 /** A connection that ends sooner counts as a failure. */
 const LASTING_MS = 5_000;
 
 export class EngineFollower {
   readonly #options: FollowerOptions;
-  readonly #nap: WakeableSleep;
+  readonly #retrySleep: WakeableSleep;
   readonly #abort = new AbortController();
   #state: EngineState;
   #failures = 0;
@@ -49,7 +49,7 @@ export class EngineFollower {
 
   constructor(options: FollowerOptions) {
     this.#options = options;
-    this.#nap = new WakeableSleep(options.clock);
+    this.#retrySleep = new WakeableSleep(options.clock);
     this.#state = { kind: 'connecting', sinceMs: options.clock.monotonicMs(), reason: undefined };
   }
 
@@ -68,7 +68,7 @@ export class EngineFollower {
 
   close(): void {
     this.#abort.abort();
-    this.#nap.wake();
+    this.#retrySleep.wake();
   }
 
   async #run(): Promise<void> {
@@ -78,7 +78,7 @@ export class EngineFollower {
       } catch (error) {
         if (!(error instanceof EngineError)) throw error;
         if (this.#abort.signal.aborted) return;
-        await this.#nap.sleep(this.#onFailure(error));
+        await this.#retrySleep.sleep(this.#onFailure(error));
       }
     }
   }
@@ -124,7 +124,7 @@ export class EngineFollower {
     const { engine, clock } = this.#options;
     const untilNano = timeNano + nanoOf(clock.monotonicMs() - askedAtMs);
     try {
-      const events = await engine.signals(untilNano - nanoOf(REMEMBER_MS), untilNano);
+      const events = await engine.signals(untilNano - nanoOf(MAX_SIGNAL_AGE_MS), untilNano);
       return events.flatMap((event) => {
         const sentNano = parseNano(event.timeNano);
         if (sentNano === undefined) return [];
@@ -138,11 +138,11 @@ export class EngineFollower {
   }
 
   async #relist(containers: EngineReceiver, signal: AbortSignal): Promise<void> {
-    const nap = new WakeableSleep(this.#options.clock);
+    const sleep = new WakeableSleep(this.#options.clock);
     const ended = AbortSignal.any([signal, this.#abort.signal]);
-    ended.addEventListener('abort', () => nap.wake(), { once: true });
+    ended.addEventListener('abort', () => sleep.wake(), { once: true });
     while (!ended.aborted) {
-      await nap.sleep(this.#options.relistEveryMs);
+      await sleep.sleep(this.#options.relistEveryMs);
       if (!ended.aborted) await this.#list(containers, { all: false });
     }
   }

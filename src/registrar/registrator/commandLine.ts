@@ -8,14 +8,17 @@ import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
 import { STORE_OPTIONS } from '../../config/storeOptions.ts';
 import { REGISTRATOR_FLAGS } from './flags.ts';
 
-type Env = Readonly<Record<string, string | undefined>>;
+type RegistratorEnv = Readonly<Record<string, string | undefined>>;
 
 const SORADNS_OPTIONS: ReadonlyMap<string, string> = new Map(
   wordsOf({ ...REGISTER_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
 );
 
 /** Moves registrator's flags and URI behind `--`, in their order; returns any other line unchanged. */
-export function splitRegistratorLine(argv: readonly string[], env: Env): readonly string[] {
+export function splitRegistratorLine(
+  argv: readonly string[],
+  env: RegistratorEnv,
+): readonly string[] {
   const [command, ...rest] = argv;
   if (command !== 'register' || !wantsRegistrator(rest, env)) return argv;
   const own: string[] = [];
@@ -37,8 +40,8 @@ export function splitRegistratorLine(argv: readonly string[], env: Env): readonl
   return [command, ...own, ...(words.length === 0 ? [] : ['--', ...words])];
 }
 
-function wantsRegistrator(args: readonly string[], env: Env): boolean {
+function wantsRegistrator(args: readonly string[], env: RegistratorEnv): boolean {
   const line = args.join('\n');
-  const said = /(?:^|\n)--?compat(?:=|\n)([^\n]*)/.exec(line)?.[1] ?? env.SORADNS_COMPAT;
-  return said === 'registrator';
+  const compat = /(?:^|\n)--?compat(?:=|\n)([^\n]*)/.exec(line)?.[1] ?? env.SORADNS_COMPAT;
+  return compat === 'registrator';
 }
