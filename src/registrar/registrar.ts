@@ -89,7 +89,7 @@ export class Registrar {
     formerOwners: new Set(),
     reportedRefusals: new ReportedRefusals(),
   };
-  /** `undefined` until the engine has told its id. */
+  /** `undefined` until the engine has answered with its id. */
   #session: EngineSession | undefined;
   /** Pending while sessions of former engines may still write. */
   #ending: Promise<unknown> = Promise.resolve();

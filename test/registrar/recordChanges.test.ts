@@ -24,7 +24,10 @@ describe('changes of records', () => {
       assert.deepEqual(await fixture.hosts(), { [KEY]: '192.0.2.99' });
       const [container] = running.registrar.status().containers;
       assert.equal(container?.records[0]?.state, 'conflict');
-      assert.match(container?.records[0]?.reason ?? '', /no registrar/);
+      assert.match(
+        container?.records[0]?.reason ?? '',
+        /^was set by hand; remove it with: soradns rm web\.skydns\.local$/,
+      );
       assert.equal(running.registrar.status().counters.conflicts, 1);
       assert.equal(kindsOf(running).filter((kind) => kind === 'conflict').length, 1);
       await fixture.store.delete(`/skydns/${KEY}`);

@@ -1,4 +1,4 @@
-/** What is wished and what is stored, in a form that a table can hold, and what is to be written then. */
+/** Desired and stored records in the rows of a table, and the plan that follows from them. */
 import { recordValue } from '../../src/registrar/describe/record.ts';
 import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
 import type { StampedRecord } from '../../src/registrar/reconcile/claims.ts';
@@ -33,7 +33,7 @@ export interface Stored {
   readonly key: string;
   readonly of: StampedRecord | 'other engine' | 'nobody' | 'mark';
   readonly lease?: Lease;
-  /** Its place in the list if not given. */
+  /** Its position in the list if not given. */
   readonly revision?: number;
 }
 
@@ -79,7 +79,7 @@ export function steps(from: DiffInput): string[] {
   return diff(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));
 }
 
-/** Why wishes are not fulfilled, in order. */
+/** Why desired records get no key, in order. */
 export function reasons(from: DiffInput): string[] {
   return diff(from).assignments.flatMap((assignment) =>
     assignment.kind === 'taken' ? conflictOf(assignment, from.namespace).reason : [],

@@ -43,11 +43,11 @@ export class RegistrarFixture {
   readonly clock = new FakeClock();
   readonly engine = new FakeEngine(this.clock);
   readonly store: LeaseStore = createMemoryStore({ clock: this.clock });
-  /** What the host's address is found to be. */
+  /** The host's address; `undefined`: unknown. */
   hostAddress: string | undefined = '192.0.2.1';
   readonly #running = new Set<Running>();
 
-  /** A registrar of the engine, started; internal mode, so that addresses are the containers' own. */
+  /** Starts a registrar of the engine, in internal mode: records have the containers' own addresses. */
   start(setup: FixtureSetup = {}): Running {
     const { context, ...options } = setup;
     const number = ++made;
@@ -76,13 +76,13 @@ export class RegistrarFixture {
     return running;
   }
 
-  /** SIGKILL: nothing of it touches the store again. */
+  /** Like SIGKILL: the registrar no longer reaches the store. */
   kill(running: Running): void {
     running.link.kill();
     this.#running.delete(running);
   }
 
-  /** SIGTERM. */
+  /** Like SIGTERM. */
   async end(running: Running, end: 'keep' | 'revoke' = 'keep', lingerMs = 0): Promise<void> {
     this.#running.delete(running);
     let isClosed = false;
@@ -90,14 +90,14 @@ export class RegistrarFixture {
       isClosed = true;
     });
     await this.advance(Math.max(lingerMs, 1_000) + 100);
-    // A store may be slow.
+    // The test's store may be slow.
     while (!isClosed) await this.advance(1_000);
     await closing;
   }
 
-  /** Everything that can happen without time passing happens. */
+  /** Runs everything that is due at the present time. */
   async settle(): Promise<void> {
-    for (let turn = 0; turn < 40; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let round = 0; round < 40; round++) await new Promise((resolve) => setImmediate(resolve));
   }
 
   async advance(ms: number): Promise<void> {
@@ -106,7 +106,7 @@ export class RegistrarFixture {
     await this.settle();
   }
 
-  /** Keys below `/skydns/`, shortened by that, with their values. */
+  /** The values below `/skydns/`, by the rest of their keys. */
   async records(): Promise<Record<string, StoredRecord>> {
     await this.settle();
     const records: Record<string, StoredRecord> = {};
@@ -122,7 +122,7 @@ export class RegistrarFixture {
     return Object.keys(await this.records());
   }
 
-  /** The same as `HOST` by key. */
+  /** The hosts of the records, by key. */
   async hosts(): Promise<Record<string, string>> {
     const records = Object.entries(await this.records());
     return Object.fromEntries(records.map(([key, { host }]) => [key, host]));
@@ -139,7 +139,7 @@ export class RegistrarFixture {
     return (await this.store.get('/revision')).revision;
   }
 
-  /** Fails when anything is written within that time. */
+  /** Fails if a write happens within that time. */
   async assertQuiet(ms: number): Promise<void> {
     await this.settle();
     const before = await this.revision();
@@ -170,9 +170,9 @@ export async function withRegistrarFixture(
 
 export interface Running {
   readonly registrar: Registrar;
-  /** Its way to the store. */
+  /** Its connection to the store, which a test can cut. */
   readonly link: StoreLink;
-  /** What it has said so far. */
+  /** Its events so far. */
   readonly events: RegistrarEvent[];
 }
 
@@ -183,7 +183,7 @@ export interface StoredRecord {
   readonly owner?: { readonly r: string; readonly c: string; readonly s: string };
 }
 
-/** Every key that was deleted from now on. */
+/** Collects the keys that are deleted from now on. */
 export function watchDeletes(fixture: RegistrarFixture): { keys: string[]; stop(): void } {
   const abort = new AbortController();
   const keys: string[] = [];

@@ -194,11 +194,11 @@ export class Leadership {
     const dueInMs = heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
     if (dueInMs <= 0 || this.#mustRenew || standing === 'gone') {
       this.#mustRenew = false;
-      const askedAtMs = clock.monotonicMs();
+      const requestedAtMs = clock.monotonicMs();
       if (!(await store.renewLease(leaseId))) return this.#lose(heldLock, 'the store has ended it');
       if (standing === 'gone') return this.#writeLock(leaseId, { kind: 'absent' }, false);
-      heldLock.renewedAtMs = askedAtMs;
-      this.#state = { kind: 'held', leaseId, renewedAtMs: askedAtMs };
+      heldLock.renewedAtMs = requestedAtMs;
+      this.#state = { kind: 'held', leaseId, renewedAtMs: requestedAtMs };
     }
     if (isOutdated) return this.#writeLock(leaseId, { kind: 'modRevision', modRevision }, false);
     return heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
@@ -304,7 +304,7 @@ export class Leadership {
     isNew: boolean,
   ): Promise<number> {
     const { store, clock } = this.#options;
-    const askedAtMs = clock.monotonicMs();
+    const requestedAtMs = clock.monotonicMs();
     const value = this.#holderValue(leaseId, false);
     let result: PutResult | undefined;
     try {
@@ -320,8 +320,8 @@ export class Leadership {
     const isAdopted = !isNew && this.#heldLock === undefined;
     if (this.#heldLock === undefined)
       this.#options.onEvent({ kind: 'leaseHeld', leaseId, isAdopted });
-    this.#heldLock = { leaseId, createRevision, modRevision, value, renewedAtMs: askedAtMs };
-    this.#setState({ kind: 'held', leaseId, renewedAtMs: askedAtMs });
+    this.#heldLock = { leaseId, createRevision, modRevision, value, renewedAtMs: requestedAtMs };
+    this.#setState({ kind: 'held', leaseId, renewedAtMs: requestedAtMs });
     return 0;
   }
 

@@ -60,7 +60,7 @@ export function assignKeys(input: AssignInput): Assignment[] {
 }
 
 /** A name that a container holds since a revision. */
-interface HeldName {
+interface NameHolding {
   readonly claim: Claim;
   readonly name: string;
   readonly number: number | undefined;
@@ -152,7 +152,7 @@ class KeyAssigner {
   }
 
   /** The names of a claim that its container holds. An alternative name that several containers share is not kept. */
-  #holdingsOf(claim: Claim): HeldName[] {
+  #holdingsOf(claim: Claim): NameHolding[] {
     const { key, instance } = claim;
     const names: (readonly [name: string, number: number | undefined])[] =
       instance === 'auto'
