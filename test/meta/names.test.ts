@@ -6,9 +6,6 @@ import { parseSource, type SourceFile, sourceFiles } from './sources.ts';
 const TYPE = /^(?:export )?(?:declare )?(?:abstract )?(?:interface|type|class) (\w+)/gm;
 const EXPORTED_FUNCTION = /^export (?:async )?function\*? (\w+)/gm;
 
-/** Names that are still shared. The list only shrinks. */
-const STILL_SHARED = new Set(['Env']);
-
 const files = sourceFiles('src');
 
 /** The names that the pattern finds in several files, each with these files. */
@@ -19,7 +16,7 @@ function sharedNames(among: readonly SourceFile[], pattern: RegExp): readonly st
     for (const name of names) found.set(name, [...(found.get(name) ?? []), path]);
   }
   return [...found]
-    .filter(([name, paths]) => paths.length > 1 && !STILL_SHARED.has(name))
+    .filter(([, paths]) => paths.length > 1)
     .map(([name, paths]) => `${name}: ${paths.join(', ')}`)
     .sort();
 }
