@@ -63,7 +63,7 @@ export class Checks {
     return passing;
   }
 
-  /** Whether the wish asks for a check that does not pass at the moment. */
+  /** Whether the record has a check that does not pass at present. */
   isFailing(stamped: StampedRecord): boolean {
     const target = probeTargetOf(stamped);
     return (

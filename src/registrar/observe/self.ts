@@ -19,7 +19,7 @@ export interface RegistrarRun {
   readonly instance: string;
   /** The registrar's host name, for people. */
   readonly host: string;
-  /** The same for every run that follows this engine from this machine, until that starts anew; undefined: not known. */
+  /** Boot id, host name and engine address: equal for all runs on this machine until it boots again; `undefined`: unknown. */
   readonly bootKey?: string | undefined;
   /** Set if the engine is on this machine too. */
   readonly machine?: Machine | undefined;
@@ -29,7 +29,7 @@ export interface RegistrarRun {
 
 /** `bridgeId`: as in a `Profile`. */
 export function selfOf(
-  { instance, host, bootKey: place, machine, endpoint }: RegistrarRun,
+  { instance, host, bootKey, machine, endpoint }: RegistrarRun,
   info: EngineInfo,
   bridgeId: string | undefined,
   context: RegistrarContext,
@@ -47,7 +47,7 @@ export function selfOf(
     bridgeId: info.isOwnId ? bridgeId : undefined,
     work: workOf(context),
   };
-  return { instance, host, bootKey: place, profile, uptimeMs: local?.uptimeMs() };
+  return { instance, host, bootKey, profile, uptimeMs: local?.uptimeMs() };
 }
 
 function addressesOf({ ip, hostAddresses: { v4, v6 } }: RegistrarContext): readonly string[] {

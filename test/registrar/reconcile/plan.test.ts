@@ -9,18 +9,33 @@ const a = stamped('a', '/s/x');
 const b = stamped('b', '/s/x');
 
 describe('plans', () => {
-  for (const [why, desired, stored, expected] of [
-    ['nothing when it is so', [a], [{ key: '/s/x', of: a }], []],
-    ['a put of what is missing', [a], [], ['+/s/x']],
-    ['a delete of what is not wished', [], [{ key: '/s/x', of: a }], ['-/s/x']],
-    ['nothing at a key of another engine', [a], [{ key: '/s/x', of: 'other engine' }], []],
-    ['nothing at a key of nobody', [a], [{ key: '/s/x', of: 'nobody' }], []],
-    ['nothing of others’', [], [{ key: '/s/x', of: 'other engine' }], []],
-    ['a put in place of our dead one', [b], [{ key: '/s/x', of: a }], ['+/s/x']],
-    ['nothing while the first has it', [b, a], [{ key: '/s/x', of: b }], []],
-    ['one put for two that wish the same', [b, a], [], ['+/s/x']],
+  for (const [title, desired, stored, expected] of [
     [
-      'the dead first, then the new, then what was left for it',
+      'The plan is empty when the store holds the desired records',
+      [a],
+      [{ key: '/s/x', of: a }],
+      [],
+    ],
+    ['The plan puts a missing record', [a], [], ['+/s/x']],
+    ['The plan deletes an own record that is not desired', [], [{ key: '/s/x', of: a }], ['-/s/x']],
+    ['The plan leaves the key of another engine', [a], [{ key: '/s/x', of: 'other engine' }], []],
+    ['The plan leaves a key that was set by hand', [a], [{ key: '/s/x', of: 'nobody' }], []],
+    ['The plan deletes no record of another engine', [], [{ key: '/s/x', of: 'other engine' }], []],
+    [
+      'The plan overwrites the record of a dead container of this engine',
+      [b],
+      [{ key: '/s/x', of: a }],
+      ['+/s/x'],
+    ],
+    [
+      'The plan leaves a name with the container that holds it',
+      [b, a],
+      [{ key: '/s/x', of: b }],
+      [],
+    ],
+    ['The plan puts one record for two containers that want the same key', [b, a], [], ['+/s/x']],
+    [
+      'The plan deletes dead records first, then puts new ones, then deletes what they replace',
       [stamped('a', '/s/new')],
       [
         { key: '/s/dead', of: stamped('d', '/s/dead') },
@@ -29,19 +44,19 @@ describe('plans', () => {
       ['-/s/dead', '+/s/new', '~/s/old'],
     ],
     [
-      'another key where the first is taken',
+      'The plan puts the alternative key where the first one is taken',
       [a, stamped('b', '/s/x', { keyIfTaken: '/s/x-b' })],
       [{ key: '/s/x', of: a }],
       ['+/s/x-b'],
     ],
     [
-      'a put under our lease of what lives with another',
+      'The plan puts a record under our lease if it lives with another lease',
       [a],
       [{ key: '/s/x', of: a, lease: { ...LEASE, id: '8' } }],
       ['+/s/x'],
     ],
   ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
-    it(`The plan is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
+    it(title, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
   it('The plan keeps the record and the key of a container that is not inspected yet', () => {
@@ -90,22 +105,22 @@ describe('plans', () => {
   ];
   const [a4, a6] = dual('a', '/s/x') as [StampedRecord, StampedRecord];
   const six = stamped('a', '/s/x', { fields: v6 });
-  for (const [why, desired, stored, expected] of [
-    ['both families are put below the name', [a4, a6], [], ['+/s/x/ipv4', '+/s/x/ipv6']],
+  for (const [title, desired, stored, expected] of [
+    ['The plan puts both families below the name', [a4, a6], [], ['+/s/x/ipv4', '+/s/x/ipv6']],
     [
-      'a second family: first the one that it has, then the other, and last its own key goes',
+      'For a second family the plan puts the present family, then the other one, and deletes the name’s own key last',
       [a4, a6],
       [{ key: '/s/x', of: a }],
       ['+/s/x/ipv4', '*/s/x/ipv6', '~/s/x'],
     ],
     [
-      'IPv4 besides IPv6 the same way',
+      'The plan adds IPv4 to IPv6 in the same order',
       [a4, a6],
       [{ key: '/s/x', of: six }],
       ['+/s/x/ipv6', '*/s/x/ipv4', '~/s/x'],
     ],
     [
-      'the rest of such a change, which was cut short',
+      'The plan completes an interrupted change to two families',
       [a4, a6],
       [
         { key: '/s/x', of: a },
@@ -114,7 +129,7 @@ describe('plans', () => {
       ['+/s/x/ipv6', '~/s/x'],
     ],
     [
-      'one family again: first the other goes, and last the one that its own key stands for',
+      'For one family again the plan deletes the lost family first, and the remaining family’s key last',
       [a],
       [
         { key: '/s/x/ipv4', of: a4 },
@@ -123,7 +138,7 @@ describe('plans', () => {
       ['-/s/x/ipv6', '+/s/x', '~/s/x/ipv4'],
     ],
     [
-      'IPv6 alone again the same way',
+      'The plan returns to IPv6 alone in the same order',
       [six],
       [
         { key: '/s/x/ipv4', of: a4 },
@@ -131,9 +146,14 @@ describe('plans', () => {
       ],
       ['-/s/x/ipv4', '+/s/x', '~/s/x/ipv6'],
     ],
-    ['nothing at a name of another engine', [a4, a6], [{ key: '/s/x', of: 'other engine' }], []],
     [
-      'nothing at a name that another engine has for both families',
+      'The plan puts no family below a name of another engine',
+      [a4, a6],
+      [{ key: '/s/x', of: 'other engine' }],
+      [],
+    ],
+    [
+      'The plan leaves a name that another engine holds with both families',
       [a],
       [
         { key: '/s/x/ipv4', of: 'other engine' },
@@ -142,7 +162,7 @@ describe('plans', () => {
       [],
     ],
     [
-      'nothing below a name of ours by another container of ours',
+      'The plan puts nothing below a dual-stack name of another container of this engine',
       [a4, a6, stamped('b', '/s/x/ipv4')],
       [
         { key: '/s/x/ipv4', of: a4 },
@@ -151,7 +171,7 @@ describe('plans', () => {
       [],
     ],
     [
-      'a name that is kept, though somebody wrote below it later',
+      'The plan keeps a name below which another owner wrote later',
       [a],
       [
         { key: '/s/x', of: a },
@@ -160,7 +180,7 @@ describe('plans', () => {
       [],
     ],
     [
-      'a name that is given up, as another engine took one of its keys before',
+      'The plan gives up a name of which another engine took a key before',
       [a],
       [
         { key: '/s/x/ipv4', of: 'other engine' },
@@ -169,7 +189,7 @@ describe('plans', () => {
       ['-/s/x'],
     ],
     [
-      'a number that is the same for both families, past what others have of either',
+      'The plan gives both families the same number, which is free in both',
       [...dual('a', '/s/n', { instance: 'auto' }), stamped('b', '/s/n', { instance: 'auto' })],
       [
         { key: '/s/n/1/ipv6', of: 'nobody' },
@@ -178,40 +198,44 @@ describe('plans', () => {
       ['+/s/n/2/ipv4', '+/s/n/2/ipv6', '+/s/n/4'],
     ],
     [
-      'the number that a container has, with its second family',
+      'The plan keeps a container’s number when it gets its second family',
       dual('a', '/s/n', { instance: 'auto' }),
       [{ key: '/s/n/3', of: a }],
       ['+/s/n/3/ipv4', '*/s/n/3/ipv6', '~/s/n/3'],
     ],
   ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
-    it(`The plan is ${why}`, () => assert.deepEqual(steps(input(desired, stored)), expected));
+    it(title, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
   const numbered = (container: string, preferredNumber: number): StampedRecord =>
     stamped(container, '/s/n', { instance: 'auto', preferredNumber });
-  for (const [why, desired, stored, expected] of [
-    ['that it wishes', [numbered('a', 2), numbered('b', 1)], [], ['+/s/n/2', '+/s/n/1']],
+  for (const [title, desired, stored, expected] of [
     [
-      'that is free, where another engine has the one that it wishes',
+      'The plan gives a container the number that it prefers',
+      [numbered('a', 2), numbered('b', 1)],
+      [],
+      ['+/s/n/2', '+/s/n/1'],
+    ],
+    [
+      'The plan gives a container a free number where another engine has the preferred one',
       [numbered('a', 1), numbered('b', 2)],
       [{ key: '/s/n/1', of: 'other engine' }],
       ['+/s/n/2', '+/s/n/3'],
     ],
     [
-      'that it has, though the one that it wishes is free',
+      'The plan leaves a container its number although the preferred one is free',
       [numbered('a', 1)],
       [{ key: '/s/n/4', of: numbered('a', 1) }],
       [],
     ],
     [
-      'that it wishes rather than the smallest',
+      'The plan gives a container its preferred number rather than the smallest one',
       [numbered('a', 3), stamped('b', '/s/n', { instance: 'auto' })],
       [],
       ['+/s/n/3', '+/s/n/1'],
     ],
   ] as readonly [string, readonly StampedRecord[], readonly Stored[], readonly string[]][]) {
-    it(`The plan gives a container the number ${why}`, () =>
-      assert.deepEqual(steps(input(desired, stored)), expected));
+    it(title, () => assert.deepEqual(steps(input(desired, stored)), expected));
   }
 
   it('A pointer in the plan follows the number that its name has', () => {
