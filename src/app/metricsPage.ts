@@ -1,7 +1,7 @@
 /** `/metrics`: gathers the stats of a server's or a registrar's parts at each request. */
 import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
 import type { AnswerTable, TableStats } from '../dataplane/table/table.ts';
-import type { ForwardCounters } from '../forward/counters.ts';
+import type { ForwardCounters } from '../forward/outcome.ts';
 import { EXPOSITION_TYPE, exposition, type Family } from '../observability/metrics.ts';
 import type { RegistrarStatus } from '../registrar/status.ts';
 import type { AnswerCounters } from '../server/answerCounters.ts';

@@ -1,6 +1,6 @@
 /** The metrics of a server's answer table, forwarder, registrar and store. */
 import type { TableStats } from '../dataplane/table/table.ts';
-import { FORWARD_BOUNDS_SECONDS, type ForwardCounters } from '../forward/counters.ts';
+import { FORWARD_BOUNDS_SECONDS, type ForwardCounters } from '../forward/outcome.ts';
 import { counter, counters, type Family, gauge, gauges } from '../observability/metrics.ts';
 import type { RegistrarStatus } from '../registrar/status.ts';
 import type { MirrorCounters, MirrorState } from '../store/mirror.ts';

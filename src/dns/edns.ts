@@ -2,7 +2,7 @@
  * The OPT pseudo-record (RFC 6891 §6.1): its fields and options, and the one that this server sends, with RFC 8914's
  * extended error and with the path of a question through soradns servers.
  */
-import type { Edns, ExtendedError } from './message.ts';
+import type { Edns, ExtendedError, ServerId } from './message.ts';
 import { Type } from './rr.ts';
 import { MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
@@ -114,12 +114,6 @@ export function writeOpt(writer: MessageWriter, opt: Opt): void {
     writer.raw(data);
   }
 }
-
-/**
- * Identifies a soradns server in the path of a question: 8 octets as lower-case hexadecimal digits. Each server that
- * forwards a question adds its id to the path, and one that finds its own id there has detected a loop.
- */
-export type ServerId = string;
 
 /**
  * The EDNS option that carries a path. Its code is from the range for local use (RFC 6891 §9), so its data begins with a

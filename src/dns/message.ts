@@ -9,7 +9,6 @@
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the message
  * that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a packet.
  */
-import type { ServerId } from './edns.ts';
 import type { Name } from './name.ts';
 import { Rcode, type Rr } from './rr.ts';
 
@@ -150,3 +149,9 @@ export type Respond = (
   client: DnsClient,
   send: (reply: Uint8Array) => void,
 ) => void;
+
+/**
+ * Identifies a soradns server in the path of a question: 8 octets as lower-case hexadecimal digits. Each server that
+ * forwards a question adds its id to the path, and one that finds its own id there has detected a loop.
+ */
+export type ServerId = string;

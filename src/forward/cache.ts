@@ -5,7 +5,7 @@
 import type { Message, Question } from '../dns/message.ts';
 import { nameKey } from '../dns/name.ts';
 import { Rcode, type Rr, Type } from '../dns/rr.ts';
-import type { Forwarded, ForwardOptions } from './forwarder.ts';
+import type { Forwarded, ForwardOptions } from './outcome.ts';
 
 export interface CacheLimits {
   readonly maxEntries: number;

@@ -6,9 +6,9 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { isIP } from 'node:net';
-import { type ServerId, UDP_SIZE } from '../dns/edns.ts';
+import { UDP_SIZE } from '../dns/edns.ts';
 import { encodeQuery } from '../dns/encode.ts';
-import type { Question } from '../dns/message.ts';
+import type { Question, ServerId } from '../dns/message.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { isPublicAddress } from './privateNames.ts';
 import type { RandomInt } from './randomCase.ts';

@@ -10,15 +10,21 @@
  */
 import { randomInt as cryptoRandomInt, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
-import { newServerId, type ServerId } from '../dns/edns.ts';
-import type { Message, Question } from '../dns/message.ts';
+import { newServerId } from '../dns/edns.ts';
+import type { Question } from '../dns/message.ts';
 import { equalNames, foldName } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import { scrub } from './bailiwick.ts';
 import { cacheKey, ReplyCache } from './cache.ts';
-import { countQuery, type ForwardCounters, newForwardCounters } from './counters.ts';
 import type { UpstreamQuery } from './exchange.ts';
 import { UpstreamHealth } from './health.ts';
+import {
+  countQuery,
+  type ForwardCounters,
+  type Forwarded,
+  type ForwardOptions,
+  newForwardCounters,
+} from './outcome.ts';
 import { isPrivateName, isPublicAddress } from './privateNames.ts';
 import { Probes, queryUpstreams, type UpstreamContext } from './queryUpstreams.ts';
 import { type RandomInt, randomizeCase, withoutRandomCase } from './randomCase.ts';
@@ -32,27 +38,6 @@ export interface Forwarder {
   resolve(question: Question, options: ForwardOptions): Promise<Forwarded>;
   close(): Promise<void>;
 }
-
-export interface ForwardOptions {
-  readonly checkingDisabled: boolean;
-  readonly dnssecOk: boolean;
-  /** The address of the client that asks; each client has a share of the questions in flight. */
-  readonly client: string;
-  /** The soradns servers that the question has passed before this one. */
-  readonly path?: readonly ServerId[] | undefined;
-}
-
-export type Forwarded =
-  /** An upstream's reply, whatever its rcode: scrubbed, with aged TTLs if it came from the cache. */
-  | { readonly kind: 'answered'; readonly message: Message }
-  /** No upstream gave a usable reply in time. */
-  | {
-      readonly kind: 'failed';
-      readonly reason: 'timeout' | 'network' | 'servfail';
-      readonly text: string;
-    }
-  /** The question is not forwarded: there is no upstream for it, or policy forbids it. */
-  | { readonly kind: 'refused'; readonly text: string };
 
 export interface ForwarderOptions {
   /** The preferred one first. */

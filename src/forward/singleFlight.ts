@@ -12,7 +12,7 @@
  * so a loop never adds packets; it ends at the deadline.
  */
 import type { Question } from '../dns/message.ts';
-import type { Forwarded } from './forwarder.ts';
+import type { Forwarded } from './outcome.ts';
 import { identicalNames, letterCount } from './randomCase.ts';
 
 export interface OutgoingQuestion {

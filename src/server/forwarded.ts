@@ -1,7 +1,7 @@
 /** Translates a forwarder's outcome for the zone that needs it, and for the client that asked. */
 import { Ede, type Response, refused, servfail } from '../dns/message.ts';
 import { Rcode, Type } from '../dns/rr.ts';
-import type { Forwarded } from '../forward/forwarder.ts';
+import type { Forwarded } from '../forward/outcome.ts';
 import type { External } from '../zone/view.ts';
 
 export function externalOf(forwarded: Forwarded): External {

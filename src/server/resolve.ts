@@ -16,7 +16,8 @@ import {
 import type { Name } from '../dns/name.ts';
 import { Class, Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
-import type { Forwarded, Forwarder, ForwardOptions } from '../forward/forwarder.ts';
+import type { Forwarder } from '../forward/forwarder.ts';
+import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
 import { cacheKey, lifetimeSeconds, ReplyCache } from '../../src/forward/cache.ts';
-import type { Forwarded } from '../../src/forward/forwarder.ts';
+import type { Forwarded } from '../../src/forward/outcome.ts';
 import { type MessageText, messageOf, printed, questionOf } from '../support/messages.ts';
 
 const LIMITS = { maxEntries: 100, maxOctets: 1_000_000 };

@@ -6,10 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message, Question } from '../../src/dns/message.ts';
 import {
   createForwarder,
-  type Forwarded,
   type Forwarder,
   type ForwarderOptions,
 } from '../../src/forward/forwarder.ts';
+import type { Forwarded } from '../../src/forward/outcome.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstream, type TestUpstreamOptions } from '../support/upstream.ts';

@@ -5,10 +5,10 @@ import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
   createForwarder,
-  type Forwarded,
   type Forwarder,
   type ForwarderOptions,
 } from '../../src/forward/forwarder.ts';
+import type { Forwarded } from '../../src/forward/outcome.ts';
 import { questionOf } from '../support/messages.ts';
 import { startUpstream } from '../support/upstream.ts';
 

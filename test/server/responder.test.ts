@@ -6,7 +6,8 @@ import { encodeQuery } from '../../src/dns/encode.ts';
 import type { DnsClient, Message, Question } from '../../src/dns/message.ts';
 import type { Name } from '../../src/dns/name.ts';
 import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
-import type { Forwarded, Forwarder } from '../../src/forward/forwarder.ts';
+import type { Forwarder } from '../../src/forward/forwarder.ts';
+import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
 

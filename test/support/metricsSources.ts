@@ -1,6 +1,6 @@
 /** All sources of metrics, with arbitrary numbers. */
 import type { MetricsSources } from '../../src/app/metricsPage.ts';
-import { newForwardCounters } from '../../src/forward/counters.ts';
+import { newForwardCounters } from '../../src/forward/outcome.ts';
 import { AnswerCounters } from '../../src/server/answerCounters.ts';
 import { ConnectionTable, DEFAULT_TCP_LIMITS } from '../../src/server/connectionTable.ts';
 

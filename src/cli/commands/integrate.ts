@@ -15,13 +15,14 @@ import { isLoopback } from '../../forward/addresses.ts';
 import { printable } from '../../observability/printable.ts';
 import { type LocatedServer, locateServer } from '../../tools/doctor/host.ts';
 import { makeChange, readHostFile } from '../../tools/integrate/hostFiles.ts';
-import { type FileChange, type IntegrationPlan, printChange } from '../../tools/integrate/plan.ts';
 import {
-  type DnsRoute,
+  type FileChange,
+  type IntegrationPlan,
+  printChange,
   TARGET_NAMES,
-  TARGETS,
   type TargetName,
-} from '../../tools/integrate/target.ts';
+} from '../../tools/integrate/plan.ts';
+import { type DnsRoute, TARGETS } from '../../tools/integrate/target.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine } from '../output.ts';
 import { configOf, SERVER_OPTIONS, shownOnly } from '../serverConfig.ts';

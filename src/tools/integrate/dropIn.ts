@@ -1,6 +1,5 @@
 /** A file in another program's configuration folder. Its first line names soradns as its author; other files are not touched. Pure. */
-import { type IntegrationPlan, planOf, type ReadHostFile } from './plan.ts';
-import type { TargetName } from './target.ts';
+import { type IntegrationPlan, planOf, type ReadHostFile, type TargetName } from './plan.ts';
 
 export interface DropIn {
   readonly path: string;

@@ -61,3 +61,7 @@ function linesOf(text: string | undefined): readonly string[] {
   if (text === undefined || text === '') return [];
   return text.replace(/\n$/, '').split('\n');
 }
+
+export const TARGET_NAMES = ['systemd-resolved', 'networkmanager', 'dnsmasq', 'docker'] as const;
+
+export type TargetName = (typeof TARGET_NAMES)[number];

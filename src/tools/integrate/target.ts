@@ -9,11 +9,7 @@ import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
 import { planDaemonJson, planDaemonJsonUndo } from './daemonJson.ts';
 import { type DropIn, planDropIn, planDropInUndo } from './dropIn.ts';
-import type { IntegrationPlan, ReadHostFile } from './plan.ts';
-
-export const TARGET_NAMES = ['systemd-resolved', 'networkmanager', 'dnsmasq', 'docker'] as const;
-
-export type TargetName = (typeof TARGET_NAMES)[number];
+import type { IntegrationPlan, ReadHostFile, TargetName } from './plan.ts';
 
 /** The server to query for names of the domains; never a wildcard address. */
 export interface DnsRoute {

@@ -7,7 +7,6 @@
  * request, and the handler ends it with exactly one `send` or one `stream`.
  */
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Caller } from './permits.ts';
 
 export interface HttpReply {
   readonly status: number;
@@ -91,4 +90,11 @@ export function jsonReply(
 /** 405 with the allowed methods. */
 export function methodNotAllowed(allow: readonly string[]): HttpReply {
   return textReply(405, 'Method Not Allowed', { Allow: allow.join(', ') });
+}
+
+/** The client that requests a permit. */
+export interface Caller {
+  readonly share: string;
+  /** Called only when the client's share is used up. */
+  isTrusted(): Promise<boolean>;
 }

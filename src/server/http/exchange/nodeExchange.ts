@@ -4,9 +4,16 @@
  */
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Body, ClientConnection, Exchange, HttpReply, ReplyStream, Text } from './exchange.ts';
+import type {
+  Body,
+  Caller,
+  ClientConnection,
+  Exchange,
+  HttpReply,
+  ReplyStream,
+  Text,
+} from './exchange.ts';
 import type { Outbox } from './outbox.ts';
-import type { Caller } from './permits.ts';
 
 const SLICE_OCTETS = 256 * 1024;
 

@@ -3,17 +3,10 @@
  * has a share of the permits, and untrusted clients together get three quarters of them, so that a crowd of strangers
  * cannot lock out the servers and registrars that rely on this one.
  */
-import type { ClientConnection, Exchange } from './exchange.ts';
+import type { Caller, ClientConnection, Exchange } from './exchange.ts';
 
 /** Releases the permit. A second call does nothing. */
 export type Release = () => void;
-
-/** The client that requests a permit. */
-export interface Caller {
-  readonly share: string;
-  /** Called only when the client's share is used up. */
-  isTrusted(): Promise<boolean>;
-}
 
 /** The most callers that wait at once; permits become free for some of them only. */
 const MAX_WAITING = 64;

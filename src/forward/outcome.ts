@@ -1,6 +1,30 @@
-/** The counters of forwarding. They outlive a forwarder that is replaced, so that they only grow. */
+/**
+ * The outcome of forwarding a question, and the counters of outcomes. The counters outlive a forwarder that is replaced,
+ * so that they only grow.
+ */
+import type { Message, ServerId } from '../dns/message.ts';
 import { Rcode } from '../dns/rr.ts';
-import type { Forwarded } from './forwarder.ts';
+
+export interface ForwardOptions {
+  readonly checkingDisabled: boolean;
+  readonly dnssecOk: boolean;
+  /** The address of the client that asks; each client has a share of the questions in flight. */
+  readonly client: string;
+  /** The soradns servers that the question has passed before this one. */
+  readonly path?: readonly ServerId[] | undefined;
+}
+
+export type Forwarded =
+  /** An upstream's reply, whatever its rcode: scrubbed, with aged TTLs if it came from the cache. */
+  | { readonly kind: 'answered'; readonly message: Message }
+  /** No upstream gave a usable reply in time. */
+  | {
+      readonly kind: 'failed';
+      readonly reason: 'timeout' | 'network' | 'servfail';
+      readonly text: string;
+    }
+  /** The question is not forwarded: there is no upstream for it, or policy forbids it. */
+  | { readonly kind: 'refused'; readonly text: string };
 
 /** Upper bounds of the buckets in seconds: from an upstream on this host to the longest time that a question waits. */
 export const FORWARD_BOUNDS_SECONDS = [0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 4] as const;
