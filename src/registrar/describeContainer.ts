@@ -8,14 +8,15 @@ import type { AddressChoice } from './describe/addressChoice.ts';
 import { chooseAddress } from './describe/chooseAddress.ts';
 import {
   type Container,
+  type HealthPolicy,
   type Port,
   parentOf,
   readContainer,
   whyNotHealthy,
   whyNotUp,
 } from './describe/container.ts';
-import type { HealthPolicy, RegistrarContext, StopPolicy } from './describe/context.ts';
-import { type Description, Refusals, shown } from './describe/description.ts';
+import type { RegistrarContext, StopPolicy } from './describe/context.ts';
+import { type Description, Hints, Refusals, shown } from './describe/description.ts';
 import {
   drainingOf,
   type FindSetting,
@@ -28,14 +29,15 @@ import {
   readStopTimeout,
 } from './describe/fields.ts';
 import { type ContainerSettings, findSetting, readMetadata } from './describe/metadata.ts';
+import { buildDescription, type NameRecords, recordsOfName } from './describe/nameRecords.ts';
 import {
-  buildDescription,
-  type NameRecords,
+  isOneOff,
+  isSwarmTask,
+  MAX_NAMES,
+  projectOf,
   type RequestedName,
-  recordsOfName,
-} from './describe/nameRecords.ts';
-import { isOneOff, isSwarmTask, MAX_NAMES, projectOf } from './describe/names.ts';
-import { Hints, requestedNames } from './describe/naming.ts';
+} from './describe/names.ts';
+import { requestedNames } from './describe/naming.ts';
 import { hintAtOthers, hintAtUnasked, whyNoPort } from './describe/portHints.ts';
 import {
   candidatePorts,

@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { addressSet, cidrs } from '../../src/forward/addresses.ts';
-import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
-import type { RegistrationPolicy } from '../../src/registrar/describe/policy.ts';
+import type { RegistrarContext, RegistrationPolicy } from '../../src/registrar/describe/context.ts';
 import { parseNamePattern } from '../../src/service/namePattern.ts';
 import { told } from './descriptions.ts';
 import {

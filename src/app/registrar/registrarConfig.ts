@@ -8,8 +8,7 @@ import type { SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
 import { addressSet } from '../../forward/addresses.ts';
 import type { LogLevel } from '../../observability/log.ts';
-import type { ConfiguredContext } from '../../registrar/describe/context.ts';
-import type { RegistrationPolicy } from '../../registrar/describe/policy.ts';
+import type { ConfiguredContext, RegistrationPolicy } from '../../registrar/describe/context.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import {
   parseRegistratorFlags,

@@ -2,11 +2,12 @@
  * Turns an inspection, whose members may be absent or of any type, into a `Container`: all fields exist, have their type
  * and a fixed order. Code behind this file may trust the types and decides alike for any order of the JSON's members.
  */
+
+import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import { addressFamily } from '../../dns/address.ts';
 import { asContainerId, type ContainerId } from '../engine/containerId.ts';
 import type { Inspection } from '../engine/engine.ts';
 import { asList, asObject, asText, type JsonObject } from '../engine/json.ts';
-import type { HealthPolicy } from './context.ts';
 
 export interface Container {
   /** 64 hexadecimal digits as Docker has it; `` when there is none. */
@@ -228,3 +229,5 @@ export function parentOf({ networkMode }: Pick<Container, 'networkMode'>): strin
 export function parentIdOf(inspection: Inspection): string | undefined {
   return parentOf(readContainer(inspection));
 }
+
+export type HealthPolicy = RegistrarSettings['health'];

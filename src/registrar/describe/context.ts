@@ -4,10 +4,9 @@
  */
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import type { Name } from '../../dns/name.ts';
-import type { RegistrationPolicy } from './policy.ts';
+import type { NamePattern } from '../../service/namePattern.ts';
 
 export type Mode = RegistrarSettings['mode'];
-export type HealthPolicy = RegistrarSettings['health'];
 export type StopPolicy = RegistrarSettings['stop'];
 
 /** Option values that count for a container as they are. */
@@ -69,4 +68,21 @@ export interface RegistratorContext {
   readonly tags: readonly string[];
   /** HTTP methods that containers may choose for their checks besides the safe ones. */
   readonly checkMethods?: RegistrarSettings['checkMethods'];
+}
+
+export interface RegistrationPolicy {
+  /** In front of the names of options: `register-` in a server. */
+  readonly optionPrefix: '' | 'register-';
+  /** `undefined` allows any name. */
+  readonly allow: readonly NamePattern[] | undefined;
+  /** Whether a name must lie in its project's part of the zones. */
+  readonly projectScope: boolean;
+  /** Addresses that DNS_IP may state; `undefined` allows any. */
+  readonly dnsIpAllow: AllowedAddresses | undefined;
+}
+
+export interface AllowedAddresses {
+  has(address: string): boolean;
+  /** The networks, for messages. */
+  readonly networks: string;
 }

@@ -7,7 +7,6 @@
  */
 import { printable } from '../../observability/printable.ts';
 import type { Check } from './check.ts';
-import type { FamilyLabel } from './record.ts';
 
 /** A record that should be in the store. */
 export interface DesiredRecord {
@@ -136,3 +135,36 @@ export function shown(text: string, length: number = MAX_ABOUT): string {
 export function isNot(value: string, expected: string): string {
   return `is "${shown(value, 40)}", which is not ${expected}`;
 }
+
+/**
+ * The label of a family below its name.
+ *
+ * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack name
+ * has no record there, but one below it for each family: `web/ipv4` and `web/ipv6`. external-dns writes the same shape:
+ * SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web` the SRV target
+ * of both. So the holder of a name holds all three keys.
+ */
+export type FamilyLabel = 'ipv4' | 'ipv6';
+
+/** Sentences for the operator about a container without a fault. The list and its texts are bounded. */
+export class Hints {
+  readonly #listed = new Set<string>();
+  #unlisted = 0;
+
+  /** Lists each hint once, with printable and shortened text. */
+  add(hint: string): void {
+    if (this.#listed.size < MAX_HINTS) this.#listed.add(shown(hint, MAX_HINT));
+    else this.#unlisted++;
+  }
+
+  /** The member of a description; absent without hints. */
+  all(): { readonly hints?: readonly string[] } {
+    if (this.#listed.size === 0) return {};
+    const more = this.#unlisted === 0 ? [] : [`and ${this.#unlisted} more`];
+    return { hints: [...this.#listed, ...more] };
+  }
+}
+
+const MAX_HINTS = 8;
+
+const MAX_HINT = 300;

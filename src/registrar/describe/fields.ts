@@ -1,7 +1,7 @@
 /** Reads settings as checked values: the fields of a record, and the policies of a container. */
 import { parseSwitch } from '../../config/settings.ts';
-import type { Container } from './container.ts';
-import type { HealthPolicy, Mode, RegistrarContext, StopPolicy } from './context.ts';
+import type { Container, HealthPolicy } from './container.ts';
+import type { Mode, RegistrarContext, StopPolicy } from './context.ts';
 import { type Draining, isNot, type RecordFields, type Refusals } from './description.ts';
 import type { ContainerSetting, SettingKey } from './metadata.ts';
 import { isSwarmTask } from './names.ts';

@@ -14,24 +14,14 @@ import type {
   Description,
   DesiredRecord,
   Draining,
+  Hints,
   RecordFields,
   Refusals,
 } from './description.ts';
 import type { RecordAttributes } from './fields.ts';
-import { checkFullName } from './names.ts';
-import type { Hints } from './naming.ts';
+import { checkFullName, type RequestedName } from './names.ts';
 import { judgeNames, nameVouchedFor } from './policy.ts';
 import { familyLabel } from './record.ts';
-
-/** A name that a container asks for. */
-export interface RequestedName {
-  readonly name: Name;
-  /** `auto`: the number of the instance will be put in front of the name. */
-  readonly instance: 'named' | 'auto';
-  /** For `auto`: the number to claim if it is free. */
-  readonly preferredNumber?: number;
-  readonly hintIfTaken?: string;
-}
 
 /** The records of one name: one record, or one for each family. */
 export interface NameRecords {

@@ -212,3 +212,13 @@ function swarmSlot(labels: Container['labels']): string {
   if (service === undefined || !task.startsWith(`${service}.`)) return '';
   return task.slice(service.length + 1).split('.', 1)[0] ?? '';
 }
+
+/** A name that a container asks for. */
+export interface RequestedName {
+  readonly name: Name;
+  /** `auto`: the number of the instance will be put in front of the name. */
+  readonly instance: 'named' | 'auto';
+  /** For `auto`: the number to claim if it is free. */
+  readonly preferredNumber?: number;
+  readonly hintIfTaken?: string;
+}

@@ -1,7 +1,7 @@
 /** The names of one port of a container: the names that `NAME` lists, or one name made of its parts. */
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
-import { type Refusals, shown } from './description.ts';
+import type { Refusals } from './description.ts';
 import {
   type ContainerSetting,
   type ContainerSettings,
@@ -9,7 +9,6 @@ import {
   findSetting,
   type SettingKey,
 } from './metadata.ts';
-import type { RequestedName } from './nameRecords.ts';
 import {
   beginsWithNumber,
   type CheckedName,
@@ -17,6 +16,7 @@ import {
   derivedParts,
   MAX_NAMES,
   projectOf,
+  type RequestedName,
   siblingName,
 } from './names.ts';
 import type { PortPlan } from './ports.ts';
@@ -130,26 +130,4 @@ function acceptName(text: string, checked: CheckedName, refusals: Refusals) {
   if (checked.kind === 'name') return checked.name;
   refusals.add(text, checked.reason);
   return undefined;
-}
-
-const MAX_HINTS = 8;
-const MAX_HINT = 300;
-
-/** Sentences for the operator about a container without a fault. The list and its texts are bounded. */
-export class Hints {
-  readonly #listed = new Set<string>();
-  #unlisted = 0;
-
-  /** Lists each hint once, with printable and shortened text. */
-  add(hint: string): void {
-    if (this.#listed.size < MAX_HINTS) this.#listed.add(shown(hint, MAX_HINT));
-    else this.#unlisted++;
-  }
-
-  /** The member of a description; absent without hints. */
-  all(): { readonly hints?: readonly string[] } {
-    if (this.#listed.size === 0) return {};
-    const more = this.#unlisted === 0 ? [] : [`and ${this.#unlisted} more`];
-    return { hints: [...this.#listed, ...more] };
-  }
 }

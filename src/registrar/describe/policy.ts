@@ -4,32 +4,10 @@
  * the name to a sentence and contains the fix. PURE.
  */
 import { foldName, isSubdomainOf, type Name } from '../../dns/name.ts';
-import {
-  matchesPattern,
-  type NamePattern,
-  needsProject,
-  printPattern,
-} from '../../service/namePattern.ts';
+import { matchesPattern, needsProject, printPattern } from '../../service/namePattern.ts';
 import type { RegistrarContext } from './context.ts';
 import { shown } from './description.ts';
 import { zoneDepth } from './names.ts';
-
-export interface RegistrationPolicy {
-  /** In front of the names of options: `register-` in a server. */
-  readonly optionPrefix: '' | 'register-';
-  /** `undefined` allows any name. */
-  readonly allow: readonly NamePattern[] | undefined;
-  /** Whether a name must lie in its project's part of the zones. */
-  readonly projectScope: boolean;
-  /** Addresses that DNS_IP may state; `undefined` allows any. */
-  readonly dnsIpAllow: AllowedAddresses | undefined;
-}
-
-export interface AllowedAddresses {
-  has(address: string): boolean;
-  /** The networks, for messages. */
-  readonly networks: string;
-}
 
 /** The part of the context that counts here. */
 export type PolicyContext = Pick<

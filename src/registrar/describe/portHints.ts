@@ -3,10 +3,9 @@
 import type { AddressChoice } from './addressChoice.ts';
 import { otherHostPorts } from './chooseAddress.ts';
 import { type Container, isUsable, type Port, printPort } from './container.ts';
-import { shown } from './description.ts';
+import { type Hints, shown } from './description.ts';
 import type { ContainerSettings } from './metadata.ts';
 import { isSwarmTask } from './names.ts';
-import type { Hints } from './naming.ts';
 import { publishedPorts } from './ports.ts';
 
 /** A container, the container whose network it joined, and the prefix of variables. */

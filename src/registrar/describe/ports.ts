@@ -6,7 +6,7 @@
 import { parseSwitch } from '../../config/settings.ts';
 import { type Container, comparePorts, type Port, printPort } from './container.ts';
 import type { Mode } from './context.ts';
-import { isNot, type Refusals, shown } from './description.ts';
+import { type Hints, isNot, type Refusals, shown } from './description.ts';
 import {
   type ContainerSettings,
   findOwnSetting,
@@ -15,7 +15,6 @@ import {
   mentionedPorts,
 } from './metadata.ts';
 import { MAX_NAMES } from './names.ts';
-import type { Hints } from './naming.ts';
 
 export interface PortPlan {
   /** `undefined` for a record without a port. */

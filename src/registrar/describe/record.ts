@@ -5,7 +5,7 @@
 import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
 import { asShortId, type ShortId } from '../engine/containerId.ts';
 import { asObject } from '../engine/json.ts';
-import type { DesiredRecord } from './description.ts';
+import type { DesiredRecord, FamilyLabel } from './description.ts';
 
 /** The author of a value: a registrar's identity, and the life of a container that it wrote for. */
 export interface OwnerStamp {
@@ -71,16 +71,6 @@ export function familyOf(value: Uint8Array): 0 | 4 | 6 {
 function isStampText(json: unknown): json is string {
   return typeof json === 'string' && json !== '' && json.length <= MAX_STAMP_CHARACTERS;
 }
-
-/**
- * The label of a family below its name.
- *
- * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack name
- * has no record there, but one below it for each family: `web/ipv4` and `web/ipv6`. external-dns writes the same shape:
- * SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web` the SRV target
- * of both. So the holder of a name holds all three keys.
- */
-export type FamilyLabel = 'ipv4' | 'ipv6';
 
 export function familyLabel(family: 4 | 6): FamilyLabel {
   return family === 4 ? 'ipv4' : 'ipv6';

@@ -10,7 +10,8 @@
  * after the name's own key was written.
  */
 import { addressFamily } from '../../dns/address.ts';
-import { type FamilyLabel, familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
+import type { FamilyLabel } from '../describe/description.ts';
+import { familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import { type AssignInput, type Assignment, assignKeys } from './assign.ts';
 import type { StoredRecord } from './storedRecords.ts';

@@ -4,7 +4,8 @@
  */
 import { addressFamily } from '../../dns/address.ts';
 import { type Name, parseName } from '../../dns/name.ts';
-import type { HealthPolicy, Mode } from '../describe/context.ts';
+import type { HealthPolicy } from '../describe/container.ts';
+import type { Mode } from '../describe/context.ts';
 import { parseTags } from './metadata.ts';
 
 /** registrator's flags and URI; fields of `RegistrarSettings` have its names. */

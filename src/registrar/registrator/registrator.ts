@@ -13,7 +13,7 @@ import type { ReachableAt } from '../describe/addressChoice.ts';
 import { chooseAddress } from '../describe/chooseAddress.ts';
 import { type Container, type Port, whyNotHealthy } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
-import { type Description, isNot, Refusals, shown } from '../describe/description.ts';
+import { type Description, Hints, isNot, Refusals, shown } from '../describe/description.ts';
 import { drainingOf } from '../describe/fields.ts';
 import {
   type ContainerSettings,
@@ -23,7 +23,6 @@ import {
 } from '../describe/metadata.ts';
 import { buildDescription, type NameRecords } from '../describe/nameRecords.ts';
 import { imageBase, MAX_NAMES, projectOf, slug } from '../describe/names.ts';
-import { Hints } from '../describe/naming.ts';
 import { offeredPorts } from '../describe/ports.ts';
 import { shortIdOf } from '../engine/containerId.ts';
 import { type ServiceKey, serviceKey } from './key.ts';
