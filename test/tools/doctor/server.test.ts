@@ -300,7 +300,7 @@ describe('the registrar', () => {
       /^1 names or settings of containers are not in effect/,
     );
     const mixed = await examined({ flags: { ...at(server.dns), http } }, 'server');
-    assert.match(mixed.at(-1)?.message ?? '', /is of another process/);
+    assert.match(mixed.at(-1)?.message ?? '', /belongs to another process/);
     await fixture.docker.close();
     await until('the loss shows', async () => (await look())[0]?.level === 'problem', 20_000);
     assert.match((await look())[0]?.message ?? '', /^the registrar is not ready: docker/);
