@@ -56,7 +56,7 @@ it('watch waits for a lost store and continues where it stopped', async () => {
   await set('a');
   await until('a is printed', () => printed().length === 1);
   await server.close();
-  await until('it waits', () => texts.stderr.includes('trying again'), 20_000);
+  await until('it waits', () => texts.stderr.includes('retrying'), 20_000);
   server = await startTestServer({ store, http });
   await set('b');
   await set('c');
