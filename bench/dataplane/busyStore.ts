@@ -14,10 +14,10 @@ import { GENERATOR_CORE, isInstalled } from '../process.ts';
 import { figure, median, percentile } from '../table.ts';
 import type { ChurnRequest, ChurnResult } from './churn.ts';
 import { finding, ratioOf } from './compare.ts';
+import { alternate, type Contender, type Sample, saturate, warmUp } from './contenders.ts';
 import { costTable, cpuOf } from './costTable.ts';
 import type { Endpoint } from './keyWriter.ts';
 import { type Lab, NAMES, type OurOptions, type OurServer } from './lab.ts';
-import { alternate, type Lane, type Sample, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const CHANGES_PER_SECOND = 1000;
@@ -34,22 +34,22 @@ export interface BusyStore {
 
 export async function measureBusyStore(lab: Lab): Promise<Measured> {
   const store = await openBusyStore(lab, {});
-  const [quiet, busy] = [quietLane(lab, store), busyLane(lab, store)];
-  const elsewhere: Lane = { ...busy, title: `${busy.title} elsewhere in the store` };
-  const lanes = store.endpoint.kind === 'etcd' ? [quiet, busy, elsewhere] : [quiet, busy];
+  const [quiet, busy] = [quietContender(lab, store), busyContender(lab, store)];
+  const elsewhere: Contender = { ...busy, title: `${busy.title} elsewhere in the store` };
+  const contenders = store.endpoint.kind === 'etcd' ? [quiet, busy, elsewhere] : [quiet, busy];
   const churns: ChurnResult[] = [];
   await warmUp(lab, [quiet]);
   await warmUpChanging(lab, store);
-  const samples = await alternate(lanes, lab.options.rounds, async (lane, round) => {
-    const ask = () => saturate(lab, lane, round);
-    if (lane === quiet) return ask();
-    const where = lane === busy ? 'zone' : 'elsewhere';
+  const samples = await alternate(contenders, lab.options.rounds, async (contender, round) => {
+    const ask = () => saturate(lab, contender, round);
+    if (contender === quiet) return ask();
+    const where = contender === busy ? 'zone' : 'elsewhere';
     const { result, churn } = await whileChanging(lab, store, ask, where);
-    if (lane === busy) churns.push(churn);
+    if (contender === busy) churns.push(churn);
     return result;
   });
   const perChange = await cpuPerChange(lab, store);
-  return report(lanes, samples, churns, { ...store, perChange });
+  return report(contenders, samples, churns, { ...store, perChange });
 }
 
 /** What following the store costs a server that nobody else asks anything. */
@@ -66,7 +66,7 @@ async function cpuPerChange(lab: Lab, store: BusyStore): Promise<number> {
 /** Following the store is code that is compiled while it runs, as answering is. */
 export async function warmUpChanging(lab: Lab, store: BusyStore): Promise<void> {
   for (let time = 0; time < WARM_UPS; time++)
-    await whileChanging(lab, store, () => saturate(lab, busyLane(lab, store), time));
+    await whileChanging(lab, store, () => saturate(lab, busyContender(lab, store), time));
 }
 
 /** In an etcd that runs away from the server's core, else in the server's own store. */
@@ -89,12 +89,12 @@ export async function openBusyStore(
   return { server, writer, endpoint: { kind: 'etcd', hosts: etcd.url } };
 }
 
-function quietLane(lab: Lab, { server }: BusyStore): Lane {
+function quietContender(lab: Lab, { server }: BusyStore): Contender {
   return { title: 'quiet', server, load: { questions: lab.questions('hits') } };
 }
 
-export function busyLane(lab: Lab, store: BusyStore): Lane {
-  return { ...quietLane(lab, store), title: `${figure(CHANGES_PER_SECOND)} changes/s` };
+export function busyContender(lab: Lab, store: BusyStore): Contender {
+  return { ...quietContender(lab, store), title: `${figure(CHANGES_PER_SECOND)} changes/s` };
 }
 
 /** Does something for as long as a turn takes, with changes from before to after it. */
@@ -114,7 +114,7 @@ export async function whileChanging<R>(
 }
 
 function report(
-  lanes: readonly Lane[],
+  contenders: readonly Contender[],
   samples: readonly (readonly Sample[])[],
   churns: readonly ChurnResult[],
   { endpoint, perChange }: { endpoint: Endpoint; perChange: number },
@@ -128,7 +128,7 @@ function report(
   const rate = figure(median(churns.map(({ acknowledgedPerSecond }) => acknowledgedPerSecond)));
   const failed = churns.reduce((sum, churn) => sum + churn.failed, 0);
   return {
-    text: `${costTable(lanes, samples)}
+    text: `${costTable(contenders, samples)}
 
 ${rate} changes acknowledged a second over ${endpoint.kind}, ${failed} failed: half new values, a quarter new names, a quarter
 deleted. On its own a change costs the server ${figure(perChange)} µs of CPU, threads of the runtime included. From a put to its answer, of ${figure(visible.length)}: p50 ${figure(median(visible), 1)} ms, p99 ${figure(p99, 1)} ms, at most ${figure(Math.max(...visible), 1)} ms; to

@@ -1,7 +1,7 @@
 /** Samples of a saturated server as a table: medians, and how far the turns were apart. */
 import { figure, markdown, median } from '../table.ts';
 import { withRange } from './compare.ts';
-import type { Sample } from './lanes.ts';
+import type { Sample } from './contenders.ts';
 
 const HEAD = [
   ...['', 'CPU µs/answer', 'answers/s', 'server busy', 'generator busy', 'others busy'],
@@ -9,10 +9,10 @@ const HEAD = [
 ];
 
 export function costTable(
-  lanes: readonly { readonly title: string }[],
+  contenders: readonly { readonly title: string }[],
   samples: readonly (readonly Sample[])[],
 ): string {
-  const rows = lanes.map(({ title }, index) => row(title, samples[index] ?? []));
+  const rows = contenders.map(({ title }, index) => row(title, samples[index] ?? []));
   return markdown([HEAD, ...rows]);
 }
 

@@ -8,9 +8,9 @@ import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
 import { leastDisturbed } from '../quiet.ts';
 import { figure, markdown, median } from '../table.ts';
 import { type Finding, finding, ratioOf } from './compare.ts';
+import { alternate, askEach, type Contender, saturate } from './contenders.ts';
 import { qpsOf } from './costTable.ts';
 import type { Lab, OurServer } from './lab.ts';
-import { alternate, askEach, type Lane, saturate } from './lanes.ts';
 import type { Measured } from './measure.ts';
 import { LATENCY_HEAD, type Latency, latencyRow, timed } from './paced.ts';
 
@@ -30,7 +30,7 @@ const CAPACITY_ATTEMPTS = 3;
 const TARGET = 1.5;
 const MEMORY_TARGET = 1.1;
 
-interface FloodLane {
+interface FloodContender {
   readonly title: string;
   /** Undefined: quiet. */
   readonly flood: StreamSpec | undefined;
@@ -43,26 +43,32 @@ interface FloodSample extends Latency {
 
 export async function measureFloods(lab: Lab): Promise<Measured> {
   const server = await lab.startOurs({ cores: CORES });
-  const lane: Lane = { title: 'capacity', server, load: { questions: lab.questions('hits') } };
-  await askEach(lab, lane);
-  const attempts = await alternate([lane], CAPACITY_ATTEMPTS, (_, round) =>
-    saturate(lab, lane, round),
+  const contender: Contender = {
+    title: 'capacity',
+    server,
+    load: { questions: lab.questions('hits') },
+  };
+  await askEach(lab, contender);
+  const attempts = await alternate([contender], CAPACITY_ATTEMPTS, (_, round) =>
+    saturate(lab, contender, round),
   );
   // The best: what others of this machine leave is no figure of ours.
   const capacity = Math.max(...qpsOf(attempts[0]));
-  const lanes = floodLanes(lab, capacity);
-  for (const each of lanes) await ask(lab, server, each, 0);
+  const contenders = floodContenders(lab, capacity);
+  for (const each of contenders) await ask(lab, server, each, 0);
   const before = server.running.rssBytes();
   const rounds = Math.ceil(lab.options.rounds / 2);
-  const samples = await alternate(lanes, rounds, (each, round) => ask(lab, server, each, round));
+  const samples = await alternate(contenders, rounds, (each, round) =>
+    ask(lab, server, each, round),
+  );
   const memory = server.running.rssBytes() / before;
-  return report(lanes, samples, { capacity, memory });
+  return report(contenders, samples, { capacity, memory });
 }
 
-function floodLanes(lab: Lab, capacity: number): FloodLane[] {
-  const quiet: FloodLane = { title: 'quiet', flood: undefined };
+function floodContenders(lab: Lab, capacity: number): FloodContender[] {
+  const quiet: FloodContender = { title: 'quiet', flood: undefined };
   const floods = SHARES.flatMap((share) =>
-    KINDS.map(({ kind, title }): FloodLane => {
+    KINDS.map(({ kind, title }): FloodContender => {
       const pace = { kind: 'rate', perSecond: capacity * share } as const;
       const flood = { questions: lab.questions(kind).path, pace };
       return { title: `${title}, ${figure(share * 100)} %`, flood };
@@ -74,7 +80,7 @@ function floodLanes(lab: Lab, capacity: number): FloodLane[] {
 async function ask(
   lab: Lab,
   server: OurServer,
-  { title, flood }: FloodLane,
+  { title, flood }: FloodContender,
   round: number,
 ): Promise<FloodSample> {
   const known: StreamSpec = {
@@ -90,19 +96,19 @@ async function ask(
 }
 
 function report(
-  lanes: readonly FloodLane[],
+  contenders: readonly FloodContender[],
   samples: readonly (readonly FloodSample[])[],
   { capacity, memory }: { capacity: number; memory: number },
 ): Measured {
   const quiet = samples[0] ?? [];
-  const rows = lanes.map(({ title }, index) => {
+  const rows = contenders.map(({ title }, index) => {
     const each = samples[index] ?? [];
     return [
       ...latencyRow(title, each),
       figure(median(each.map(({ floodAnswered }) => floodAnswered))),
     ];
   });
-  const findings = lanes.flatMap(({ title, flood }, index): Finding[] => {
+  const findings = contenders.flatMap(({ title, flood }, index): Finding[] => {
     if (flood === undefined || title.startsWith('known')) return [];
     const p50 = (of: readonly FloodSample[]): number[] => of.map((sample) => sample.p50);
     return [

@@ -3,9 +3,17 @@ import { buildDnsflood, type Dnsflood } from '../dnsflood.ts';
 import { pinning } from '../process.ts';
 import { figure } from '../table.ts';
 import { finding, ratioOf } from './compare.ts';
+import {
+  alternate,
+  type Contender,
+  type Sample,
+  sampleOf,
+  saturate,
+  WINDOW,
+  warmUp,
+} from './contenders.ts';
 import { costTable, cpuOf, qpsOf } from './costTable.ts';
 import { type Lab, NAMES } from './lab.ts';
-import { alternate, type Lane, type Sample, sampleOf, saturate, WINDOW, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const TARGETS = [
@@ -14,22 +22,24 @@ const TARGETS = [
 ];
 
 /** Who asks, and whom. */
-interface HitLane extends Lane {
+interface HitContender extends Contender {
   readonly dnsflood?: Dnsflood;
 }
 
 export async function measureHits(lab: Lab): Promise<Measured> {
-  const lanes = await hitLanes(lab);
-  const ours = lanes[0] as Lane;
-  await warmUp(lab, lanes);
+  const contenders = await hitContenders(lab);
+  const ours = contenders[0] as Contender;
+  await warmUp(lab, contenders);
   const dnsflood = buildDnsflood(lab.options.folder);
   if (dnsflood !== undefined)
-    lanes.push({ ...ours, title: 'soradns, asked by dnsflood.c', dnsflood });
-  const samples = await alternate(lanes, lab.options.rounds, (lane, round) =>
-    lane.dnsflood === undefined ? saturate(lab, lane, round) : floodWith(lab, lane.dnsflood, lane),
+    contenders.push({ ...ours, title: 'soradns, asked by dnsflood.c', dnsflood });
+  const samples = await alternate(contenders, lab.options.rounds, (contender, round) =>
+    contender.dnsflood === undefined
+      ? saturate(lab, contender, round)
+      : floodWith(lab, contender.dnsflood, contender),
   );
   const samplesOf = (title: string): readonly Sample[] | undefined =>
-    samples[lanes.findIndex((lane) => lane.title.startsWith(title))];
+    samples[contenders.findIndex((contender) => contender.title.startsWith(title))];
   const generated = ratioOf(qpsOf(samples[0]), qpsOf(samplesOf('soradns, asked')));
   return {
     findings: TARGETS.map(({ peer, target }) =>
@@ -39,7 +49,7 @@ export async function measureHits(lab: Lab): Promise<Measured> {
         ratioOf(cpuOf(samples[0]), cpuOf(samplesOf(peer))),
       ),
     ),
-    text: `${costTable(lanes, samples)}
+    text: `${costTable(contenders, samples)}
 
 ${figure(NAMES)} names, half asked for by SRV and half by A; ${placement()}; medians of ${lab.options.rounds} turns of
 ${lab.options.seconds} s, least and most in brackets. Our generator's load ÷ dnsflood.c's: ${figure(generated.perRound, 2)}.`,
@@ -47,20 +57,20 @@ ${lab.options.seconds} s, least and most in brackets. Our generator's load ÷ dn
 }
 
 /** Ours is the first. */
-async function hitLanes(lab: Lab): Promise<HitLane[]> {
+async function hitContenders(lab: Lab): Promise<HitContender[]> {
   const load = { questions: lab.questions('hits') };
-  const lanes = [await lab.ours(), ...(await lab.peers())].map(
-    (server): HitLane => ({ title: server.title, server, load }),
+  const contenders = [await lab.ours(), ...(await lab.peers())].map(
+    (server): HitContender => ({ title: server.title, server, load }),
   );
   const server = await lab.startOurs({ workers: 0 });
-  return [...lanes, { title: 'soradns --workers 0', server, load }];
+  return [...contenders, { title: 'soradns --workers 0', server, load }];
 }
 
-async function floodWith(lab: Lab, dnsflood: Dnsflood, lane: Lane): Promise<Sample> {
+async function floodWith(lab: Lab, dnsflood: Dnsflood, contender: Contender): Promise<Sample> {
   const { seconds } = lab.options;
-  const { port } = lane.server;
-  return await sampleOf(lane, async () => {
-    const questions = lane.load.questions.path;
+  const { port } = contender.server;
+  return await sampleOf(contender, async () => {
+    const questions = contender.load.questions.path;
     const asked = { port, questions, seconds, window: WINDOW };
     const { cpuSeconds, ...result } = await dnsflood(asked);
     const sent = result.answered + result.lost;

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { figure } from '../table.ts';
+import { askEach } from './contenders.ts';
 import type { Lab } from './lab.ts';
-import { askEach } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const SETTLING_MS = 5000;

@@ -4,8 +4,8 @@ import type { StreamResult, StreamSpec } from '../generator/stream.ts';
 import { leastDisturbed } from '../quiet.ts';
 import { figure, markdown, median } from '../table.ts';
 import { finding, ratioOf, withRange } from './compare.ts';
+import { alternate, busyText, type Contender, warmUp, weigh } from './contenders.ts';
 import type { Lab, Server } from './lab.ts';
-import { alternate, busyText, type Lane, warmUp, weigh } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const PER_SECOND = 20_000;
@@ -29,18 +29,18 @@ export async function measureLatency(lab: Lab): Promise<Measured> {
     COMPARED.some((name) => title.startsWith(name)),
   );
   const load = { questions: lab.questions('hits') };
-  const lanes = [await lab.ours(), ...peers].map((server) => ({
+  const contenders = [await lab.ours(), ...peers].map((server) => ({
     title: server.title,
     server,
     load,
   }));
-  await warmUp(lab, lanes);
-  const samples = await alternate(lanes, lab.options.rounds, (lane, round) =>
-    ask(lab, lane, round),
+  await warmUp(lab, contenders);
+  const samples = await alternate(contenders, lab.options.rounds, (contender, round) =>
+    ask(lab, contender, round),
   );
   const p99s = samples.map((each) => each.map(({ p99 }) => p99));
-  const knot = lanes.findIndex(({ title }) => title.startsWith('Knot'));
-  const rows = lanes.map(({ title }, index) => latencyRow(title, samples[index] ?? []));
+  const knot = contenders.findIndex(({ title }) => title.startsWith('Knot'));
+  const rows = contenders.map(({ title }, index) => latencyRow(title, samples[index] ?? []));
   return {
     text: `${markdown([LATENCY_HEAD, ...rows])}
 
@@ -55,15 +55,17 @@ An open loop at ${figure(PER_SECOND)} questions a second over ${SOCKETS} sockets
   };
 }
 
-async function ask(lab: Lab, lane: Lane, round: number): Promise<Latency> {
-  const { server, load } = lane;
+async function ask(lab: Lab, contender: Contender, round: number): Promise<Latency> {
+  const { server, load } = contender;
   const stream: StreamSpec = {
     questions: load.questions.path,
     pace: { kind: 'rate', perSecond: PER_SECOND },
     ...{ sockets: SOCKETS, first: round * PER_SECOND },
   };
   return await leastDisturbed(ATTEMPTS, async () => {
-    const { latency } = await timed(lab, server, `${lane.title}, round ${round + 1}`, [stream]);
+    const { latency } = await timed(lab, server, `${contender.title}, round ${round + 1}`, [
+      stream,
+    ]);
     return latency;
   });
 }

@@ -1,15 +1,15 @@
 /** Server CPU per answer at saturation, of one kind of question or zone against another. */
 import { figure } from '../table.ts';
 import { finding, ratioOf } from './compare.ts';
+import { alternate, type Contender, saturate, warmUp } from './contenders.ts';
 import { costTable, cpuOf } from './costTable.ts';
 import { type Lab, NAMES } from './lab.ts';
-import { alternate, type Lane, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 export async function measureNxdomain(lab: Lab): Promise<Measured> {
   const server = await lab.ours();
-  const hits: Lane = { title: 'hits', server, load: { questions: lab.questions('hits') } };
-  const below: Lane = {
+  const hits: Contender = { title: 'hits', server, load: { questions: lab.questions('hits') } };
+  const below: Contender = {
     ...{ title: 'NXDOMAIN, random names', server },
     load: { questions: lab.questions('below'), expects: 'nxdomain' },
   };
@@ -19,19 +19,19 @@ export async function measureNxdomain(lab: Lab): Promise<Measured> {
 export async function measureEdns(lab: Lab): Promise<Measured> {
   const server = await lab.ours();
   const questions = lab.questions('hits');
-  const plain: Lane = { title: 'plain', server, load: { questions } };
-  const edns: Lane = { title: 'EDNS', server, load: { questions, edns: true } };
+  const plain: Contender = { title: 'plain', server, load: { questions } };
+  const edns: Contender = { title: 'EDNS', server, load: { questions, edns: true } };
   return comparePair(lab, [plain, edns], 'EDNS ÷ plain', 1.1);
 }
 
 /** A small zone and a large one, each on a server of its own. */
 export async function measureManyNames(lab: Lab): Promise<Measured> {
   const { manyNames } = lab.options;
-  const small: Lane = {
+  const small: Contender = {
     ...{ title: `${figure(NAMES)} names`, server: await lab.ours() },
     load: { questions: lab.questions('hits') },
   };
-  const large: Lane = {
+  const large: Contender = {
     ...{ title: `${figure(manyNames)} names`, server: await lab.large() },
     load: { questions: lab.questions('hits', manyNames) },
   };
@@ -40,17 +40,17 @@ export async function measureManyNames(lab: Lab): Promise<Measured> {
 
 async function comparePair(
   lab: Lab,
-  lanes: readonly [base: Lane, other: Lane],
+  contenders: readonly [base: Contender, other: Contender],
   what: string,
   target: number,
 ): Promise<Measured> {
-  await warmUp(lab, lanes);
-  const samples = await alternate(lanes, lab.options.rounds, (lane, round) =>
-    saturate(lab, lane, round),
+  await warmUp(lab, contenders);
+  const samples = await alternate(contenders, lab.options.rounds, (contender, round) =>
+    saturate(lab, contender, round),
   );
   const [base, other] = samples;
   return {
-    text: costTable(lanes, samples),
+    text: costTable(contenders, samples),
     findings: [finding(what, target, ratioOf(cpuOf(other), cpuOf(base)))],
   };
 }

@@ -4,9 +4,9 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { isInstalled } from '../process.ts';
-import { busyLane, openBusyStore, warmUpChanging, whileChanging } from './busyStore.ts';
+import { busyContender, openBusyStore, warmUpChanging, whileChanging } from './busyStore.ts';
+import { type Contender, saturate, warmUp } from './contenders.ts';
 import type { Lab } from './lab.ts';
-import { type Lane, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const LINES = 45;
@@ -18,29 +18,29 @@ export async function measureProfile(lab: Lab): Promise<Measured> {
   if (!isInstalled('perf')) throw new Error('perf is not installed');
   const texts: string[] = [];
   const server = await lab.startOurs({ nodeArgs: NODE_ARGS });
-  const hits: Lane = { title: 'hits', server, load: { questions: lab.questions('hits') } };
-  const below: Lane = {
+  const hits: Contender = { title: 'hits', server, load: { questions: lab.questions('hits') } };
+  const below: Contender = {
     ...{ title: 'NXDOMAIN', server },
     load: { questions: lab.questions('below'), expects: 'nxdomain' },
   };
-  for (const lane of [
+  for (const contender of [
     hits,
     { ...hits, title: 'EDNS', load: { ...hits.load, edns: true } },
     below,
   ]) {
-    await warmUp(lab, [lane]);
-    texts.push(await profile(lab, lane));
+    await warmUp(lab, [contender]);
+    texts.push(await profile(lab, contender));
   }
   const store = await openBusyStore(lab, { nodeArgs: NODE_ARGS });
-  const lane = busyLane(lab, store);
-  await warmUp(lab, [lane]);
+  const contender = busyContender(lab, store);
+  await warmUp(lab, [contender]);
   await warmUpChanging(lab, store);
-  const { result } = await whileChanging(lab, store, () => profile(lab, lane));
+  const { result } = await whileChanging(lab, store, () => profile(lab, contender));
   return { text: [...texts, result].join('\n\n'), findings: [] };
 }
 
-async function profile(lab: Lab, lane: Lane): Promise<string> {
-  const { pid } = lane.server.running;
+async function profile(lab: Lab, contender: Contender): Promise<string> {
+  const { pid } = contender.server.running;
   lab.atEnd(async () => rmSync(`/tmp/perf-${pid}.map`, { force: true }));
   const data = join(lab.newFolder('perf'), 'data');
   const seconds = String(lab.options.seconds);
@@ -48,7 +48,7 @@ async function profile(lab: Lab, lane: Lane): Promise<string> {
     ...['record', '-e', 'cpu-clock', '-F', '4999', '-p', String(pid), '-o', data],
     ...['--', 'sleep', seconds],
   ]);
-  await saturate(lab, lane, 0);
+  await saturate(lab, contender, 0);
   await recording;
   const by = (sort: string, least: string): string =>
     spawnSync(
@@ -62,5 +62,5 @@ async function profile(lab: Lab, lane: Lane): Promise<string> {
       .filter((line) => line.trim() !== '' && !line.startsWith('#'))
       .map((line) => line.replace(/(\s+-)*\s*$/, ''));
   const report = [...lines(by('pid,dso', '0.5')), '', ...lines(by('symbol', '0.3'))];
-  return [`${lane.title}:`, '```', ...report.slice(0, LINES), '```'].join('\n');
+  return [`${contender.title}:`, '```', ...report.slice(0, LINES), '```'].join('\n');
 }

@@ -3,9 +3,9 @@ import { availableParallelism } from 'node:os';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
 import { finding, ratioOf } from './compare.ts';
+import { alternate, type Contender, saturate, warmUp } from './contenders.ts';
 import { costTable, cpuOf } from './costTable.ts';
 import type { Lab } from './lab.ts';
-import { alternate, type Lane, saturate, warmUp } from './lanes.ts';
 import type { Measured } from './measure.ts';
 
 const CORES = `${SERVER_CORE},${GENERATOR_CORE}`;
@@ -16,19 +16,19 @@ const WINDOW = 32;
 
 export async function measureTwoWorkers(lab: Lab): Promise<Measured> {
   const load = { questions: lab.questions('hits'), sockets: SOCKETS, window: WINDOW };
-  const two: Lane = {
+  const two: Contender = {
     ...{ title: 'two workers on two cores', load },
     server: await lab.startOurs({ workers: 2, cores: CORES }),
   };
-  const one: Lane = { title: 'one worker on one core', load, server: await lab.ours() };
+  const one: Contender = { title: 'one worker on one core', load, server: await lab.ours() };
   const threeCores = availableParallelism() > 2;
   const generator = lab.child<LoadSpec, LoadResult>(
     'generator/main.ts',
     threeCores ? GENERATOR_CORE + 1 : undefined,
   );
   await warmUp(lab, [one, two]);
-  const samples = await alternate([one, two], lab.options.rounds, (lane, round) =>
-    saturate(lab, lane, round, generator),
+  const samples = await alternate([one, two], lab.options.rounds, (contender, round) =>
+    saturate(lab, contender, round, generator),
   );
   const shared = threeCores
     ? ''

@@ -29,7 +29,7 @@ import { storeReasons } from './mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
 import { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import { assemble, closeParts, type ServerParts, statsOf } from './serverParts.ts';
-import { giveWay, httpLater, prepareTakeover, warmUp } from './takeover.ts';
+import { divertToSuccessor, httpLater, prepareTakeover, warmUp } from './takeover.ts';
 
 export interface Server {
   /** The addresses that answer DNS, with the actual ports. */
@@ -132,8 +132,8 @@ export async function startServer(
     reload: (read) => parts.liveConfig.reload(read),
     async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {
       closing.hasBegun = true;
-      const giveWayMs = await giveWay(starting.endpoints, [parts.udp, parts.tcp], log);
-      await Promise.all([pause(Math.max(lameDuckMs, giveWayMs)), registrar?.close(lingerMs)]);
+      const divertedMs = await divertToSuccessor(starting.endpoints, [parts.udp, parts.tcp], log);
+      await Promise.all([pause(Math.max(lameDuckMs, divertedMs)), registrar?.close(lingerMs)]);
       await http.close();
       await closeParts(parts);
     },

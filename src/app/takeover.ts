@@ -103,22 +103,22 @@ class RetriedStart {
   }
 }
 
-interface GivingWay {
-  giveWay(): void;
+interface DivertingListener {
+  divertToSuccessor(): void;
 }
 
 /** By then this server has received the packets that the kernel had already given to its sockets. */
-const GIVE_WAY_MS = 300;
+const DIVERTED_MS = 300;
 
 /** Leaves new packets to a successor, if one shares the addresses. Returns how long to continue answering at least. */
-export async function giveWay(
+export async function divertToSuccessor(
   endpoints: readonly SocketAddress[],
-  listeners: readonly GivingWay[],
+  listeners: readonly DivertingListener[],
   log: Log,
 ): Promise<number> {
   if (!(await hasSuccessor(endpoints))) return 0;
   try {
-    for (const listener of listeners) listener.giveWay();
+    for (const listener of listeners) listener.divertToSuccessor();
     log.info({}, 'the successor answers new queries');
   } catch (err) {
     log.warn(
@@ -126,7 +126,7 @@ export async function giveWay(
       'cannot leave new queries to the successor; it gets them once this server has stopped',
     );
   }
-  return GIVE_WAY_MS;
+  return DIVERTED_MS;
 }
 
 const TYPES = [Type.A, Type.AAAA, Type.SRV];

@@ -1,7 +1,7 @@
 /** Chooses the sockets of a server: worker threads with batched sockets if the host has them, else Node's sockets. */
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config/config.ts';
-import { createUdpListener } from '../dataplane/listeners/portableListener.ts';
+import { createPortableListener } from '../dataplane/listeners/portableListener.ts';
 import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
 import { createWorkerListener } from '../dataplane/listeners/workerListener.ts';
 import { loadLibc } from '../dataplane/sockets/libc.ts';
@@ -45,14 +45,14 @@ function listenerFor(
 ): UdpListener {
   const { respond, onError, table, log } = parts;
   const options = { respond, onError, table: table.handle };
-  if (workers === 0) return createUdpListener(options);
+  if (workers === 0) return createPortableListener(options);
   const found = loadLibc();
   if (found.kind === 'missing') {
     log.info(
       { reason: found.reason },
       'answering UDP on one thread, with one system call per packet',
     );
-    return createUdpListener(options);
+    return createPortableListener(options);
   }
   const { libc } = found;
   const onWorkerGone = (thread: number): void => table.forgetReader(thread);
@@ -66,6 +66,6 @@ export function streamSockets({ workers, takeover }: UdpConfig): StreamSockets |
   const maker = new SocketMaker(found.libc);
   return {
     open: (address, port) => maker.openStream({ address, port }, takeover),
-    giveWay: (fd) => maker.giveStreamWay(fd),
+    divertConnections: (fd) => maker.divertConnections(fd),
   };
 }

@@ -131,7 +131,7 @@ interface SocketRow {
 const MAX_SCANS = 4;
 
 /** A table as it was at one time. */
-class TableReading {
+class TableSnapshot {
   readonly #text: string;
   #searches = 0;
   #rows: ReadonlyMap<string, string> | undefined;
@@ -181,22 +181,22 @@ function isOpenRow(rest: string): boolean {
   return inode !== '0' && (CONNECTED.includes(state) || state === TCP_LISTEN);
 }
 
-interface SharedReadings {
-  running: Promise<TableReading>;
+interface SharedSnapshots {
+  running: Promise<TableSnapshot>;
   /** Begins when `running` has ended. */
-  next: Promise<TableReading> | undefined;
+  next: Promise<TableSnapshot> | undefined;
 }
 
-const readings = new Map<TableName, SharedReadings>();
+const readings = new Map<TableName, SharedSnapshots>();
 
 /** The table, read after this call. Callers share readings; one reading of a table runs at a time. */
-function freshTable(name: TableName): Promise<TableReading> {
+function freshTable(name: TableName): Promise<TableSnapshot> {
   const known = readings.get(name);
-  const state = known ?? { running: Promise.resolve(new TableReading('')), next: undefined };
+  const state = known ?? { running: Promise.resolve(new TableSnapshot('')), next: undefined };
   if (known === undefined) readings.set(name, state);
   state.next ??= state.running.then(() => {
     state.next = undefined;
-    state.running = readTable(name).then((text) => new TableReading(text));
+    state.running = readTable(name).then((text) => new TableSnapshot(text));
     return state.running;
   });
   return state.next;

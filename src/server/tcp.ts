@@ -20,7 +20,7 @@ export interface StreamSockets {
   /** The descriptor of a listening socket. Throws the system's error. */
   open(address: string, port: number): number;
   /** Leaves new connections to a successor's socket, if there is one. */
-  giveWay(fd: number): void;
+  divertConnections(fd: number): void;
 }
 
 export interface TcpListenerOptions {
@@ -68,8 +68,9 @@ export class TcpListener {
   }
 
   /** Leaves new connections to a successor's sockets; goes on serving the open ones. */
-  giveWay(): void {
-    for (const fd of this.#servers.values()) if (fd !== undefined) this.#sockets?.giveWay(fd);
+  divertToSuccessor(): void {
+    for (const fd of this.#servers.values())
+      if (fd !== undefined) this.#sockets?.divertConnections(fd);
   }
 
   /** Stops accepting, answers the queries received so far, then closes; settles within `closeMs`. */

@@ -95,7 +95,7 @@ test('Ten million reads beside a writer that changes everything see no torn answ
         table.remove(record);
         records[id] = table.add(checkedName(id));
       } else if (what === 1) {
-        table.clear(record);
+        table.withdraw(record);
       } else if (what === 2) {
         // Names that are added and removed make the index move repeatedly.
         table.remove(table.add(checkedName(extra++)));
@@ -136,7 +136,7 @@ test('The table’s memory is back at its level after a million changes', () => 
       } else table.publish(record, i % 11, answers[(i * salt) % 500] as NewAnswer);
       if (i % 20 === 0) table.collect();
     }
-    for (const record of records) table.clear(record);
+    for (const record of records) table.withdraw(record);
     table.collect();
     table.collect();
   };
@@ -296,10 +296,10 @@ test('The heap’s blocks never overlap, are large enough, and are all freed', (
       for (const size of sizes) {
         if (size <= 0) {
           const back = taken.splice(-size % Math.max(1, taken.length), 1)[0];
-          if (back !== undefined) heap.giveBack(back.block, back.words);
+          if (back !== undefined) heap.release(back.block, back.words);
           continue;
         }
-        const block = heap.take(size);
+        const block = heap.allocate(size);
         if (block === 0) continue;
         for (const other of taken) {
           const apart = block + size <= other.block || other.block + other.words <= block;
@@ -307,7 +307,7 @@ test('The heap’s blocks never overlap, are large enough, and are all freed', (
         }
         taken.push({ block, words: size });
       }
-      for (const { block, words } of taken) heap.giveBack(block, words);
+      for (const { block, words } of taken) heap.release(block, words);
       assert.equal(heap.usedWords, 0);
     }),
   );

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import net from 'node:net';
 import { type TestContext, test } from 'node:test';
-import { createUdpListener } from '../../src/dataplane/listeners/portableListener.ts';
+import { createPortableListener } from '../../src/dataplane/listeners/portableListener.ts';
 import type { Listen } from '../../src/dataplane/listeners/udpListener.ts';
 import type { Respond } from '../../src/dns/message.ts';
 import {
@@ -21,7 +21,7 @@ const echo: Respond = (packet, _client, send) => send(Uint8Array.from(packet));
 const linux = existsSync('/proc/net/udp');
 
 function listenersFor(t: TestContext) {
-  const udp = createUdpListener({ respond: echo });
+  const udp = createPortableListener({ respond: echo });
   const tcp = new TcpListener({ respond: echo, limits: { closeMs: 100 } });
   t.after(() => Promise.all([udp.close(), tcp.close()]));
   return { udp, tcp };

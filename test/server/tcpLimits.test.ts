@@ -4,7 +4,7 @@ import dgram from 'node:dgram';
 import { once } from 'node:events';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createUdpListener } from '../../src/dataplane/listeners/portableListener.ts';
+import { createPortableListener } from '../../src/dataplane/listeners/portableListener.ts';
 import type { Respond } from '../../src/dns/message.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
 import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';
@@ -152,7 +152,7 @@ test('A connection whose unread replies exceed the limit is closed', async (t) =
 
 test('A flood over TCP does not delay UDP', async (t) => {
   const { port, listener } = await serve(t, echo);
-  const udp = createUdpListener({ respond: echo });
+  const udp = createPortableListener({ respond: echo });
   const bound = await udp.listen('127.0.0.1', 0);
   t.after(() => udp.close());
 

@@ -13,7 +13,7 @@ export interface WriterStart {
 
 export interface WriterSums {
   readonly put: number;
-  readonly gaveWay: number;
+  readonly dropped: number;
 }
 
 if (parentPort !== null) {
@@ -21,13 +21,13 @@ if (parentPort !== null) {
   const writer = new RingWriter(ringMemory, thread, 'slow');
   const source = new PacketSource(thread);
   let put = 0;
-  let gaveWay = 0;
+  let dropped = 0;
   while (Atomics.load(stop, 0) === 0) {
     for (let i = 0; i < 100; i++) {
       source.fill(put);
-      if (!writer.put(source as unknown as Batch, 0)) gaveWay++;
+      if (!writer.put(source as unknown as Batch, 0)) dropped++;
       put++;
     }
   }
-  parentPort.postMessage({ put, gaveWay } satisfies WriterSums);
+  parentPort.postMessage({ put, dropped } satisfies WriterSums);
 }

@@ -30,7 +30,7 @@ export type WorkerReport =
   /** Packets wait in its rings. */
   | { readonly kind: 'handedOver' }
   /** It has acknowledged an assignment: it no longer uses sockets that are not listed there. */
-  | { readonly kind: 'seen' }
+  | { readonly kind: 'acknowledged' }
   /** Reading failed; the worker tries again. */
   | { readonly kind: 'readError'; readonly errno: number };
 
@@ -99,7 +99,7 @@ export class WorkerChannel {
   acknowledge({ generation }: WorkerAssignment): void {
     this.#acknowledged = generation;
     Atomics.store(this.#words, ACKNOWLEDGED + this.#thread, generation);
-    this.report({ kind: 'seen' });
+    this.report({ kind: 'acknowledged' });
   }
 
   /** Waits for an assignment; for a worker without sockets. */

@@ -42,7 +42,7 @@ import {
 const MAIN_THREAD = 0;
 
 /** A listener that uses this thread alone. */
-export function createUdpListener(options: UdpListenerOptions): UdpListener {
+export function createPortableListener(options: UdpListenerOptions): UdpListener {
   return new PortableListener(options);
 }
 
@@ -84,7 +84,7 @@ class PortableListener implements UdpListener {
     return bound;
   }
 
-  giveWay(): void {} // Node's sockets are not shared.
+  divertToSuccessor(): void {} // Node's sockets are not shared.
 
   async stop(): Promise<void> {
     this.#isStopped = true;

@@ -105,7 +105,7 @@ export class WorkerThreads {
     let failure: Error | undefined;
     worker.on('message', (report: WorkerReport) => {
       onReport(report);
-      if (report.kind === 'seen') this.#wakeWaiters();
+      if (report.kind === 'acknowledged') this.#wakeWaiters();
     });
     worker.on('error', (error) => {
       failure = error;

@@ -37,7 +37,7 @@ export interface UdpListener {
   /** May be called for several addresses. `fd` is an inherited socket; `address` then only gives its family. */
   readonly listen: Listen;
   /** Directs new packets to the sockets of a successor, which must be open; answers what has arrived. */
-  giveWay(): void;
+  divertToSuccessor(): void;
   /** Reads no more packets. Resolves when `respond` has received all that were read; their replies are still sent. */
   stop(): Promise<void>;
   /** Closes every socket, and drops later replies. */

@@ -157,9 +157,9 @@ class WorkerListener implements UdpListener {
   }
 
   /** Leaves out inherited sockets: a successor has the same ones. */
-  giveWay(): void {
+  divertToSuccessor(): void {
     for (const { sockets } of new Set(this.#groups.values()))
-      for (const socket of sockets) if (socket.blocking) this.#maker.giveWay(socket);
+      for (const socket of sockets) if (socket.blocking) this.#maker.divertPackets(socket);
   }
 
   recurseFor(ranges: readonly AddressRange[]): void {

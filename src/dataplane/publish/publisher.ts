@@ -209,7 +209,7 @@ export class Publisher {
 
   #withdraw(address: number): void {
     if (address === 0) return;
-    this.#table.clear(address);
+    this.#table.withdraw(address);
     this.#dependents.forget(address);
   }
 }

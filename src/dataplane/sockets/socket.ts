@@ -99,7 +99,7 @@ export class SocketMaker {
    * read and answered. It connects the socket to the discard port, from which no packet comes: a connected socket
    * receives only what its peer sends (Linux 5.4).
    */
-  giveWay({ fd, address }: UdpSocket): void {
+  divertPackets({ fd, address }: UdpSocket): void {
     const isWildcard = address === '0.0.0.0' || address === '::';
     const local = address === '::' ? '::1' : '127.0.0.1';
     const discard = { address: isWildcard ? local : address, port: DISCARD_PORT };
@@ -111,7 +111,7 @@ export class SocketMaker {
    * Directs new connections to the second of the sockets that share the address, the oldest one that joined; without
    * one nothing changes. Connections that wait can still be accepted.
    */
-  giveStreamWay(fd: number): void {
+  divertConnections(fd: number): void {
     const { SockFilter, SockFprog } = layout;
     const filterAt = OPTION_AT + SockFprog.SIZE;
     const returnSecond = (BigInt(1) << 32n) | BigInt(SockFilter.RETURN);

@@ -43,27 +43,27 @@ export class Heap {
   }
 
   /** Allocates at least so many words, of any content. Gives the block's address; 0 if there is no room. */
-  take(words: number): number {
+  allocate(words: number): number {
     const sizeClass = classOf(words);
-    let block = this.#tryTake(sizeClass);
+    let block = this.#tryAllocate(sizeClass);
     if (block === 0 && this.#freedWords > this.capacityWords / JOINED_SHARE) {
       this.#join();
-      block = this.#tryTake(sizeClass);
+      block = this.#tryAllocate(sizeClass);
     }
     if (block !== 0) this.#usedWords += sizeOf(sizeClass);
     return block;
   }
 
   /** As `take`, with zeros. */
-  takeZeroed(words: number): number {
+  allocateZeroed(words: number): number {
     const fresh = this.#fresh;
-    const block = this.take(words);
+    const block = this.allocate(words);
     if (block !== 0 && block < fresh) this.#words.fill(0, block, block + words);
     return block;
   }
 
   /** Frees a block that was allocated for so many words. */
-  giveBack(block: number, words: number): void {
+  release(block: number, words: number): void {
     const sizeClass = classOf(words);
     this.#link(block, sizeClass);
     this.#usedWords -= sizeOf(sizeClass);
@@ -76,7 +76,7 @@ export class Heap {
     this.#free[sizeClass] = block;
   }
 
-  #tryTake(sizeClass: number): number {
+  #tryAllocate(sizeClass: number): number {
     const block = this.#free[sizeClass] as number;
     if (block !== 0) {
       this.#free[sizeClass] = this.#words[block] as number;
@@ -119,7 +119,7 @@ export class Heap {
     this.#linkRest(this.#top, this.#end);
     for (const { start, end } of this.#spans) this.#linkRest(start, end);
     const spans: Span[] = [];
-    for (const block of this.#takeAllFree()) {
+    for (const block of this.#unlinkAll()) {
       const end = block + sizeOf(this.#words[block + 1] as number);
       const last = spans.at(-1);
       if (last?.end === block) last.end = end;
@@ -134,7 +134,7 @@ export class Heap {
   }
 
   /** Empties all lists, and gives their blocks in the order of addresses. */
-  #takeAllFree(): Int32Array {
+  #unlinkAll(): Int32Array {
     let count = 0;
     for (const first of this.#free) {
       for (let block = first; block !== 0; block = this.#words[block] as number) count++;

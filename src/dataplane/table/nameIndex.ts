@@ -138,7 +138,7 @@ export class NameIndex {
 
   #newRegion(pairs: number): Region | undefined {
     const words = wordsOfRegion(pairs);
-    const address = this.#heap.takeZeroed(words);
+    const address = this.#heap.allocateZeroed(words);
     if (address === 0) return undefined;
     this.#words[address] = pairs - 1;
     return { address, pairs, used: 0 };

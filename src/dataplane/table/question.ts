@@ -8,7 +8,7 @@ import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
 import { COUNTED_TYPES, OTHER_TYPE } from './counters.ts';
 import { finishHash, hashStep } from './layout.ts';
 
-const NOT_ASKED = 255;
+const NO_KIND = 255;
 
 /** Answer kind of each QTYPE below 256. */
 const KIND_OF = kinds();
@@ -46,7 +46,7 @@ export class QuestionReader {
     const qclass = ((octets[nameEnd + 2] as number) << 8) | (octets[nameEnd + 3] as number);
     this.kind = qtype < 256 ? (KIND_OF[qtype] as number) : OTHER_TYPE;
     this.end = nameEnd + 4;
-    if (qclass !== Class.IN || this.kind === NOT_ASKED) return false;
+    if (qclass !== Class.IN || this.kind === NO_KIND) return false;
     this.udpSize = -1;
     this.dnssecOk = false;
     return additional === 0 ? this.end === end : this.#readOpt(octets, this.end, end);
@@ -136,6 +136,6 @@ function kinds(): Uint8Array {
     table[type] = kind;
   });
   // Transfers are refused with a reason; OPT is no QTYPE.
-  for (const type of [Type.AXFR, Type.IXFR, Type.OPT]) table[type] = NOT_ASKED;
+  for (const type of [Type.AXFR, Type.IXFR, Type.OPT]) table[type] = NO_KIND;
   return table;
 }

@@ -90,7 +90,7 @@ export class AnswerTable {
     this.#seed = seed | 0;
     this.#words[Control.SEED] = this.#seed;
     this.#heap = new Heap(this.#words);
-    this.#reclaim = new Reclaim(this.#words, (block, words) => this.#heap.giveBack(block, words));
+    this.#reclaim = new Reclaim(this.#words, (block, words) => this.#heap.release(block, words));
     this.#index = new NameIndex(this.#words, this.#heap, this.#reclaim);
     this.newEra();
   }
@@ -142,11 +142,11 @@ export class AnswerTable {
   }
 
   #insert(name: Uint8Array): number {
-    const record = this.#heap.take(recordWords(name.length));
+    const record = this.#heap.allocate(recordWords(name.length));
     if (record === 0) return NO_ROOM;
     this.#writeRecord(record, name);
     if (this.#index.add(this.#hash(record), record)) return record;
-    this.#heap.giveBack(record, recordWords(name.length));
+    this.#heap.release(record, recordWords(name.length));
     return NO_ROOM;
   }
 
@@ -157,12 +157,12 @@ export class AnswerTable {
       return;
     }
     this.#index.remove(this.#hash(record), record);
-    this.clear(record);
+    this.withdraw(record);
     this.#reclaim.retire(record, recordWords(this.#words[record] as number));
   }
 
   /** Withdraws the name's answers. */
-  clear(record: number): void {
+  withdraw(record: number): void {
     if (record === NO_ROOM) return;
     for (let kind = 0; kind < KINDS; kind++) {
       if (this.#words[record + 1 + kind] !== 0) this.#swap(record, kind, 0);
@@ -200,7 +200,7 @@ export class AnswerTable {
 
   /** Replaces the replies of NXDOMAIN and NODATA; false if there is no room. */
   setNegatives(words: Int32Array): boolean {
-    const block = this.#heap.take(words.length);
+    const block = this.#heap.allocate(words.length);
     if (block !== 0) this.#words.set(words, block);
     const before = Atomics.exchange(this.#words, Control.NEGATIVES, block);
     if (before !== 0) this.#reclaim.retire(before, this.#words[before] as number);
@@ -257,7 +257,7 @@ export class AnswerTable {
   #newAnswer(answer: NewAnswer, negative: boolean): number {
     const { untilSecond, ttlsAtSecond, ...head } = answer;
     const words = AnswerField.VARIANTS + answer.words.length;
-    const block = this.#heap.take(words);
+    const block = this.#heap.allocate(words);
     if (block === 0) return 0;
     this.#words[block + AnswerField.UNTIL] = untilSecond;
     this.#words[block + AnswerField.TTLS_AT] = ttlsAtSecond;

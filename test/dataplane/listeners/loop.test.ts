@@ -88,7 +88,7 @@ function reportsTo(main: MessagePort): WorkerReport[] {
   const reports: WorkerReport[] = [];
   for (;;) {
     const received = receiveMessageOnPort(main);
-    if (received === undefined) return reports.filter(({ kind }) => kind !== 'seen');
+    if (received === undefined) return reports.filter(({ kind }) => kind !== 'acknowledged');
     reports.push(received.message as WorkerReport);
   }
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { Socket } from 'node:dgram';
 import dgram from 'node:dgram';
 import { type TestContext, test } from 'node:test';
-import { createUdpListener } from '../../../src/dataplane/listeners/portableListener.ts';
+import { createPortableListener } from '../../../src/dataplane/listeners/portableListener.ts';
 import type { Bound, UdpListenerOptions } from '../../../src/dataplane/listeners/udpListener.ts';
 import type { Respond } from '../../../src/dns/message.ts';
 import { openUdpClient } from '../../support/udpClient.ts';
@@ -19,7 +19,9 @@ async function serve(
   onError?: UdpListenerOptions['onError'],
 ) {
   const made = t.mock.method(dgram, 'createSocket');
-  const listener = createUdpListener(onError === undefined ? { respond } : { respond, onError });
+  const listener = createPortableListener(
+    onError === undefined ? { respond } : { respond, onError },
+  );
   t.after(() => listener.close());
   const bound: Bound[] = [];
   for (const address of addresses) bound.push(await listener.listen(address, bound[0]?.port ?? 0));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { after, before, suite, type TestContext, test } from 'node:test';
-import { createUdpListener } from '../../../src/dataplane/listeners/portableListener.ts';
+import { createPortableListener } from '../../../src/dataplane/listeners/portableListener.ts';
 import type {
   Bound,
   UdpListener,
@@ -29,7 +29,7 @@ const hasIpv6 = Object.values(networkInterfaces())
   .flat()
   .some((one) => one?.address === '::1');
 
-suite('on Node’s own sockets', () => contract(createUdpListener));
+suite('on Node’s own sockets', () => contract(createPortableListener));
 
 suite('with worker threads', { skip: NO_WORKERS }, () => {
   let dir = '';

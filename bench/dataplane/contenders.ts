@@ -5,7 +5,7 @@ import { machineSeconds, untilQuietMachine } from '../quiet.ts';
 import { figure } from '../table.ts';
 import type { Lab, QuestionFile, Server } from './lab.ts';
 
-export interface Lane {
+export interface Contender {
   readonly title: string;
   readonly server: Server;
   readonly load: Load;
@@ -34,18 +34,18 @@ export interface Sample {
 
 const QUIET_TIMEOUT_MS = 2000;
 
-/** Gives back each lane's samples, in the order of rounds. */
+/** Gives back each contender's samples, in the order of rounds. */
 export async function alternate<L extends { readonly title: string }, S>(
-  lanes: readonly L[],
+  contenders: readonly L[],
   rounds: number,
-  measure: (lane: L, round: number) => Promise<S>,
+  measure: (contender: L, round: number) => Promise<S>,
 ): Promise<S[][]> {
-  const samples = lanes.map((): S[] => []);
+  const samples = contenders.map((): S[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < lanes.length; turn++) {
-      const index = (turn + round) % lanes.length;
+    for (let turn = 0; turn < contenders.length; turn++) {
+      const index = (turn + round) % contenders.length;
       await untilQuietMachine(QUIET_TIMEOUT_MS);
-      const sample = await measure(lanes[index] as L, round);
+      const sample = await measure(contenders[index] as L, round);
       samples[index]?.push(sample);
     }
   }
@@ -66,16 +66,16 @@ const FAILED_SHARE = 0.0001;
  * Asks every question once, and until all of them are answered as expected: answers may be made on first use. Then some
  * more, for code to be compiled.
  */
-export async function warmUp(lab: Lab, lanes: readonly Lane[]): Promise<void> {
-  for (const lane of lanes) {
-    const { port } = lane.server;
-    await askEach(lab, lane);
-    const streams = [streamOf(lane.load, 0)];
+export async function warmUp(lab: Lab, contenders: readonly Contender[]): Promise<void> {
+  for (const contender of contenders) {
+    const { port } = contender.server;
+    await askEach(lab, contender);
+    const streams = [streamOf(contender.load, 0)];
     await lab.generator.request({ port, seconds: WARM_UP_SECONDS, streams });
   }
 }
 
-export async function askEach(lab: Lab, { title, server, load }: Lane): Promise<void> {
+export async function askEach(lab: Lab, { title, server, load }: Contender): Promise<void> {
   const gently = { ...load, window: WARM_UP_WINDOW };
   const streams = [{ ...streamOf(gently, 0), limit: load.questions.count }];
   for (let time = 1; ; time++) {
@@ -91,28 +91,31 @@ export async function askEach(lab: Lab, { title, server, load }: Lane): Promise<
 /** Keeps the server as busy as it can be. */
 export async function saturate(
   lab: Lab,
-  lane: Lane,
+  contender: Contender,
   round: number,
   generator: Lab['generator'] = lab.generator,
 ): Promise<Sample> {
-  const streams = [streamOf(lane.load, round)];
+  const streams = [streamOf(contender.load, round)];
   const { seconds } = lab.options;
-  const sample = await sampleOf(lane, () =>
-    generator.request({ port: lane.server.port, seconds, streams }),
+  const sample = await sampleOf(contender, () =>
+    generator.request({ port: contender.server.port, seconds, streams }),
   );
-  logSample(lane.title, round, sample);
+  logSample(contender.title, round, sample);
   return sample;
 }
 
 /** Puts a load of one stream on and weighs it. */
-export async function sampleOf(lane: Lane, put: () => Promise<LoadResult>): Promise<Sample> {
-  const { result, ...busy } = await weigh(lane.server, put);
+export async function sampleOf(
+  contender: Contender,
+  put: () => Promise<LoadResult>,
+): Promise<Sample> {
+  const { result, ...busy } = await weigh(contender.server, put);
   const stream = result.streams[0] as StreamResult;
   return {
     ...busy,
     qps: stream.answered / result.seconds,
     cpuMicros: (busy.serverBusy * result.seconds * 1e6) / stream.answered,
-    failedShare: failedShare(stream, lane.load),
+    failedShare: failedShare(stream, contender.load),
   };
 }
 

@@ -97,7 +97,7 @@ describe('takeover of an address', { skip }, () => {
     await until('all came', () => sum(before) + sum(after) === CLIENTS);
     assert.ok(sum(before) > 0, 'the old ones still get some');
     const had = sum(before);
-    for (const socket of old) maker().giveWay(socket);
+    for (const socket of old) maker().divertPackets(socket);
     await sendTo(port);
     await until('all came', () => sum(before) + sum(after) === 2 * CLIENTS);
     assert.equal(sum(before), had);
@@ -107,11 +107,11 @@ describe('takeover of an address', { skip }, () => {
     const first = maker().openStream(ANY);
     const before = await accepting(first);
     const { port } = before.server.address() as net.AddressInfo;
-    maker().giveStreamWay(first);
+    maker().divertConnections(first);
     await connectTo(port);
     assert.equal(before.count, CLIENTS);
     const after = await accepting(maker().openStream({ ...ANY, port }, true));
-    maker().giveStreamWay(first);
+    maker().divertConnections(first);
     await connectTo(port);
     assert.deepEqual([before.count, after.count], [CLIENTS, CLIENTS]);
     before.server.close();
