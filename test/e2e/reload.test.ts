@@ -127,7 +127,7 @@ describe('SIGHUP', () => {
     await withServer({ 'path-prefix': 'skydns' }, async ({ process, dns, reload }) => {
       await reload({ 'path-prefix': 'other', 'min-ttl': 8 });
       await reload({ 'path-prefix': 'other', 'http-host': 'x', domain: 'other.example' });
-      const waiting = process.lines().filter(({ msg }) => /from the next start/.test(String(msg)));
+      const waiting = process.lines().filter(({ msg }) => /after a restart/.test(String(msg)));
       assert.deepEqual(
         waiting.map(({ options }) => options),
         [['--path-prefix'], ['--http-host', '--path-prefix']],
