@@ -7,9 +7,9 @@ import type { RegistrarFinding } from './finding.ts';
 import type { LeadershipState } from './leadership/leadership.ts';
 import type { EngineState } from './observe/follow.ts';
 import type { ContainerState } from './observe/trackedContainer.ts';
+import { conflictOf } from './reconcile/announcements.ts';
 import type { Assignment } from './reconcile/assign.ts';
 import type { StampedRecord } from './reconcile/claims.ts';
-import { conflictOf } from './reconcile/occupancy.ts';
 import { mayStand } from './reconcile/storedRecords.ts';
 import type { EngineSession, SessionCounters } from './session.ts';
 

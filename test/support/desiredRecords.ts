@@ -1,9 +1,9 @@
 /** Desired and stored records in the rows of a table, and the plan that follows from them. */
 import { recordValue } from '../../src/registrar/describe/record.ts';
 import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
+import { conflictOf } from '../../src/registrar/reconcile/announcements.ts';
 import type { StampedRecord } from '../../src/registrar/reconcile/claims.ts';
 import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
-import { conflictOf } from '../../src/registrar/reconcile/occupancy.ts';
 import { type DiffInput, diff } from '../../src/registrar/reconcile/plan.ts';
 import { StoredRecords } from '../../src/registrar/reconcile/storedRecords.ts';
 import type { Lease } from '../../src/service/change.ts';

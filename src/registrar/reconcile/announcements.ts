@@ -1,10 +1,12 @@
 /**
- * What the reconciler reports of its plans: each conflict, and in standby each write that it would do, once while it
- * lasts.
+ * The reconciler's reports of its plans: each conflict, with the reason and the remedy, and in standby each write that
+ * it would do. Each is reported once while it lasts.
  */
+
+import { nameKeyOf } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
+import type { Assignment } from './assign.ts';
 import type { Namespace } from './namespace.ts';
-import { type Conflict, conflictOf } from './occupancy.ts';
 import type { Operation, Plan } from './plan.ts';
 
 export type AnnouncedEvent =
@@ -48,4 +50,47 @@ export class Announcements {
     }
     this.#writes = announced;
   }
+}
+
+/** Why a container does not get a name, and what the operator can do about it. */
+export interface Conflict {
+  /** The rest of a sentence that begins with the name. */
+  readonly reason: string;
+  /** How the container can get a record. */
+  readonly hint?: string;
+}
+
+export function conflictOf(
+  { stamped, key, obstacle }: Extract<Assignment, { kind: 'taken' }>,
+  namespace: Namespace,
+): Conflict {
+  const { holder } = obstacle;
+  // The records of a name with both families are below it.
+  const obstacleKey = obstacle.stands === 'below' ? nameKeyOf(obstacle.key) : obstacle.key;
+  const obstacleName = namespace.print(obstacleKey);
+  const origin = holder === undefined ? 'was set by hand' : `${holder} holds`;
+  const removal = holder === undefined ? `remove it with: soradns rm ${obstacleName}` : undefined;
+  switch (obstacle.stands) {
+    case 'at': {
+      const reason = holder === undefined ? origin : `held by ${holder}`;
+      return withHint(reason, removal ?? stamped.record.hintIfTaken);
+    }
+    case 'below': {
+      const beside = `choose a name beside it, such as ${nameBeside(namespace.print(key), obstacleName)}`;
+      const hint = removal === undefined ? beside : `${beside}, or ${removal}`;
+      return withHint(`stands below ${obstacleName}, which ${origin}`, hint);
+    }
+    case 'above':
+      return withHint(`would be hidden by ${obstacleName}, which ${origin}`, removal);
+  }
+}
+
+function withHint(reason: string, hint: string | undefined): Conflict {
+  return hint === undefined ? { reason } : { reason, hint };
+}
+
+/** `replica.db.skydns.local` beside `db.skydns.local` is `replica-db.skydns.local`. */
+function nameBeside(name: string, above: string): string {
+  const front = name.slice(0, name.length - above.length - 1);
+  return `${front.replaceAll('.', '-')}-${above}`;
 }

@@ -67,6 +67,11 @@ interface NameHolding {
   readonly since: number;
 }
 
+interface AgeCarriers {
+  readonly since: number;
+  readonly keys: readonly string[];
+}
+
 class KeyAssigner {
   readonly #assignments: Assignment[] = [];
   readonly #input: AssignInput;
@@ -182,28 +187,43 @@ class KeyAssigner {
   #tryName(claim: Claim, name: string): Obstacle | undefined {
     const obstacle = this.#occupancy.obstacle(claim, name);
     if (obstacle !== undefined) return obstacle;
-    const since = this.#occupancy.heldSince(claim, name);
     const keys = claim.records.map((stamped) => keyForRecord(name, stamped));
-    const isRecorded = keys.some((key) => this.#input.stored.get(key)?.since === since);
+    const carriers = this.#carriersOfAge(claim, name, keys);
     claim.records.forEach((stamped, i) => {
       const key = keys[i] ?? name;
-      const value = this.#valueAt(key, stamped, isRecorded ? undefined : since);
-      this.#assignments.push({ kind: 'key', stamped, key, value });
+      this.#assignments.push({
+        kind: 'key',
+        stamped,
+        key,
+        value: this.#valueAt(key, stamped, carriers),
+      });
     });
     this.#occupancy.assign(claim, name);
     return undefined;
   }
 
-  /** `since`: the age of the name, if only records that are about to be deleted contain it. The new record keeps it. */
+  /**
+   * The age of a name that none of its keys has, because only records that are about to be deleted contain it, and the
+   * keys whose records carry it on: those that the container does not have yet, else the first.
+   */
+  #carriersOfAge(claim: Claim, name: string, keys: readonly string[]): AgeCarriers | undefined {
+    const since = this.#occupancy.heldSince(claim, name);
+    const { stored } = this.#input;
+    if (since === undefined || keys.some((key) => stored.get(key)?.since === since))
+      return undefined;
+    const fresh = keys.filter((key) => stored.get(key)?.owner?.shortId !== claim.shortId);
+    return { since, keys: fresh.length > 0 ? fresh : keys.slice(0, 1) };
+  }
+
   #valueAt(
     key: string,
     { record, owner, value }: StampedRecord,
-    since: number | undefined,
+    carriers: AgeCarriers | undefined,
   ): Uint8Array {
     const stored = this.#input.stored.get(key)?.owner;
-    const isSame = stored?.shortId === owner.shortId;
-    const heldSince = isSame ? stored.since : stored === undefined ? since : undefined;
-    return heldSince === undefined ? value : recordValue(record, { ...owner, since: heldSince });
+    const ownSince = stored?.shortId === owner.shortId ? stored.since : undefined;
+    const since = carriers?.keys.includes(key) ? carriers.since : ownSince;
+    return since === undefined ? value : recordValue(record, { ...owner, since });
   }
 
   #refuse({ records: desired }: Claim, name: string, obstacle: Obstacle): void {

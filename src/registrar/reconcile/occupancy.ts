@@ -3,9 +3,8 @@
  * Answers do not contain a value with names below it. So a holder below another's name would take all of its clients,
  * and a holder with names below its own would have none. The first one holds the name.
  */
-import { keysOfName, nameKeyOf } from '../describe/record.ts';
+import { keysOfName } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
-import type { Assignment } from './assign.ts';
 import { type Claim, keyForRecord } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
 import type { StoredRecord } from './storedRecords.ts';
@@ -219,47 +218,4 @@ function holderOf({ owner, isOwn }: StoredRecord): string | undefined {
   if (owner === undefined) return undefined;
   const engine = isOwn ? 'this engine' : `engine ${owner.id}`;
   return `container ${owner.shortId} of ${engine}`;
-}
-
-/** Why a container does not get a name, and what the operator can do about it. */
-export interface Conflict {
-  /** The rest of a sentence that begins with the name. */
-  readonly reason: string;
-  /** How the container can get a record. */
-  readonly hint?: string;
-}
-
-export function conflictOf(
-  { stamped, key, obstacle }: Extract<Assignment, { kind: 'taken' }>,
-  namespace: Namespace,
-): Conflict {
-  const { holder } = obstacle;
-  // The records of a name with both families are below it.
-  const obstacleKey = obstacle.stands === 'below' ? nameKeyOf(obstacle.key) : obstacle.key;
-  const obstacleName = namespace.print(obstacleKey);
-  const origin = holder === undefined ? 'was set by hand' : `${holder} holds`;
-  const removal = holder === undefined ? `remove it with: soradns rm ${obstacleName}` : undefined;
-  switch (obstacle.stands) {
-    case 'at': {
-      const reason = holder === undefined ? origin : `held by ${holder}`;
-      return withHint(reason, removal ?? stamped.record.hintIfTaken);
-    }
-    case 'below': {
-      const beside = `choose a name beside it, such as ${nameBeside(namespace.print(key), obstacleName)}`;
-      const hint = removal === undefined ? beside : `${beside}, or ${removal}`;
-      return withHint(`stands below ${obstacleName}, which ${origin}`, hint);
-    }
-    case 'above':
-      return withHint(`would be hidden by ${obstacleName}, which ${origin}`, removal);
-  }
-}
-
-function withHint(reason: string, hint: string | undefined): Conflict {
-  return hint === undefined ? { reason } : { reason, hint };
-}
-
-/** `replica.db.skydns.local` beside `db.skydns.local` is `replica-db.skydns.local`. */
-function nameBeside(name: string, above: string): string {
-  const front = name.slice(0, name.length - above.length - 1);
-  return `${front.replaceAll('.', '-')}-${above}`;
 }

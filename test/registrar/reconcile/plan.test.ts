@@ -267,6 +267,45 @@ describe('plans', () => {
     ]);
   });
 
+  it('A container that takes over a key of its name from another container keeps the age of its name', () => {
+    const other = stamped('a', '/s/2');
+    const desired = [stamped('b', '/s/2')];
+    const [held] = dual('b', '/s/2') as [StampedRecord, StampedRecord];
+    const plan = diff(
+      input(desired, [
+        { key: '/s/2/ipv4', of: held },
+        { key: '/s/2/ipv6', of: 'nobody' },
+        { key: '/s/2', of: other },
+      ]),
+    );
+    const [assignment] = plan.assignments;
+    assert.ok(assignment?.kind === 'key');
+    const after = input(desired, [
+      { key: '/s/2/ipv6', of: 'nobody', revision: 2 },
+      { key: '/s/2', of: { ...assignment.stamped, value: assignment.value }, revision: 3 },
+    ]);
+    assert.deepEqual(steps(after), []);
+  });
+
+  it('A container that moves its numbered name to one key keeps the age of the name', () => {
+    const desired = [stamped('a', '/s/n', { instance: 'auto' })];
+    const held = stamped('a', '/s/n/1');
+    const plan = diff(
+      input(desired, [
+        { key: '/s/n/1/ipv4', of: held },
+        { key: '/s/n', of: 'nobody' },
+        { key: '/s/n/1', of: held },
+      ]),
+    );
+    const [assignment] = plan.assignments;
+    assert.ok(assignment?.kind === 'key');
+    const after = input(desired, [
+      { key: '/s/n', of: 'nobody', revision: 2 },
+      { key: '/s/n/1', of: { ...assignment.stamped, value: assignment.value }, revision: 3 },
+    ]);
+    assert.deepEqual(steps(after), []);
+  });
+
   it('An applied plan leaves nothing to do, uses no key twice, and never uses another holder’s key', () => {
     const key = fc.constantFrom('/s/1', '/s/2', '/s/3', '/s/n');
     const one = fc
