@@ -3,7 +3,6 @@
  * the inspection and the context alone. Containers are not trusted: the work is bounded, nothing throws, no key lies
  * outside the zones, and a refused value costs only its own record.
  */
-
 import type { AddressChoice } from './describe/addressChoice.ts';
 import { chooseAddress } from './describe/chooseAddress.ts';
 import {
@@ -38,7 +37,7 @@ import {
   type RequestedName,
 } from './describe/names.ts';
 import { requestedNames } from './describe/naming.ts';
-import { hintAtOthers, hintAtUnasked, whyNoPort } from './describe/portHints.ts';
+import { hintAtOtherPorts, hintAtUnselectedPorts, whyNoPort } from './describe/portHints.ts';
 import {
   candidatePorts,
   type PortPlan,
@@ -49,8 +48,8 @@ import type { Inspection } from './engine/engine.ts';
 import { describeServices } from './registrator/registrator.ts';
 
 /**
- * Never throws. Equal arguments give equal results in any order of their members. `parent` is the container whose
- * network this one joined; undefined if it joined none, or if the parent does not exist.
+ * Never throws. The order of the arguments' members does not change the result. `parent` is the container whose network
+ * this one joined; `undefined` if it joined none, or if the parent does not exist.
  */
 export function describeContainer(
   inspection: Inspection,
@@ -85,6 +84,7 @@ interface DescriptionWork {
   readonly parentSettings: ContainerSettings;
   readonly refusals: Refusals;
   readonly hints: Hints;
+  /** What further records wait for. */
   readonly waits: string[];
 }
 
@@ -97,8 +97,10 @@ function describeNames(
   const settings = readMetadata(container, context, refusals);
   const parentSettings: ContainerSettings =
     parent === undefined ? new Map() : readMetadata(parent, context, new Refusals());
-  const shared = { container, parent, context, settings, parentSettings, refusals };
-  const work: DescriptionWork = { ...shared, hints: new Hints(), waits: [] };
+  const work: DescriptionWork = {
+    ...{ container, parent, context, settings, parentSettings },
+    ...{ refusals, hints: new Hints(), waits: [] },
+  };
   const policies = readPolicies(work);
   const reason =
     policies && (whyNotEnabled(work, policies.enable) ?? whyNotHealthy(container, policies.health));
@@ -108,11 +110,11 @@ function describeNames(
     if (reason === NO_METADATA) hintAtMetadata(work);
     return { kind: 'ignored', reason, ...work.hints.all() };
   }
-  const placed = policies === undefined || reason !== undefined ? [] : describePorts(work);
+  const nameRecords = policies === undefined || reason !== undefined ? [] : describePorts(work);
   const stop = policies?.stop ?? context.stop;
   const draining = drainingOf(container, context, policies?.stopTimeoutSeconds);
   const project = projectOf(container, settings);
-  return buildDescription(placed, { ...work, stop, draining, project }, container, context);
+  return buildDescription(nameRecords, { ...work, stop, draining, project }, container, context);
 }
 
 interface Policies {
@@ -150,7 +152,7 @@ function whyNotEnabled(
   }
   if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
   if (hasServiceMetadata(container))
-    return `has only registrator's SERVICE_* metadata, which counts with --${context.policy?.optionPrefix ?? ''}compat registrator`;
+    return `has only registrator's SERVICE_* metadata, which is read only with --${context.policy?.optionPrefix ?? ''}compat registrator`;
   return NO_METADATA;
 }
 
@@ -169,18 +171,21 @@ function hasServiceMetadata({ env, labels }: Container): boolean {
   return [...env.keys(), ...labels.keys()].some((key) => key.startsWith('SERVICE_'));
 }
 
-/** Finds a network setting of the container, else of the container whose network it joined. */
-function networkFind({ settings, parentSettings }: DescriptionWork, port?: Port): FindSetting {
+/** Finds settings about the network: those of the container, else those of the container whose network it joined. */
+function networkSettingFinder(
+  { settings, parentSettings }: DescriptionWork,
+  port?: Port,
+): FindSetting {
   return (key) => findSetting(settings, key, port) ?? findSetting(parentSettings, key, port);
 }
 
 function describePorts(work: DescriptionWork): NameRecords[] {
   const { container, parent, context, settings, refusals } = work;
-  const ownMode = readMode(networkFind(work), refusals);
+  const ownMode = readMode(networkSettingFinder(work), refusals);
   if (ownMode === REFUSED) return [];
   const mode = ownMode ?? context.mode;
   const candidates = candidatePorts(container, mode, parent);
-  hintAtUnasked(container, work.hints);
+  hintAtUnselectedPorts(container, work.hints);
   const plans = planPorts(candidates, settings, planOptions(mode, work), refusals);
   const names = plans.map((plan) => requestedNames(plan, work));
   const count = names.reduce((sum, { length }) => sum + length, 0);
@@ -200,7 +205,7 @@ function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): Port
     portKey: `${context.envPrefix}PORT`,
     whyUnreachable: (port) => whyUnreachable(port, work),
     whyNoPort: () => whyNoPort(portOwner(work)),
-    about: () => {
+    containerName: () => {
       const [first] = requestedNames({ port: undefined, suffix: '' }, work);
       return first === undefined ? 'the container' : nameText(first);
     },
@@ -208,9 +213,9 @@ function planOptions(mode: PortPlanOptions['mode'], work: DescriptionWork): Port
   };
 }
 
-/** Why other hosts cannot reach a port; `undefined` if they can, or will once the engine has bound it. */
+/** Why other hosts cannot reach a port; `undefined` if they can, or can once the engine has bound it. */
 function whyUnreachable(port: Port, work: DescriptionWork): string | undefined {
-  // Without refusals: `describePort` reports a refused mode.
+  // Discards refusals, because `describePort` reports a refused mode.
   const choice = addressForPort(port, { ...work, refusals: new Refusals() });
   switch (choice?.kind) {
     case undefined:
@@ -234,7 +239,7 @@ function nameText({ name }: RequestedName): string {
 /** `undefined` if the port's mode is refused. */
 function addressForPort(port: Port | undefined, work: DescriptionWork): AddressChoice | undefined {
   const { container, parent, context, refusals } = work;
-  const find = networkFind(work, port);
+  const find = networkSettingFinder(work, port);
   const mode = readMode(find, refusals);
   if (mode === REFUSED) return undefined;
   const [ip, network] = [find('IP')?.value, find('NETWORK')?.value];
@@ -261,7 +266,7 @@ function describePort(
   if (attributes === undefined || choice === undefined) return [];
   switch (choice.kind) {
     case 'endpoints':
-      if (port !== undefined) hintAtOthers(port, choice, portOwner(work), settings, hints);
+      if (port !== undefined) hintAtOtherPorts(port, choice, portOwner(work), settings, hints);
       return names.flatMap((name) => recordsOfName(name, choice, attributes, context, refusals));
     case 'waiting':
       waits.push(choice.reason);

@@ -18,10 +18,13 @@ export type AddressChoice =
       readonly isInternal: boolean;
     }
   | { readonly kind: 'refused'; readonly reason: string }
-  /** `isBinding`: waits for the engine, which publishes all ports of a container shortly after its start, or none. */
+  /**
+   * `isBinding`: waits until the engine has bound the container's ports. It binds all of them shortly after the start,
+   * or none.
+   */
   | { readonly kind: 'waiting'; readonly reason: string; readonly isBinding?: true };
 
-/** `undefined` if the text is not an address, or one that other hosts cannot reach. */
+/** `undefined` if the text is not an address, or is one that other hosts cannot reach. */
 export function endpointAt(text: string, port: number | undefined): ReachableAt | undefined {
   const family = addressFamily(text);
   if (family === 0 || isAnyAddress(text) || isLoopbackText(text)) return undefined;

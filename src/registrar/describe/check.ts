@@ -22,14 +22,14 @@ export interface CheckNote {
 export type ParsedCheck =
   | { readonly kind: 'none' }
   | { readonly kind: 'check'; readonly check: Check; readonly notes: readonly CheckNote[] }
-  /** A check of registrator's that the registrar does not run. */
+  /** A kind of check that registrator runs and this registrar does not. */
   | { readonly kind: 'unsupported'; readonly key: string; readonly reason: string }
   | { readonly kind: 'invalid'; readonly key: string; readonly reason: string };
 
-/** In registrator's order: the first set one counts. */
+/** In registrator's order: of several, the first counts. */
 const CHECKS = ['http', 'https', 'cmd', 'script', 'ttl', 'tcp', 'grpc'] as const;
 
-/** Containers may always choose these: they change nothing. */
+/** Every container may choose these, because they change nothing. */
 export const SAFE_METHODS: readonly string[] = ['GET', 'HEAD'];
 /** The operator may allow these. */
 const OTHER_METHODS = ['OPTIONS', 'POST', 'PUT'] as const;
@@ -38,15 +38,19 @@ const DEFAULT_INTERVAL_MS = 10_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MIN_INTERVAL_MS = 1_000;
 const MIN_TIMEOUT_MS = 100;
-/** An unanswered probe takes one of the open probes for this time. */
+/** Limited, because an unanswered probe occupies one of the few open probes for this time. */
 const MAX_TIMEOUT_MS = 30_000;
 const MAX_MS = 3_600_000;
 
-/** `methods`: the allowed methods. */
-export function parseCheck(
-  setting: ReadCheckSetting,
-  methods: readonly string[] = SAFE_METHODS,
-): ParsedCheck {
+/** The operator's decisions about checks. */
+export interface CheckPolicy {
+  /** The HTTP methods that containers may choose. */
+  readonly methods: readonly string[];
+  /** In front of the names of options, for messages: `register-` in a server. */
+  readonly optionPrefix: string;
+}
+
+export function parseCheck(setting: ReadCheckSetting, policy: CheckPolicy): ParsedCheck {
   const kind = CHECKS.find((name) => setting(`check_${name}`) !== undefined);
   if (kind === undefined) return { kind: 'none' };
   const key = `check_${kind}`;
@@ -66,9 +70,11 @@ export function parseCheck(
   ];
   if (kind === 'tcp') return { kind: 'check', check: { kind, intervalMs, timeoutMs }, notes };
   const path = setting(key) ?? '';
-  if (!/^\/[!-~]{0,1023}$/.test(path)) return invalid(key, 'is not a path such as /health');
+  if (!/^\/[!-~]{0,1023}$/.test(path))
+    return invalid(key, 'is not a path: write one such as /health');
   const method = setting(`${key}_method`) ?? 'GET';
-  if (!methods.includes(method)) return invalid(`${key}_method`, whyNotMethod(method, methods));
+  if (!policy.methods.includes(method))
+    return invalid(`${key}_method`, whyNotMethod(method, policy));
   return { kind: 'check', check: { kind, path, method, intervalMs, timeoutMs }, notes };
 }
 
@@ -86,10 +92,11 @@ function noteOf(key: string, askedMs: number, givenMs: number, what: string): Ch
   return [{ key, reason: `is ${bound}: ${what} ${given}` }];
 }
 
-function whyNotMethod(method: string, methods: readonly string[]): string {
-  return OTHER_METHODS.some((other) => other === method)
-    ? `is not one of ${methods.join(', ')}: allow it with --check-method ${method}`
-    : `is not one of ${methods.join(', ')}`;
+function whyNotMethod(method: string, { methods, optionPrefix }: CheckPolicy): string {
+  const fix = OTHER_METHODS.some((other) => other === method)
+    ? `allow it with --${optionPrefix}check-method ${method}`
+    : 'choose one of these';
+  return `is not one of ${methods.join(', ')}: ${fix}`;
 }
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };

@@ -1,7 +1,7 @@
 /**
  * Chooses the address under which clients reach a container: the first that applies of a stated address, the network of
- * another container, the host's network, a published port, and a network of its own. An address is never guessed: an
- * unknown one makes the record wait. Each reason continues "it" to a sentence. PURE.
+ * another container, the host's network, a published port, and a network of its own. An address is never guessed: a
+ * record waits while its address is unknown. Each reason completes a sentence that begins with "it". PURE.
  */
 import { addressFamily, printSocketAddress } from '../../dns/address.ts';
 import { parseInstant } from '../engine/instants.ts';
@@ -36,7 +36,7 @@ export interface AddressSettings {
   readonly mode: Mode;
 }
 
-/** The part of the context that counts here. */
+/** The part of the context that the choice depends on. */
 export type AddressContext = Pick<
   RegistrarContext,
   | 'hostAddresses'
@@ -49,7 +49,10 @@ export type AddressContext = Pick<
   | 'policy'
 >;
 
-/** `parent`: the container whose network this one joined; `undefined` if it joined none, or if the parent does not exist. */
+/**
+ * `parent`: the container whose network this one joined; `undefined` if it joined none, or if the parent does not
+ * exist.
+ */
 export function chooseAddress(
   container: Container,
   port: Port | undefined,
@@ -86,12 +89,12 @@ function ownAddress(
 }
 
 function whyNoNetwork(owner: Container, port: Port | undefined): string {
-  const isAsked = port !== undefined && isRequested(owner, port);
-  const asked = isAsked ? `, which publishes no port, ${printPort(port)} included` : '';
-  return `is on the network none${asked}: put it on another network`;
+  const isPortRequested = port !== undefined && isRequested(owner, port);
+  const requested = isPortRequested ? `, which publishes no port, ${printPort(port)} included` : '';
+  return `is on the network none${requested}: put it on another network`;
 }
 
-/** After a restart of its parent, a child stays in the parent's dead network until its own restart. */
+/** After a restart of its parent, a child stays in the parent's former network until its own restart. */
 function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
   if (parent === undefined) return 'does not exist';
   if (parent.state !== 'running') return `is ${parent.state}`;
@@ -147,7 +150,7 @@ function onHost(port: number | undefined, context: AddressContext): AddressChoic
     : waitingForAddress(needsHostAddress('', context));
 }
 
-/** `family`: `IPv6 ` where only an address of that family helps. */
+/** `family`: `IPv6 ` if only an address of that family helps, else empty. */
 function needsHostAddress(family: string, { policy }: AddressContext): string {
   const option = `--${policy?.optionPrefix ?? ''}ip`;
   return `needs this host's ${family}address, which is unknown: set ${option}`;
@@ -182,16 +185,16 @@ function publishedOn(owner: Container, port: Port, context: AddressContext): Add
   );
 }
 
-/** The address of a binding for other hosts; `undefined` if it is the host's address and that is unknown. */
+/** The address under which other hosts reach a binding; `undefined` if it is the host's address, which is unknown. */
 function addressOfBinding(hostIp: string, context: AddressContext): string | undefined {
   const { v4, v6 } = hostAddresses(context);
   if (isAnyAddress(hostIp)) return hostIp.includes(':') ? v6 : v4;
-  // registrator's -ip counts for every published port.
+  // registrator's -ip applies to every published port.
   const isOverridden = context.compat === 'registrator' && !isLoopbackText(hostIp);
   return isOverridden ? (context.ip ?? hostIp) : hostIp;
 }
 
-/** The bindings of a port in a fixed order, those at a specific address first. */
+/** The bindings of a port in a fixed order. Bindings at a specific address come first. */
 function bindingsOf(
   owner: Container,
   { number, protocol }: Port,
@@ -207,7 +210,7 @@ function bindingsOf(
   );
 }
 
-/** The host ports of a port that its record does not have, ascending. */
+/** The host ports that are bound to a port and are not in its record, ascending. */
 export function otherHostPorts(
   owner: Container,
   port: Port,
@@ -220,22 +223,25 @@ export function otherHostPorts(
   return [...new Set(others.map(({ hostPort }) => hostPort))].sort((a, b) => a - b);
 }
 
-/** Docker Desktop lists the ports shortly after the start. On some networks Docker publishes no ports and reports no error. */
+/**
+ * Docker Desktop lists the ports shortly after the start. On some networks Docker publishes no ports and reports no
+ * error.
+ */
 function whyNotBound(owner: Container, port: Port, context: AddressContext): AddressChoice {
   if (!isRequested(owner, port))
     return refusedAddress(
       `does not publish port ${printPort(port)}: publish it with -p, or use ${internalMode(context)}`,
     );
-  const asked = `waits for port ${printPort(port)} to be published`;
+  const wait = `waits for port ${printPort(port)} to be published`;
   const names = owner.networks.map(({ name }) => name);
   if (names.length === 0 || names.includes('bridge'))
-    return { kind: 'waiting', reason: asked, isBinding: true };
+    return { kind: 'waiting', reason: wait, isBinding: true };
   const fix = `if ${shown(names.join(', '), 60)} is one of these, use ${internalMode(context)}`;
-  const reason = `${asked}: internal, macvlan and ipvlan networks publish none; ${fix}`;
+  const reason = `${wait}: internal, macvlan and ipvlan networks publish none; ${fix}`;
   return { kind: 'waiting', reason, isBinding: true };
 }
 
-/** Podman's rootless networks: the container shares an address that no other host reaches. */
+/** Podman's rootless networks: a container there has no address that another host can reach. */
 const ADDRESSLESS = /^(?:slirp4netns|pasta)(?::|$)/;
 
 function onNetwork(
@@ -296,7 +302,7 @@ function atNetwork(
   return endpoints.length > 0 ? chosenAddresses(endpoints, true) : undefined;
 }
 
-/** How to say that the container's own address should count. */
+/** The setting that registers the container's own address. */
 function internalMode({ compat, envPrefix, policy }: AddressContext): string {
   if (compat === 'dns') return `${envPrefix}MODE=internal`;
   return `--${policy?.optionPrefix ?? ''}mode internal`;

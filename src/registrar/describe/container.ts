@@ -1,8 +1,8 @@
 /**
  * Turns an inspection, whose members may be absent or of any type, into a `Container`: all fields exist, have their type
- * and a fixed order. Code behind this file may trust the types and decides alike for any order of the JSON's members.
+ * and a fixed order. Code that uses a `Container` may trust the types, and does not depend on the order of the JSON's
+ * members.
  */
-
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import { addressFamily } from '../../dns/address.ts';
 import { asContainerId, type ContainerId } from '../engine/containerId.ts';
@@ -10,7 +10,7 @@ import type { Inspection } from '../engine/engine.ts';
 import { asList, asObject, asText, type JsonObject } from '../engine/json.ts';
 
 export interface Container {
-  /** 64 hexadecimal digits as Docker has it; `` when there is none. */
+  /** Hexadecimal digits, 64 in Docker; empty if the inspection has no valid id. */
   readonly id: ContainerId;
   /** Without the leading slash. */
   readonly name: string;
@@ -23,9 +23,9 @@ export interface Container {
   readonly env: ReadonlyMap<string, string>;
   readonly labels: ReadonlyMap<string, string>;
   readonly exposed: readonly Port[];
-  /** Requested with `-p`. On the host's network the engine lists them, but binds none. */
+  /** Requested with `-p`. On the host's network the engine lists these ports, but does not bind them. */
   readonly requested: readonly Port[];
-  /** `-P`. */
+  /** Whether `-P` requests all exposed ports. */
   readonly publishesAll: boolean;
   /** Bound on the host by the engine. */
   readonly published: readonly PublishedPort[];
@@ -35,6 +35,8 @@ export interface Container {
   /** How long a stop without its own timeout may take; unlimited below 0. `undefined`: Docker's default. */
   readonly stopTimeoutSeconds: number | undefined;
 }
+
+export type HealthPolicy = RegistrarSettings['health'];
 
 export interface Port {
   /** 1..65535 */
@@ -54,10 +56,8 @@ export interface ContainerNetwork {
   readonly v6: string | undefined;
 }
 
-/** `stopping` is only Podman's. */
-const STATES = [
-  ...['created', 'running', 'paused', 'restarting', 'stopping', 'removing', 'exited', 'dead'],
-];
+/** Only Podman has `stopping`. */
+const STATES = 'created running paused restarting stopping removing exited dead'.split(' ');
 
 /** Never throws. */
 export function readContainer(inspection: Inspection): Container {
@@ -107,12 +107,12 @@ function readHealth(health: unknown, healthcheck: unknown): Container['health'] 
   const status = asText(asObject(health).Status);
   if (status === 'starting' || status === 'healthy' || status === 'unhealthy') return status;
   if (status === 'none') return 'none';
-  // A check without a result has not passed.
+  // A HEALTHCHECK without a result has not passed.
   const [word = 'NONE'] = asList(asObject(healthcheck).Test);
   return word === 'NONE' ? 'none' : 'starting';
 }
 
-/** The last of two variables of one name counts, as for the process in the container. */
+/** Of two variables with one name the last counts, as in the container's own process. */
 function readEnv(env: unknown): Map<string, string> {
   const variables = new Map<string, string>();
   for (const variable of asList(env)) {
@@ -164,7 +164,7 @@ function readNetworks(settings: JsonObject): ContainerNetwork[] {
   const networks = Object.entries(asObject(settings.Networks)).map(([name, endpoint]) =>
     readNetwork(name, asObject(endpoint)),
   );
-  // Engines from before user networks have the address on the default bridge only here.
+  // Engines without user-defined networks report the address on the default bridge only here.
   if (networks.length === 0 && asText(settings.IPAddress) !== '')
     networks.push(readNetwork('bridge', settings));
   return networks.sort((a, b) => compareTexts(a.name, b.name));
@@ -181,7 +181,7 @@ function readNetwork(name: string, endpoint: JsonObject): ContainerNetwork {
   };
 }
 
-/** By code units: independent of the locale. */
+/** Compares code units, independently of the locale. */
 export function compareTexts(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
@@ -190,13 +190,15 @@ function sorted(texts: ReadonlyMap<string, string>): Map<string, string> {
   return new Map([...texts].sort(([a], [b]) => compareTexts(a, b)));
 }
 
-/** Whether `-p` or `-P` requested the port, bound or not. */
+/** Whether `-p` or `-P` requested the port; it may be unbound. */
 export function isRequested({ requested, publishesAll, exposed }: Container, port: Port): boolean {
   const isPort = (one: Port) => printPort(one) === printPort(port);
   return requested.some(isPort) || (publishesAll && exposed.some(isPort));
 }
 
-/** Networks on which clients reach no container. Swarm's ingress has addresses, but nothing listens there. */
+/**
+ * Networks on which clients cannot reach a container. Swarm's ingress has addresses, but no container listens there.
+ */
 const UNUSABLE_NETWORKS = ['ingress', 'docker_gwbridge', 'none', 'host'];
 
 /** Whether clients may reach a container on the network. */
@@ -210,8 +212,8 @@ export function whyNotUp({ state }: Container): string | undefined {
 }
 
 /**
- * Why the container's health keeps it out of DNS; `undefined` if it does not. `auto`: a HEALTHCHECK must pass if there is
- * one; `require`: there must be one; `ignore`: health does not count.
+ * Why the container's health keeps it out of DNS; `undefined` if it does not. `auto`: a HEALTHCHECK must pass if the
+ * container has one; `require`: the container must have one, and it must pass; `ignore`: health does not count.
  */
 export function whyNotHealthy({ health }: Container, policy: HealthPolicy): string | undefined {
   if (policy === 'ignore' || health === 'healthy') return undefined;
@@ -225,9 +227,7 @@ export function parentOf({ networkMode }: Pick<Container, 'networkMode'>): strin
   return networkMode.startsWith('container:') ? networkMode.slice('container:'.length) : undefined;
 }
 
-/** The same from an inspection: the container whose inspection `describeContainer` takes as `parent`. */
+/** The same for an inspection. `describeContainer` takes the inspection of that container as `parent`. */
 export function parentIdOf(inspection: Inspection): string | undefined {
   return parentOf(readContainer(inspection));
 }
-
-export type HealthPolicy = RegistrarSettings['health'];

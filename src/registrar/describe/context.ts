@@ -9,7 +9,7 @@ import type { NamePattern } from '../../service/namePattern.ts';
 export type Mode = RegistrarSettings['mode'];
 export type StopPolicy = RegistrarSettings['stop'];
 
-/** Option values that count for a container as they are. */
+/** Option values that apply to containers without a change. */
 type DescribingSettings = Pick<
   RegistrarSettings,
   | 'environment'
@@ -32,13 +32,13 @@ type DescribingSettings = Pick<
 
 /** The part of the context that is known before the registrar has seen its host. */
 export interface ConfiguredContext extends DescribingSettings {
-  /** Of the store's keys, as `keyPrefix` gives it: `/skydns/`. */
+  /** The prefix of the store's keys, as `keyPrefix` returns it: `/skydns/`. */
   readonly prefix: string;
-  /** Folded. Every record but a PTR record lies inside one of them. */
+  /** Folded. Every record except a PTR record lies inside one of the zones. */
   readonly zones: readonly Name[];
   /** One of the zones. */
   readonly defaultZone: Name;
-  /** Absent: containers may have any name inside the zones and any address. */
+  /** Without it, containers may have any name inside the zones and any address. */
   readonly policy?: RegistrationPolicy | undefined;
   /** Only read with `compat: 'registrator'`. */
   readonly registrator?: RegistratorContext | undefined;
@@ -51,7 +51,7 @@ export interface HostFacts {
   readonly ownNetworks: readonly string[];
 }
 
-/** The addresses under which other hosts reach this one; absent where unknown. */
+/** The addresses under which other hosts reach this one; `undefined` if unknown. */
 export interface HostAddresses {
   readonly v4?: string | undefined;
   readonly v6?: string | undefined;
@@ -60,9 +60,9 @@ export interface HostAddresses {
 export interface RegistrarContext extends ConfiguredContext, HostFacts {}
 
 export interface RegistratorContext {
-  /** First part of the ids. The engine's name, because it outlives the registrar's own container. */
+  /** The first part of each service id. It is the engine's name, which outlives the registrar's own container. */
   readonly hostName: string;
-  /** Ids are registrator's `host:name:80`, which is no host name, instead of `host-name-80`. */
+  /** Whether ids have registrator's form `host:name:80`, which is not a host name, instead of `host-name-80`. */
   readonly rawIds: boolean;
   /** Appended to the tags of every service. */
   readonly tags: readonly string[];

@@ -3,34 +3,46 @@
  * Imports: config, dns, observability, registrar/engine, service.
  * Used by: app/registrar, cli, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
  *
- * `Description` is the result for one container: its records, and each refusal with its reason.
+ * `Description` is the result for one container: its records, and each refused value with the reason.
  */
 import { printable } from '../../observability/printable.ts';
 import type { Check } from './check.ts';
 
 /** A record that should be in the store. */
 export interface DesiredRecord {
-  /** The key of the name. For `auto` it lacks the last component: the number, which is claimed later. */
+  /** The key of the name. For `auto` it lacks its last component, the number, which is claimed later. */
   readonly key: string;
   readonly instance: 'named' | 'auto';
   /** For `auto`: the number to claim if it is free; otherwise the smallest free number. */
   readonly preferredNumber?: number;
-  /** Present if the name has both families: this record is the one below the name for this family. */
+  /** Present if the name has addresses of both families: the record is for this family and lies below the name. */
   readonly family?: FamilyLabel;
   /** The key to use while `key` has another holder (two replicas with one registrator SERVICE_ID). */
   readonly keyIfTaken?: string;
   /** For the operator while the name has another holder. */
   readonly hintIfTaken?: string;
-  /** The key of a name that the container must hold first. For an ACME challenge: the name that it proves control of. */
+  /**
+   * The key of a name that the container must hold first: for an ACME challenge, the name that needs the certificate.
+   */
   readonly onlyBeside?: string;
   readonly fields: RecordFields;
-  /** Present: a PTR record. */
+  /** Present if this is a PTR record. */
   readonly pointer?: PointerTo;
   /** registrator's tags and attributes, stored with the owner's stamp. */
   readonly meta?: RecordMeta;
   /** The record is stored only while this check passes. */
   readonly check?: Check;
 }
+
+/**
+ * The label of a family below its name.
+ *
+ * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack name
+ * has no record there. It has one below its key for each family: `web/ipv4` and `web/ipv6`. external-dns writes the same shape:
+ * SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web` the SRV target
+ * of both. So the holder of a name holds all three keys.
+ */
+export type FamilyLabel = 'ipv4' | 'ipv6';
 
 /** The members of SkyDNS's JSON. Unset ones are absent; `ttl` is always set. */
 export interface RecordFields {
@@ -48,7 +60,7 @@ export interface RecordFields {
 
 /** The target of a PTR record, in addition to `fields.host`. */
 export interface PointerTo {
-  /** The key of an `auto` name. Its number is put in front of `fields.host`. */
+  /** The key of an `auto` name, whose number is put in front of `fields.host`. */
   readonly numberedBy?: string;
 }
 
@@ -60,39 +72,44 @@ export interface RecordMeta {
 export interface Refusal {
   /** The refused name, port or metadata key; printable. */
   readonly about: string;
-  /** Continues `about` to a sentence: `is not a setting`. */
+  /** Completes the sentence that `about` begins: `is not a setting`. */
   readonly reason: string;
 }
 
-/** How long a container that still runs after its stop signal counts as about to end. */
+/** How long a container that still runs after its stop signal is expected to end. */
 export interface Draining {
-  /** The limit in any case. `Infinity`: until the next start. */
+  /** The limit for every container. `Infinity`: until the next start. */
   readonly maxSeconds: number;
-  /** The limit for one that passes its HEALTHCHECK, which many programs do while they end. `Infinity`: health is ignored. */
+  /**
+   * A HEALTHCHECK that passes after this time shows that the container survived. Many programs still pass it while they
+   * end. `Infinity`: health is ignored.
+   */
   readonly healthySeconds: number;
 }
 
-/** Each reason continues "it" to a sentence: `has no metadata`. Hints are sentences of their own. */
+/** Each reason completes a sentence that begins with "it": `has no metadata`. Each hint is a sentence of its own. */
 export type Description =
   | {
       readonly kind: 'described';
       readonly records: readonly DesiredRecord[];
       readonly refusals: readonly Refusal[];
-      /** `drain`: the records are withdrawn at the stop signal; `die`: after the end. */
+      /** When the records are withdrawn: `drain`: at the stop signal; `die`: after the death. */
       readonly stop: 'drain' | 'die';
       readonly draining: Draining;
       /** Present if more records will follow: what they wait for. */
       readonly waiting?: string;
       readonly hints?: readonly string[];
     }
-  /** Has no records: no metadata, not running, unhealthy, switched off. */
+  /** Has no records, for example without metadata, or while it is not running or unhealthy. */
   | { readonly kind: 'ignored'; readonly reason: string; readonly hints?: readonly string[] }
-  /** Will have records when something becomes known, for example its IP address. */
+  /** Will have records when a missing fact becomes known, for example its IP address. */
   | { readonly kind: 'waiting'; readonly reason: string; readonly hints?: readonly string[] };
 
 const MAX_REFUSALS = 16;
 const MAX_ABOUT = 80;
 const MAX_REASON = 240;
+const MAX_HINTS = 8;
+const MAX_HINT = 300;
 
 /**
  * The refusals of one container. The list and its texts are bounded and printable, because containers write the metadata
@@ -124,27 +141,17 @@ export class Refusals {
   }
 }
 
-/** Text of a container for a message: one line, printable, at most `length` characters. */
+/** A container's text for a message: one line, printable, at most `length` characters. */
 export function shown(text: string, length: number = MAX_ABOUT): string {
-  // Shortened before escaping too, so that megabytes of text cost no more than a long line.
+  // Also shortened before escaping, so that megabytes of text cost no more than a long line.
   const escaped = printable(text.slice(0, length + 1));
   return escaped.length <= length ? escaped : `${escaped.slice(0, length - 3)}...`;
 }
 
-/** The reason to refuse a value; continues the name of its setting. */
+/** The reason to refuse a value; completes the sentence that its setting's name begins. */
 export function isNot(value: string, expected: string): string {
   return `is "${shown(value, 40)}", which is not ${expected}`;
 }
-
-/**
- * The label of a family below its name.
- *
- * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack name
- * has no record there, but one below it for each family: `web/ipv4` and `web/ipv6`. external-dns writes the same shape:
- * SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web` the SRV target
- * of both. So the holder of a name holds all three keys.
- */
-export type FamilyLabel = 'ipv4' | 'ipv6';
 
 /** Sentences for the operator about a container without a fault. The list and its texts are bounded. */
 export class Hints {
@@ -164,7 +171,3 @@ export class Hints {
     return { hints: [...this.#listed, ...more] };
   }
 }
-
-const MAX_HINTS = 8;
-
-const MAX_HINT = 300;

@@ -1,4 +1,4 @@
-/** Reads settings as checked values: the fields of a record, and the policies of a container. */
+/** Reads and checks the values of settings: the fields of a record, and the policies of a container. */
 import { parseSwitch } from '../../config/settings.ts';
 import type { Container, HealthPolicy } from './container.ts';
 import type { Mode, RegistrarContext, StopPolicy } from './context.ts';
@@ -16,9 +16,9 @@ const MAX_TEXT_OCTETS = 1024;
 const MAX_GROUP_OCTETS = 255;
 const MAX_STOP_SECONDS = 604_800;
 /** A week. Containers are not trusted, and other resolvers cache an answer for its TTL. */
-const MAX_ASKED_TTL_SECONDS = 604_800;
+const MAX_RECORD_TTL_SECONDS = 604_800;
 
-/** `undefined` when one field is refused, because a record needs all of its fields. */
+/** `undefined` if a field is refused, because a record needs all of its fields. */
 export function readRecordAttributes(
   find: FindSetting,
   defaultTtlSeconds: number,
@@ -28,7 +28,7 @@ export function readRecordAttributes(
   const weight = readForm(find, 'WEIGHT', wholeNumberForm(0, 65_535), refusals);
   const text = readForm(find, 'TEXT', textForm(MAX_TEXT_OCTETS), refusals);
   const mail = readForm(find, 'MAIL', booleanForm, refusals);
-  const ttl = readForm(find, 'TTL', wholeNumberForm(1, MAX_ASKED_TTL_SECONDS), refusals);
+  const ttl = readForm(find, 'TTL', wholeNumberForm(1, MAX_RECORD_TTL_SECONDS), refusals);
   const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumberForm(0, 127), refusals);
   const group = readForm(find, 'GROUP', textForm(MAX_GROUP_OCTETS), refusals);
   const all = { priority, weight, text, mail, ttl, targetstrip, group };
@@ -37,7 +37,7 @@ export function readRecordAttributes(
   return { ttl: defaultTtlSeconds, ...(Object.fromEntries(set) as Partial<RecordAttributes>) };
 }
 
-/** A setting with a wrong value; the reason is among the refusals. */
+/** The result for a wrong value. The reason is among the refusals. */
 export const REFUSED = Symbol('refused');
 
 export function readEnable(
@@ -72,7 +72,7 @@ export function readStopTimeout(
   return readForm(find, 'STOP_TIMEOUT', wholeNumberForm(1, MAX_STOP_SECONDS), refusals);
 }
 
-/** How to read a value, and the description of right values. Containers may write words in any case. */
+/** How to read a value, and which values are right. Containers may write words in any case. */
 interface ValueForm<T> {
   readonly expects: string;
   readonly parse: (text: string) => T | undefined;
@@ -119,15 +119,16 @@ function textForm(maxOctets: number): ValueForm<string> {
   };
 }
 
-/** Docker's default for a stop and a container without a timeout. */
+/** Docker's default if neither the stop nor the container has a timeout. */
 const DEFAULT_STOP_SECONDS = 10;
 
 /** The time between Docker's SIGKILL and the death. */
 const STOP_GRACE_SECONDS = 2;
 
 /**
- * How long a stop may take. The container's own timeout is only a lower limit: `docker stop -t`, `compose stop -t` and
- * swarm's grace period are in the request, which the registrar does not see. `ownSeconds`: STOP_TIMEOUT of the container.
+ * How long a stop may take. A stop may take longer than the container's own timeout, because `docker stop -t`,
+ * `compose stop -t` and swarm state the timeout in a request that the registrar does not see. `ownSeconds`: the
+ * container's setting STOP_TIMEOUT.
  */
 export function drainingOf(
   container: Container,
@@ -139,6 +140,6 @@ export function drainingOf(
   if (ownSeconds !== undefined) return { maxSeconds: ownSeconds, healthySeconds: never };
   if (timeout < 0) return { maxSeconds: never, healthySeconds: never };
   const maxSeconds = Math.max(stopTimeoutSeconds, timeout + STOP_GRACE_SECONDS);
-  // Swarm signals a task only to end it, and swarm's grace period is not the container's timeout.
+  // Swarm signals a task only to end it, with a grace period that is not the container's timeout.
   return { maxSeconds, healthySeconds: isSwarmTask(container) ? never : timeout };
 }

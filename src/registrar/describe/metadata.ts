@@ -1,7 +1,7 @@
 /**
  * Reads a container's settings: `DNS_<KEY>` in its environment and `dns.<key>` in its labels, each also for one port
- * (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). The list of keys is closed, so that a misspelt key is
- * reported. On a container without settings, a key that resembles none of the list is another program's.
+ * (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). Unknown keys are refused, so that a misspelt key is
+ * reported. On a container without settings, an unknown key that resembles no known one belongs to another program.
  * A port's setting takes precedence over a generic one, then a label over a variable. An empty value counts as unset.
  */
 import { nearestWord } from '../../observability/suggest.ts';
@@ -38,14 +38,14 @@ export type SettingKey = (typeof KEYS)[number];
 
 export interface ContainerSetting {
   readonly value: string;
-  /** The variable or label that sets it; as written, perhaps not printable. */
+  /** The variable or label that sets it; as written, so it may be unprintable. */
   readonly source: string;
 }
 
 /** Settings by scope (`` for the container, `53`, `53/udp`) and key. */
 export type ContainerSettings = ReadonlyMap<string, ReadonlyMap<string, ContainerSetting>>;
 
-/** A port in metadata; without a protocol it means both. */
+/** A port in metadata. Without a protocol it means both protocols. */
 export interface MentionedPort {
   readonly number: number;
   readonly protocol: Port['protocol'] | undefined;
@@ -60,7 +60,7 @@ export interface ScopedKey {
 /** A limit against hostile containers. */
 const MAX_SETTINGS = 1024;
 
-/** Comparing unknown keys with the list is slow, so only this many of a container without settings are compared. */
+/** The number of unknown keys that are compared with the list if the container has no settings. Comparing is slow. */
 const MAX_COMPARED = 64;
 
 /** The prefixes of keys in the environment and in labels. */
@@ -77,10 +77,10 @@ export function readMetadata(
 ): ContainerSettings {
   const unknownKeys: UnknownKey[] = [];
   const read =
-    (parse: ParseKey, known: (key: SettingKey) => string) => (source: string, rest: string) => {
+    (parse: ParseKey, nameOf: (key: SettingKey) => string) => (source: string, rest: string) => {
       const parsed = parse(rest);
       if (!('reason' in parsed)) return parsed;
-      unknownKeys.push({ source, known, ...parsed });
+      unknownKeys.push({ source, nameOf, ...parsed });
       return undefined;
     };
   const settings = collectSettings([
@@ -96,7 +96,7 @@ export function readMetadata(
     },
   ]);
   if (settings === undefined) {
-    refusals.add(`${prefix.envPrefix}*`, `has more than ${MAX_SETTINGS} settings`);
+    refusals.add(`${prefix.envPrefix}*`, `has more than ${MAX_SETTINGS} settings: remove some`);
     return new Map();
   }
   const isOurs = settings.size > 0;
@@ -106,7 +106,7 @@ export function readMetadata(
   return settings;
 }
 
-/** Refuses labels with a variable's name and variables with a label's name, which do not count. */
+/** Refuses labels that have a variable's name, and variables that have a label's name: neither is read. */
 function refuseMisplaced(
   { env, labels }: Container,
   prefix: MetadataPrefixes,
@@ -149,11 +149,11 @@ function labelName({ scope, key }: ScopedKey, prefix: string): string {
 export interface SettingsSource {
   readonly texts: ReadonlyMap<string, string>;
   readonly prefix: string;
-  /** The key that `source` sets: a variable or label, which consists of the prefix and `rest`. */
+  /** The key that the variable or label `source` sets; `rest` is the part of `source` behind the prefix. */
   readonly keyOf: (source: string, rest: string) => ScopedKey | undefined;
 }
 
-/** The settings of all sources, of which a later one takes precedence; `undefined` if they exceed the limit. */
+/** The settings of all sources. A later source takes precedence. `undefined` if the settings exceed the limit. */
 export function collectSettings(sources: readonly SettingsSource[]): ContainerSettings | undefined {
   const settings = new Map<string, Map<string, ContainerSetting>>();
   let count = 0;
@@ -180,7 +180,7 @@ export function findSetting(
   return (port && findOwnSetting(settings, key, port)) ?? settings.get('')?.get(key);
 }
 
-/** The setting of this very port. */
+/** The port's own setting. */
 export function findOwnSetting(
   settings: ContainerSettings,
   key: string,
@@ -233,26 +233,26 @@ function scopedKey(
   return { scope: protocol === undefined ? `${number}` : `${number}/${protocol}`, key };
 }
 
-/** A variable or label with the prefix that is not a setting. `known` prints a key in the form of the source. */
+/** A variable or label that has the prefix and is not a setting. `nameOf` names a key in the form of the source. */
 interface UnknownKey {
   readonly source: string;
   readonly reason: string;
   readonly unknown?: string;
-  readonly known: (key: SettingKey) => string;
+  readonly nameOf: (key: SettingKey) => string;
 }
 
-/** `isOurs`: whether the container has settings. Without settings, a key that resembles none is another program's. */
+/** `isOurs`: whether the container has settings. If not, a key that resembles no setting belongs to another program. */
 function refuseKey(
-  { source, reason, unknown, known }: UnknownKey,
+  { source, reason, unknown, nameOf }: UnknownKey,
   isOurs: boolean,
   refusals: Refusals,
 ): void {
-  // A long key resembles none, and its distance would be slow to compute.
+  // A long key resembles no setting, and its distance would be slow to compute.
   const guess =
     unknown === undefined || unknown.length > 20 || refusals.isFull
       ? undefined
       : nearestWord(unknown.toUpperCase(), KEYS);
   if (!isOurs && unknown !== undefined && guess === undefined) return;
-  const hint = guess === undefined ? '' : `; did you mean ${shown(known(guess as SettingKey))}?`;
+  const hint = guess === undefined ? '' : `; did you mean ${shown(nameOf(guess as SettingKey))}?`;
   refusals.add(source, reason + hint);
 }

@@ -20,13 +20,13 @@ import type {
 } from './description.ts';
 import type { RecordAttributes } from './fields.ts';
 import { checkFullName, type RequestedName } from './names.ts';
-import { judgeNames, nameVouchedFor } from './policy.ts';
+import { challengedName, judgeNames } from './policy.ts';
 import { familyLabel } from './record.ts';
 
 /** The records of one name: one record, or one for each family. */
 export interface NameRecords {
   readonly records: readonly DesiredRecord[];
-  /** The name: the target of PTR records, and shown in messages. */
+  /** The name, for the target of PTR records and for messages. */
   readonly host: string;
   /** Whether the addresses are the container's own on one of its networks. */
   readonly isInternal: boolean;
@@ -46,12 +46,12 @@ export interface DescriptionParts {
 
 /** Builds the description of a container from the records of its names. */
 export function buildDescription(
-  placed: readonly NameRecords[],
+  nameRecords: readonly NameRecords[],
   { refusals, waits, hints, stop, draining, project }: DescriptionParts,
   container: Container,
   context: RegistrarContext,
 ): Description {
-  const accepted = withoutCollisions(permitted(placed, project, context, refusals), refusals);
+  const accepted = withoutCollisions(permitted(nameRecords, project, context, refusals), refusals);
   const refused = refusals.list();
   const [waiting] = waits;
   if (accepted.length === 0 && refused.length === 0) {
@@ -76,7 +76,7 @@ export function buildDescription(
   };
 }
 
-/** Makes the records of one name: at its own key, or with both families below it. */
+/** Makes the records of one name: one at its own key, or with both families one below it for each. */
 export function recordsOfName(
   requested: RequestedName,
   { endpoints, isInternal }: Extract<AddressChoice, { kind: 'endpoints' }>,
@@ -118,7 +118,7 @@ export function recordsOfName(
   return [{ records, host, isInternal }];
 }
 
-/** A record without a port gets `NO_SRV`: it is in no SRV answer. */
+/** A record without a port gets `NO_SRV`, so that it is in no SRV answer. */
 function recordFieldsOf(
   { address, port }: ReachableAt,
   attributes: RecordAttributes,
@@ -129,16 +129,22 @@ function recordFieldsOf(
 /** A name has at most 127 labels. */
 const MAX_TARGETSTRIP = 127;
 
-/** Makes the name the SRV target of the record below it, and strips as many labels more as the container asks for. */
+/**
+ * Makes the name the SRV target of the record below it: strips the family's label besides those that TARGETSTRIP
+ * strips.
+ */
 function belowItsName(attributes: RecordAttributes): RecordAttributes {
   const targetstrip = Math.min((attributes.targetstrip ?? 0) + 1, MAX_TARGETSTRIP);
   return { ...attributes, targetstrip };
 }
 
-/** A PTR record is at the exact reverse name, because CoreDNS finds none below it. Each address points to its first name. */
-function ptrRecords(placed: readonly NameRecords[], prefix: string): DesiredRecord[] {
+/**
+ * A PTR record is at the exact reverse name, because CoreDNS finds no record below it. Each address points to its first
+ * name.
+ */
+function ptrRecords(nameRecords: readonly NameRecords[], prefix: string): DesiredRecord[] {
   const byKey = new Map<string, DesiredRecord>();
-  for (const { records, host } of placed.filter(({ isInternal }) => isInternal)) {
+  for (const { records, host } of nameRecords.filter(({ isInternal }) => isInternal)) {
     for (const { key: name, instance, fields } of records) {
       const key = keyOfName(reverseName(fields.host), prefix);
       if (key === undefined || byKey.has(key)) continue;
@@ -150,14 +156,17 @@ function ptrRecords(placed: readonly NameRecords[], prefix: string): DesiredReco
   return [...byKey.values()];
 }
 
-/** The names that the policy allows. It also judges the key that a record would use while the name is taken. */
+/** The names that the policy allows. A record keeps its `keyIfTaken` only if the policy allows that name too. */
 function permitted(
-  placed: readonly NameRecords[],
+  nameRecords: readonly NameRecords[],
   project: string | undefined,
   context: RegistrarContext,
   refusals: Refusals,
 ): NameRecords[] {
-  const named = placed.map((one) => ({ one, name: nameOfRecord(one.records[0], context.prefix) }));
+  const named = nameRecords.map((one) => ({
+    one,
+    name: nameOfRecord(one.records[0], context.prefix),
+  }));
   const reasons = judgeNames(
     named.map(({ name }) => name),
     project,
@@ -169,7 +178,7 @@ function permitted(
       refusals.add(one.host, reason);
       return [];
     }
-    const above = nameVouchedFor(name);
+    const above = challengedName(name);
     const beside = named.find((other) => above !== undefined && equalNames(other.name, above));
     const onlyBeside = beside?.one.records[0]?.key;
     const records = one.records
@@ -201,19 +210,19 @@ function nameOfRecord(
 }
 
 /**
- * Refuses names of one container that collide: two equal ones, and a name above another, which would hide it. A name may
- * be above its ACME challenge, which answers with the same addresses.
+ * Refuses names of one container that collide: equal names, and a name above another name, which it would hide. A name may
+ * be above its ACME challenge, because both have the same addresses.
  */
-function withoutCollisions(placed: readonly NameRecords[], refusals: Refusals): NameRecords[] {
+function withoutCollisions(nameRecords: readonly NameRecords[], refusals: Refusals): NameRecords[] {
   const byName = new Map<string, NameRecords>();
-  for (const one of placed) {
+  for (const one of nameRecords) {
     const name = nameId(one);
     if (byName.has(name))
       refusals.add(one.host, 'is the name of two ports of the container: give each its own');
     else byName.set(name, one);
   }
   const names = [...byName]
-    .filter(([, { host }]) => nameVouchedFor(host.split('.')) === undefined)
+    .filter(([, { host }]) => challengedName(host.split('.')) === undefined)
     .map(([name]) => name);
   return [...byName]
     .filter(([name, { host }]) => {

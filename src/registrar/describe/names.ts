@@ -8,7 +8,7 @@ import type { Container } from './container.ts';
 import { shown } from './description.ts';
 import { type ContainerSettings, findSetting } from './metadata.ts';
 
-/** Of one container with all its ports. */
+/** The limit for one container with all its ports. */
 export const MAX_NAMES = 64;
 /** RFC 1035 §2.3.4: 255 octets of wire format leave this much text. */
 const MAX_NAME_CHARACTERS = 253;
@@ -34,7 +34,7 @@ export function checkName(text: string, zones: Zones): CheckedName {
   const labels = written.split('.');
   const isRelative = !isInZone(labels, zones) && !isAbsolute && !looksComplete(labels, zones);
   const name = isRelative ? [...labels, ...zones.defaultZone] : labels;
-  // The operator chose the zone's own labels.
+  // The zone's own labels are not checked, because the operator chose them.
   for (const label of name.slice(0, name.length - zoneDepth(name, zones))) {
     const fault = faultOfLabel(label);
     if (fault !== undefined) return refused(fault);
@@ -71,12 +71,15 @@ export function siblingName(name: Name, suffix: string, zones: Zones): CheckedNa
   return checkFullName(sibling, zones);
 }
 
-/** Whether the first label is the number of an instance, and not the only label below the zone: `1.rails.skydns.local`. */
+/**
+ * Whether the first label is the number of an instance, as in `1.rails.skydns.local`, and not the only label below the
+ * zone.
+ */
 export function beginsWithNumber(name: Name, zones: Pick<Zones, 'zones'>): boolean {
   return /^[0-9]+$/.test(name[0] ?? '') && name.length - zoneDepth(name, zones) > 1;
 }
 
-/** Turns any text into one label; other characters than letters and digits become hyphens. `` if none is left. */
+/** Turns any text into one label: characters other than letters and digits become hyphens. May return an empty text. */
 export function slug(text: string, length: number = MAX_LABEL_OCTETS): string {
   return text
     .slice(0, 1024)
@@ -87,7 +90,9 @@ export function slug(text: string, length: number = MAX_LABEL_OCTETS): string {
     .replace(/-$/, '');
 }
 
-/** Why a label is refused. In queries to SkyDNS `any` and `*` match every label, so no client could find such a name. */
+/**
+ * Why a label is refused. In queries to SkyDNS `any` and `*` match every label, so no client could find such a name.
+ */
 function faultOfLabel(label: string): string | undefined {
   if (label === '*' || label === 'any')
     return `has the label ${label}, which is a wildcard: choose another one`;
@@ -111,7 +116,7 @@ function isInZone(name: Name, { zones }: Zones): boolean {
   return zones.some((zone) => isSubdomainOf(name, zone));
 }
 
-/** Top labels that make a name complete, besides those of two letters, which countries have. */
+/** Top labels that make a name complete. Every label of two letters does too, because countries have those. */
 const TOP_LABELS = new Set([
   ...['com', 'net', 'org', 'edu', 'gov', 'mil', 'arpa'],
   // RFC 6761, RFC 6762, RFC 7686, and ICANN's reservation of 2024.
@@ -181,17 +186,19 @@ function derivedInstance({ labels, id }: Container): Instance {
   return { kind: 'unique', label: slug(number) || slug(swarmSlot(labels)) || shortIdOf(id) };
 }
 
-/** Whether swarm runs the container. Then a signal means its end, and the mesh may publish its ports. */
+/** Whether swarm runs the container. If so, a signal always ends it, and swarm's routing mesh may publish its ports. */
 export function isSwarmTask({ labels }: Container): boolean {
   return labels.has(`${SWARM}task.id`) || labels.has(`${SWARM}service.id`);
 }
 
-/** Whether `docker compose run` started the container: it has its service's labels, but does not serve. */
+/**
+ * Whether `docker compose run` started the container. Such a container has its service's labels, but does not serve.
+ */
 export function isOneOff({ labels }: Container): boolean {
   return labels.get(`${COMPOSE}oneoff`)?.toLowerCase() === 'true';
 }
 
-/** `registry:5000/team/rails:4@sha256:...` gives `rails`; an image without a name gives ``. */
+/** Returns `rails` for `registry:5000/team/rails:4@sha256:...`, and an empty text for an image without a name. */
 export function imageBase(image: string): string {
   if (/^(?:sha256:)?[0-9a-f]{64}$/.test(image)) return '';
   const path = image.slice(0, 1024).replace(/@.*$/s, '');
@@ -216,7 +223,7 @@ function swarmSlot(labels: Container['labels']): string {
 /** A name that a container asks for. */
 export interface RequestedName {
   readonly name: Name;
-  /** `auto`: the number of the instance will be put in front of the name. */
+  /** `auto`: the number of the instance is put in front of the name when it is claimed. */
   readonly instance: 'named' | 'auto';
   /** For `auto`: the number to claim if it is free. */
   readonly preferredNumber?: number;

@@ -1,4 +1,4 @@
-/** The names of one port of a container: the names that `NAME` lists, or one name made of its parts. */
+/** Derives the names of one port of a container: the names that `NAME` lists, or one name that is made of parts. */
 import type { Container, Port } from './container.ts';
 import type { RegistrarContext } from './context.ts';
 import type { Refusals } from './description.ts';
@@ -107,7 +107,7 @@ function nameOfParts(service: string, sources: NameSources, port: Port | undefin
     service,
     part('ENVIRONMENT') ?? projectOf(container, settings) ?? context.environment ?? '',
     part('REGION') ?? context.region ?? '',
-    // With the final dot: a part must not make the name look complete.
+    // With the final dot, so that no part makes the name look complete.
     part('DOMAIN') ?? context.serviceDomain ?? `${context.defaultZone.join('.')}.`,
   ];
   return labels.filter((label) => label !== '').join('.');
@@ -117,7 +117,7 @@ function isAutomatic(instance: ContainerSetting | undefined): boolean {
   return instance?.value.toLowerCase() === 'auto';
 }
 
-/** A name has one holder. Several containers share a name as numbered instances below it. */
+/** How several containers can share a name, which has only one holder: as numbered instances below it. */
 function hintForShared(checked: CheckedName, { envPrefix: env, zones }: RegistrarContext): string {
   const start = `to put several containers under one name, set ${env}INSTANCE=auto`;
   if (checked.kind !== 'name' || !beginsWithNumber(checked.name, { zones }))

@@ -1,7 +1,7 @@
 /**
  * Decides which names and addresses containers may have. A name inside the zones is refused for three reasons: clients
- * trust the name, the name is outside its project's part of the zones, or no `--allow` lists it. Each reason continues
- * the name to a sentence and contains the fix. PURE.
+ * trust the name, the name is outside its project's part of the zones, or no `--allow` lists it. Each reason
+ * completes the sentence that the name begins, and contains the fix. PURE.
  */
 import { foldName, isSubdomainOf, type Name } from '../../dns/name.ts';
 import { matchesPattern, needsProject, printPattern } from '../../service/namePattern.ts';
@@ -9,7 +9,7 @@ import type { RegistrarContext } from './context.ts';
 import { shown } from './description.ts';
 import { zoneDepth } from './names.ts';
 
-/** The part of the context that counts here. */
+/** The part of the context that the decisions depend on. */
 export type PolicyContext = Pick<
   RegistrarContext,
   'policy' | 'zones' | 'defaultZone' | 'region' | 'serviceDomain' | 'labelPrefix' | 'compat'
@@ -57,8 +57,8 @@ function whyOutOfScope(
 }
 
 /**
- * The project's parts of the zones: its automatic names lie there. A part that would contain a whole region or zone, and
- * so the parts of other projects, does not count.
+ * The project's parts of the zones, which contain its automatic names. A part that would contain a whole region or zone,
+ * and therefore the parts of other projects, does not count.
  */
 function projectPartsOf(project: string, context: PolicyContext): Name[] {
   const roots = rootsOf(context);
@@ -66,7 +66,10 @@ function projectPartsOf(project: string, context: PolicyContext): Name[] {
   return parts.filter((part) => !roots.some((root) => isSubdomainOf(root, part)));
 }
 
-/** The labels behind the project: region and `--service-domain`, or the zones. registrator's names have neither. */
+/**
+ * The labels behind the project: region, and `--service-domain` or the zones. registrator's names have neither region
+ * nor service domain.
+ */
 function rootsOf({
   compat,
   region,
@@ -115,7 +118,7 @@ export function whyNotStated(address: string, { policy }: Pick<PolicyContext, 'p
 
 /**
  * Labels that no container may use, because clients trust the name: label -> use by clients. A record below a name
- * also answers for that name (`x.wpad` for `wpad`), so the label counts anywhere. Keys that are set by hand may use it.
+ * also answers for that name (`x.wpad` for `wpad`), so the label counts anywhere. A key that a person sets may use it.
  */
 const RESERVED: ReadonlyMap<string, string> = new Map([
   ['wpad', 'from which browsers take their proxy'],
@@ -123,7 +126,7 @@ const RESERVED: ReadonlyMap<string, string> = new Map([
   ['localhost', 'which programs take for their own host'],
 ]);
 
-/** RFC 8555 §8.4: a TXT record there gets its author certificates for the name above. */
+/** RFC 8555 §8.4: the author of a TXT record there gets certificates for the name above. */
 const ACME_CHALLENGE = '_acme-challenge';
 
 /** `name` is folded. `isHeld`: whether the container also has that name. The zones' own labels do not count. */
@@ -143,8 +146,8 @@ export function whyReserved(
   return undefined;
 }
 
-/** For an ACME challenge, or a name below one: the name that its certificates are for. */
-export function nameVouchedFor(name: Name): Name | undefined {
+/** The name that an ACME challenge, or a name below one, is for; `undefined` for any other name. */
+export function challengedName(name: Name): Name | undefined {
   const at = name.findIndex((label) => label.startsWith(ACME_CHALLENGE));
   return at < 0 ? undefined : name.slice(at + 1);
 }

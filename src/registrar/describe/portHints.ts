@@ -1,5 +1,4 @@
 /** Explains ports to the operator: why a container has no port to register, and which ports have no record. */
-
 import type { AddressChoice } from './addressChoice.ts';
 import { otherHostPorts } from './chooseAddress.ts';
 import { type Container, isUsable, type Port, printPort } from './container.ts';
@@ -15,7 +14,7 @@ export interface PortOwner {
   readonly prefix: string;
 }
 
-/** Why there is no port to register, and the fix; continues the container's name to a sentence. */
+/** Why the container has no port to register, and the fix; completes the sentence that the container's name begins. */
 export function whyNoPort({ container, parent, prefix }: PortOwner): string {
   const owner = parent ?? container;
   const internal = `${prefix}MODE=internal for its own address`;
@@ -50,8 +49,8 @@ function whyNoJoinedPort(container: Container, parent: Container, prefix: string
   return `exposes ${listed(container.exposed)}, and the container whose network it joined publishes ${listed(published)}: set ${prefix}PORT=${first.number}`;
 }
 
-/** Adds hints about ports that the engine has bound and no record has. */
-export function hintAtOthers(
+/** Adds hints about ports that the engine has bound and that are in no record. */
+export function hintAtOtherPorts(
   port: Port,
   choice: Extract<AddressChoice, { kind: 'endpoints' }>,
   { container, parent, prefix }: PortOwner,
@@ -76,11 +75,11 @@ export function hintAtOthers(
     );
 }
 
-/** On the host's network `-p` selects among the exposed ports. */
-export function hintAtUnasked(container: Container, hints: Hints): void {
+/** Adds a hint about exposed ports without a record: on the host's network `-p` selects the ports with records. */
+export function hintAtUnselectedPorts(container: Container, hints: Hints): void {
   if (container.networkMode !== 'host' || container.requested.length === 0) return;
-  const asked = new Set(container.requested.map(printPort));
-  const others = container.exposed.filter((port) => !asked.has(printPort(port)));
+  const selected = new Set(container.requested.map(printPort));
+  const others = container.exposed.filter((port) => !selected.has(printPort(port)));
   if (others.length > 0)
     hints.add(
       `on the host's network only the ports of -p are registered (${listed(container.requested)}), not those that the image exposes (${listed(others)})`,

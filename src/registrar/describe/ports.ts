@@ -19,8 +19,22 @@ import { MAX_NAMES } from './names.ts';
 export interface PortPlan {
   /** `undefined` for a record without a port. */
   readonly port: Port | undefined;
-  /** `-9090` for a sibling; `` for a port with the container's name or its own. */
+  /** `-9090` for a sibling; empty for a port with the container's name or its own name. */
   readonly suffix: string;
+}
+
+export interface PortPlanOptions {
+  readonly exposedByDefault: boolean;
+  readonly mode: Mode;
+  /** The name of the setting `PORT`, for messages. */
+  readonly portKey: string;
+  /** Why clients cannot reach a port; `undefined` if they can, or can soon. */
+  readonly whyUnreachable: (port: Port) => string | undefined;
+  /** Why the container has no port to register, with the fix. */
+  readonly whyNoPort: () => string;
+  /** The container's name, for messages. */
+  readonly containerName: () => string;
+  readonly hints: Hints;
 }
 
 /**
@@ -28,14 +42,14 @@ export interface PortPlan {
  * where Docker binds no ports, `-p` takes precedence over the ports that the image exposes.
  */
 export function candidatePorts(container: Container, mode: Mode, parent?: Container): Port[] {
-  const isAsked = container.networkMode === 'host' && container.requested.length > 0;
-  return onePerNumber(isAsked ? container.requested : offeredPorts(container, mode, parent));
+  const isSelected = container.networkMode === 'host' && container.requested.length > 0;
+  return onePerNumber(isSelected ? container.requested : offeredPorts(container, mode, parent));
 }
 
 /**
  * The ports that a container offers. Published mode: the bound and the requested ones. Internal mode: the exposed ones.
- * On the host's network: the exposed and the requested ones. `parent` is the container whose network this one joined: it
- * has the bindings, and the child's EXPOSE selects the child's ports among them.
+ * On the host's network: the exposed and the requested ones. `parent` is the container whose network this one joined:
+ * the parent has the bindings, and the child's EXPOSE selects the child's ports among them.
  */
 export function offeredPorts(container: Container, mode: Mode, parent?: Container): Port[] {
   const owner = parent ?? container;
@@ -51,13 +65,13 @@ export function offeredPorts(container: Container, mode: Mode, parent?: Containe
   return published.filter((port) => mine.has(printPort(port)));
 }
 
-/** The ports that are bound on the host, and the requested ones that are not. */
+/** The ports that are bound on the host or requested. */
 export function publishedPorts(owner: Container): Port[] {
-  const asked = owner.publishesAll ? owner.exposed : [];
-  return distinct([...owner.published, ...owner.requested, ...asked]);
+  const byPublishAll = owner.publishesAll ? owner.exposed : [];
+  return distinct([...owner.published, ...owner.requested, ...byPublishAll]);
 }
 
-/** The records to make, at most one for each port. Ports with their own or the container's name come first. */
+/** The ports that get records, each once. Ports with the container's name or their own name come first. */
 export function planPorts(
   candidates: readonly Port[],
   settings: ContainerSettings,
@@ -97,26 +111,12 @@ export function planPorts(
   return plans.sort(comparePlans);
 }
 
-export interface PortPlanOptions {
-  readonly exposedByDefault: boolean;
-  readonly mode: Mode;
-  /** The name of the setting `PORT`, for messages. */
-  readonly portKey: string;
-  /** Why clients cannot reach a port; `undefined` if they can, or will. */
-  readonly whyUnreachable: (port: Port) => string | undefined;
-  /** Why there is no port at all, with the fix. */
-  readonly whyNoPort: () => string;
-  /** The container's name, for messages. */
-  readonly about: () => string;
-  readonly hints: Hints;
-}
-
 const PORTLESS: PortPlan = { port: undefined, suffix: '' };
 
 /** Without a port only internal mode gives a record: in published mode its address would be the host's. */
 function planWithoutPort(options: PortPlanOptions, refusals: Refusals): PortPlan[] {
   if (options.mode === 'internal') return [PORTLESS];
-  refusals.add(options.about(), options.whyNoPort());
+  refusals.add(options.containerName(), options.whyNoPort());
   return [];
 }
 
@@ -136,7 +136,7 @@ function splitReachable(ports: readonly Port[], { whyUnreachable, hints }: PortP
   return { ports: reachable, leftOut };
 }
 
-/** Settings for a port without a record are likely a mistake. */
+/** Refuses the settings of ports without a record, because they are likely a mistake. */
 function refuseUnused(
   mentioned: readonly Port[],
   planned: readonly (Port | undefined)[],
@@ -151,7 +151,7 @@ function refuseUnused(
       );
 }
 
-/** Whether the port is not switched off. A wrong value of the switch is refused, and the port with it. */
+/** Whether the port is switched on. A wrong value of the switch is refused, and the port gets no record. */
 function isPortOn(port: Port, settings: ContainerSettings, refusals: Refusals): boolean {
   const enable = findOwnSetting(settings, 'ENABLE', port);
   const isOn = enable === undefined || parseSwitch(enable.value);
@@ -171,7 +171,7 @@ function comparePlans(a: PortPlan, b: PortPlan): number {
 /** Plans ports without their own names when `PORT` is unset: a single port gets the name itself. */
 function unnamedPlans(
   rest: readonly Port[],
-  { portKey, about }: PortPlanOptions,
+  { portKey, containerName: about }: PortPlanOptions,
   refusals: Refusals,
 ): PortPlan[] {
   const [first, second] = rest;
@@ -217,7 +217,7 @@ function namedPorts(
   if (setting.value === '0') return { kind: 'portless' };
   const words = setting.value.split(',', MAX_NAMES + 1).map((word) => word.trim());
   if (words.length > MAX_NAMES) {
-    refusals.add(setting.source, `lists more than ${MAX_NAMES} ports`);
+    refusals.add(setting.source, `lists more than ${MAX_NAMES} ports: remove some`);
     return { kind: 'refused' };
   }
   const ports: Port[] = [];
@@ -243,7 +243,7 @@ function resolveMentioned(candidates: readonly Port[], settings: ContainerSettin
   return distinct(mentionedPorts(settings).map((port) => resolvePort(port, candidates)));
 }
 
-/** Without a protocol the candidate of that number counts, else tcp. */
+/** A port without a protocol gets the protocol of the candidate with its number, else tcp. */
 function resolvePort({ number, protocol }: MentionedPort, candidates: readonly Port[]): Port {
   if (protocol !== undefined) return { number, protocol };
   return {
@@ -252,7 +252,7 @@ function resolvePort({ number, protocol }: MentionedPort, candidates: readonly P
   };
 }
 
-/** Whether a setting names the container as a whole. */
+/** Whether a setting names the whole container. */
 function hasNameOfItsOwn(settings: ContainerSettings): boolean {
   return (
     findSetting(settings, 'NAME') !== undefined || findSetting(settings, 'SERVICE') !== undefined

@@ -7,12 +7,12 @@ import { asShortId, type ShortId } from '../engine/containerId.ts';
 import { asObject } from '../engine/json.ts';
 import type { DesiredRecord, FamilyLabel } from './description.ts';
 
-/** The author of a value: a registrar's identity, and the life of a container that it wrote for. */
+/** The author of a value: a registrar, and the life of a container that the registrar wrote it for. */
 export interface OwnerStamp {
-  /** As `ownerId` gives it. */
+  /** The registrar's id, as `ownerId` returns it. */
   readonly id: string;
   readonly shortId: ShortId;
-  /** As Docker writes it. */
+  /** The start of the container's life, as Docker writes it. */
   readonly startedAt: string;
 }
 
@@ -47,7 +47,7 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner)
   );
 }
 
-/** The stamp of a value; `undefined` without a stamp, so that no registrar may change the value. Never throws. */
+/** The stamp of a value; `undefined` without a valid one: then no registrar may change the value. Never throws. */
 export function ownerOf(value: Uint8Array): StoredOwner | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
   let json: unknown;

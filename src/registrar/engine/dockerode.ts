@@ -62,11 +62,11 @@ interface EventParameters {
   readonly filters?: object;
   /** Seconds since 1970, with a fraction. */
   readonly since?: string;
-  /** In the same form. */
+  /** In the form of `since`. */
   readonly until?: string;
 }
 
-/** Keeps events away that `parseEvent` would skip. */
+/** Excludes events that `parseEvent` would skip. */
 const EVENT_FILTERS = {
   type: Object.keys(ACTIONS),
   event: [...ACTIONS.container, ...ACTIONS.network],
@@ -105,7 +105,7 @@ class DockerodeEngine implements Engine {
   async defaultBridge(): Promise<DefaultBridge | undefined> {
     const network = this.#docker.getNetwork('bridge');
     try {
-      // Without a signal: dockerode would put it into the query.
+      // Without a signal, because dockerode would put it into the query.
       return parseBridge(await this.#call('network', () => network.inspect()));
     } catch (error) {
       if (isNotFound(error)) return undefined;
@@ -194,7 +194,9 @@ class DockerodeEngine implements Engine {
     }
   }
 
-  /** The race is necessary: dockerode's promise never settles when the answer breaks off in the middle. */
+  /**
+   * Limits the time of a call. Necessary, because dockerode's promise never settles when the answer ends in the middle.
+   */
   async #within<T>(name: string, timeoutMs: number, start: () => Promise<T>): Promise<T> {
     try {
       return await withDeadline(start(), timeoutMs, () => {
@@ -240,7 +242,7 @@ function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
   const { host, port, tls } = endpoint;
   const protocol = tls === undefined ? 'http' : 'https';
   return {
-    // With a scheme: docker-modem could take the start of an IPv6 address for one.
+    // With a scheme, because docker-modem could mistake the start of an IPv6 address for a scheme.
     host: `${protocol}://${host.includes(':') ? `[${host}]` : host}`,
     port,
     protocol,
@@ -278,14 +280,14 @@ function isNotFound(error: unknown): boolean {
   return error instanceof EngineError && httpStatusOf(error.cause) === 404;
 }
 
-/** Whether the engine refused the query, so that it may accept one without filters. */
+/** Whether the engine refused the query. It may accept the same query without filters. */
 function isRefusedQuery(error: unknown): boolean {
   return (
     error instanceof EngineError && error.code === 'failed' && httpStatusOf(error.cause) !== 404
   );
 }
 
-/** From a proxy that does not reach its engine, or from a starting engine. */
+/** A proxy answers these when it cannot reach its engine, and an engine while it starts. */
 const GATEWAY_STATUSES = [502, 503, 504];
 
 /** The failure of a call, with the engine and the call in its message, and the cause. */

@@ -1,7 +1,7 @@
 /**
  * Finds the engine's address: `--docker-host`, else what Docker's own command line uses, that is DOCKER_HOST,
- * DOCKER_CONTEXT, the current context of its config.json, or the local socket. A mistake is a value that names the
- * setting and the fix. Pure: the caller reads files.
+ * DOCKER_CONTEXT, the current context of its config.json, or the local socket. A mistake is returned, not thrown, and
+ * names the setting and the fix. Pure: the caller reads files.
  */
 import { createHash } from 'node:crypto';
 import { asObject, parseJson } from './json.ts';
@@ -79,11 +79,11 @@ type TlsResult =
   | { readonly kind: 'tls'; readonly tls: EngineTls | undefined }
   | { readonly kind: 'mistake'; readonly mistake: EndpointMistake };
 
-/** `tlsFor` is called for TCP addresses only; `wanted` is true if the address itself requires TLS. */
+/** `tlsFor` is called for TCP addresses only; `isRequired` is true if the address itself requires TLS. */
 function fromHost(
   text: string,
   setting: string,
-  tlsFor: (wanted: boolean) => TlsResult,
+  tlsFor: (isRequired: boolean) => TlsResult,
 ): EndpointResult {
   if (text.startsWith('unix://')) return fromSocket(text.slice('unix://'.length), setting);
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(text)?.[1]?.toLowerCase();
@@ -126,7 +126,7 @@ function fromSocket(path: string, setting: string): EndpointResult {
 function fromAddress(
   text: string,
   setting: string,
-  tlsFor: (wanted: boolean) => TlsResult,
+  tlsFor: (isRequired: boolean) => TlsResult,
   isHttps: boolean,
 ): EndpointResult {
   const [, bracketed, plain, portText] =
@@ -139,14 +139,14 @@ function fromAddress(
   const result = tlsFor(isHttps || port === TLS_PORT);
   if (result.kind === 'mistake') return result;
   const { tls } = result;
-  const usual = tls === undefined ? PLAIN_PORT : TLS_PORT;
-  return endpointResult({ kind: 'tcp', host, port: port ?? usual, tls });
+  const defaultPort = tls === undefined ? PLAIN_PORT : TLS_PORT;
+  return endpointResult({ kind: 'tcp', host, port: port ?? defaultPort, tls });
 }
 
-/** As for Docker's command line, any text in DOCKER_TLS_VERIFY requires TLS. soradns always verifies. */
-function tlsOfEnv(env: Env, readFile: ReadTextFile): (wanted: boolean) => TlsResult {
-  return (wanted) => {
-    if (!wanted && !env.DOCKER_TLS_VERIFY) return { kind: 'tls', tls: undefined };
+/** Any text in DOCKER_TLS_VERIFY requires TLS, as in Docker's command line. soradns always verifies the certificate. */
+function tlsOfEnv(env: Env, readFile: ReadTextFile): (isRequired: boolean) => TlsResult {
+  return (isRequired) => {
+    if (!isRequired && !env.DOCKER_TLS_VERIFY) return { kind: 'tls', tls: undefined };
     const folder = env.DOCKER_CERT_PATH;
     if (!folder) return tlsFrom(configFolder(env), 'DOCKER_CERT_PATH', readFile);
     if (readFile(`${folder}/ca.pem`) === undefined) {
@@ -156,7 +156,7 @@ function tlsOfEnv(env: Env, readFile: ReadTextFile): (wanted: boolean) => TlsRes
   };
 }
 
-/** A client may have no certificate, but a certificate needs its key. */
+/** A client certificate is optional, but it needs its key. */
 function tlsFrom(folder: string, setting: string, readFile: ReadTextFile): TlsResult {
   const [ca, cert, key] = ['ca', 'cert', 'key'].map((name) => readFile(`${folder}/${name}.pem`));
   if (cert !== undefined && key !== undefined) {
@@ -202,11 +202,11 @@ function fromContext(
     );
   }
   const folder = `${contexts}/tls/${hash}/docker`;
-  return fromHost(host, `${setting}: context "${name}"`, (wanted) => {
+  return fromHost(host, `${setting}: context "${name}"`, (isRequired) => {
     const result = tlsFrom(folder, `${setting}: context "${name}"`, readFile);
     const isEmpty =
       result.kind === 'tls' && result.tls?.ca === undefined && result.tls?.client === undefined;
-    return isEmpty && !wanted ? { kind: 'tls', tls: undefined } : result;
+    return isEmpty && !isRequired ? { kind: 'tls', tls: undefined } : result;
   });
 }
 

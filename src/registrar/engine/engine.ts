@@ -80,7 +80,7 @@ export interface EngineEvent {
 export interface EngineInfo {
   /** Never changes. Clones of a machine share it. */
   readonly id: string;
-  /** False for an engine without an id: `id` is then made of its name and folder. */
+  /** False for an engine without a constant id: `id` is then derived from its name and data folder. */
   readonly isOwnId: boolean;
   /** The engine's host name. */
   readonly name: string;
@@ -90,13 +90,16 @@ export interface EngineInfo {
   readonly rootDir: string | undefined;
   /** The release of the engine's kernel. */
   readonly kernel: string | undefined;
-  /** The engine's clock at the answer, in nanoseconds since 1970. Events and lives have times of this clock. */
+  /**
+   * The engine's clock at the answer, in nanoseconds since 1970. The times of events and of containers are by this
+   * clock.
+   */
   readonly timeNano: bigint | undefined;
 }
 
 /** The network that containers join by default. */
 export interface DefaultBridge {
-  /** Docker changes it at each start of dockerd, unless containers outlived dockerd. */
+  /** Changes at each start of dockerd, unless containers outlived dockerd. */
   readonly id: string | undefined;
   /** The host's IPv4 address on it, which is the containers' default gateway. */
   readonly gateway: string | undefined;
@@ -104,7 +107,7 @@ export interface DefaultBridge {
   readonly device: string | undefined;
 }
 
-/** A running container in a list: enough to decide whether to inspect it again. */
+/** A running container in a list, with the facts that decide whether to inspect it again. */
 export interface ListedContainer {
   readonly id: ContainerId;
   readonly state: string;
@@ -116,7 +119,7 @@ export interface ListedContainer {
 
 /** For one consumer. */
 export interface EventStream extends AsyncIterable<EngineEvent> {
-  /** Fulfilled when the engine has subscribed the registrar: no change can fall between a later list and the events. */
+  /** Fulfilled when the engine sends events: every change after a list that is requested now arrives as an event. */
   readonly opened: Promise<void>;
 }
 
@@ -136,7 +139,7 @@ export interface Engine {
    * error when `signal` is aborted.
    */
   events(sinceNano: string | undefined, signal: AbortSignal): EventStream;
-  /** The signals sent in a span of time, as far as the engine remembers them: Docker keeps its last 256 events. */
+  /** The signals that were sent in a span of time and that the engine remembers: Docker keeps its last 256 events. */
   signals(sinceNano: bigint, untilNano: bigint): Promise<readonly EngineEvent[]>;
   /** Rejects when the engine does not answer in time. */
   ping(): Promise<void>;

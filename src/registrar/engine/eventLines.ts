@@ -8,7 +8,8 @@ import { asObject, type JsonObject, parseJson } from './json.ts';
 
 /**
  * The events that the registrar uses. `health_status` includes `health_status: healthy`. Two are Podman's: `died` is
- * `die` in old versions, and `exec_died` ends a HEALTHCHECK (its `health_status` has no verdict and may begin one).
+ * `die` in old versions, and `exec_died` ends a HEALTHCHECK. Podman's `health_status` has no verdict and may come when a
+ * check begins.
  */
 export const ACTIONS = {
   container: [
@@ -26,7 +27,7 @@ export const ACTIONS = {
   network: ['connect', 'disconnect'],
 } as const;
 
-/** In characters. Docker's lines are far shorter: the largest part of a line is the labels of one container. */
+/** In characters. Docker's lines are far shorter: their largest part is the labels of one container. */
 const MAX_LINE_LENGTH = 16 * 1024 * 1024;
 
 /** Splits a stream of UTF-8 octets into lines. */
@@ -40,7 +41,7 @@ export class LineSplitter {
     this.#maxLength = maxLength;
   }
 
-  /** Gives the lines that the octets complete, without line ends; `undefined` when a line exceeds the limit. */
+  /** Returns the lines that the octets complete, without line ends; `undefined` when a line exceeds the limit. */
   push(octets: Uint8Array): readonly string[] | undefined {
     const text = this.#decoder.decode(octets, { stream: true });
     const [first = '', ...others] = text.split('\n');
@@ -78,7 +79,9 @@ export function parseEvent(line: string): EngineEvent | undefined {
   };
 }
 
-/** Docker's actor is the network, and attributes name the container and the network's type. Podman's is the container. */
+/**
+ * Docker's actor is the network, and attributes name the container and the network's type. Podman's is the container.
+ */
 function containerOfNetworkEvent(id: unknown, { container, type }: JsonObject): unknown {
   return container === undefined && type === undefined ? id : container;
 }
@@ -89,7 +92,7 @@ function isUsed(type: 'container' | 'network', action: string): boolean {
   return (ACTIONS[type] as readonly string[]).includes(verb);
 }
 
-/** Any text: a label named `signal` overwrites the attribute. */
+/** May be any text, because a container's label named `signal` overwrites the attribute. */
 function signalOf(action: string, attributes: JsonObject): string | undefined {
   const signal = attributes.signal;
   return action === 'kill' && typeof signal === 'string' ? signal : undefined;

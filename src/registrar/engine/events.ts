@@ -2,8 +2,8 @@
  * One open event stream: the engine's octets become lines, lines become events, events wait in a bounded queue, and one
  * consumer iterates over the queue.
  *
- * The socket is always read at once, because the engine waits for a client that does not read. A ping on another
- * connection shows whether the engine still runs, because an idle stream does not. When Docker dies, its streams close
+ * The socket is always read at once, because the engine waits for a client that does not read. An idle stream does not
+ * show whether the engine still runs, so pings are sent on another connection. When Docker dies, its streams close
  * without an end.
  */
 import type { Readable } from 'node:stream';
@@ -17,7 +17,7 @@ export interface SubscriptionSource {
   ping(): Promise<void>;
   readonly label: string;
   readonly pingEveryMs: number;
-  /** Events that may wait for the consumer. A further event fails the stream. */
+  /** The number of events that may wait for the consumer. One more ends the stream with an error. */
   readonly maxQueued: number;
 }
 
@@ -99,12 +99,12 @@ class Subscription {
     }
   }
 
-  #lose(what: string, cause?: Error): void {
-    const message = `${this.#source.label}: ${what}`;
+  #lose(problem: string, cause?: Error): void {
+    const message = `${this.#source.label}: ${problem}`;
     this.#fail(new EngineError('unreachable', message, cause && { cause }));
   }
 
-  /** The consumer still receives the queued events, then the error. */
+  /** The consumer receives the queued events before the error. */
   #fail(error: Error): void {
     this.#queue.end(error);
     this.#close();
@@ -144,7 +144,7 @@ export class EventQueue<T> {
     return true;
   }
 
-  /** Ends the queue behind its last item: the consumer then gets the error, or the end. Later calls have no effect. */
+  /** Ends the queue: after the last item the consumer gets the error, or the end. Later calls have no effect. */
   end(error?: Error): void {
     this.#ending ??= { error };
     this.#wake?.();

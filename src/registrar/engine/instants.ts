@@ -8,7 +8,9 @@ export function precedesLife({ timeNano }: EngineEvent, { State }: Inspection): 
   return startedNano !== undefined && eventNano !== undefined && eventNano < startedNano;
 }
 
-/** Reads RFC 3339 with up to nine digits of a second, in any zone: Docker's health log and Podman use the host's zone. */
+/**
+ * Reads RFC 3339 with up to nine digits of a second, in any zone: Docker's health log and Podman use the host's zone.
+ */
 export function parseInstant(text: string): bigint | undefined {
   const [, seconds, fraction = '', zone] =
     /^([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})(?:\.([0-9]{1,9}))?(Z|[+-][0-9]{2}:[0-9]{2})$/.exec(

@@ -1,5 +1,4 @@
 /** Reads JSON of unknown shape. A member that is absent or of another type reads as empty. Nothing throws. */
-
 export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** `undefined` if the text is not JSON. */
@@ -11,7 +10,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** An object without members for any other value; a list is no object. */
+/** Returns an object without members for any other value, lists included. */
 export function asObject(value: unknown): JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as JsonObject)

@@ -1,10 +1,10 @@
 /**
- * A limited number of permits for clients. When no permit is free, a client takes one from the user, or from the process
- * of its own user, with the most permits, provided that the loser keeps at least as many as the taker then has. So no
- * client can take all permits.
+ * A limited number of permits for clients. When no permit is free, a client takes the newest one of the user with the
+ * most permits, or else of the process with the most permits among those of its own user. It does so only if the loser
+ * keeps at least as many permits as the taker then has. So no client can take all permits.
  */
 
-/** The process at the other end of a connection. Equal for all processes where the system does not report it. */
+/** The process at the other end of a connection. Where the system does not report it, all processes count as one. */
 export interface ProxyPeer {
   readonly uid: number | undefined;
   /** 0 for a process that is not visible, for example in another container. */
@@ -39,7 +39,7 @@ export class ProxyPermits {
     return () => void this.#holders.delete(holder);
   }
 
-  /** The newest permit of the user, or of the process of the same user, with the most permits. */
+  /** The permit to take for a client; `undefined` if every other user and process has too few. */
   #victimFor({ uid, pid }: ProxyPeer): PermitHolder | undefined {
     const holders = [...this.#holders].reverse();
     const own = holders.filter(({ peer }) => peer.uid === uid);

@@ -29,13 +29,13 @@ export interface ReadOnlyProxyOptions {
   readonly endpoint: EngineEndpoint;
   /** The path of the socket to create. */
   readonly path: string;
-  /** The group that may connect; without it, everyone who may enter the folder. */
+  /** The group whose processes may connect. Without it, every process that may enter the folder. */
   readonly groupId?: number | undefined;
   readonly metadata: ReadableMetadata;
   readonly peerOf: (socket: Socket) => ProxyPeer;
   /** Called when the engine cannot be reached. */
   readonly onUnreachable?: () => void;
-  /** How long an event stream may stay without an event. */
+  /** An event stream ends after this time without an event. */
   readonly idleMs?: number;
 }
 
@@ -48,9 +48,9 @@ const MAX_CONNECTIONS = 64;
 const MAX_EVENT_STREAMS = 4;
 const CONNECT_TIMEOUT_MS = 10_000;
 const HEAD_TIMEOUT_MS = 10_000;
-/** Long, because for the registrar the end of the stream is a loss of the engine until it has reconnected. */
+/** Long, because a registrar whose stream ends treats the engine as lost until it has reconnected. */
 const IDLE_MS = 6 * 3_600_000;
-/** Events that a client may leave unread. */
+/** The octets of events that a client may leave unread. */
 const MAX_UNREAD_OCTETS = 4 * 1024 * 1024;
 /** The inspection of a container with all ports published takes 2 MB. */
 const MAX_ANSWER_OCTETS = 64 * 1024 * 1024;
@@ -88,7 +88,7 @@ export async function startReadOnlyProxy(options: ReadOnlyProxyOptions): Promise
   };
 }
 
-/** Sends the request to the engine; without an answer the client gets an error. */
+/** Sends the request to the engine. If the engine does not answer, the client gets an error. */
 function sendToEngine(
   { endpoint, onUnreachable }: ReadOnlyProxyOptions,
   { method, path }: AllowedRequest,
@@ -209,12 +209,12 @@ function removeStale(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) rmSync(path);
 }
 
-/** A request that may pass to the engine: one that only reads, and that a registrar sends. */
+/** A request that may pass to the engine: it only reads, and a registrar sends it. */
 export interface AllowedRequest {
   readonly method: 'GET' | 'HEAD';
   /** With the allowed parameters. */
   readonly path: string;
-  /** How to reduce the answer; `plain` passes whole, because it contains only the engine's versions. */
+  /** How to reduce the answer. A `plain` answer passes whole, because it contains only the engine's versions. */
   readonly kind: 'plain' | 'events' | ReducedKind;
 }
 

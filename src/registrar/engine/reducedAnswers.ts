@@ -16,10 +16,13 @@ export interface ReadableMetadata {
   readonly labels: readonly string[];
 }
 
-/** Read in any configuration: registrator's settings, and the labels by which Compose and swarm group containers. */
+/** Read in every configuration: registrator's settings, and the labels by which Compose and swarm group containers. */
 const PREFIXES = ['SERVICE_', 'com.docker.compose.', 'com.docker.swarm.', 'com.docker.stack.'];
 
-/** Every prefix counts for variables and labels, because a registrar explains which of the two is meant. */
+/**
+ * Each prefix selects variables and labels, because a registrar reports a label with the name of a variable and the
+ * reverse.
+ */
 export function readableMetadata(
   prefixes: readonly string[],
   labels: readonly string[],
@@ -35,7 +38,7 @@ type Members<T> = { readonly [K in keyof Required<T>]: Reduce };
 
 const keep: Reduce = (value) => value;
 
-/** The part of an answer that passes. A value of an unexpected type counts as an object without members. */
+/** Returns the part of an answer that passes. A value of an unexpected type counts as an object without members. */
 export function reduceAnswer(
   kind: ReducedKind,
   answer: unknown,
@@ -132,7 +135,9 @@ const INSPECTION: Omit<Members<Inspection>, 'Config'> = {
   NetworkSettings: (value) => reduced(value, NETWORK_SETTINGS),
 };
 
-/** The members of an entry of `GET /containers/json`. Its networks pass whole, because the fingerprint contains them. */
+/**
+ * The members of an entry of `GET /containers/json`. Its networks pass whole, because the fingerprint contains them.
+ */
 const LISTED: Readonly<Record<string, Reduce>> = {
   Id: keep,
   Names: keep,

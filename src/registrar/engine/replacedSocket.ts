@@ -1,7 +1,7 @@
 /**
  * Detects that Docker created a new socket while a mount still holds the old file, which happens in a container that
  * mounts the file instead of its folder. The old file has no name, so its link count is 0, and no process listens on it.
- * Only a new mount leads to the new socket.
+ * Only a new mount gives access to the new socket.
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -16,7 +16,7 @@ export interface SocketFiles {
   readProc(path: string): string;
 }
 
-/** Where Docker's listening socket is not visible: the time that a starting Docker may take. */
+/** The time that Docker may take to start. It counts only where Docker's listening socket is not visible. */
 const START_MS = 10_000;
 /** `__SO_ACCEPTCON`: the flag of a listening socket. */
 const LISTENS = 0x10000;
@@ -49,14 +49,14 @@ export class ReplacedSocket {
     this.#listeningAt = others.length === 0 ? path : undefined;
   }
 
-  /** Whether no engine can become reachable at the path. */
+  /** Whether the file at the path was deleted, so that no engine can become reachable through it. */
   isUnlinked(): boolean {
     return this.#files.links(this.#path) === 0;
   }
 
   /**
-   * Call when the engine did not answer. True if the socket was replaced and Docker listens on the new one. A restart of
-   * this process before that would not find Docker either.
+   * Call when the engine did not answer. True if the socket was replaced and Docker listens on the new one. While Docker
+   * does not listen, a restart of this process would not reach it either.
    */
   isReplaced(): boolean {
     if (!this.isUnlinked()) {

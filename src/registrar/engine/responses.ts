@@ -6,7 +6,7 @@ import type { DefaultBridge, EngineInfo, ListedContainer } from './engine.ts';
 import { parseInstant } from './instants.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
 
-/** Parses `/info`; `undefined` if an engine did not send it. */
+/** Parses `/info`; `undefined` if the answer is not an engine's. */
 export function parseInfo(answer: unknown): EngineInfo | undefined {
   const info = asObject(answer);
   const id = asText(info.ID);
@@ -31,7 +31,9 @@ function isPodman(info: JsonObject): boolean {
 
 const STAND_IN_DIGITS = 12;
 
-/** Podman's id differs in each answer. The name of its host and the folder of its containers last as long as the engine. */
+/**
+ * Podman's id differs in each answer. The name of its host and the folder of its containers last as long as the engine.
+ */
 function standInId(name: string, rootDir: string): string {
   const hash = createHash('sha256').update(JSON.stringify([name, rootDir]));
   return `podman:${name}:${hash.digest('hex').slice(0, STAND_IN_DIGITS)}`;
@@ -80,13 +82,18 @@ export function parseListing(answer: unknown): readonly ListedContainer[] | unde
   });
 }
 
-/** Only the text for people contains the health. The rest of that text changes with time. */
+/**
+ * A list contains the health only in a text for people, such as `Up 2 minutes (healthy)`. The rest of that text changes
+ * with time.
+ */
 function listedHealth({ Status }: ListEntry): string | undefined {
   if (typeof Status !== 'string') return undefined;
   return /\((?:health: )?((?:un)?healthy|starting)\)/.exec(Status)?.[1];
 }
 
-/** A network contains the id of its endpoint, which changes at every start and connect. */
+/**
+ * Contains the networks whole: each has the id of the container's endpoint, which changes at every start and connect.
+ */
 function fingerprintOf(entry: ListEntry): string {
   const { Names, State, Ports, NetworkSettings } = entry;
   const ports = Array.isArray(Ports) ? Ports.map((port) => canonical(port)).sort() : [];

@@ -1,7 +1,7 @@
 /**
- * Separates registrator's command line behind `soradns register --compat=registrator` from options of soradns. Some flags
- * have names of soradns's options (`-ip`, `-ttl`) in Go's syntax, so this happens before any other parser reads the line.
- * registrator's part then follows `--` as words. Pure.
+ * Separates registrator's flags and URI from soradns's options in `soradns register --compat=registrator ...`. Some flags
+ * have the name of an option (`-ip`, `-ttl`) but Go's syntax, so this happens before any other parser reads the line.
+ * registrator's part then follows `--`. Pure.
  */
 import { wordsOf } from '../../config/option.ts';
 import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
@@ -14,7 +14,7 @@ const SORADNS_OPTIONS: ReadonlyMap<string, string> = new Map(
   wordsOf({ ...REGISTER_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
 );
 
-/** Moves registrator's flags and URI behind `--`, in their order; returns any other line unchanged. */
+/** Moves registrator's flags and URI behind `--` in their order. Returns the line of any other command unchanged. */
 export function splitRegistratorLine(
   argv: readonly string[],
   env: RegistratorEnv,

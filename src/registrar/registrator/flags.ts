@@ -8,9 +8,9 @@ import type { HealthPolicy } from '../describe/container.ts';
 import type { Mode } from '../describe/context.ts';
 import { parseTags } from './metadata.ts';
 
-/** registrator's flags and URI; fields of `RegistrarSettings` have its names. */
+/** The values of registrator's flags and URI. A field that `RegistrarSettings` also has is called the same. */
 export interface RegistratorOptions {
-  /** A `--store`: `etcd://10.0.0.1:2379`. */
+  /** In the form of `--store`: `etcd://10.0.0.1:2379`. */
   readonly store: string;
   readonly domain: Name;
   readonly ip: string | undefined;
@@ -18,7 +18,7 @@ export interface RegistratorOptions {
   readonly exposedByDefault: boolean;
   readonly ipLabel: string | undefined;
   readonly tags: readonly string[];
-  /** `-ttl`, the lease's; undefined for 0, which means soradns's default. */
+  /** `-ttl`, the TTL of the lease; `undefined` for 0, which means soradns's default. */
   readonly leaseTtlSeconds: number | undefined;
   readonly keepaliveSeconds: number | undefined;
   /** `-resync`; undefined for 0. */
@@ -31,14 +31,14 @@ export type RegistratorCommand =
   | {
       readonly kind: 'options';
       readonly options: RegistratorOptions;
-      /** Accepted flags without an effect, one line each. */
+      /** One line for each accepted flag that has no effect. */
       readonly notes: readonly string[];
     }
   | { readonly kind: 'version' | 'help' }
   /** One line each: the mistake and its fix. */
   | { readonly kind: 'mistakes'; readonly mistakes: readonly string[] };
 
-/** A `switch` takes its value only after `=`; the other forms also take the next word. */
+/** The value of a `switch` may only follow `=`; the value of any other form may also be the next word. */
 export type FlagForm = 'text' | 'switch' | 'seconds' | 'number';
 
 /** By name, without a dash. */
@@ -57,21 +57,21 @@ export const REGISTRATOR_FLAGS: ReadonlyMap<string, FlagForm> = new Map([
   ['retry-interval', 'number'],
 ]);
 
-/** The values of known flags. */
+/** The flags of a command line, and the words behind them. */
 interface Flags {
   readonly values: ReadonlyMap<string, string>;
   readonly rest: readonly string[];
   readonly mistakes: string[];
 }
 
-/** `args` without the program's name. */
+/** `args` does not contain the program's name. */
 export function parseRegistratorFlags(args: readonly string[]): RegistratorCommand {
   if (args.length === 1 && /^--?version$/.test(args[0] as string)) return { kind: 'version' };
   const flags = readFlags(args);
   if (flags === 'help') return { kind: 'help' };
   const { values, mistakes } = flags;
   const backend = readUri(flags.rest, mistakes);
-  checkTogether(values, mistakes);
+  checkTtls(values, mistakes);
   if (mistakes.length > 0 || backend === undefined) return { kind: 'mistakes', mistakes };
   const seconds = (name: string) => Number(values.get(name) ?? 0) || undefined;
   const options: RegistratorOptions = {
@@ -116,7 +116,7 @@ function readFlags(args: readonly string[]): Flags | 'help' {
   return { values, rest: args.slice(at), mistakes };
 }
 
-/** Go's strconv.ParseBool. */
+/** The values that Go's strconv.ParseBool accepts. */
 const SWITCH = /^(?:1|t|T|TRUE|true|True|0|f|F|FALSE|false|False)$/;
 
 function mistakesIn(name: string, form: FlagForm, value: string): string[] {
@@ -132,7 +132,7 @@ function mistakesIn(name: string, form: FlagForm, value: string): string[] {
   return [];
 }
 
-function checkTogether(values: ReadonlyMap<string, string>, mistakes: string[]): void {
+function checkTtls(values: ReadonlyMap<string, string>, mistakes: string[]): void {
   const [ttl, refresh] = [values.get('ttl') ?? '0', values.get('ttl-refresh') ?? '0'].map(Number);
   if (ttl === undefined || refresh === undefined) return;
   if ((ttl === 0) !== (refresh === 0)) mistakes.push('-ttl and -ttl-refresh go together');

@@ -1,4 +1,4 @@
-/** Makes the keys of registrator's services: DNS-safe ones, or raw ones as registrator wrote them. */
+/** Makes the keys of registrator's services: DNS-safe keys, or raw keys as registrator wrote them. */
 import { foldName, type Name } from '../../dns/name.ts';
 import { keyOfName, nameOfKey } from '../../service/key.ts';
 import type { Container, Port } from '../describe/container.ts';
@@ -46,7 +46,7 @@ function safeKey(identity: ServiceIdentity, context: RegistrarContext): ServiceK
   return checked.kind === 'name' ? keyAt(checked.name, context) : checked;
 }
 
-/** The readable id. A too long one is shortened, and gets the container's own id. */
+/** The readable id. An id that is too long is shortened, and contains the container's id to stay unique. */
 function safeId(
   { container, port, id, idSuffix }: ServiceIdentity,
   { registrator }: RegistrarContext,

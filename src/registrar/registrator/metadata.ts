@@ -1,7 +1,10 @@
-/** Reads registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`. Keys are open, and labels precede variables. */
+/**
+ * Reads registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`. Any key is allowed. A label takes precedence over a
+ * variable.
+ */
 import { type Check, parseCheck, SAFE_METHODS } from '../describe/check.ts';
 import type { Container, Port } from '../describe/container.ts';
-import type { RegistratorContext } from '../describe/context.ts';
+import type { RegistrarContext } from '../describe/context.ts';
 import type { RecordMeta, Refusals } from '../describe/description.ts';
 import {
   type ContainerSetting,
@@ -14,7 +17,7 @@ const PREFIX = 'SERVICE_';
 /** The limit of tags and attributes, which no DNS server reads. */
 const MAX_META_OCTETS = 4096;
 
-/** Folds keys to lower case. A port counts for both protocols. */
+/** Folds keys to lower case. A setting for a port applies to both of its protocols. */
 export function readServiceSettings(
   { env, labels }: Pick<Container, 'env' | 'labels'>,
   refusals: Refusals,
@@ -37,18 +40,18 @@ export interface ServiceExtras {
   readonly check?: Check;
 }
 
-type ExtrasContext = Partial<Pick<RegistratorContext, 'tags' | 'checkMethods'>>;
-
 /** `undefined` if the check is invalid: a service with a check is never registered unchecked. */
 export function readExtras(
   settings: ContainerSettings,
   port: Port,
-  { tags: commonTags = [], checkMethods = [] }: ExtrasContext,
+  { registrator, policy }: Pick<RegistrarContext, 'registrator' | 'policy'>,
   refusals: Refusals,
 ): ServiceExtras | undefined {
   const find = (key: string) => findSetting(settings, key, port);
-  const methods = [...SAFE_METHODS, ...checkMethods];
-  const parsed = parseCheck((key) => find(key)?.value, methods);
+  const parsed = parseCheck((key) => find(key)?.value, {
+    methods: [...SAFE_METHODS, ...(registrator?.checkMethods ?? [])],
+    optionPrefix: policy?.optionPrefix ?? '',
+  });
   switch (parsed.kind) {
     case 'invalid':
       refusals.add(find(parsed.key)?.source ?? parsed.key, parsed.reason);
@@ -61,7 +64,7 @@ export function readExtras(
       break;
     case 'none':
   }
-  const meta = readMeta(settings, port, commonTags, refusals);
+  const meta = readMeta(settings, port, registrator?.tags ?? [], refusals);
   return {
     ...(meta === undefined ? {} : { meta }),
     ...(parsed.kind === 'check' ? { check: parsed.check } : {}),
@@ -82,11 +85,14 @@ function readMeta(
   };
   const octets = Buffer.byteLength(JSON.stringify(meta));
   if (octets <= MAX_META_OCTETS) return octets > '{}'.length ? meta : undefined;
-  refusals.add('SERVICE_TAGS', `has tags and attributes above ${MAX_META_OCTETS} octets`);
+  refusals.add(
+    'SERVICE_TAGS',
+    `has more than ${MAX_META_OCTETS} octets of tags and attributes: shorten them`,
+  );
   return undefined;
 }
 
-/** All settings but registrator's own keys, by name. */
+/** All settings except registrator's own keys, sorted by name. */
 function readMetaAttributes(settings: ContainerSettings, port: Port): [string, string][] {
   const generic: ReadonlyMap<string, ContainerSetting> = settings.get('') ?? new Map();
   const own: ReadonlyMap<string, ContainerSetting> = settings.get(`${port.number}`) ?? new Map();

@@ -35,11 +35,11 @@ interface ServiceWork {
   readonly settings: ContainerSettings;
   readonly refusals: Refusals;
   readonly waits: string[];
-  /** The keys of this container's earlier ports. */
+  /** The keys of the container's ports that were described before. */
   readonly taken: Set<string>;
 }
 
-/** Describes a running container as registrator registers it. */
+/** Describes a running container in the way that registrator registers it. */
 export function describeServices(
   container: Container,
   context: RegistrarContext,
@@ -62,15 +62,15 @@ export function describeServices(
       `has ${ports.length} ports, and at most ${MAX_NAMES} are allowed`,
     );
   const meant = ports.length > MAX_NAMES ? [] : ports.filter((port) => isMeant(port, work));
-  const placed = meant.flatMap((port) => recordsOfService(port, ports.length > 1, work));
+  const nameRecords = meant.flatMap((port) => recordsOfService(port, ports.length > 1, work));
   if (meant.length === 0 && refusals.list().length === 0)
     return { kind: 'ignored', reason: whyNone(settings) };
   const draining = drainingOf(container, context, undefined);
-  // PROJECT is the only setting of soradns that counts beside registrator's.
+  // PROJECT is the only setting of soradns that is also read in this mode.
   const own = readMetadata(container, context, new Refusals());
   const project = projectOf(container, own);
-  const outcome = { ...work, hints: new Hints(), stop: context.stop, draining, project };
-  return buildDescription(placed, outcome, container, context);
+  const parts = { ...work, hints: new Hints(), stop: context.stop, draining, project };
+  return buildDescription(nameRecords, parts, container, context);
 }
 
 function whyNone(settings: ContainerSettings): string {
@@ -80,7 +80,7 @@ function whyNone(settings: ContainerSettings): string {
     : `is switched off by ${shown(ignore.source)}`;
 }
 
-/** Whether to register the port: it is not ignored, and it has a name where names must be explicit. */
+/** Whether to register the port: it is not ignored, and it has a name if names must be explicit. */
 function isMeant(port: Port, { settings, context, refusals }: ServiceWork): boolean {
   const ignore = findSetting(settings, 'ignore', port);
   const isIgnored = ignore !== undefined && parseSwitch(ignore.value);
@@ -94,7 +94,7 @@ function isMeant(port: Port, { settings, context, refusals }: ServiceWork): bool
 
 function recordsOfService(port: Port, isGroup: boolean, work: ServiceWork): NameRecords[] {
   const { container, parent, context, refusals, waits } = work;
-  const extras = readExtras(work.settings, port, context.registrator ?? {}, refusals);
+  const extras = readExtras(work.settings, port, context, refusals);
   if (extras === undefined) return [];
   const { mode } = context;
   const choice = chooseAddress(container, port, { mode }, context, parent);

@@ -7,6 +7,7 @@ import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { parseTags } from '../../../src/registrar/registrator/metadata.ts';
 import { told } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
+import { policyOf } from '../../support/policyCases.ts';
 
 const web: ContainerSpec = {
   name: 'web',
@@ -303,7 +304,10 @@ suite('what registrator dropped or overwrote', () => {
     const { record, refusals } = first({ ...web, env: { SERVICE_X: 'x'.repeat(5000) } });
     assert.equal(record?.meta, undefined);
     assert.deepEqual(refusals, [
-      { about: 'SERVICE_TAGS', reason: 'has tags and attributes above 4096 octets' },
+      {
+        about: 'SERVICE_TAGS',
+        reason: 'has more than 4096 octets of tags and attributes: shorten them',
+      },
     ]);
   });
 
@@ -420,6 +424,15 @@ suite('what registrator dropped or overwrote', () => {
       assert.match(refusals[0]?.reason ?? '', reason);
     });
   }
+
+  it('The hint to allow a check method names the option of a server', () => {
+    const env = { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' };
+    const { refusals } = first(
+      { ...web, env },
+      { policy: policyOf({ optionPrefix: 'register-' }) },
+    );
+    assert.match(refusals[0]?.reason ?? '', /allow it with --register-check-method POST$/);
+  });
 
   for (const [text, ms] of [
     ['10s', 10_000],
