@@ -1,26 +1,27 @@
 /**
- * Which published answers rest on names other than their own and those below it: an alias on its target, an SRV on the
+ * Which published answers depend on names outside their own subtree: an alias depends on its target, an SRV on the
  * addresses of another name.
  */
 import type { Node } from '../../zone/tree.ts';
 
 /**
- * A name that exists, by its node; or one that does not, by its text, so that its first record withdraws answers too.
+ * A name on which an answer depends: the node of an existing name, or the text of a missing one. So the first record of
+ * a missing name also withdraws answers.
  */
 export type Dependency = Node | string;
 
 export class Dependents {
-  /** Table addresses of owner names, by what their answers rest on. */
+  /** Table addresses of owner names, by the dependencies of their answers. */
   readonly #addresses = new Map<Dependency, Set<number>>();
   /** The inverse of `#addresses`. */
   readonly #dependencies = new Map<number, Dependency[]>();
 
-  /** Dependencies that an answer rests on. */
+  /** Number of dependencies. */
   get size(): number {
     return this.#addresses.size;
   }
 
-  /** Notes that an answer of the name at `address` rests on these too. */
+  /** Adds dependencies of an answer of the name at `address`. */
   add(address: number, dependencies: readonly Dependency[]): void {
     if (dependencies.length === 0) return;
     const noted = this.#dependencies.get(address) ?? [];
@@ -34,13 +35,13 @@ export class Dependents {
     }
   }
 
-  /** Addresses of the names whose answers rest on this. */
+  /** Addresses of the names whose answers depend on this one. */
   of(dependency: Dependency): readonly number[] {
     const addresses = this.#addresses.get(dependency);
     return addresses === undefined ? [] : [...addresses];
   }
 
-  /** To be called when the answers at the address are withdrawn. */
+  /** Call this when the answers of the name at `address` are withdrawn. */
   forget(address: number): void {
     const dependencies = this.#dependencies.get(address);
     if (dependencies === undefined) return;

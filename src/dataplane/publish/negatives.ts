@@ -1,4 +1,4 @@
-/** The replies for names that do not exist, by zone: what `zone/answer` decides for an empty zone. */
+/** The negative replies of each zone, as `zone/answer` decides them for an empty zone. */
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { authoritative } from '../../dns/message.ts';
 import { foldLabel, isSubdomainOf, type Name, nameOctets, printName } from '../../dns/name.ts';

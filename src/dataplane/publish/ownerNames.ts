@@ -1,6 +1,6 @@
 /**
- * The owner names of the answer table, kept as the zone tree has them: a name is in the table exactly while it is in
- * the tree, or is a fixed one, which exists whatever the tree holds (an apex, the special name `local.dns`).
+ * Keeps the owner names of the answer table equal to those of the zone tree. A name is in the table exactly while it is
+ * in the tree. A fixed name (an apex, or the special name `local.dns`) is in the table whatever the tree holds.
  *
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.
@@ -18,7 +18,7 @@ export class OwnerNames {
   readonly #root: Node;
   readonly #table: AnswerTable;
   readonly #fixed = new Map<string, FixedName>();
-  /** Nodes for whose names there was no room. */
+  /** Nodes whose names found no room. */
   readonly #withoutRoom = new Set<Node>();
 
   constructor(root: Node, table: AnswerTable) {
@@ -63,7 +63,7 @@ export class OwnerNames {
   }
 
   /**
-   * Forgets a node that has left the tree. Gives the address whose name the table has to remove; 0 if the name still
+   * Forgets a node that has left the tree. Gives the table address that the caller must remove; 0 if the name still
    * exists, as a fixed name or in another node.
    */
   remove(node: Node): number {
@@ -76,7 +76,8 @@ export class OwnerNames {
   }
 
   /**
-   * Transfers the address of a node that has left the tree to a newer node of the same name: no reader misses the name.
+   * Transfers the address of a node that has left the tree to a newer node of the same name, so that readers find the
+   * name at any moment.
    */
   transfer(gone: Node): void {
     if (gone.tableAddress === 0) return;
@@ -87,7 +88,7 @@ export class OwnerNames {
     if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(successor);
   }
 
-  /** Replaces the fixed names by those of these settings. Gives the addresses whose names the table has to remove. */
+  /** Replaces the fixed names by those of these settings. Gives the table addresses that the caller must remove. */
   setFixedNames(settings: ZoneSettings): number[] {
     const wanted = new Map(fixedNames(settings).map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {

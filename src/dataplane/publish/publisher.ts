@@ -1,12 +1,12 @@
 /**
- * dataplane/publish/: Which answers are in the table, and which change takes them out.
+ * dataplane/publish/: Puts answers into the table, and withdraws the answers that a change can affect.
  * Imports: dataplane/table, dns, zone.
  * Used by: app.
  *
- * Fills the answer table from the zone, and keeps it true. Names come into the table when they come into the tree;
- * answers, when the slow path has decided them for a client. A change withdraws the answers of its owner name, of the
- * names above it, and of all names whose answers rest on one of these, in the same call that applies the change. So the
- * table holds what the zone would answer, or nothing.
+ * The publisher adds a name to the table when the name comes into the zone tree, and an answer when the slow path has
+ * decided it for a client. A change withdraws the answers of its owner name, of the names above it, and of all names
+ * whose answers depend on one of these, in the same call that applies the change. So an answer in the table is always
+ * the one that the zone would give.
  */
 import type { Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
@@ -35,7 +35,10 @@ export interface PublisherOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  /** An answer could not be published, which is a fault of ours; the slow path still answers. Must not throw. */
+  /**
+   * Receives the error if an answer could not be published, which is a bug. The slow path still answers. Must not
+   * throw.
+   */
   readonly onError: (error: unknown) => void;
 }
 
@@ -48,7 +51,7 @@ export class Publisher {
   #version = 0;
   /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;
-  /** Of the published SOAs; -1 for none. */
+  /** Serial of the published SOAs; -1 if none is published. */
   #serial = -1;
   /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
   #namesToRemove: readonly number[] = [];
@@ -59,7 +62,7 @@ export class Publisher {
     this.#names = new OwnerNames(options.root, options.table);
   }
 
-  /** To be called when the freshness of the zones' data changes; at first it is `loading`. */
+  /** Call this when the freshness of the zones' data changes. It begins as `loading`. */
   setFreshness(freshness: Freshness): void {
     this.refresh();
     this.#table.stale = freshness === 'stale';
@@ -67,8 +70,8 @@ export class Publisher {
   }
 
   /**
-   * To be called when the settings change, and twice a second: publishes a new serial, adds names that had no room, and
-   * gives memory back.
+   * Call this when the settings change, and twice a second. It publishes a new serial, adds names that found no room
+   * before, and frees memory.
    */
   refresh(): void {
     const { settings, unixSeconds, monotonicMs } = this.#options;
@@ -88,13 +91,14 @@ export class Publisher {
 
   #publishSerial(): void {
     const { settings, unixSeconds } = this.#options;
-    // A published SOA expires with its hour by the monotonic clock, but the clock of the serial may have been set.
+    // A published SOA expires with its hour on the monotonic clock, but the serial follows the system clock, which may
+    // have been set.
     for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
     const negatives = negativesOf(settings(), unixSeconds());
     if (this.#table.setNegatives(packNegatives(negatives))) this.#serial = serialOf(unixSeconds());
   }
 
-  /** To be called at the end of each application of changes, with the owners' nodes; see `CatalogOptions`. */
+  /** Call this after each set of changes was applied, with the nodes of their owner names; see `CatalogOptions`. */
   applied(nodes: readonly Node[]): void {
     this.#version++;
     const { live, gone } = touchedBy(nodes);
@@ -105,7 +109,7 @@ export class Publisher {
     this.#table.collect();
   }
 
-  /** As `publish`, in a microtask: the client's reply is sent first. A change in between cancels it. */
+  /** As `publish`, but in a microtask, so that the client's reply is sent first. A change in between cancels it. */
   publishSoon(decided: Decided): void {
     const version = this.#version;
     queueMicrotask(() => {
@@ -119,7 +123,7 @@ export class Publisher {
   }
 
   /**
-   * Publishes an answer that was decided from the tree as it is now, unless it must not be kept or is there already.
+   * Publishes an answer that was decided from the current tree, unless the table must not hold it or holds it already.
    */
   publish(decided: Decided): void {
     const { question, view, response, basis } = decided;
@@ -140,7 +144,7 @@ export class Publisher {
     if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return false;
     // One word of the table stands for all other types, and another server may answer each of them differently.
     if (kind === OTHER_TYPE && basis.leadsOutside) return false;
-    // A sample for a reply of another size is not what a client of the table would get.
+    // A sample for a reply of another size is not the sample that the table's clients would get.
     return !basis.isSample || view.roomOctets === this.#table.maxUdpOctets;
   }
 
@@ -173,7 +177,7 @@ export class Publisher {
     });
   }
 
-  /** What the answer rests on outside its own name's part of the tree. */
+  /** The names outside the qname's subtree on which the answer depends. */
   #dependenciesOf(qname: Name, { names }: Basis): Dependency[] {
     return names
       .filter((name) => !isSubdomainOf(name, qname))
@@ -238,7 +242,7 @@ function secondOf(ms: number): number {
   return Math.floor(ms / 1000);
 }
 
-/** Nothing but the zone's SOA. */
+/** Whether the response has only the zone's SOA. */
 function isNodata({ answer, authority }: Response): boolean {
   return answer.length === 0 && authority.length > 0;
 }

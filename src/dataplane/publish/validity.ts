@@ -1,8 +1,8 @@
 /**
- * For how long an answer in the table holds, if no change withdraws it before. Leases end at whole seconds of the clock
- * (`serviceTtl`), so a TTL that a lease limits falls by one each second until it reaches the least TTL, and another one
- * stays until what is left of the lease is less. The table lets TTLs fall by itself, and holds an answer until one of
- * them begins or ceases to fall.
+ * How long an answer in the table holds, if no change withdraws it before. A lease ends at a whole second of the clock
+ * (`serviceTtl`). So a TTL that a lease limits falls by one each second until it reaches the least TTL. Any other TTL
+ * stays the same until the lease has less time left. The table reduces falling TTLs by itself, and holds an answer
+ * until one of its TTLs begins or ceases to fall.
  */
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
@@ -11,9 +11,9 @@ import type { Basis } from '../../zone/lookupState.ts';
 import { leaseLeftOf } from '../../zone/ttl.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 
-/** A sample, or an answer that rests on other servers' answers. */
+/** For a sample, and for an answer that depends on other servers' answers. */
 const SHORT_LIFE_SECONDS = 1;
-/** An answer with more records than rotations, so that other records come first in the next ones. */
+/** For an answer with more records than rotations: other records come first in the next rotations. */
 const ROTATIONS_LIFE_SECONDS = 15;
 /** An SOA's serial follows a clock that may be set. */
 const SOA_LIFE_SECONDS = 15;
@@ -22,12 +22,15 @@ const LEASED_LIFE_SECONDS = 15;
 /** The table does not notice the renewal of a lease: TTLs are then too low, by a quarter at most. */
 const TTL_PART = 4;
 
-/** Whether the same question has the same answer until a name changes that the answer rests on. */
+/** Whether the question has the same answer until a name changes on which the answer depends. */
 export function isLasting({ isSample, isForeign }: Basis): boolean {
   return !isSample && !isForeign;
 }
 
-/** Infinite if nothing but a change ends the answer. `hasAllRotations`: every record comes first in one of them. */
+/**
+ * How many seconds the answer holds; infinite if only a change ends it. `hasAllRotations`: every record comes first in
+ * one of the answer's rotations.
+ */
 export function lifeSeconds(
   response: Response,
   basis: Basis,
@@ -64,7 +67,7 @@ function leasedLifeSeconds(
   return Math.max(1, Math.min(life, Math.floor(leastTtl / TTL_PART)));
 }
 
-/** Whether a record's TTL falls with every second for as long as the answer holds. */
+/** Whether a record's TTL falls by one every second while the answer holds. */
 export function falls(rr: Rr, { minLeaseTtlSeconds }: ZoneSettings): boolean {
   return rr.ttlSeconds > minLeaseTtlSeconds && leaseLeftOf(rr) <= rr.ttlSeconds;
 }

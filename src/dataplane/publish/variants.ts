@@ -1,7 +1,7 @@
 /**
- * From a response to the words that the answer table holds of it: for each order of its records the octets behind the
+ * Encodes a response as the words that the answer table holds: for each order of its records, the octets behind the
  * question, and the lengths to which a smaller message may cut them. The octets come from the one encoder, and the cuts
- * are those that it would make, so a reply out of the table is what the slow path would send.
+ * are those that the encoder would make, so a reply from the table is the one that the slow path would send.
  */
 import { encodeResponse } from '../../dns/encode.ts';
 import type { Question, Response } from '../../dns/message.ts';
@@ -25,7 +25,7 @@ import {
   wordsFor,
 } from '../table/layout.ts';
 
-/** Every client can receive so many octets: RFC 1035's 512, less the longest OPT. */
+/** Octets that every client can receive: RFC 1035's 512, less the longest OPT. */
 const LEAST_LIMIT = 512 - optRecord(true).length;
 
 /** An RR with a compressed owner name and one octet of rdata. */
@@ -33,7 +33,7 @@ const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;
 
 /** One order of an answer's records, encoded. */
 export interface Encoded {
-  /** Octets behind the question, as many as the largest message may have. */
+  /** Octets behind the question, up to the size of the largest message. */
   readonly octets: Uint8Array;
   /** Longest first; empty if no record of the answer fits. */
   readonly cuts: readonly Cut[];
@@ -54,7 +54,8 @@ export interface Variants {
 }
 
 /**
- * The variants for these orders of a response's records. `falls` tells whether a record's TTL falls with every second.
+ * The variants for these orders of a response's records. `falls` gives whether a record's TTL falls by one every
+ * second.
  */
 export function variantsOf(
   orders: readonly { readonly response: Response; readonly encoded: Encoded }[],
@@ -66,7 +67,7 @@ export function variantsOf(
   return { count: variants.length, words: concatenated(variants) };
 }
 
-/** Several variants, behind the address of each. */
+/** Joins several variants, with the address of each in front of them. */
 function concatenated(variants: readonly Int32Array[]): Int32Array {
   let at = variants.length;
   const words = new Int32Array(variants.reduce((sum, { length }) => sum + length, at));
@@ -88,7 +89,7 @@ export function encodeBehindQuestion(
   const head = HEADER_OCTETS + nameOctets(question.qname) + QUESTION_FIELDS_OCTETS;
   const part = fittingPart(response, maxOctets);
   const octets = encodeResponse({ ...query, question }, part, MAX_MESSAGE_OCTETS).subarray(head);
-  // Most answers fit every client whole.
+  // Every client can receive most answers whole.
   if (head + octets.length <= LEAST_LIMIT) return { octets, cuts: [wholeOf(part, octets.length)] };
   const fitting = cutsOf(part, recordEnds(octets)).filter((cut) => head + cut.octets <= maxOctets);
   const least = fitting.findIndex((cut) => head + cut.octets <= LEAST_LIMIT);
@@ -109,7 +110,7 @@ function wholeOf(
   };
 }
 
-/** The response without records that no message of that size can hold. */
+/** The response without the records that no message of `maxOctets` can hold. */
 function fittingPart(response: Response, maxOctets: number): Response {
   const most = Math.ceil(maxOctets / LEAST_RR_OCTETS);
   const { answer } = response;
@@ -125,8 +126,8 @@ function fittingPart(response: Response, maxOctets: number): Response {
 
 /**
  * Every length to which `dns/truncate` may cut a message, longest first. The additional section loses whole RRsets from
- * its end. Then the authority section loses RRsets, or the answer section single records, which sets TC and drops the
- * sections behind. A cut that would leave no record of an RRset is left to the slow path. `ends[i]` is the end of the
+ * its end. Then the authority section loses whole RRsets, or the answer section loses single records; both set TC and
+ * drop the sections behind. The slow path makes the cuts that leave no record of an RRset. `ends[i]` is the end of the
  * first `i` records.
  */
 function cutsOf(response: Response, ends: readonly number[]): Cut[] {
@@ -149,7 +150,7 @@ function partialCounts(rrs: readonly Rr[]): number[] {
   return wholeCounts(rrs).filter((count) => count < rrs.length);
 }
 
-/** Counts of records whose last one is separated from others of its RRset. */
+/** Counts of records that end in the middle of an RRset. */
 function partingCounts(rrs: readonly Rr[]): number[] {
   const counts: number[] = [];
   for (let at = 0; at < rrs.length; ) {
@@ -179,7 +180,7 @@ function variantWords(
   return words;
 }
 
-/** Offsets of the TTLs that fall. `records` may be fewer than the response has. */
+/** Offsets of the TTLs that fall. `records` may hold fewer records than the response. */
 function fallingTtls(
   records: Uint8Array,
   { answer, authority, additional }: Response,
@@ -222,16 +223,16 @@ export function endOfName(
 /** The orders that the table holds of an answer's records. */
 export interface Rotations {
   readonly rotations: readonly Response[];
-  /** Every record is first in one of them. */
+  /** Every record comes first in one of the rotations. */
   readonly isComplete: boolean;
   /** The first order is for all clients that can receive the answer whole. */
   readonly isFixed: boolean;
 }
 
 /**
- * Rotations of the RRset that was asked for: all of them or, of a large set, some, beginning at `start`, a fraction of
- * the set, in [0, 1). Without round robin the canonical order comes first, and there are others only if some client
- * gets a part of the answer (`mayBeCut`): then clients together receive all records.
+ * The rotations of the RRset that the question asks for: all of them, or `MAX_VARIANTS` of a large set. Those begin at
+ * `start`, a fraction of the set in [0, 1). Without round robin the canonical order comes first. Then there are further
+ * rotations only if some client gets a part of the answer (`mayBeCut`), so that clients together receive all records.
  */
 export function rotationsOf(
   { question, view, response }: Decided,

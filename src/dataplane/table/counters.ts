@@ -6,7 +6,7 @@
 import { Type } from '../../dns/rr.ts';
 
 /**
- * QTYPEs with a counter, and with an answer word in a name record, of their own; all other types share `OTHER_TYPE`.
+ * QTYPEs that have their own counter, and their own answer word in a name record. All other types share `OTHER_TYPE`.
  */
 export const COUNTED_TYPES = [
   ['A', Type.A],
@@ -23,17 +23,17 @@ export const COUNTED_TYPES = [
 
 export const OTHER_TYPE: number = COUNTED_TYPES.length;
 
-/** Upper bounds of the latency buckets in microseconds, from a packet's batch being read to its reply being sent. */
+/** Upper bounds of the latency buckets in microseconds: from reading a packet's batch to sending its reply. */
 export const LATENCY_BOUNDS_US = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] as const;
 
 /** Upper bounds of the batch-size buckets in packets. */
 export const BATCH_BOUNDS = [1, 2, 4, 8, 16, 32, 64] as const;
 
-/** Why a packet got no reply, or a reply did not leave. */
+/** Why a packet got no reply, or why its reply was not sent. */
 export const DROP_REASONS = [
   /** Fewer octets than a header. */
   'short',
-  /** A reply. */
+  /** The packet is itself a reply. */
   'response',
   'sourcePortZero',
   'ownAddress',
@@ -72,19 +72,19 @@ export const Slot = {
     1,
 } as const;
 
-/** Counters that stand alone. */
+/** Slots of the counters that belong to no group. */
 export const Single = {
-  /** Packets answered or dropped here; the main thread counts those that were handed over. */
+  /** Packets that this thread answered or dropped. The main thread counts the packets that were handed over. */
   received: Slot.single,
-  /** Replies that the kernel took; the others are counted by drop reason. */
+  /** Replies that the kernel accepted. A refused reply counts under its drop reason. */
   sent: Slot.single + 1,
   /** Replies with TC. */
   truncated: Slot.single + 2,
   /** Questions with OPT. */
   edns: Slot.single + 3,
-  /** Handed to the main thread. */
+  /** Packets handed over to the main thread. */
   handedOver: Slot.single + 4,
-  /** Of the packets received, and of the replies sent. */
+  /** Octets of the packets in `received`, and of the replies in `sent`. */
   receivedOctets: Slot.single + 5,
   sentOctets: Slot.single + 6,
   /** Sum of the latencies that the buckets count, in microseconds. */

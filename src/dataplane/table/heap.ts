@@ -1,28 +1,28 @@
 /**
- * The allocator of the table's memory, used by its one writer.
+ * The allocator of the table's memory. Only the table's writer uses it.
  *
- * Every block belongs to a size class. Free blocks of a class form a list, whose links are the blocks' own first words,
- * so the list takes no memory of its own. Size classes are close together, so little is wasted. Memory that was never
- * needed is never touched, and costs nothing. When all memory has been allocated once, neighbouring free blocks are
- * joined, so that blocks of other sizes can use it.
+ * Every block belongs to a size class. Size classes are close together, so little memory is wasted. The free blocks of
+ * a class form a list. Its links are the blocks' own first words, so the list takes no memory of its own. Memory that
+ * was never allocated is never touched, and costs nothing. When all memory has been allocated once, neighbouring free
+ * blocks are joined, so that blocks of other sizes can use it.
  */
 import { HEAP_START } from './layout.ts';
 
-/** Up to here there is a class for every second word; above, eight classes for each doubling. */
+/** Up to this size every second number of words has a class; above it, every doubling has `STEPS` classes. */
 const FINE_WORDS = 64;
 const STEPS = 8;
-/** Joining visits all free blocks, so it waits until this part of the heap was freed. */
+/** Joining visits all free blocks, so it waits until one part in this many of the heap was freed. */
 const JOINED_SHARE = 16;
 
 export class Heap {
   readonly #words: Int32Array;
   /** First free block of each class. The second word of a free block is its class. */
   readonly #free = new Int32Array(classOf(2 ** 29) + 1);
-  /** New blocks are cut off from here up to `#end`, then from the next span. */
+  /** New blocks come from the words between here and `#end`, then from the next span. */
   #top = HEAP_START;
   #end: number;
   #spans: readonly Span[] = [];
-  /** Beyond here no block was ever allocated: all zeros. */
+  /** No block was ever allocated beyond this address, so all words there are zeros. */
   #fresh = HEAP_START;
   #usedWords = 0;
   /** Words freed since free blocks were last joined. */
@@ -42,7 +42,7 @@ export class Heap {
     return this.#words.length - HEAP_START;
   }
 
-  /** Allocates at least so many words, of any content. Gives the block's address; 0 if there is no room. */
+  /** Allocates at least `words` words, whose content is undefined. Gives the block's address; 0 if there is no room. */
   allocate(words: number): number {
     const sizeClass = classOf(words);
     let block = this.#tryAllocate(sizeClass);
@@ -54,7 +54,7 @@ export class Heap {
     return block;
   }
 
-  /** As `take`, with zeros. */
+  /** As `allocate`, filled with zeros. */
   allocateZeroed(words: number): number {
     const fresh = this.#fresh;
     const block = this.allocate(words);
@@ -62,7 +62,7 @@ export class Heap {
     return block;
   }
 
-  /** Frees a block that was allocated for so many words. */
+  /** Frees a block that was allocated with this number of words. */
   release(block: number, words: number): void {
     const sizeClass = classOf(words);
     this.#link(block, sizeClass);
@@ -90,7 +90,7 @@ export class Heap {
     return cut;
   }
 
-  /** Switches to the next span of at least so many words; false if there is none. */
+  /** Switches to the next span of at least `words` words; false if no span is that long. */
   #nextSpan(words: number): boolean {
     const at = this.#spans.findIndex(({ start, end }) => end - start >= words);
     const next = this.#spans[at];
@@ -156,7 +156,7 @@ interface Span {
   end: number;
 }
 
-/** The smaller spans beyond these become free blocks again. */
+/** The smallest spans beyond this number become free blocks again. */
 const MAX_SPANS = 1_000;
 
 function classOf(words: number): number {

@@ -1,7 +1,7 @@
 /**
  * The answer table's memory: one SharedArrayBuffer, written by the main thread, read by all threads without locks.
  *
- *     control block   one word each: what holds for the whole table; then one word per reading thread
+ *     control block   one word for each property of the whole table, then one for each reading thread
  *     heap            blocks of whole words, each one of
  *       index         mask, then pairs (hash, name record): open addressing, linear probing
  *       name record   length, one word per answer kind, the owner name folded in wire form
@@ -23,7 +23,7 @@ import { STALE } from '../../dns/message.ts';
 import { MessageWriter } from '../../dns/writer.ts';
 import { OTHER_TYPE } from './counters.ts';
 
-/** What a thread needs to read a table; can be posted to it. */
+/** The parts of a table that a reading thread needs. It can be posted to the thread. */
 export interface TableHandle {
   readonly memory: SharedArrayBuffer;
   /** Octets of the longest reply, for clients that can receive it. */
@@ -40,7 +40,7 @@ export const Control = {
   NEGATIVES: 3,
   /** 1: replies to questions with OPT say that the data may be stale (RFC 8914 §4.4). */
   STALE: 4,
-  /** Names that exist, but found no room in the table. Unless it is 0, the table denies no name. */
+  /** Number of names that exist but found no room in the table. While it is not 0, the table gives no NXDOMAIN. */
   MISSING_NAMES: 5,
   /** Starts at 1, and grows when blocks are retired. */
   EPOCH: 6,
@@ -72,7 +72,7 @@ export const AnswerField = {
   ERA: 2,
   /** See `AnswerHead`. */
   HEAD: 3,
-  /** Variants follow. If there are several, they follow the address of each, relative to the answer. */
+  /** The variants. Before several variants comes the address of each, relative to the answer. */
   VARIANTS: 4,
 } as const;
 
@@ -87,17 +87,17 @@ const FIXED_ORDER_BIT = 0x80;
 const COUNT_SHIFT = 8;
 const WORDS_SHIFT = 12;
 
-/** Orders of one answer's records at most. */
+/** The most orders that the table holds of one answer's records. */
 export const MAX_VARIANTS = 15;
 
 export interface AnswerHead {
   readonly rcode: number;
   readonly authoritative: boolean;
-  /** It has only the zone's SOA, as NXDOMAIN has, but this rcode. */
+  /** Its only record is the zone's SOA, as in an NXDOMAIN reply, but it has this rcode. */
   readonly negative: boolean;
-  /** Only for questions with RD and without CD and DO, because what other servers answered depends on these. */
+  /** It answers only questions with RD and without CD and DO, because other servers' answers depend on these flags. */
   readonly plainOnly: boolean;
-  /** All clients that can receive the first variant whole get it. */
+  /** Every client that can receive the first variant whole gets that one. */
   readonly fixedOrder: boolean;
   readonly variants: number;
   /** Size of the answer in words. */
@@ -146,8 +146,9 @@ export function answerWordsOf(head: number): number {
 /**
  * A variant: `cuts | falling << 16`, then two words a cut, then one word a falling TTL, then the octets.
  *
- * A cut is a length that the octets may be cut to (`dns/truncate`), longest first: `octets | TC << 16`, and the counts
- * of the three sections, ten bits each. A falling TTL is the offset of a TTL that falls with every second.
+ * A cut is a length to which the octets may be cut (`dns/truncate`): `octets | TC << 16`, then the counts of the three
+ * sections, ten bits each. The longest cut comes first. A falling TTL is the offset of a TTL that falls by one every
+ * second.
  */
 export const CUT_WORDS = 2;
 
@@ -155,7 +156,7 @@ export function packCounts(answer: number, authority: number, additional: number
   return answer | (authority << 10) | (additional << 20);
 }
 
-/** Words that hold so many octets. */
+/** How many words hold this many octets. */
 export function wordsFor(octets: number): number {
   return (octets + 3) >>> 2;
 }
@@ -170,7 +171,7 @@ export function finishHash(hash: number): number {
   return mixed ^ (mixed >>> 13);
 }
 
-/** The OPT record of replies out of the table, DO not set; with the extended error for stale data, or without one. */
+/** The OPT record of replies from the table, without DO. With `stale` it has the extended error for stale data. */
 export function optRecord(stale: boolean): Uint8Array {
   const writer = new MessageWriter();
   const opt = { udpSize: UDP_SIZE, dnssecOk: false, rcode: 0 };

@@ -1,10 +1,10 @@
 /**
  * The writer's side of the index: from an owner name's hash to its record, by open addressing with linear probing.
  *
- * A pair is never used twice (`layout.ts`, invariant 2), so a removed record leaves its pair behind. When half of the
- * pairs are used, a new index is filled beside the old one, a few pairs at each change, and replaces it when it has all
- * pairs: no change waits until a million pairs are moved. The new index has room for all names and for those that can
- * be added while it is being filled. A quarter of an index is free at any time.
+ * A pair is never used twice (`layout.ts`, invariant 2), so a removed record leaves a used pair behind. When half of
+ * the pairs are used, the writer fills a new index beside the old one, a few pairs at each change, so that no change
+ * waits until a million pairs are moved. The new index replaces the old one when it has all pairs. It has room for all
+ * names and for the names that can be added while it is being filled. A quarter of an index is free at any time.
  */
 import type { Heap } from './heap.ts';
 import { Control, GONE, INDEX_HEAD_WORDS } from './layout.ts';
@@ -89,7 +89,7 @@ export class NameIndex {
         Atomics.store(this.#words, at, GONE);
         return;
       }
-      // The record was not moved to this region yet, and will not be.
+      // The record was not moved to this region yet. It is GONE in the current one, so it is never moved.
       if (found === 0) return;
       pair = (pair + 1) & (region.pairs - 1);
     }
@@ -166,7 +166,7 @@ function isFull({ used, pairs }: Region): boolean {
   return used >= pairs - pairs / 4;
 }
 
-/** Room for the names and three times as many more. */
+/** A power of two: at least four times the names. */
 function pairsFor(names: number): number {
   return 1 << (32 - Math.clz32(Math.max(1, names) * 4 - 1));
 }

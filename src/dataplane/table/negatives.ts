@@ -1,8 +1,8 @@
 /**
- * The replies for names that do not exist, or have no records of a type: the zone's SOA. How it compresses depends on
- * the question's name, so there is one body for each suffix that SOA names may share with it: the apex, and the names
- * between the apex and the SOA's names. The body of the longest suffix of the question's name is used. All bodies are
- * one immutable block:
+ * The negative replies, for names that do not exist or have no records of a type: they have the zone's SOA. The SOA's
+ * names are compressed against the suffix that they share with the question's name. So there is one body for each such
+ * suffix: the apex, and the names between the apex and the SOA's names. A reply uses the body of the longest suffix of
+ * the question's name. All bodies are in one immutable block:
  *
  *     words of the block, number of bodies, address of each body relative to the block (longest suffix first)
  *     body: suffix octets, body octets, number of pointers, offset of each, suffix (padded), octets

@@ -1,6 +1,6 @@
 /**
- * Reads the question of a packet for the answer table. It rejects every unusual packet, which `dns/accept` then judges
- * on the main thread; whatever it reads, `accept` would read with the same meaning.
+ * Reads the question of a packet for the answer table. It rejects every unusual packet; `dns/accept` then reads that
+ * packet on the main thread. A packet that it accepts has the same meaning for `dns/accept`.
  */
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
@@ -8,12 +8,13 @@ import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
 import { COUNTED_TYPES, OTHER_TYPE } from './counters.ts';
 import { finishHash, hashStep } from './layout.ts';
 
+/** Instead of the kind of a QTYPE that the table never answers. */
 const NO_KIND = 255;
 
 /** Answer kind of each QTYPE below 256. */
 const KIND_OF = kinds();
 
-/** The question that was read last; one object for all packets. */
+/** Reads a packet's question into its own fields. One object serves all packets. */
 export class QuestionReader {
   /** The folded name in wire form, padded with zeros to whole words. */
   readonly name = new Uint8Array(MAX_NAME_OCTETS + 5);
@@ -34,7 +35,10 @@ export class QuestionReader {
     this.#seed = seed;
   }
 
-  /** Reads the query of `length` octets (at least a header) at `octets[at]`; false if it is not for the table. */
+  /**
+   * Reads the query of `length` octets (at least a header) at `octets[at]`; false if the table does not answer such a
+   * question.
+   */
   read(octets: Uint8Array, at: number, length: number): boolean {
     const end = at + length;
     const additional = octets[at + 11] as number;
@@ -135,7 +139,7 @@ function kinds(): Uint8Array {
   COUNTED_TYPES.forEach(([, type], kind) => {
     table[type] = kind;
   });
-  // Transfers are refused with a reason; OPT is no QTYPE.
+  // The slow path refuses transfers with a reason. OPT is not a QTYPE.
   for (const type of [Type.AXFR, Type.IXFR, Type.OPT]) table[type] = NO_KIND;
   return table;
 }

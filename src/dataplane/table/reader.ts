@@ -1,9 +1,9 @@
 /**
- * The readers' side of the answer table: overwrites a question with its reply. It knows no semantics and takes no lock;
- * it relies on the invariants of `layout.ts`.
+ * The readers' side of the answer table: overwrites a question with its reply. It takes no lock, and relies on the
+ * invariants of `layout.ts`.
  *
- * A reply keeps the packet's question, in the client's case, appends the octets of the answer, and changes the header.
- * The words of the control block are read once a batch.
+ * A reply keeps the packet's question in the client's spelling, appends the octets of the answer, and changes the
+ * header. The words of the control block are read once a batch.
  */
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
@@ -59,7 +59,7 @@ export class TableReader implements FastPath {
   #firstPair = 0;
   #mask = 0;
   #optOfBatch = this.#opt;
-  /** Questions still to be handed over in this second; see `Control.LOGGED`. */
+  /** Questions that this thread still hands over in this second; see `Control.LOGGED`. */
   #toLog = 0;
   /** Hashes of the questions that were handed over as pending since `#recentSinceMs`. */
   readonly #recent = new Int32Array(RECENT_QUESTIONS);
@@ -138,8 +138,8 @@ export class TableReader implements FastPath {
   }
 
   /**
-   * A question is pending once in `RECENT_MS`. Its answer may be one that is never published, and a flood of that
-   * question must not displace the first questions about other names.
+   * Calls a question pending only once in `RECENT_MS`. Its answer may be one that is never published, and a flood of
+   * that question must not displace the first questions about other names.
    */
   #missOfName(): number {
     const { hash, kind } = this.#question;

@@ -45,7 +45,7 @@ export class Reclaim {
     if (length === 0) return;
     let epoch = Atomics.load(this.#words, Control.EPOCH);
     if (this.#waiting[length - 1]?.epoch === epoch) {
-      epoch = after(epoch);
+      epoch = nextEpoch(epoch);
       Atomics.store(this.#words, Control.EPOCH, epoch);
     }
     const oldestAge = this.#oldestReader(epoch);
@@ -58,7 +58,7 @@ export class Reclaim {
     this.#waiting.splice(0, released);
   }
 
-  /** To be called when a thread has ended, maybe in the middle of a batch. */
+  /** Call this when a thread has ended, possibly in the middle of a batch. */
   forget(thread: number): void {
     Atomics.store(this.#words, Control.READERS + thread, 0);
   }
@@ -89,7 +89,7 @@ interface Retired {
 }
 
 /** Epochs are 32 bits and wrap after weeks, so only their distance is used. 0 is not an epoch. */
-function after(epoch: number): number {
+function nextEpoch(epoch: number): number {
   return (epoch + 1) | 0 || 1;
 }
 

@@ -3,9 +3,9 @@
  * Imports: dns.
  * Used by: app, dataplane/listeners, dataplane/publish, dataplane/sockets, server.
  *
- * The writer's side of the answer table: owner names, and the answers published for each. It knows no semantics: the
- * publisher decides which names exist, what is answered, and what no longer holds. The table never exceeds its memory:
- * a name or an answer without room is left out and counted.
+ * The writer's side of the answer table: it stores owner names and the answers published for each. The publisher
+ * decides which names exist, which answers they have, and when an answer is withdrawn. The table never exceeds its
+ * memory: it leaves out a name or an answer that finds no room, and counts it.
  */
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { Heap } from './heap.ts';
@@ -38,7 +38,7 @@ export interface TableStats {
   readonly withoutRoom: number;
 }
 
-/** An answer, without what the table fills in: the era, and the size in its head. */
+/** An answer, without the fields that the table adds: its era and its size. */
 export interface NewAnswer {
   readonly untilSecond: number;
   readonly ttlsAtSecond: number;
@@ -54,9 +54,9 @@ export interface NewAnswer {
 /** The address of a name that found no room. */
 export const NO_ROOM = -1;
 
-/** When so much memory is used, `sweep` looks for answers that no longer hold. */
+/** When more than this share of the memory is used, `sweep` withdraws expired answers. */
 const SCARCE_SHARE = 0.75;
-/** Names that a call of `sweep` visits: about a millisecond's work. */
+/** Pairs of the index that one call of `sweep` visits: about a millisecond's work. */
 const SWEPT_PAIRS = 50_000;
 
 const MIN_OCTETS = 1 << 18;
@@ -71,15 +71,15 @@ export class AnswerTable {
   readonly #reclaim: Reclaim;
   readonly #index: NameIndex;
   readonly #seed: number;
-  /** The one answer that all NODATA share: the zone's SOA, NOERROR. */
+  /** The answer that all NODATA share: NOERROR with the zone's SOA. */
   #nodata = 0;
   #answers = 0;
   #missingNames = 0;
   #withoutRoom = 0;
 
   /**
-   * Memory is committed as it is used. `seed` should be hard to guess. Throws RangeError if there is too little address
-   * space.
+   * The system commits memory when the table first writes it. `seed` should be hard to guess. Throws RangeError if the
+   * address space is too small.
    */
   constructor(capacityOctets: number, seed: number, maxUdpOctets: number = UDP_SIZE) {
     const octets = Math.min(Math.max(capacityOctets, MIN_OCTETS), MAX_OCTETS) & ~3;
@@ -95,7 +95,7 @@ export class AnswerTable {
     this.newEra();
   }
 
-  /** Whether readers use the table; to be set when every name is in it. */
+  /** Whether readers use the table. Set it when every name is in the table. */
   set active(active: boolean) {
     Atomics.store(this.#words, Control.ACTIVE, active ? 1 : 0);
   }
@@ -109,7 +109,7 @@ export class AnswerTable {
     Atomics.store(this.#words, Control.LOGGED, questions);
   }
 
-  /** Octets of the longest reply out of the table. */
+  /** Octets of the longest reply from the table. */
   get maxUdpOctets(): number {
     return this.handle.maxUdpOctets;
   }
@@ -210,18 +210,18 @@ export class AnswerTable {
   /** Invalidates every published answer. */
   newEra(): void {
     Atomics.add(this.#words, Control.ERA, 1);
-    // The old block is never freed: name records may still refer to it, although no reader follows that.
+    // The old block is never freed: name records may still refer to it. Readers reject it because of its era.
     this.#nodata = this.#newNodata();
   }
 
-  /** Frees retired blocks that no reader can see; to be called regularly, and after changes. */
+  /** Frees the retired blocks that no reader can see. Call it regularly, and after changes. */
   collect(): void {
     this.#reclaim.collect();
   }
 
   /**
-   * When memory is scarce, withdraws answers that no longer hold at `second`, of some names at each call. Otherwise
-   * names that no client asks for again would keep their expired answers.
+   * When memory is scarce, withdraws the answers of some names that have expired at `second`. Without it, a name that
+   * no client asks for again would keep its expired answers.
    */
   sweep(second: number): void {
     if (this.#heap.usedWords < this.#heap.capacityWords * SCARCE_SHARE) return;
@@ -233,7 +233,7 @@ export class AnswerTable {
     });
   }
 
-  /** To be called when a thread has ended, maybe in the middle of a batch. */
+  /** Call this when a thread has ended, possibly in the middle of a batch. */
   forgetReader(thread: number): void {
     this.#reclaim.forget(thread);
   }
