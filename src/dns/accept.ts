@@ -1,11 +1,11 @@
 /**
- * Header policy: whether a packet is dropped, rejected or a query to answer, before its name means anything. All
+ * Header policy: whether a packet is dropped, rejected or a query to answer, before its name is looked up. All
  * transports use it, so they treat packets alike (RFC 8906 lists the treatments that break the DNS).
  *
- * The checks run from the outside in: does the packet deserve a reply, is the opcode QUERY, are the counts those of a
- * query, are the question and OPT well-formed. They are strict about what follows the question, even about octets after
- * the last RR, since no resolver sends such queries. RRs other than OPT and TSIG in the additional section are skipped,
- * and so are unknown EDNS options and flags, as RFC 6891 §6.1.2 and §6.1.4 demand.
+ * The checks run from the outside in: whether the packet deserves a reply, the opcode, the counts, the question, OPT.
+ * Wrong record counts and octets after the last RR lead to FORMERR, since no resolver sends them. RRs other than OPT
+ * and TSIG in the additional section are skipped, and so are unknown EDNS options and flags, as RFC 6891 §6.1.2 and
+ * §6.1.4 demand.
  */
 import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
@@ -97,7 +97,7 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     cursor.skip(cursor.u16());
     if (cursor.failed) return { ...found, fault: 'malformed record' };
     if (type === Type.TSIG) {
-      // RFC 8945 §5.1: the last record, and so the only one of its kind.
+      // RFC 8945 §5.1: TSIG is the last record, so there is at most one.
       const tsig = i === count - 1 ? badKey(owner, cursor.octets, start, cursor.at) : undefined;
       if (tsig === undefined) return { ...found, fault: 'malformed TSIG' };
       found = { ...found, tsig };

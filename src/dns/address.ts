@@ -1,6 +1,6 @@
 /**
  * IPv4 and IPv6 addresses as text, octets and reverse names, and addresses with ports. Callers check text from outside
- * (`addressFamily`), so text that is no address is a broken invariant here: a RangeError, never wrong octets.
+ * with `addressFamily` first. Other text breaks that contract: it throws RangeError and never gives wrong octets.
  */
 import { isSubdomainOf, type Name } from './name.ts';
 
@@ -115,7 +115,7 @@ export function printAddress(octets: Uint8Array): string {
   return printGroups(parts);
 }
 
-/** RFC 5952 §5: ::ffff:0:0/96 is written with a dotted quad. */
+/** Whether the 16 octets are in ::ffff:0:0/96, which is written with a dotted quad (RFC 5952 §5). */
 export function isIpv4Mapped(octets: Uint8Array): boolean {
   for (let i = 0; i < 10; i++) if (octets[i] !== 0) return false;
   return octets[10] === 0xff && octets[11] === 0xff;
@@ -139,8 +139,8 @@ function printGroups(parts: readonly number[]): string {
 }
 
 /**
- * The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5); that of the IPv4 address for an IPv4-mapped
- * one. Throws RangeError on text that is no address.
+ * The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5). An IPv4-mapped address has the name of
+ * its IPv4 address. Throws RangeError on text that is no address.
  */
 export function reverseName(address: string): Name {
   const canonical = canonicalAddress(address);
@@ -151,7 +151,7 @@ export function reverseName(address: string): Name {
   return [...nibbles.map((nibble) => nibble.toString(16)), ...REVERSE_IPV6];
 }
 
-/** Whether the name is in the reverse zones of addresses and networks. */
+/** Whether the name is in `in-addr.arpa` or `ip6.arpa`. */
 export function isReverseName(name: Name): boolean {
   return isSubdomainOf(name, REVERSE_IPV4) || isSubdomainOf(name, REVERSE_IPV6);
 }
@@ -168,7 +168,7 @@ export function isReverseOfAddress(name: Name): boolean {
 export interface SocketAddress {
   /** An IP address without brackets, never a host name; a link-local IPv6 address may have a `%zone`. */
   readonly address: string;
-  /** 0..65535; the user of the value decides what 0 means. */
+  /** 0..65535; the caller decides what 0 means. */
   readonly port: number;
 }
 
@@ -197,8 +197,6 @@ function isIpv6(text: string): boolean {
 export function printSocketAddress({ address, port }: SocketAddress): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
 }
-
-/** What the judgements share: where the server is meant to be, and for which names. Pure. */
 
 /** The address at which a client on this host reaches a listening socket: loopback for a wildcard address. */
 export function reachableAddress({ address, port }: SocketAddress): SocketAddress {

@@ -12,8 +12,9 @@ import { HEADER_OCTETS } from './wire.ts';
 const MAX_POINTERS = 127;
 
 /**
- * The work for all names of one packet, in copies of a label that was read before: a millisecond or two. Reading a label
- * or following a pointer counts as several. 64 KB full of RRs whose names all end in the same 30 labels stay below.
+ * The most work for all names of one packet: a millisecond or two. One unit is the copy of a label that was read
+ * before; reading a label or following a pointer costs `READ_WORK` units. A message of 64 KB whose names all end in the
+ * same 30 labels stays below.
  */
 const WORK_BUDGET = 200_000;
 const READ_WORK = 4;
@@ -79,7 +80,7 @@ export class Cursor {
     return this.string(this.u8());
   }
 
-  /** A name as its uncompressed octets; a pointer may stand for 127 times as many octets as it takes. */
+  /** A name as its uncompressed octets. They cost work again, since a pointer of two octets can stand for 255. */
   uncompressedName(): string {
     const name = this.name();
     this.#spend(READ_WORK * name.length);
@@ -144,7 +145,10 @@ export class Cursor {
     }
   }
 
-  /** Where the pointer at `at` leads: always before the start of the segment that it ends, so following it ends. */
+  /**
+   * The offset that the pointer at `at` leads to. It must lie before `segment`, where the labels that end in this
+   * pointer begin, so every chain of pointers ends.
+   */
   #target(at: number, segment: number): number {
     this.#spend(READ_WORK);
     const { octets } = this;
@@ -188,7 +192,7 @@ export class Cursor {
   }
 }
 
-/** Octets as a string of the same char codes. Four at a time take half the time of one by one for labels. */
+/** Octets as a string of the same char codes. For labels, four octets a call take half the time of one a call. */
 function octetString(octets: Uint8Array, start: number, end: number): string {
   let text = '';
   let at = start;

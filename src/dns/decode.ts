@@ -28,7 +28,7 @@ export function decodeMessage(packet: Uint8Array): Message | undefined {
   if (answer.some(isOpt) || authority.some(isOpt)) return undefined;
   const opts = additional.filter(isOpt);
   const opt = opts[0];
-  if (opts.length > 1 || (opt !== undefined && !isWellFormed(opt))) return undefined;
+  if (opts.length > 1 || (opt !== undefined && !isWellFormedOpt(opt))) return undefined;
   // Field by field: spreading an object costs as much as reading a record.
   return {
     id,
@@ -80,7 +80,7 @@ function isOpt(rr: Rr): boolean {
   return rr.type === Type.OPT;
 }
 
-function isWellFormed({ owner, rdata }: Rr): boolean {
+function isWellFormedOpt({ owner, rdata }: Rr): boolean {
   const isAtRoot = owner.length === 0;
   return (
     isAtRoot &&

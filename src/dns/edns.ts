@@ -1,16 +1,19 @@
 /**
- * The OPT pseudo-record (RFC 6891 §6.1): its fields and options, and the one that this server sends, with RFC 8914's
- * extended error and with the path of a question through soradns servers.
+ * The OPT pseudo-record (RFC 6891 §6.1): reads its fields and options, and writes the one that this server sends, with
+ * an extended error (RFC 8914) or with the path of a question through soradns servers.
  */
 import type { Edns, ExtendedError, ServerId } from './message.ts';
 import { Type } from './rr.ts';
 import { MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
-/** The size that this server announces, and by default the most that it sends over UDP: never fragmented (RFC 9715 §3). */
+/**
+ * The UDP size that this server announces, and by default the most that it sends: networks do not fragment it (RFC 9715
+ * §3).
+ */
 export const UDP_SIZE = 1232;
 
-/** The largest UDP size that an option may set: the one that resolvers used before RFC 9715, in several fragments. */
+/** The largest UDP size that the operator may set: resolvers used it before RFC 9715, though networks fragment it. */
 export const MAX_UDP_SIZE = 4096;
 
 /** Offset in an OPT record of the octet whose highest bit is DO. */

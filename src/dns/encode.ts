@@ -1,6 +1,6 @@
 /**
- * Responses and queries as octets. All that the encoder knows of a client is its query: what to echo (id, question octet
- * by octet, RD, CD, DO), and whether to send OPT (only in reply to OPT, RFC 6891 §7).
+ * Responses and queries as octets. A response echoes parts of the query (id, RD, CD, DO, the question octet by octet),
+ * and has an OPT record only if the query has one (RFC 6891 §7).
  */
 import { encodedError, encodedOptOctets, type Opt, UDP_SIZE, writeOpt } from './edns.ts';
 import type { Query, Question, Response } from './message.ts';
@@ -105,7 +105,7 @@ interface SectionCounts {
   readonly additional: number;
 }
 
-/** Writes the header in place, wherever the writer stands: counts and TC are known when the rest has been written. */
+/** Writes the header at offset 0 after the rest of the message, since its counts and TC are known only then. */
 function writeHeader(
   writer: MessageWriter,
   id: number,

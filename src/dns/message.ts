@@ -29,7 +29,7 @@ export interface Edns {
   readonly path?: readonly ServerId[] | undefined;
 }
 
-/** A query that deserves an answer: opcode QUERY, one question, at most one OPT of version 0. */
+/** A query that the header policy accepts: opcode QUERY, one question, at most one OPT of version 0. */
 export interface Query {
   readonly id: number;
   readonly recursionDesired: boolean;
@@ -71,7 +71,7 @@ export interface Response {
   readonly authority: readonly Rr[];
   readonly additional: readonly Rr[];
   readonly extendedError?: ExtendedError | undefined;
-  /** RRs are missing that only a reply over TCP can carry: TC is set even if the rest fits. */
+  /** RRs were left out that only a reply over TCP can carry, so TC is set even if the rest fits. */
   readonly truncated?: boolean;
   /** The last RR of the message (RFC 8945 §5.1). */
   readonly tsig?: Rr | undefined;

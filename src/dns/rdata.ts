@@ -1,8 +1,8 @@
 /**
  * Rdata (RFC 1035 §3.3, RFC 3596, RFC 2782, RFC 3597): reading it from the wire, writing it, and printing it.
  *
- * Names in rdata of old types are decompressed even though this program gives the types no meaning, since a pointer means
- * something else in another message (RFC 3597 §4). Rdata of all other unknown types is carried unchanged.
+ * Rdata of a type without a meaning in this program is carried unchanged, except that names in the rdata of old types
+ * are decompressed: their pointers would mean something else in another message (RFC 3597 §4).
  */
 import { ipv4Bits, ipv6Octets, printAddress } from './address.ts';
 import type { Cursor } from './cursor.ts';

@@ -1,10 +1,10 @@
 /**
- * How a response is made to fit (RFC 2181 §9). RRs of the additional section are optional: they are left out first,
- * silently and by whole RRsets. When the answer or the authority section does not fit, TC is set and nothing follows the
- * cut.
+ * Makes a response fit its limit (RFC 2181 §9). RRs of the additional section are optional: they are left out first,
+ * silently and by whole RRsets. When the answer or the authority section does not fit, TC is set and nothing follows
+ * the cut.
  *
- * The RRset that is cut keeps the RRs that fit, since clients without TCP (musl before 1.2.4, HAProxy) use what they get.
- * Its first RR changes from reply to reply, so that clients come to use all RRs.
+ * The RRset that is cut keeps the RRs that fit, since clients without TCP (musl before 1.2.4, HAProxy) use what they
+ * get. Its first RR changes from reply to reply, so that clients use all RRs over time.
  */
 import { UDP_SIZE } from './edns.ts';
 import type { Query, Response } from './message.ts';
@@ -75,7 +75,7 @@ function writeFitting(writer: MessageWriter, rrs: readonly Rr[], limitOctets: nu
   return rrs.length;
 }
 
-/** The same, but by whole RRsets. */
+/** Like `writeFitting`, but splits no RRset. */
 function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: number): number {
   const fitting = writeFitting(writer, rrs, limitOctets);
   if (fitting === rrs.length) return fitting;
@@ -118,7 +118,7 @@ function writeCut(
   return kept;
 }
 
-/** Where the consecutive RRs of one RRset that RR `at` belongs to begin and end. */
+/** The bounds of the consecutive RRs around RR `at` that belong to its RRset. */
 export function rrsetAround(rrs: readonly Rr[], at: number): readonly [start: number, end: number] {
   const keys = rrsetKeys(rrs);
   let start = at;
@@ -136,7 +136,10 @@ export function writeRr(writer: MessageWriter, rr: Rr): void {
   writeRdata(writer, rr);
 }
 
-/** The numbers of RRs, from none to all, that can be kept without splitting an RRset, even one whose RRs are scattered. */
+/**
+ * The counts of leading RRs, from 0 to all, that can be kept without splitting an RRset, even one whose RRs are
+ * scattered.
+ */
 export function wholeCounts(rrs: readonly Rr[]): number[] {
   const keys = rrsetKeys(rrs);
   const lastOf = new Map<string, number>();
@@ -157,14 +160,16 @@ function rrsetKeys(rrs: readonly Rr[]): string[] {
   let key = '';
   let previous: Rr | undefined;
   return rrs.map((rr) => {
-    if (previous === undefined || !isLike(rr, previous)) key = rrsetKey(rr);
+    if (previous === undefined || !isPlainlySameRrset(rr, previous)) key = rrsetKey(rr);
     previous = rr;
     return key;
   });
 }
 
-/** A quick test for one RRset: RRs that were made together share the owner object. */
-function isLike(a: Rr, b: Rr): boolean {
+/**
+ * A quick test for one RRset: it may miss one, but it never errs. RRs that were made together share the owner object.
+ */
+function isPlainlySameRrset(a: Rr, b: Rr): boolean {
   return a.owner === b.owner && a.type === b.type && a.class === b.class;
 }
 

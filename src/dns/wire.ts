@@ -19,13 +19,13 @@ export function opcodeOf(flags: number): number {
   return (flags >> 11) & 0xf;
 }
 
-/** QTYPE and QCLASS, behind a question's name. */
+/** QTYPE and QCLASS, after a question's name. */
 export const QUESTION_FIELDS_OCTETS = 4;
 
 /** TYPE, CLASS, TTL and RDLENGTH, between an RR's owner name and its rdata. */
 export const RR_FIELDS_OCTETS = 10;
 
-/** An RR without rdata whose owner name is the root, as that of OPT. */
+/** An RR without rdata whose owner name is the root. */
 export const MIN_RR_OCTETS = 1 + RR_FIELDS_OCTETS;
 
 /** An RR without its rdata, its owner name compressed to a pointer (§4.1.4). */

@@ -21,7 +21,7 @@ export class MessageWriter {
   /** Octets written so far. */
   at = 0;
 
-  /** Starts a message, `at` octets into it. */
+  /** Starts a message; the first write goes to offset `at`. */
   restart(at: number): void {
     this.#names.forgetFrom(0);
     this.#names.foldBelow(0);
@@ -172,7 +172,7 @@ export class CompressionTable {
   /** Slots in use, the oldest first. A label takes at least two octets, so there are half as many slots as offsets. */
   readonly #used = new Uint16Array(MAX_OFFSET / 2);
   #count = 0;
-  /** Names at lower offsets are of the question. */
+  /** Names at lower offsets belong to the question. */
   #questionEnd = 0;
 
   /** The table reads labels back from the octets of the message. */

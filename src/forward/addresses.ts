@@ -22,7 +22,7 @@ export function parseCidr(text: string): Cidr | undefined {
   return prefixLength <= longest ? { address, prefixLength } : undefined;
 }
 
-/** Whether an address in text form is in the set. Any other text is not; a `%zone` is ignored. */
+/** Whether an address in text form is in the set; false for any other text. A `%zone` is ignored. */
 export type AddressSet = (address: string) => boolean;
 
 /** The union of the ranges. */
@@ -82,7 +82,10 @@ export function recursionRule(allowed: readonly Cidr[] = DEFAULT_RECURSION_RANGE
   return memoized(addressSet(allowed));
 }
 
-/** Each query needs the rule, and matching the ranges costs more than the rest of an answer; most clients come again. */
+/**
+ * The most addresses whose result is kept. Each query needs the rule, matching the ranges costs more than the rest of
+ * an answer, and most clients send many queries.
+ */
 const MAX_REMEMBERED = 4_096;
 
 function memoized(isIn: AddressSet): AddressSet {
@@ -90,7 +93,7 @@ function memoized(isIn: AddressSet): AddressSet {
   return (address) => {
     const before = known.get(address);
     if (before !== undefined) return before;
-    // A flood from forged addresses empties the map now and then, and never makes it grow.
+    // So a flood from forged addresses cannot make the map grow.
     if (known.size >= MAX_REMEMBERED) known.clear();
     const answer = isIn(address);
     known.set(address, answer);

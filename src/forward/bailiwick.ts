@@ -1,7 +1,8 @@
 /**
- * The records of an upstream's reply that belong to the question. Records that answer no part of a question are how caches
- * get poisoned. So the forwarder keeps only the question's CNAME chain and the RRs at its end, the SOA of a negative
- * answer, and for DNSSEC clients signatures and denials, which only a validator believes. It keeps no additional section.
+ * The records of an upstream's reply that belong to the question. A cache is poisoned with records that answer no part
+ * of a question. So the forwarder keeps only the question's CNAME chain and the RRs at its end, the SOA of a negative
+ * answer, and for DNSSEC clients signatures and denials, which only a validator believes. It keeps no additional
+ * section.
  */
 import type { Message, Question } from '../dns/message.ts';
 import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
@@ -107,7 +108,7 @@ function capTtl(rr: Rr): Rr {
 
 /**
  * RFC 2308 §5: a negative answer is valid for the lesser of the SOA's TTL and its minimum field. The RFC allows hours;
- * this cap is minutes, since containers come up every minute.
+ * this cap is minutes, since new containers start all the time.
  */
 function capNegativeTtl(rr: Rr): Rr {
   if (rr.rdata.kind !== 'soa') return capTtl(rr);
@@ -115,14 +116,17 @@ function capNegativeTtl(rr: Rr): Rr {
   return { ...rr, ttlSeconds: Math.min(capTtl(rr).ttlSeconds, most) };
 }
 
-/** Whether the reply answers the question: it is no failure, and no referral, which a lame server sends. */
+/** Whether the reply answers the question. A failure does not, nor does a referral, which a lame server sends. */
 export function isUsableReply(message: Message): boolean {
   if (message.rcode === Rcode.NOERROR) return !isReferral(message);
   const { SERVFAIL, REFUSED, NOTIMP, FORMERR } = Rcode;
   return ![SERVFAIL, REFUSED, NOTIMP, FORMERR].some((rcode) => rcode === message.rcode);
 }
 
-/** RFC 2308 §2.2.1: without answer and SOA, NS records refer to other servers. */
+/**
+ * Whether the reply refers to other servers (RFC 2308 §2.2.1): it has neither an answer nor an SOA, and its server
+ * claims neither authority nor recursion.
+ */
 export function isReferral(message: Message): boolean {
   const { answer, authority, rcode, authoritative, recursionAvailable } = message;
   if (rcode !== Rcode.NOERROR || answer.length > 0 || authoritative || recursionAvailable)

@@ -1,7 +1,7 @@
 /**
  * One question to one upstream over UDP, on a socket of its own with a random port and a random id (RFC 5452 §9.2). The
- * socket is connected, so that the kernel drops packets from other addresses and reports a closed port. Every failure is
- * a value, and the socket is closed in the end.
+ * socket is connected, so that the kernel drops packets from other addresses and reports a closed port. Every failure
+ * is a value, and the socket is always closed.
  */
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
@@ -39,8 +39,8 @@ const PORT_COUNT = 65536 - FIRST_PORT;
 const BIND_ATTEMPTS = 8;
 
 /**
- * The question as octets, with RD set. Only upstreams on private addresses get the path: another soradns server has such
- * an address, and old public servers may not know what to do with the option.
+ * The question as octets, with RD set. Only upstreams on private addresses get the path: other soradns servers have
+ * such addresses, and old public servers may fail on an option that they do not know.
  */
 export function encodeUpstreamQuery(
   query: UpstreamQuery,
@@ -89,7 +89,7 @@ export async function exchangeUdp(
   }
 }
 
-/** A socket on a random port; on one that the kernel chooses when each of the random ones was in use. */
+/** A socket on a random port. If every port tried is in use, the kernel chooses one. */
 async function bindRandomPort(type: 'udp4' | 'udp6', randomInt: RandomInt): Promise<Socket> {
   for (let attempt = 1; ; attempt++) {
     const socket = createSocket({ type, ipv6Only: type === 'udp6' });

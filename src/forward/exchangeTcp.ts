@@ -1,6 +1,6 @@
 /**
  * One question to one upstream over a TCP connection of its own (RFC 7766), for replies that UDP could not carry or
- * prove. Every failure is a value, and the connection is destroyed in the end.
+ * prove. Every failure is a value, and the connection is always destroyed.
  */
 import { connect, type Socket } from 'node:net';
 import { frame, Reassembly } from '../dns/framing.ts';

@@ -4,9 +4,9 @@
  * Used by: app, app/process, app/registrar, cli/commands, config, main, server, server/http/exchange, tools/doctor,
  *   tools/doctor/judge, tools/integrate.
  *
- * The steps of one question, in order: may it be forwarded at all, is the reply in the cache, is the same question
- * pending already, and only then a packet. Everything is bounded: the questions in flight, the callers that wait for
- * them, the cache, and the time, which stays below the 4 s after which Docker's resolver gives up.
+ * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams.
+ * Everything is bounded: the questions in flight, the callers that wait for them, the cache, and the time, which stays
+ * below the 4 s after which Docker's resolver gives up.
  */
 import { randomInt as cryptoRandomInt, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
@@ -32,7 +32,7 @@ import { LOOPED, type OutgoingQuestion, SingleFlight } from './singleFlight.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
-  /** The outcome where no upstream is needed for it: a refusal, or a reply from the cache. */
+  /** The outcome if it needs no upstream: a refusal, or a reply from the cache. */
   peek(question: Question, options: ForwardOptions): Forwarded | undefined;
   /** Never rejects; settles within 4 s. */
   resolve(question: Question, options: ForwardOptions): Promise<Forwarded>;
@@ -120,7 +120,7 @@ class SocketForwarder implements Forwarder {
     }
     const { clock, totalTimeoutMs } = this.#context;
     const caller = { key: cacheKey(question, options), question, client: options.client };
-    // Also for a question that is sent only after the caller has waited for another one.
+    // The deadline counts from here, even if the caller first waits for another client's question.
     const deadlineMs = clock() + totalTimeoutMs;
     const outcome = this.#singleFlight.join(caller, () =>
       this.#send(caller.key, question, options, deadlineMs),
@@ -181,7 +181,7 @@ function contextOf(options: ForwarderOptions, signal: AbortSignal): UpstreamCont
   };
 }
 
-/** Why no upstream at all gets this question. */
+/** Why the question is forwarded to no upstream; `undefined` if it may be. */
 function refusalOf({ qname, qtype, qclass }: Question, ndots: number): string | undefined {
   if (qname.length < ndots) return `the name has fewer than ${ndots} labels (--ndots)`;
   if (qclass !== Class.IN) return 'only class IN is forwarded';

@@ -1,7 +1,7 @@
 /**
- * Which upstreams are worth a client's time. Like glibc the forwarder prefers the first one listed; unlike glibc it does
- * not let a dead one cost every question its timeout. After two failures in a row an upstream is down: it gets a question
- * only when all others failed too, and copies of real questions as probes until it replies to one.
+ * Which upstreams reply. Like glibc the forwarder prefers the first one listed. Unlike glibc, it does not wait for a
+ * dead one at every question. After two failures in a row an upstream is down: it gets a question only when all others
+ * failed too. Copies of real questions probe it until it replies to one.
  */
 import { backoffMs } from '../timing/backoff.ts';
 import type { Upstream } from './upstream.ts';
@@ -11,7 +11,7 @@ const PROBE_INTERVAL = { minMs: 2_000, maxMs: 30_000 };
 
 interface UpstreamState {
   failuresInARow: number;
-  /** Sent since it is down. */
+  /** The probes sent since the upstream went down. */
   probes: number;
   probeAtMs: number;
 }
@@ -37,7 +37,7 @@ export class UpstreamHealth {
     return this.#stateOf(upstream).failuresInARow >= FAILURES_TO_BE_DOWN;
   }
 
-  /** Whether a probe is due. If so, the wait for the next one begins, which is twice as long up to half a minute. */
+  /** Whether a probe is due. If so, the next one is due after twice the interval, half a minute at most. */
   takeProbe(upstream: Upstream, nowMs: number): boolean {
     const state = this.#stateOf(upstream);
     if (!this.isDown(upstream) || nowMs < state.probeAtMs) return false;
@@ -46,7 +46,7 @@ export class UpstreamHealth {
     return true;
   }
 
-  /** The upstream replied, with whatever rcode. */
+  /** The upstream replied, with any rcode. */
   succeeded(upstream: Upstream): void {
     Object.assign(this.#stateOf(upstream), newState());
   }

@@ -23,7 +23,7 @@ export type Forwarded =
       readonly reason: 'timeout' | 'network' | 'servfail';
       readonly text: string;
     }
-  /** The question is not forwarded: there is no upstream for it, or policy forbids it. */
+  /** The question is not forwarded: no upstream may get it, or a rule forbids it. */
   | { readonly kind: 'refused'; readonly text: string };
 
 /** Upper bounds of the buckets in seconds: from an upstream on this host to the longest time that a question waits. */

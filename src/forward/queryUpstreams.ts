@@ -1,7 +1,7 @@
 /**
- * One question to the upstreams, in the order of their health and one after the other, until one gives a usable reply or
- * the time is over. Each gets the question once, and those that kept silent (perhaps for a lost packet) once more at the
- * end; never more often, so that a dead network does not turn questions into storms.
+ * One question to the upstreams, in the order of their health and one after the other, until one gives a usable reply
+ * or the time is over. Each upstream gets the question once. At the end, those that sent nothing get it a second time,
+ * since a packet may have been lost. There is no third time, so a dead network does not multiply packets.
  */
 import { printSocketAddress } from '../dns/address.ts';
 import { Rcode } from '../dns/rr.ts';
@@ -20,7 +20,7 @@ export interface UpstreamContext {
   /** Monotonic milliseconds. */
   readonly clock: () => number;
   readonly signal: AbortSignal;
-  /** The time of one upstream, after which the next one gets the question. */
+  /** How long to wait for one upstream before the next one gets the question. */
   readonly tryTimeoutMs: number;
   readonly totalTimeoutMs: number;
 }
@@ -28,7 +28,7 @@ export interface UpstreamContext {
 /** A shorter try is not worth its packets. */
 const MIN_TRY_MS = 50;
 
-/** Settles within `totalTimeoutMs` and never rejects; the message is as it came, whatever its rcode. */
+/** Settles within `totalTimeoutMs` and never rejects. The message is unchanged and may have any rcode. */
 export async function queryUpstreams(
   query: UpstreamQuery,
   upstreams: readonly Upstream[],
@@ -37,7 +37,7 @@ export async function queryUpstreams(
   const deadlineMs = context.clock() + context.totalTimeoutMs;
   const first = await queryOneByOne(query, upstreams, deadlineMs, context);
   if (first.outcome.kind === 'answered' || first.silent.length === 0) return first.outcome;
-  // The upstreams that may only have lost a packet share the time that is left.
+  // A packet may have been lost: the silent upstreams share the time that is left.
   const leftMs = deadlineMs - context.clock();
   const tryTimeoutMs = leftMs / first.silent.length;
   if (tryTimeoutMs < MIN_TRY_MS) return first.outcome;
@@ -61,7 +61,8 @@ async function queryOneByOne(
   const silent: Upstream[] = [];
   let outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
   for (const upstream of upstreams) {
-    // After a reply, even a useless one, an upstream that is down and would likely stay silent is not worth the wait.
+    // After any reply, even an unusable one, skip the upstreams that are down: they would likely only cost their
+    // timeout.
     if (outcome.kind === 'answered' && context.health.isDown(upstream)) continue;
     if (deadlineMs - context.clock() < MIN_TRY_MS || context.signal.aborted) break;
     const result = await queryUpstream(query, upstream, deadlineMs, context);

@@ -38,7 +38,10 @@ export function identicalNames(a: Name, b: Name): boolean {
   return a.length === b.length && a.every((label, i) => label === b[i]);
 }
 
-/** The record with our random case taken out of its names: their last labels that equal those of `sent`, in lower case. */
+/**
+ * The record without our random case: in each of its names, the last labels that are identical to those of `sent`
+ * become lower case.
+ */
 export function withoutRandomCase(rr: Rr, sent: Name): Rr {
   const folded = foldName(sent);
   const restore = (name: Name) => replaceSuffix(name, sent, folded);

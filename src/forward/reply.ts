@@ -21,7 +21,10 @@ export type ExchangeResult =
   /** The text is for logs. */
   | { readonly kind: 'network'; readonly text: string };
 
-/** The query that was sent. Over TCP its case proves nothing, since no off-path attacker can write into a connection. */
+/**
+ * The query that was sent. Over TCP the reply's case is not compared, since no off-path attacker can write into a
+ * connection.
+ */
 export interface SentQuery {
   readonly id: number;
   /** In the random case of this question. */

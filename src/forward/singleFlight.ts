@@ -2,13 +2,13 @@
  * The questions that upstreams have not answered yet. A caller with the same question waits for the one that was sent
  * already; both the questions and the callers that wait are bounded.
  *
- * Shares. When the questions reach their bound, a client that has few gets one from the client that has most: that
- * client's oldest question is cancelled, since its upstreams are the likeliest to be silent. So a client that asks for
+ * Shares. When the questions reach their bound, a question of a client with few replaces one of the client with most:
+ * its oldest one is cancelled, since that one's upstreams are the likeliest to be silent. So a client that asks for
  * thousands of names that no upstream answers only uses up its own share, and other clients' questions are sent.
  *
  * Loops. `withoutOwnAddresses` drops upstreams that are this server, and soradns servers add their id to the questions
  * that they forward (`dns/edns.ts`). A loop through other servers comes back as a question in the very random case that
- * is pending: it is refused at once. Where a server on the loop changes the case, the question waits for the pending one,
+ * is pending: it is refused at once. If a server on the loop changes the case, the question waits for the pending one,
  * so a loop never adds packets; it ends at the deadline.
  */
 import type { Question } from '../dns/message.ts';
@@ -58,7 +58,7 @@ interface PendingQuestion {
   readonly question: Question;
   /** The client whose question was the first. */
   readonly client: string;
-  readonly settled: Promise<Forwarded>;
+  readonly outcome: Promise<Forwarded>;
   readonly cancel: () => void;
 }
 
@@ -75,7 +75,7 @@ export class SingleFlight {
     this.#limits = limits;
   }
 
-  /** The outcome of the pending question of this key; `send` is called when there is none. */
+  /** The outcome of the pending question with this key. If none is pending, `send` sends the caller's. */
   async join(caller: WaitingCaller, send: () => OutgoingQuestion): Promise<Forwarded> {
     const { key, question, client } = caller;
     const pending = this.#pending.get(key);
@@ -83,15 +83,15 @@ export class SingleFlight {
     if (!this.#mayWait(client)) return TOO_MANY;
     if (pending === undefined && !this.#makeRoom(client)) return TOO_MANY;
     const outcome = await this.#wait(client, pending ?? this.#start(caller, send()));
-    // Another client's question was cancelled for that client's excess; this caller must not pay for it.
-    const isOthers = pending !== undefined && pending.client !== client;
-    return outcome === TOO_MANY && isOthers ? this.join(caller, send) : outcome;
+    // The question was cancelled because another client had too many; this caller sends it again.
+    const isOtherClients = pending !== undefined && pending.client !== client;
+    return outcome === TOO_MANY && isOtherClients ? this.join(caller, send) : outcome;
   }
 
-  async #wait(client: string, { settled }: PendingQuestion): Promise<Forwarded> {
+  async #wait(client: string, { outcome }: PendingQuestion): Promise<Forwarded> {
     this.#countWaiting(client, 1);
     try {
-      return await settled;
+      return await outcome;
     } finally {
       this.#countWaiting(client, -1);
     }
@@ -101,7 +101,7 @@ export class SingleFlight {
   async close(): Promise<void> {
     const all = [...this.#pending.values()];
     for (const { cancel } of all) cancel();
-    await Promise.all(all.map(({ settled }) => settled));
+    await Promise.all(all.map(({ outcome }) => outcome));
   }
 
   #mayWait(client: string): boolean {
@@ -133,7 +133,7 @@ export class SingleFlight {
 
   #start(
     { key, client }: WaitingCaller,
-    { question, outcome, abort }: OutgoingQuestion,
+    { question, outcome: reply, abort }: OutgoingQuestion,
   ): PendingQuestion {
     const { promise: cancelled, resolve } = withResolver<Forwarded>();
     const cancel = (): void => {
@@ -141,10 +141,10 @@ export class SingleFlight {
       resolve(TOO_MANY);
       abort();
     };
-    const settled = Promise.race([outcome, cancelled]).finally(() => {
+    const outcome = Promise.race([reply, cancelled]).finally(() => {
       if (this.#pending.get(key) === pending) this.#remove(key, client);
     });
-    const pending = { question, client, settled, cancel };
+    const pending = { question, client, outcome, cancel };
     this.#pending.set(key, pending);
     const keys = this.#keysOf.get(client) ?? new Set();
     this.#keysOf.set(client, keys.add(key));

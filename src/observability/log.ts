@@ -4,7 +4,7 @@
  * Used by: app, app/process, app/registrar, cli, cli/commands, config, registrar/describe.
  *
  * The log writes JSON lines to stdout, or coloured lines to a terminal. It makes every text printable, so callers need
- * not. A slow or closed reader costs lines, never answers. This file is the only importer of pino.
+ * not. With a slow or closed reader lines are dropped, but no answer is delayed.
  */
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
 import { type LogSink, openLogSink } from './logSink.ts';
@@ -95,7 +95,7 @@ async function prettyStream(sink: LogSink): Promise<DestinationStream> {
   return { write: (line) => sink.write(format(line)) };
 }
 
-/** Whatever it holds, it makes no line that fills a screen many times over. */
+/** A longer text would fill the screen many times over. */
 const MAX_CHARACTERS = 4_000;
 
 function textOf(text: string): string {

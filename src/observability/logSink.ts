@@ -1,7 +1,7 @@
 /**
  * Writes log lines to a descriptor. Lines that a full pipe does not accept wait in a bounded buffer; lines that do not
- * fit into the buffer are dropped and counted. So a slow reader never delays an answer. pino's own destination writes from a
- * thread, which cannot be flushed when the process ends.
+ * fit into the buffer are dropped and counted, so a slow reader never delays an answer. pino's own destination writes
+ * from a thread, which cannot be flushed when the process ends.
  */
 import { writeSync } from 'node:fs';
 

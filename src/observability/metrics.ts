@@ -14,7 +14,9 @@ export interface Histogram {
   readonly labels?: Labels;
   /** Upper bounds of the buckets, ascending. */
   readonly bounds: readonly number[];
-  /** The number of observations in each bucket alone; the last one is for observations above all bounds. */
+  /**
+   * The number of observations in each bucket, not cumulative; the last bucket is for observations above all bounds.
+   */
   readonly counts: ArrayLike<number>;
   /** The sum of all observations. */
   readonly sum: number;

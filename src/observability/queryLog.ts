@@ -1,6 +1,6 @@
 /**
- * The query log: a limited number of lines a second, and a count of the queries left out. A query that is left out costs
- * one comparison and allocates nothing.
+ * The query log: a limited number of lines a second, and a count of the queries left out. Leaving out a query costs one
+ * comparison and allocates nothing.
  */
 import type { DnsClient, Question } from '../dns/message.ts';
 import { className, rcodeName, typeName } from '../dns/mnemonic.ts';

@@ -1,7 +1,7 @@
-/** A longer word is not a misspelt one, and comparing it is slow. */
+/** A longer word is no misspelling of a known one, and comparing it is slow. */
 const MAX_LENGTH = 64;
 
-/** The known word that is nearest to a misspelt one, if any is near enough. */
+/** The known word that is nearest to a misspelt word; `undefined` if none is near enough. */
 export function nearestWord(word: string, known: Iterable<string>): string | undefined {
   if (word.length > MAX_LENGTH) return undefined;
   let best: string | undefined;

@@ -1,4 +1,4 @@
-/** The entries of a store and their changes, as the stores, the mirror and the zone share them. */
+/** The entries of a store and their changes: the types that the stores, the mirror and the zone share. */
 
 /**
  * The lease of one or more keys. `expiresAtMs` is on the monotonic clock (`performance.now()`); a store changes it when the

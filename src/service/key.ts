@@ -35,7 +35,7 @@ export function configKey(prefix: string): string {
   return `${prefix}config`;
 }
 
-/** A store shows octets of a key that are not UTF-8 as these. */
+/** In a key from a store, these stand for octets that are not UTF-8. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** The owner name of a key; `prefix` as `keyPrefix` gives it. */
@@ -77,8 +77,8 @@ function faultOfName(owner: Name): string | undefined {
 }
 
 /**
- * The key of a name; `undefined` for a name that has none: a `/` in a label would make a deeper key, a `.` two labels, and
- * keys are UTF-8.
+ * The key of a name. `undefined` if no key can stand for it: a `/` in a label would make a deeper key, a `.` would make
+ * two labels, and keys are UTF-8.
  */
 export function keyOfName(name: Name, prefix: string): string | undefined {
   let path = '';

@@ -1,6 +1,6 @@
 /**
- * Keys as a tree: a key with keys below it is a directory. If a path component has keys below it, so have all components
- * above it, so a binary search finds where the existing part of a path ends.
+ * Keys as a tree: a key with keys below it is a directory. If a component of a path has keys below it, all components
+ * above it have, too. So a binary search finds where the existing part of a path ends.
  */
 
 /** `/a/b` → `/a/b/`: the prefix of all keys below the key, and itself the marker of an empty directory. */
@@ -16,8 +16,9 @@ export function pathTo(key: string): readonly string[] {
 }
 
 /**
- * Searches the numbers from 0 below `count`, of which the first ones are true, for the first that is false: yields up to
- * `atOnce` numbers, receives for each whether it is true, and returns the number found, or `count` if all are true.
+ * Finds the first number from 0 below `count` for which a condition is false; it is true for all lower numbers and
+ * false for all higher ones. Yields up to `atOnce` numbers, receives whether the condition holds for each, and returns
+ * the number found, or `count` if the condition holds for all.
  */
 export function* searchFirstFalse(
   count: number,

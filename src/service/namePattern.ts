@@ -1,7 +1,7 @@
 /**
  * The patterns of `--allow`: whole names, compared label by label, so that `web` allows neither `web-admin` nor
  * `x.web`. `*` stands for any one label, `{project}` for the container's project, and a leading `**` for any number of
- * labels, none included: `**.shop.skydns.local` is `shop.skydns.local` and all names below it.
+ * labels, including none: `**.shop.skydns.local` is `shop.skydns.local` and all names below it.
  */
 import { foldName, MAX_LABEL_OCTETS, type Name } from '../dns/name.ts';
 
@@ -36,7 +36,7 @@ function isPatternLabel(label: string): boolean {
   return label.length <= MAX_LABEL_OCTETS && /^[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?$/.test(label);
 }
 
-/** Whether the pattern allows a folded name to a container of this project, or of none. */
+/** Whether the pattern allows a folded name to a container of this project (`undefined`: of no project). */
 export function matchesPattern(
   { isOpen, labels }: NamePattern,
   name: Name,
@@ -61,7 +61,7 @@ export function matchesBelow({ isOpen, labels }: NamePattern, zone: Name): boole
   });
 }
 
-/** The pattern as the option takes it; a project that is given replaces `{project}`. */
+/** The pattern in the option's syntax, with the project, if given, in place of `{project}`. */
 export function printPattern({ isOpen, labels }: NamePattern, project?: string): string {
   const shown = labels.map((label) => (label === PROJECT ? (project ?? label) : label));
   return [...(isOpen ? [OPEN] : []), ...shown].join('.');

@@ -102,7 +102,7 @@ function readFields(json: Record<string, unknown>): ParsedService {
 /** Sets the field (Go's decoder matches names in any case). Returns the reason if its value is invalid. */
 function readField(
   host: Draft,
-  draft: Mutable<ServiceAttributes>,
+  attributes: Mutable<ServiceAttributes>,
   field: string,
   value: unknown,
 ): string | undefined {
@@ -111,37 +111,39 @@ function readField(
       return typeof value === 'string' ? readHost(host, value) : 'must be a string';
     case 'text':
       if (typeof value !== 'string') return 'must be a string';
-      draft.text = unescapeText(utf8Octets(value));
-      return draft.text.length > MAX_TEXT_OCTETS ? `is above ${MAX_TEXT_OCTETS} octets` : undefined;
+      attributes.text = unescapeText(utf8Octets(value));
+      return attributes.text.length > MAX_TEXT_OCTETS
+        ? `is above ${MAX_TEXT_OCTETS} octets`
+        : undefined;
     case 'group':
       if (typeof value !== 'string') return 'must be a string';
-      draft.group = value;
+      attributes.group = value;
       return undefined;
     case 'mail':
       if (value !== true && value !== false && value !== 'true' && value !== 'false') {
         return 'must be true or false';
       }
-      draft.mail = value === true || value === 'true';
+      attributes.mail = value === true || value === 'true';
       return undefined;
     case 'port':
       return readInteger(value, NO_SRV, 65_535, (n) => {
-        draft.port = n;
+        attributes.port = n;
       });
     case 'priority':
       return readInteger(value, 0, 65_535, (n) => {
-        draft.priority = n;
+        attributes.priority = n;
       });
     case 'weight':
       return readInteger(value, 0, MAX_WEIGHT, (n) => {
-        draft.weight = n;
+        attributes.weight = n;
       });
     case 'ttl':
       return readInteger(value, 0, 2 ** 32 - 1, (n) => {
-        draft.ttlSeconds = Math.min(n, MAX_TTL_SECONDS);
+        attributes.ttlSeconds = Math.min(n, MAX_TTL_SECONDS);
       });
     case 'targetstrip':
       return readInteger(value, -127, 127, (n) => {
-        draft.targetStrip = Math.max(0, n);
+        attributes.targetStrip = Math.max(0, n);
       });
     default:
       return isDeeperThan(value, MAX_DEPTH) ? `nested deeper than ${MAX_DEPTH}` : undefined;

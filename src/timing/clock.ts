@@ -20,7 +20,7 @@ export interface Timer {
   cancel(): void;
 }
 
-/** The longest delay of a timer of Node's. */
+/** The longest delay that Node's timers take. */
 export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {

@@ -14,7 +14,8 @@ export type WaitEnd = 'timeout' | 'aborted';
  * Settles as `work` does, or with what `instead` gives or throws once `timeoutMs` have passed or the signal is aborted.
  * No timer or listener stays behind. Whatever `work` does later is ignored, a rejection too.
  *
- * The time passes in two halves: where this process itself was late, a result that has arrived is taken between them.
+ * The timer runs in two halves: if this process was blocked past the deadline, a result that arrived meanwhile still
+ * counts.
  */
 export function withDeadline<T, Instead>(
   work: PromiseLike<T>,
@@ -55,12 +56,12 @@ export function withDeadline<T, Instead>(
   });
 }
 
-/** More than etcd takes to elect a leader; the former leader never answers what it was sent. */
+/** More than etcd takes to elect a leader; the former leader never answers the calls that it received. */
 const MIN_TIMEOUT_MS = 2_000;
 /** By then a call to etcd has failed by itself. */
 const MAX_TIMEOUT_MS = 10_000;
 const ANSWER_TIME_FACTOR = 2;
-/** How much of the timeout is left after a quick answer. */
+/** A quick answer shortens the timeout to this part of it. */
 const DECAY = 0.9;
 
 /** A timeout for a store's answers, twice as long as its last ones took: a slow store gains nothing from repeated calls. */

@@ -1,4 +1,4 @@
-/** The pause of a background loop, which an event ends early. */
+/** The pause of a background loop, which an event can end early. */
 import type { Clock } from './clock.ts';
 
 export class WakeableSleep {

@@ -3,9 +3,9 @@
  * Imports: dns, service.
  * Used by: app, dataplane/publish, server.
  *
- * From a question to a response: the zone that the qname is in, the look-up, and the header and authority section for
- * its outcome. Where a decision needs other servers' answers it is `incomplete` and lists the questions; the caller
- * sends them and calls again.
+ * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
+ * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the
+ * questions; the caller sends them and calls again.
  */
 import { isReverseName } from '../dns/address.ts';
 import {
@@ -29,16 +29,14 @@ import {
 import { apexOf, type View, type ZoneSettings } from './view.ts';
 
 export type Decision =
-  /** `basis` is present if the answer comes out of our names. */
+  /** `basis` is set if the answer was made from our names. */
   | { readonly kind: 'response'; readonly response: Response; readonly basis?: Basis }
-  /**
-   * The caller has to send these questions to other servers, and to call again with the answers in `View.externals`.
-   */
+  /** The caller sends these questions to other servers, and calls again with the answers in `View.externals`. */
   | { readonly kind: 'incomplete'; readonly missing: readonly MissingQuestion[] }
   /** The qname is outside our zones. */
   | { readonly kind: 'notOurs' };
 
-/** A decision out of our names, and what it was made from; the publisher needs nothing else. */
+/** A decision made from our names, with its inputs; the publisher needs nothing else. */
 export interface Decided {
   readonly question: Question;
   readonly view: View;
@@ -61,13 +59,13 @@ export function answer(view: View, question: Question): Decision {
   return { kind: 'response', response, basis: basisOf(state) };
 }
 
-/** Whether a question may be answered out of the store. */
+/** Whether the store may have the answer to a question. */
 export function mayBeOurs(settings: ZoneSettings, { qname }: Question): boolean {
   return apexOf(settings, qname) !== undefined || isReverseName(qname);
 }
 
 /**
- * A reverse name outside our zones is answered out of the store if the store has it (SkyDNS), for every type: another
+ * If the store has a reverse name outside our zones, the answer for every type comes from the store (SkyDNS): another
  * server's NXDOMAIN would deny the PTR as well. The response has no SOA, since the zone is not ours.
  */
 function answerReverse(view: View, question: Question): Decision {
@@ -94,7 +92,7 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
   const { ttlSeconds, minTtlSeconds } = view.settings;
   switch (outcome.kind) {
     case 'found': {
-      // The set lacks members, so resolvers must not cache it for long.
+      // The RRset lacks RRs, so resolvers must not cache it for long.
       const rrs = outcome.isPartial ? atMost(minTtlSeconds, outcome.rrs) : outcome.rrs;
       return authoritative(Rcode.NOERROR, rrs, [], outcome.glue);
     }
@@ -137,7 +135,7 @@ function atMost(ttlSeconds: number, rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) => ({ ...rr, ttlSeconds: Math.min(rr.ttlSeconds, ttlSeconds) }));
 }
 
-/** The apex's SOA. As the answer itself its owner has the case of the question. */
+/** The apex's SOA. When it is the answer itself, `owner` is the qname, to echo its case. */
 function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
   const { settings } = view;
   return {
@@ -159,7 +157,7 @@ function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
 }
 
 /** Class CH: the server's identity (RFC 4892), without its version. */
-const TEXTS: ReadonlyMap<string, string> = new Map([
+const CHAOS_TEXTS: ReadonlyMap<string, string> = new Map([
   ['version.bind.', 'soradns'],
   ['version.server.', 'soradns'],
   ['hostname.bind.', 'localhost'],
@@ -168,7 +166,7 @@ const TEXTS: ReadonlyMap<string, string> = new Map([
 
 /** Everything else in class CH is SERVFAIL, as in SkyDNS. */
 function chaos({ qname, qtype }: Question): Response {
-  const text = qtype === Type.TXT ? TEXTS.get(printName(foldName(qname))) : undefined;
+  const text = qtype === Type.TXT ? CHAOS_TEXTS.get(printName(foldName(qname))) : undefined;
   if (text === undefined) return authoritative(Rcode.SERVFAIL, []);
   const rdata = { kind: 'txt', strings: [text] } as const;
   const rr: Rr = { owner: qname, type: Type.TXT, class: Class.CH, ttlSeconds: 0, rdata };

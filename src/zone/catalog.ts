@@ -1,7 +1,7 @@
 /**
  * The zones' data in memory: the tree, fed by the store's changes. All changes of one `apply` become visible together,
- * because it is synchronous. An invalid value is left out of the tree, and noted with the reason; it affects no other
- * name.
+ * because it is synchronous. An invalid value does not enter the tree: the catalog keeps the reason, and no other name
+ * is affected.
  */
 import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
@@ -9,7 +9,7 @@ import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
 import { parseService, type ServiceAttributes } from '../service/service.ts';
 import { insertRegistration, Node, removeRegistration } from './tree.ts';
 
-/** Kinds of attributes in the pool. */
+/** The most different attributes in the pool. */
 const MAX_KINDS = 4_096;
 
 export interface InvalidValue {
@@ -29,7 +29,7 @@ export class Catalog {
   readonly root = new Node('', undefined);
   /** Grows with every `apply`. */
   version = 0;
-  /** A key below the prefix that is not a name. */
+  /** The key of SkyDNS's configuration: it lies below the prefix and stands for no name. */
   readonly configKey: string;
   readonly #prefix: string;
   readonly #onInvalid: (key: string, reason: string) => void;
@@ -37,7 +37,7 @@ export class Catalog {
   /** Nodes that the running `apply` has changed. */
   #changed: Node[] = [];
   readonly #invalid = new Map<string, InvalidValue>();
-  /** Keys that are not meant as services: marks of empty directories, and SkyDNS's configuration. */
+  /** Keys that hold no service, with their modRevisions: markers of empty directories, and SkyDNS's configuration. */
   readonly #nonServices = new Map<string, number>();
   readonly #pool = new AttributePool();
 
@@ -78,7 +78,7 @@ export class Catalog {
 
   *#registered(node: Node): Iterable<readonly [key: string, modRevision: number]> {
     for (let at = node.first; at !== undefined; at = at.next) {
-      // A canonical key follows from the owner name, so it is not stored.
+      // The registration does not keep a canonical key, since it follows from the owner name.
       yield [at.key ?? (keyOfName(node.owner(), this.#prefix) as string), at.modRevision];
     }
     for (const child of node.children ?? []) yield* this.#registered(child);
@@ -148,8 +148,8 @@ class AttributePool {
   readonly #kinds = new Map<string, ServiceAttributes>();
 
   /**
-   * Gives equal attributes from the pool if it has them. Texts are mostly unique, so attributes with a text are not
-   * shared.
+   * The equal attributes from the pool; else these, which enter it. Attributes with a text are not shared, since texts
+   * are mostly unique.
    */
   share(attributes: ServiceAttributes): ServiceAttributes {
     const { port, priority, weight, text, mail, ttlSeconds, targetStrip, group } = attributes;

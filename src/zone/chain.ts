@@ -1,4 +1,4 @@
-/** Aliases: whether a name is one, the outcomes of following a chain of them, and the rules that end every chain. */
+/** Aliases: which names are aliases, the outcomes of following a chain of them, and the rules that end every chain. */
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
@@ -23,10 +23,10 @@ export type Followed =
   | { readonly kind: 'nxdomain' }
   /** A loop, a CNAME to a name that does not exist, or hosts that could not be resolved. */
   | { readonly kind: 'dead' }
-  /** Another server had to be asked, and gave no answer. */
+  /** The answer needs another server's answer, which did not come. */
   | { readonly kind: 'failed' };
 
-/** The SOA for NODATA (RFC 2308 §2.2): that of the zone in which the last name is. */
+/** The source of the SOA for NODATA (RFC 2308 §2.2): the zone of the chain's last name. */
 export type Denial =
   | { readonly kind: 'own'; readonly apex: Name }
   | { readonly kind: 'foreign'; readonly soa: Rr | undefined };
@@ -35,7 +35,7 @@ export type Denial =
 export interface Trail {
   /** Our names in the chain, folded, the latest last. */
   readonly names: readonly Name[];
-  /** How much the answer needs what other servers say about names in the chain. */
+  /** How much the answer needs other servers' answers about names in the chain. */
   readonly need: Need;
   /** Makes the records at the end of the chain, for a type that `gather` does not handle. */
   readonly build?:
@@ -64,17 +64,17 @@ export function cnameOf(owner: Name, { target, ttl }: Link): Rr {
 }
 
 /**
- * Whether the target can be followed. A target at or below its owner would lead back by aggregation (CoreDNS), and a
- * target that is in the chain already is a loop.
+ * Whether the target can be followed. A target at or below its owner would lead back to it, since a name aggregates the
+ * services below it (CoreDNS). A target that is in the chain already is a loop.
  */
-export function leadsOn(target: Name, names: readonly Name[]): boolean {
+export function canFollow(target: Name, names: readonly Name[]): boolean {
   const owner = names.at(-1);
   if (names.length > MAX_LINKS) return false;
   if (owner !== undefined && isSubdomainOf(target, owner)) return false;
   return !names.some((seen) => equalNames(seen, target));
 }
 
-/** A host name that a service leads to. */
+/** A host name that services lead to, with their least TTL. */
 export interface Link {
   readonly target: Name;
   readonly ttl: Ttl;

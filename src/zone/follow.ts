@@ -8,10 +8,10 @@ import { equalNames, foldName, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import {
   aliasOf,
+  canFollow,
   cnameOf,
   type Followed,
   type Link,
-  leadsOn,
   ownNodata,
   type Trail,
 } from './chain.ts';
@@ -55,7 +55,7 @@ function followAlias(
   qtype: number,
   trail: Trail,
 ): Followed {
-  if (!leadsOn(link.target, trail.names)) return DEAD;
+  if (!canFollow(link.target, trail.names)) return DEAD;
   const end = followTarget(state, link.target, qtype, trail);
   const cname = cnameOf(owner, link);
   switch (end.kind) {
@@ -66,7 +66,7 @@ function followAlias(
       return { ...end, cnames: [cname, ...end.cnames] };
     case 'failed':
       return FAILED;
-    // A CNAME that ends nowhere is not answered (SkyDNS), but the name itself exists.
+    // The answer omits a CNAME to a name that does not exist (SkyDNS), but its owner name exists.
     case 'nxdomain':
     case 'dead':
       return DEAD;
@@ -117,7 +117,7 @@ function followForeign(
   };
 }
 
-/** Continues in our zones, where another server's CNAMEs lead. */
+/** Continues in our zones, at the name to which another server's CNAMEs lead. */
 function followBack(
   state: LookupState,
   rrs: readonly Rr[],
@@ -125,7 +125,7 @@ function followBack(
   qtype: number,
   trail: Trail,
 ): Followed {
-  if (!leadsOn(back, trail.names)) return DEAD;
+  if (!canFollow(back, trail.names)) return DEAD;
   const end = followTarget(state, back, qtype, trail);
   switch (end.kind) {
     case 'found':
@@ -138,7 +138,7 @@ function followBack(
   }
 }
 
-/** What is known of a name outside our zones. */
+/** What is known about a name outside our zones. */
 export type ExternalLookup =
   | External
   /** The question has to be sent to another server first; it is in `LookupState.missing`. */

@@ -5,16 +5,16 @@ import { splitText } from '../dns/rdata.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import type { Service } from '../service/service.ts';
 import {
+  canFollow,
   cnameOf,
   type Followed,
   type FollowTarget,
   type Link,
-  leadsOn,
   ownNodata,
   type Trail,
 } from './chain.ts';
 import type { LookupState, Need } from './lookupState.ts';
-import { rrset, type TimedRdata, withinMessage } from './rrset.ts';
+import { fittingTexts, rrset, type TimedRdata } from './rrset.ts';
 import type { Selected } from './select.ts';
 import { withoutDuplicates } from './services.ts';
 import { leaseLeftOf, leastTtl, serviceTtl, type Ttl } from './ttl.ts';
@@ -36,20 +36,21 @@ export function gather(
   const { owner, qtype } = gathering;
   const { own, links, hasAddress } = partsOf(state, qtype, services);
   if (qtype === Type.TXT && own.length > 0) {
-    const rrs = rrset(owner, qtype, withinMessage(own, state.view.sampleStart));
+    const rrs = rrset(owner, qtype, fittingTexts(own, state.view.sampleStart));
     return { kind: 'found', rrs, isPartial: false };
   }
-  // The host of a reverse name is its PTR only.
+  // The host of a reverse name is only the target of its PTR.
   if (isReverseOfAddress(owner)) return combineEnds(state, gathering, { own, hasAddress }, []);
   const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
   const ends: End[] = [];
-  // Each sample start begins with another link, because there may be more links than may be followed.
+  // There may be more links than the limits allow to follow, so each sample start begins with another link.
   const start = Math.floor(state.view.sampleStart * links.length);
   for (let i = 0; i < links.length; i++) {
     const at = (start + i) % links.length;
     const link = links[at] as Link;
-    const canEnd = leadsOn(link.target, trail.names);
-    const followed = canEnd ? followTarget(state, link.target, qtype, onward) : DEAD;
+    const followed = canFollow(link.target, trail.names)
+      ? followTarget(state, link.target, qtype, onward)
+      : DEAD;
     ends[at] = endOf(link, followed, qtype);
   }
   return combineEnds(state, gathering, { own, hasAddress }, ends);
@@ -64,7 +65,7 @@ function needOf(need: Need, hasOwn: boolean, links: number): Need {
 /** A name's records without those of its hosts. */
 interface OwnRecords {
   readonly own: readonly TimedRdata[];
-  /** An address of either family. */
+  /** Whether a service has an address, of either family. */
   readonly hasAddress: boolean;
 }
 
@@ -155,16 +156,16 @@ function combineEnds(
     const rrs = rrset(owner, qtype, members);
     return { kind: 'found', rrs, isPartial };
   }
-  // Not an error: after one for A or AAAA musl ignores the addresses of the other family.
+  // NODATA, not an error: after an error for A or AAAA musl ignores the addresses of the other family.
   if (ends.length === 0 || hasAddress || has('nodata')) return ownNodata(apex);
   if (has('failed')) return { kind: 'failed' };
   return has('unresolved') ? unresolved(state, owner, ends) : { kind: 'dead' };
 }
 
 /**
- * The hosts are outside our zones, and we may not ask another server. A single host is given as a CNAME, so that a
- * resolver in front of us can follow it; with a short TTL, because it hides the name's other records from that
- * resolver.
+ * The hosts are outside our zones, and we may not ask another server. The answer gives a single host as a CNAME, which
+ * a resolver in front of us can follow. The CNAME gets a short TTL (`isPartial`), because it hides the name's other
+ * records from that resolver.
  */
 function unresolved(state: LookupState, owner: Name, ends: readonly End[]): Followed {
   const [only, ...others] = ends;

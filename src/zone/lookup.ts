@@ -1,6 +1,6 @@
 /**
- * The authoritative look-up (RFC 1034 §4.3.2 with SkyDNS's rules): from a question about a name in one of our zones to
- * one of a few outcomes, of which `answer` makes a response.
+ * The authoritative look-up (RFC 1034 §4.3.2 with SkyDNS's rules): turns a question about a name in one of our zones
+ * into one of a few outcomes, from which `answer` makes the response.
  */
 import { isReverseOfAddress } from '../dns/address.ts';
 import type { Question } from '../dns/message.ts';
@@ -30,7 +30,7 @@ export type Lookup =
   | { readonly kind: 'nodata'; readonly cnames: readonly Rr[]; readonly denial: Denial }
   | { readonly kind: 'nxdomain' }
   | { readonly kind: 'refused'; readonly text: string }
-  /** Another server, whose answer this one needs, gave none. */
+  /** The answer needs another server's answer, which did not come. */
   | { readonly kind: 'failed' };
 
 const NXDOMAIN: Lookup = { kind: 'nxdomain' };
@@ -117,7 +117,7 @@ function mailExchanges(state: LookupState, question: Question, apex: Name): Look
   return lookupOf(state, follow(state, question.qname, apex, Type.MX, trail), apex);
 }
 
-/** The CNAME of an alias. A value at exactly the name precedes the values below it. */
+/** The CNAME of an alias. Values at exactly the name take precedence over values below it. */
 function cname(state: LookupState, qname: Name, apex: Name): Lookup {
   const exact = selectExact(state, foldName(qname));
   const hasOwn = exact.kind === 'exists' && exact.services.length > 0;
@@ -128,8 +128,8 @@ function cname(state: LookupState, qname: Name, apex: Name): Lookup {
 }
 
 /**
- * PTR: the host names registered at exactly this name, in a reverse zone or any other. For the name of an address also
- * those one label below: external-dns registers several there, each under a label of its own.
+ * PTR: the host names registered at exactly this name, in a reverse zone or any other. For an address's reverse name
+ * also the host names one label below it, where external-dns registers several for one address.
  */
 export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
   const name = foldName(qname);

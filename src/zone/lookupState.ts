@@ -26,7 +26,7 @@ export interface LookupState {
   roomOctets: number | undefined;
   /** The selection stopped because the reply was full: the client has to ask over TCP. */
   isCut: boolean;
-  /** Questions for other servers whose answers this one needs. */
+  /** Questions to other servers; this look-up needs their answers. */
   readonly missing: MissingQuestion[];
 }
 
@@ -36,8 +36,8 @@ export interface MissingQuestion {
 }
 
 /**
- * How much an answer needs another server's answer, the least first. Optional are the addresses of targets, and more
- * records where there are some already. Of alternatives one is enough.
+ * How much an answer needs another server's answer, the least first. `optional`: the addresses of targets, and further
+ * records of a name that has some. `alternative`: one of several suffices.
  */
 const NEEDS = ['optional', 'alternative', 'required'] as const;
 export type Need = (typeof NEEDS)[number];
@@ -50,7 +50,7 @@ export function greaterNeed(a: Need, b: Need): Need {
 export interface Basis {
   /** Folded names at or below which services were looked for. */
   readonly names: readonly Name[];
-  /** The answer has a part of the records; the next one may have another part. */
+  /** The answer has a part of the records; the next answer may have another part. */
   readonly isSample: boolean;
   /** A service behind the answer has a lease, which may limit its TTL. */
   readonly isLeased: boolean;
@@ -71,7 +71,7 @@ export function basisOf(state: LookupState): Basis {
 const MAX_SERVICES = 5_000;
 const MAX_NODES = 20_000;
 const MAX_NAMES = 100;
-/** The documentation states this number. Answers out of the forwarder's cache do not count. */
+/** The documentation states this number. Answers from the forwarder's cache do not count. */
 const MAX_EXTERNALS = 64;
 
 export function newLookupState(view: View): LookupState {

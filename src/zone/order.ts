@@ -13,17 +13,17 @@ export function isRoundRobinType(qtype: number): boolean {
 }
 
 /**
- * Index of the RRset that was asked for, which ends the answer section, behind the CNAMEs that lead to it; `undefined`
- * if there are fewer than two records of it, or records of another type behind it.
+ * The index in the answer section where the RRset of the qtype begins, after the CNAMEs that lead to it. `undefined` if
+ * the RRset has fewer than two RRs, or if RRs of another type follow it.
  */
-export function startOfSet({ qtype }: Question, { answer }: Response): number | undefined {
+export function startOfRrset({ qtype }: Question, { answer }: Response): number | undefined {
   const start = answer.findIndex(({ type }) => type === qtype);
   if (start < 0 || answer.length - start < 2) return undefined;
   for (let i = start; i < answer.length; i++) if (answer[i]?.type !== qtype) return undefined;
   return start;
 }
 
-/** The response with the RRset that was asked for in random order, if round robin covers its type. */
+/** The response with the RRset of the qtype in random order, if round robin covers its type. */
 export function inRandomOrder(
   question: Question,
   response: Response,
@@ -31,7 +31,7 @@ export function inRandomOrder(
   random: () => number,
 ): Response {
   if (!roundRobin || !isRoundRobinType(question.qtype)) return response;
-  const start = startOfSet(question, response);
+  const start = startOfRrset(question, response);
   if (start === undefined) return response;
   const answer = [...response.answer];
   shuffle(answer, random, start);

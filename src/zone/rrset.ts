@@ -4,7 +4,7 @@ import type { Rdata, Rr } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { type Ttl, timedRr } from './ttl.ts';
 
-/** Rdata with the TTL of the service that it comes from. */
+/** Rdata with the TTL of its service. */
 export interface TimedRdata {
   readonly rdata: Rdata;
   readonly ttl: Ttl;
@@ -60,10 +60,7 @@ export function fitting<T>(
 }
 
 /** `fitting` for texts, whose rdata is their octets and a length for each string. */
-export function withinMessage(
-  members: readonly TimedRdata[],
-  start: number,
-): readonly TimedRdata[] {
+export function fittingTexts(members: readonly TimedRdata[], start: number): readonly TimedRdata[] {
   return fitting(members, ({ rdata }) => COMPRESSED_RR_OCTETS + textOctets(rdata), start);
 }
 

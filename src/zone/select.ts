@@ -15,7 +15,7 @@ import { findNode, type Node, type Registration } from './tree.ts';
 /** A service, with the node of its owner name. */
 export interface Selected {
   readonly node: Node;
-  /** Labels of the owner name; the groups rule looks for the shallowest. */
+  /** The number of labels of the owner name; the group rule looks for the shallowest services. */
   readonly depth: number;
   readonly registration: Registration;
 }
@@ -23,7 +23,7 @@ export interface Selected {
 export type Selection =
   | {
       readonly kind: 'exists';
-      /** May be empty: an empty non-terminal, or nothing that matches. */
+      /** Empty for an empty non-terminal, and if no service matches. */
       readonly services: readonly Selected[];
       /** The selection has all services that answer for the name. */
       readonly isWhole: boolean;
@@ -48,7 +48,10 @@ const MAX_NODES_OVER_UDP = 2_000;
 /** Of all texts together: comparing large texts blocks the main thread. */
 const MAX_TEXT_OCTETS = 200_000;
 
-/** Label below an apex for name servers and the apex's own addresses, which aggregation leaves out. */
+/**
+ * The label below an apex under which name servers and the apex's own addresses are registered. Aggregation leaves it
+ * out.
+ */
 const RESERVED: Label = 'dns';
 
 export function isWildcard(label: Label): boolean {
@@ -62,14 +65,14 @@ export function select(state: LookupState, name: Name, purpose: Purpose): Select
   if (top === undefined) return { kind: 'missing' };
   let walk = new Walk(state, top, purpose, top.serviceCount > MAX_SELECTED);
   walk.take(name, firstWildcard);
-  if (walk.hasOverflown && !walk.isSample) {
+  if (walk.hasTooMuchText && !walk.isSample) {
     walk = new Walk(state, top, purpose, true);
     walk.take(name, firstWildcard);
   }
   if (walk.isSample) state.isSample = true;
   if (walk.isCut) state.isCut = true;
   state.roomOctets = undefined;
-  // Of a sample by wildcard the group rule takes the shallowest services of the sample itself.
+  // For a wildcard the group rule takes the shallowest services of the sample itself.
   const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
   return { kind: 'exists', services: walk.services, isWhole: walk.isWhole, sampledBelow };
 }
@@ -97,7 +100,8 @@ function selectNear(state: LookupState, name: Name, withChildren: boolean): Sele
 const ANY_SERVICE: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
 
 /**
- * Whether there are services at or below a folded name or, for a wildcard, the part right of its last wildcard label.
+ * Whether services are registered at or below a folded name; of a name with wildcards, only the labels right of the
+ * last wildcard count.
  */
 export function hasName(state: LookupState, name: Name): boolean {
   return find(state, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
@@ -111,7 +115,7 @@ function find(state: LookupState, name: Name): Node | undefined {
 class Walk {
   readonly services: Selected[] = [];
   readonly isSample: boolean;
-  /** The walk stopped because the reply was full, or the search too long. */
+  /** The walk stopped because the reply was full, or because it had visited too many nodes. */
   isCut = false;
   readonly #state: LookupState;
   readonly #top: Node;
@@ -135,7 +139,7 @@ class Walk {
   }
 
   /** The walk stopped because of too much text. */
-  get hasOverflown(): boolean {
+  get hasTooMuchText(): boolean {
     return this.#textOctets > MAX_TEXT_OCTETS;
   }
 
@@ -233,7 +237,7 @@ class Walk {
     }
   }
 
-  /** Each walk begins with another part of the services, because a limit may end it. */
+  /** Whether the walk may begin at any child: a limit may end it, and repeated walks must reach all services. */
   get #startsAnywhere(): boolean {
     const mayBeCut = this.#room !== Number.POSITIVE_INFINITY;
     return this.isSample || (mayBeCut && this.#state.view.settings.roundRobin);
@@ -248,7 +252,7 @@ class Walk {
     return (
       this.services.length >= MAX_SELECTED ||
       this.#state.servicesLeft <= 0 ||
-      this.hasOverflown ||
+      this.hasTooMuchText ||
       this.isCut
     );
   }

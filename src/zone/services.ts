@@ -1,4 +1,6 @@
-/** The services that answer for a name in our zones: the special names resolved, then selected and grouped. */
+/**
+ * The services that answer for a name in our zones: resolves the special names, selects, and applies the group rule.
+ */
 import { equalNames, foldName, type Name, nameKey, nameOctets, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
@@ -15,7 +17,7 @@ export interface NameServices {
   readonly isWhole: boolean;
 }
 
-/** `undefined`: the name does not exist. */
+/** The services of a name in the zone of `apex`; `undefined` if the name does not exist. */
 export function servicesAt(
   state: LookupState,
   owner: Name,
@@ -26,7 +28,7 @@ export function servicesAt(
   const selection = select(state, name, purposeOf(qtype));
   if (selection.kind === 'missing') return undefined;
   const { services, isWhole, sampledBelow } = selection;
-  return { services: inGroup(services, sampledBelow), isWhole };
+  return { services: applyGroupRule(services, sampledBelow), isWhole };
 }
 
 /**
@@ -44,7 +46,7 @@ export function nameToLookUp(state: LookupState, name: Name, apex: Name, qtype: 
   return name;
 }
 
-const OTHER: Purpose = {
+const HOST_PURPOSE: Purpose = {
   isUseful: ({ family, target }) => family !== 0 || target !== undefined,
   octetsOf: () => 0,
   mergesAddresses: false,
@@ -56,7 +58,7 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
   [
     Type.TXT,
     {
-      ...OTHER,
+      ...HOST_PURPOSE,
       isUseful: ({ attributes, target }) => attributes.text !== '' || target !== undefined,
       octetsOf: (_, { attributes: { text } }) =>
         text === '' ? 0 : COMPRESSED_RR_OCTETS + 1 + text.length,
@@ -65,7 +67,7 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
   [
     Type.SRV,
     {
-      ...OTHER,
+      ...HOST_PURPOSE,
       octetsOf: (node, { family, target, attributes: { port } }) => {
         if (port === NO_SRV || (family === 0 && target === undefined)) return 0;
         // SRV targets are not compressed (RFC 2782).
@@ -76,7 +78,7 @@ const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
   [
     Type.MX,
     {
-      ...OTHER,
+      ...HOST_PURPOSE,
       isUseful: ({ attributes }) => attributes.mail,
       octetsOf: (_, { attributes: { mail } }) => (mail ? COMPRESSED_RR_OCTETS + 4 : 0),
     },
@@ -92,13 +94,13 @@ function addressPurpose(family: 4 | 6, octets: number): Purpose {
 }
 
 function purposeOf(qtype: number): Purpose {
-  return PURPOSES.get(qtype) ?? OTHER;
+  return PURPOSES.get(qtype) ?? HOST_PURPOSE;
 }
 
 /**
  * Services with equal host, port, priority, weight and text count once (SkyDNS), at the position of the first: their
- * addresses and texts would be equal records. The shallowest one stays, or the first by name, so that every server
- * keeps the same one; with the least TTL of those set, and the lease that ends last.
+ * addresses and texts would be equal records. The shallowest one kept, or the first by name, so that every server
+ * keeps the same one. It gets the least TTL that one of them sets, and the lease that ends last.
  */
 export function withoutDuplicates(services: readonly Selected[]): readonly Selected[] {
   if (services.length < 2) return services;
@@ -119,16 +121,16 @@ function serviceIdentity(service: Service): string {
 }
 
 function merged(a: Selected, b: Selected): Selected {
-  const [stays, goes] = comesBefore(a, b) ? [a, b] : [b, a];
+  const [kept, dropped] = comesBefore(a, b) ? [a, b] : [b, a];
   const attributes = {
-    ...stays.registration.attributes,
+    ...kept.registration.attributes,
     ttlSeconds: leastSet(
-      stays.registration.attributes.ttlSeconds,
-      goes.registration.attributes.ttlSeconds,
+      kept.registration.attributes.ttlSeconds,
+      dropped.registration.attributes.ttlSeconds,
     ),
   };
-  const lease = longest(stays.registration.lease, goes.registration.lease);
-  return { ...stays, registration: { ...stays.registration, attributes, lease } };
+  const lease = longest(kept.registration.lease, dropped.registration.lease);
+  return { ...kept, registration: { ...kept.registration, attributes, lease } };
 }
 
 function leastSet(a: number, b: number): number {
@@ -151,10 +153,10 @@ function comesBefore(a: Selected, b: Selected): boolean {
 
 /**
  * SkyDNS's group rule, made independent of order: the groups of the shallowest services decide. If they have one group,
- * the services of that group and those without a group stay; with several groups or none, all services stay. For a
- * sample the shallowest services are searched below `sampledBelow`.
+ * the services of that group and those without a group stay; with several groups or none, all services stay. If the
+ * services are a sample, the shallowest ones are searched in the tree below `sampledBelow`.
  */
-export function inGroup(
+export function applyGroupRule(
   services: readonly Selected[],
   sampledBelow: Node | undefined,
 ): readonly Selected[] {

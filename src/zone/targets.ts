@@ -1,6 +1,7 @@
 /** RRs with a target, whose addresses go into the additional section: SRV, MX and NS. */
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { NO_SRV, type Service, type ServiceAttributes } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
@@ -18,13 +19,13 @@ export interface WithGlue {
 const DEFAULT_WEIGHT = 100;
 
 /**
- * SRV of all services with a host. Weights are shares of their priority in percent (`srvWeight`),
- * computed over records, since services with one target and port make one record.
+ * SRV of all services with a host. A weight is a share, in percent, of the total of its priority (`srvWeight`). The
+ * total counts records, since services with equal priority, weight, port and target make one record.
  */
 export function srv(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
   const usable = targetedBy(state, services, ({ attributes }) => attributes.port !== NO_SRV);
   const totals = new Map<number, number>();
-  for (const { service } of listedOnce(state, usable)) {
+  for (const { service } of oncePerRecord(state, usable)) {
     const priority = priorityOf(state, service);
     totals.set(priority, (totals.get(priority) ?? 0) + weightOf(service));
   }
@@ -35,15 +36,15 @@ export function srv(state: LookupState, owner: Name, services: readonly Selected
   });
 }
 
-function listedOnce(state: LookupState, targeted: readonly Targeted[]): readonly Targeted[] {
-  const listed = new Map<string, Targeted>();
+function oncePerRecord(state: LookupState, targeted: readonly Targeted[]): readonly Targeted[] {
+  const records = new Map<string, Targeted>();
   for (const each of targeted) {
     const { service, target } = each;
     const { port } = service.attributes;
     const name = nameKey(target);
-    listed.set(`${priorityOf(state, service)} ${weightOf(service)} ${port} ${name}`, each);
+    records.set(`${priorityOf(state, service)} ${weightOf(service)} ${port} ${name}`, each);
   }
-  return [...listed.values()];
+  return [...records.values()];
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
@@ -79,24 +80,24 @@ function targetedBy(
     if (!isWanted(service)) continue;
     all.push({ service, target: service.target ?? ownTarget(node.owner(), service.attributes) });
   }
-  return fitting(all, ({ target }) => RR_OCTETS + nameOctets(target), state.view.sampleStart);
+  return fitting(all, ({ target }) => SRV_OCTETS + nameOctets(target), state.view.sampleStart);
 }
 
 /**
- * The target of a service with an address: its owner name without its first `targetstrip` labels; as many as the name
- * has, or more, strip nothing (SkyDNS). A host name keeps its labels: external-dns writes `targetstrip` for its own
- * prefix beside hosts, too.
+ * The target of a service with an address: its owner name without its first `targetstrip` labels. A `targetstrip` of
+ * all labels or more strips nothing (SkyDNS). A host name keeps its labels, although external-dns sets `targetstrip`
+ * beside host names, too, for its own prefix.
  */
 function ownTarget(owner: Name, { targetStrip }: ServiceAttributes): Name {
   return targetStrip > 0 && targetStrip < owner.length ? owner.slice(targetStrip) : owner;
 }
 
-/** Octets of an SRV, the largest of the three, without its target: a compressed owner, fixed fields, three numbers. */
-const RR_OCTETS = 18;
+/** An SRV RR without its target, which follows three numbers. MX and NS are smaller. */
+const SRV_OCTETS = COMPRESSED_RR_OCTETS + 6;
 
 /**
- * The share of `weight` in `total`, in percent. It has the order of operations of SkyDNS, so that 97 of 97 is 99 in
- * IEEE doubles here, too; but it is never 0, which clients may take for "only if there is no other".
+ * The share of `weight` in `total`, in percent. The operations have SkyDNS's order, so that 97 of 97 is 99 in IEEE
+ * doubles here, too. The share is never 0, which clients may take for "only if there is no other".
  */
 export function srvWeight(weight: number, total: number): number {
   return Math.max(1, Math.floor((100 / total) * weight));
@@ -133,7 +134,7 @@ function rrsFor(
 const GLUE_TRAIL: Trail = { names: [], need: 'optional' };
 
 /** The additional section: addresses grouped into RRsets, then the addresses of target names, each looked up once. */
-export class Glue {
+class Glue {
   readonly #state: LookupState;
   readonly #addresses = new Map<string, { owner: Name; type: number; members: TimedRdata[] }>();
   readonly #names = new Map<string, Name>();

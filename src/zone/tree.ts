@@ -1,7 +1,7 @@
 /**
- * The tree of owner names (RFC 1034 §3.1) with the services registered at them. A node exists exactly while there is a
- * service at it or below it, so empty non-terminals and NXDOMAIN follow from the walk. Every node counts the services
- * at it and below it; inserting and removing changes only the path to the root.
+ * The tree of owner names (RFC 1034 §3.1) with the services registered at them. A node exists exactly while a service
+ * is registered at it or below it, so empty non-terminals and NXDOMAIN follow from the walk. Every node counts the
+ * services at it and below it; inserting and removing changes only the path to the root.
  *
  * Built for a million names: few children are one exact-sized array, many an array and a Map. A node has a flat copy of
  * its label, because a slice would keep a longer string alive.
@@ -20,13 +20,13 @@ export interface Registration extends Service {
   next: Registration | undefined;
 }
 
-/** From so many children on a Map is faster than a scan. */
+/** From this many children on, a Map is faster than a scan. */
 const INDEX_FROM = 16;
 
 export class Node {
   readonly label: Label;
   readonly parent: Node | undefined;
-  /** Removal moves the last child into the gap. */
+  /** Unordered: removal moves the last child into the gap. */
   children: Node[] | undefined = undefined;
   /** Label -> child, from `INDEX_FROM` children on. */
   index: Map<Label, Node> | undefined = undefined;
@@ -60,7 +60,7 @@ export class Node {
   }
 }
 
-/** The node of a folded name; `undefined` if there is no service at or below it. */
+/** The node of a folded name; `undefined` if no service is registered at or below it. */
 export function findNode(root: Node, name: Name): Node | undefined {
   let node: Node | undefined = root;
   for (let i = name.length - 1; i >= 0 && node !== undefined; i--) {

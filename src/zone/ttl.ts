@@ -1,13 +1,13 @@
-/** TTLs: what a service's record gets, and how long a lease behind it lets it hold. */
+/** The TTLs of services' records, and how their leases limit them. */
 import type { Name } from '../dns/name.ts';
 import { Class, type Rdata, type Rr } from '../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
 import type { Registration } from './tree.ts';
 
-/** A TTL, and the lease that limits it or will limit it first. */
+/** A TTL, and the remaining time of the leases that may limit it. */
 export interface Ttl {
   readonly ttlSeconds: number;
-  /** Seconds until the first of the leases behind it ends; infinite without a lease. */
+  /** Seconds until the first of the leases ends; infinite without a lease. */
   readonly leaseLeftSeconds: number;
 }
 
@@ -18,9 +18,9 @@ const MAX_TTL_SECONDS = 2 ** 31 - 1;
 const UNKNOWN_LEFT_SECONDS = 5;
 
 /**
- * The lesser of the service's TTL and what is left of its lease, of those that are set; else the default. Both ends of
- * what is left are rounded down to whole seconds of the clock, so that all TTLs of an answer fall at the same moment,
- * and a lease of 360 s gives 360 s right after the write.
+ * A service's TTL, at most the time left of its lease. A service that sets no TTL gets the time left or, without a
+ * lease, the default. The end of the lease and the current time are both rounded down to whole seconds, so that all
+ * TTLs of an answer fall at the same moment, and a lease of 360 s gives 360 s right after the write.
  */
 export function serviceTtl(state: LookupState, { attributes, lease }: Registration): Ttl {
   const { settings, nowMs } = state.view;
@@ -48,7 +48,7 @@ export function leastTtl(a: Ttl, b: Ttl): Ttl {
   };
 }
 
-/** A record whose TTL leases limit; see `Ttl`. The zone makes such records, and encoding ignores the difference. */
+/** A record whose TTL leases may limit; see `Ttl`. Encoding ignores the field. */
 interface LeasedRr extends Rr {
   readonly leaseLeftSeconds?: number;
 }
@@ -58,7 +58,7 @@ export function leaseLeftOf({ leaseLeftSeconds }: LeasedRr): number {
   return leaseLeftSeconds ?? Number.POSITIVE_INFINITY;
 }
 
-/** A record with its TTL, and the lease behind it. */
+/** A record with its TTL and the remaining time of its leases. */
 export function timedRr(owner: Name, type: number, rdata: Rdata, ttl: Ttl): Rr {
   const { ttlSeconds, leaseLeftSeconds } = ttl;
   const rr: Rr = { owner, type, class: Class.IN, ttlSeconds, rdata };

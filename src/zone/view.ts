@@ -1,6 +1,6 @@
 /**
- * What one question is decided from: the tree, the settings, the time, and what is known of names outside our zones.
- * Read only.
+ * The inputs of the decision about one question: the tree, the settings, the time, and the known answers for names
+ * outside our zones. Read only.
  */
 import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
@@ -39,11 +39,14 @@ export interface View {
   readonly nowMs: number;
   /** Seconds since 1970, for the SOA serial. */
   readonly unixSeconds: number;
-  /** In [0, 1), spread evenly over any sequence of questions: where a selection begins that cannot take everything. */
+  /**
+   * Where a selection begins that cannot take all services, in [0, 1). The values are spread evenly over any sequence
+   * of questions.
+   */
   readonly sampleStart: number;
-  /** What is missing here goes into `LookupState.missing`. */
+  /** Questions that these do not answer go into `LookupState.missing`. */
   readonly externals: Externals;
-  /** RD. Without it the question leads to no questions to other servers (RFC 1034 §4.3.1). */
+  /** RD. If it is clear, no question goes to other servers (RFC 1034 §4.3.1). */
   readonly recursionDesired: boolean;
   /**
    * Octets of the longest reply over UDP; `undefined` over TCP. Samples and wildcards stop when the reply is full.
@@ -55,10 +58,10 @@ export interface View {
 
 /** How current the zones' data is; the same kinds as `MirrorState` has. */
 export type Freshness =
-  /** The store was never read to its end: a name that seems missing may not have arrived yet. */
+  /** The store has not been read completely yet, so a name that seems missing may not have arrived. */
   | 'loading'
   | 'synced'
-  /** The store is out of reach: the data is the last that was read. */
+  /** The store is out of reach: the data is from the last contact. */
   | 'stale';
 
 /** The apex of the zone that a name is in: the longest one that matches. */
@@ -80,10 +83,10 @@ export type External =
   | { readonly kind: 'nxdomain'; readonly rrs: readonly Rr[] }
   /** No server gave a usable reply. */
   | { readonly kind: 'failed' }
-  /** We do not ask: there is no upstream, or the name has too few labels. */
+  /** The question may not be forwarded: no upstream may get it, or the name has too few labels. */
   | { readonly kind: 'unavailable' };
 
-/** What is known about names outside our zones while one question is being answered. */
+/** The answers for names outside our zones that are known while one question is decided. */
 export interface Externals {
   /** `undefined` if the question was not sent yet. */
   get(qname: Name, qtype: number): External | undefined;
@@ -93,7 +96,7 @@ export interface Externals {
 
 export const NO_EXTERNALS: Externals = { get: () => undefined, sent: 0 };
 
-/** The same for all spellings of the qname. */
+/** Equal for qnames that differ only in case. */
 export function externalKey(qname: Name, qtype: number): string {
   return `${nameKey(qname)} ${qtype}`;
 }

@@ -15,7 +15,7 @@ import {
   QUESTION_FIELDS_OCTETS,
 } from '../../dns/wire.ts';
 import type { Decided } from '../../zone/answer.ts';
-import { isRoundRobinType, startOfSet } from '../../zone/order.ts';
+import { isRoundRobinType, startOfRrset } from '../../zone/order.ts';
 import {
   AnswerField,
   CUT_WORDS,
@@ -240,7 +240,7 @@ export function rotationsOf(
   start: number,
 ): Rotations {
   const isRoundRobin = view.settings.roundRobin && isRoundRobinType(question.qtype);
-  const setAt = isRoundRobin || mayBeCut ? startOfSet(question, response) : undefined;
+  const setAt = isRoundRobin || mayBeCut ? startOfRrset(question, response) : undefined;
   if (setAt === undefined) return { rotations: [response], isComplete: true, isFixed: false };
   const before = response.answer.slice(0, setAt);
   const set = response.answer.slice(setAt);
