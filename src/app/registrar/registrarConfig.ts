@@ -1,4 +1,4 @@
-/** The registrar's configuration: option values, with registrator's flags where they count, as the registrar uses them. Pure. */
+/** Makes the registrar's configuration from option values and, in `--compat registrator`, registrator's flags. Pure. */
 import type {
   RegistrarSettings,
   RegistrarSettingsAndOrigins,
@@ -32,11 +32,11 @@ export interface RegisterConfig {
   readonly notes: readonly string[];
 }
 
-/** The part of a context that no option of the registrar sets. */
+/** The values of a context that the registrar's options do not set. */
 export interface ContextSources {
-  /** As `keyPrefix` gives it. */
+  /** The prefix of the store's keys, as `keyPrefix` returns it. */
   readonly prefix: string;
-  /** The zones where the options set none. Never empty. */
+  /** The zones if the options set none. Never empty. */
   readonly domains: readonly Name[];
   /** In front of the options' names; empty for `register`, the default. */
   readonly optionPrefix?: RegistrationPolicy['optionPrefix'];
@@ -44,7 +44,7 @@ export interface ContextSources {
   readonly tags?: readonly string[];
 }
 
-/** The context of every container. All values that are derived from options are derived here. */
+/** Makes the context for every container. All values that depend on options are derived here. */
 export function registrarContextOf(
   settings: RegistrarSettings,
   { prefix, domains, optionPrefix = '', tags = [] }: ContextSources,
@@ -91,7 +91,7 @@ export type RegistratorLine =
 
 /**
  * Applies registrator's command line: a setting that no option sets gets the value of registrator's flag or default.
- * Without words only the defaults count.
+ * Without `words` it gets the default.
  */
 export function registratorSettings(
   options: RegistrarSettingsAndOrigins,
@@ -136,7 +136,7 @@ function settingsOfFlags(options: RegistratorOptions): Partial<RegistrarSettings
   };
 }
 
-/** Replaces the values that no source sets. */
+/** Replaces the settings that have soradns's default. */
 function withDefaults(
   { settings, origins }: RegistrarSettingsAndOrigins,
   defaults: Partial<RegistrarSettings>,

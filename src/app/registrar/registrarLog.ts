@@ -5,7 +5,7 @@ import type { RegistrarEvent } from '../../registrar/events.ts';
 type LineLevel = 'info' | 'warn' | 'error';
 type LogFields = Readonly<Record<string, unknown>>;
 
-/** The first failure of a retried step is logged at its level; equal ones within this time are logged for debugging. */
+/** A failure of a retried step is logged at its level. Equal failures within this time are logged at level debug. */
 const REPEAT_EVERY_MS = 60_000;
 
 /** Returns the listener for a registrar's events. */
@@ -27,7 +27,7 @@ export function registrarLog(log: Log, monotonicMs: () => number): (event: Regis
   };
 }
 
-/** Also for other programs that reach Docker through its socket. */
+/** `soradns dockerproxy` also logs these two messages. */
 export const SOCKET_MOUNTED =
   "Docker's socket is mounted as a file: the mount breaks when Docker recreates the socket. Mount its directory";
 export const SOCKET_REPLACED =

@@ -1,21 +1,21 @@
-/** The report of a running registrar over HTTP, and how to fetch it. */
+/** The report that a running registrar serves over HTTP, and the client that fetches it. */
 import type { RegistrarStatus } from '../../registrar/status.ts';
 import { Failure } from '../process/failure.ts';
 
 export const REPORT_PATH = '/v1/registrar/status';
 
 export interface RegistrarReport extends RegistrarStatus {
-  /** The prefix of the store's keys, as `keyPrefix` gives it. */
+  /** The prefix of the store's keys, as `keyPrefix` returns it. */
   readonly prefix: string;
   readonly readiness: { readonly isReady: boolean; readonly reasons: readonly string[] };
 }
 
-/** The default status addresses of `serve --register` and `register`. */
+/** The default URLs of the reports of `serve --register` and `register`. */
 export const DEFAULT_REGISTRARS = ['http://127.0.0.1:4001', 'http://127.0.0.1:4002'];
 
 const TIMEOUT_MS = 10_000;
 
-/** Fetches the report of the first URL that is a registrar's. Throws a `Failure` if none is. */
+/** Fetches the report from the first URL that has one. Throws a `Failure` if no URL has a report. */
 export async function fetchReport(urls: readonly string[]): Promise<RegistrarReport> {
   const problems: string[] = [];
   for (const url of urls) {

@@ -4,7 +4,7 @@
  *   registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
  * Used by: app, cli/commands, tools/doctor.
  *
- * `startRegistrar` gives a registrar what it needs of this process and host, and serves its report.
+ * `startRegistrar` connects a registrar to the engine, this host and the store, and serves its report.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ export interface RegistrarSetup {
   readonly endpoint: EngineEndpoint;
   readonly settings: RegistrarSettings;
   readonly context: ConfiguredContext;
-  /** Not closed by the registrar. */
+  /** The registrar does not close the store. */
   readonly store: LeaseStore;
   readonly onEvent: (event: RegistrarEvent) => void;
   /** Called when Docker created a new socket. Only a restart of this process, with a new mount, can reach it. */
@@ -46,9 +46,12 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate
   readiness(): readonly UnreadyReason[];
   /** Problems that do not prevent readiness. */
   warnings(): readonly string[];
-  /** The report at its path; undefined for any other path. */
+  /** Serves the report at its path; `undefined` for any other path. */
   page(exchange: Exchange): HttpReply | undefined;
-  /** Ends the registrar according to `onExit`, after it has removed records of dying containers for `lingerMs`. Never rejects. */
+  /**
+   * For `lingerMs` still removes records of dying containers, then ends the registrar according to `onExit`. Never
+   * rejects.
+   */
   close(lingerMs: number): Promise<void>;
 }
 

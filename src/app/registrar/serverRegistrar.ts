@@ -34,11 +34,11 @@ export class ServerRegistrar {
     onSocketReplaced: () => void,
   ) {
     this.#config = config;
-    this.#onSocketReplaced = onSocketReplaced;
-    this.#domains = config.domains;
     this.#endpoint = endpoint;
     this.#store = store;
     this.#log = log;
+    this.#onSocketReplaced = onSocketReplaced;
+    this.#domains = config.domains;
   }
 
   /** Call after the store was read, because its configuration may change the server's domains. */
@@ -83,6 +83,7 @@ export class ServerRegistrar {
     return this.#running?.status();
   }
 
+  /** Serves the report at its path; `undefined` for any other path. */
   page(exchange: Exchange): HttpReply | undefined {
     if (this.#running !== undefined) return this.#running.page(exchange);
     return exchange.path === REPORT_PATH

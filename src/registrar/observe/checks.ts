@@ -1,6 +1,6 @@
 /**
- * Runs the checks of desired records, each at its own interval. A record with a check is desired only while the check
- * passes. Records of one container with the same target share a check. A new life of a container starts its checks anew.
+ * Runs the checks of desired records, each at its own interval. A record with a check is stored only while the check
+ * passes. Records of one container with the same target share a check. A container's checks start anew with each life.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
@@ -44,7 +44,7 @@ export class Checks {
   }
 
   /**
-   * Starts and ends checks so that exactly those of `desired` run. Returns the records without a check and those whose
+   * Starts and ends checks so that exactly the checks of `desired` run. Returns the records without a check and those whose
    * check passes. A record that is stored already, by an earlier registrar, stays until the first result of its check.
    */
   passing(
@@ -63,7 +63,7 @@ export class Checks {
     return passing;
   }
 
-  /** Whether the record has a check that does not pass at present. */
+  /** Whether the record has a check that does not pass, or has no result yet. */
   isFailing(stamped: StampedRecord): boolean {
     const target = probeTargetOf(stamped);
     return (

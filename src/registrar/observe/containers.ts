@@ -3,9 +3,9 @@
  * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, registrar/reconcile, timing.
  * Used by: app/registrar, registrar.
  *
- * `Containers` holds every running container with its description. An event that withdraws a container counts at once.
- * Every other change waits for an inspection, which also corrects an event that withdrew too much. A container without
- * an inspection has no description, and its stored records stay.
+ * `Containers` holds every running container with its description. An event that withdraws a container takes effect at
+ * once. Every other change waits for an inspection, which also corrects a wrong withdrawal. A container without an
+ * inspection has no description, and its stored records stay.
  */
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';
@@ -44,7 +44,7 @@ import {
 
 export interface ContainersOptions {
   readonly engine: Pick<Engine, 'inspect'>;
-  /** Its identity is the owner in the stamps of records. Call `reevaluate` after it changed. */
+  /** Its identity is the owner in the stamps of records. Call `reevaluate` after the identity changed. */
   readonly leadership: Pick<Leadership, 'identity'>;
   readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
   readonly clock: Clock;
@@ -56,7 +56,7 @@ export interface ContainersOptions {
 const INSPECTS_AT_ONCE = 8;
 /** Delays of further inspections, for a container without an address and after a failed inspection. */
 const RETRY_MS = [200, 1_000, 5_000];
-/** Delays of inspections after an event that may precede the health that it reports. */
+/** Delays of inspections after an event that may arrive before the engine stores the health that it reports. */
 const HEALTH_DELAYS_MS = [200, 1_000];
 /** Signals that are kept for a container without an inspection. */
 const MAX_SIGNALS = 4;
@@ -91,7 +91,7 @@ export class Containers {
     return this.#tracked.values();
   }
 
-  /** Whether the desired records of that container are known; if it does not exist, it is known that there are none. */
+  /** Whether it is known which records the container should have: none if it is absent after the first inspections. */
   isDesiredKnown(shortId: ShortId): boolean {
     const container = this.#byShortId.get(shortId);
     return container === undefined ? this.#isComplete : container.description !== undefined;
@@ -126,7 +126,9 @@ export class Containers {
     if (isAboutHealth(event)) this.#scheduleHealthInspections(container);
   }
 
-  /** Also called for a signal from before the registrar listened. A signal changes nothing that an inspection shows. */
+  /**
+   * Also called for signals that precede the event stream. An inspection does not show a signal, so none is requested.
+   */
   onSignal(signal: SentSignal): void {
     const container = this.#track(signal.event.containerId);
     const { inspection } = container;
@@ -136,15 +138,6 @@ export class Containers {
       this.#evaluateWithJoined(container);
       this.#options.onChange();
     }
-  }
-
-  /**
-   * Whether network events of the container count. Before its start they do not: Docker answers an inspection only after
-   * the start, and with many starts at once all inspections would wait.
-   */
-  #mayRun(id: ContainerId): boolean {
-    const container = this.#tracked.get(id);
-    return container !== undefined && !container.isDown;
   }
 
   /** A list that was requested after the event stream had opened. `all`: inspects every container. */
@@ -210,6 +203,15 @@ export class Containers {
     this.#joined.delete(container);
   }
 
+  /**
+   * Whether a network event of the container causes an inspection. Before its start it does not: Docker answers the
+   * inspection only after the start, and with many starts at once all inspections would wait.
+   */
+  #mayRun(id: ContainerId): boolean {
+    const container = this.#tracked.get(id);
+    return container !== undefined && !container.isDown;
+  }
+
   #applyEvent(container: TrackedContainer, inspection: Inspection, event: EngineEvent): void {
     const changed = applyEvent(inspection, event);
     if (changed === inspection) return;
@@ -239,7 +241,7 @@ export class Containers {
     this.#options.onChange();
   }
 
-  /** Podman reports a check before it stores the result. */
+  /** Inspects the container later, because Podman reports a check before it stores the result. */
   #scheduleHealthInspections(
     container: TrackedContainer,
     [delayMs, ...later]: readonly number[] = HEALTH_DELAYS_MS,
@@ -265,7 +267,7 @@ export class Containers {
     }
   }
 
-  /** A new life after many short ones gets its records late. */
+  /** Delays the records of a new life that follows many short ones. */
   #noteLife(container: TrackedContainer, inspection: Inspection): void {
     const nowMs = this.#nowMs();
     if (!noteLife(container, inspection, nowMs) || container.heldUntilMs <= nowMs) return;
@@ -315,7 +317,7 @@ export class Containers {
     return reason === undefined ? description : { kind: 'ignored', reason };
   }
 
-  /** Ends the draining of a container that survived its stop signal; schedules an inspection of one that may yet. */
+  /** Ends the draining of a container that survived its stop signal. Until then schedules the next inspection. */
   #watchEnding(container: TrackedContainer, inspection: Inspection, draining: Draining): void {
     const { ending, timers } = container;
     if (ending === undefined) return;

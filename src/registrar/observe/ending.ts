@@ -1,7 +1,8 @@
 /**
  * A container between its stop signal and its death. Clients that reach a stopping container lose their requests, while
- * a surviving container out of DNS only costs capacity for a while. So it stays out until something shows that it
- * survived: a new life, a HEALTHCHECK that passes when a stop would be over, or a long time. PURE.
+ * a surviving container out of DNS only costs capacity for a while. So the container stays out of DNS until it shows that
+ * it survived: by a new life, by a HEALTHCHECK that passes after a stop would have ended, or by running for a long time.
+ * PURE.
  */
 import type { Draining } from '../describe/description.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
@@ -25,8 +26,8 @@ export function endingBy(
   atMs: number,
 ): Ending | undefined {
   const signalNano = parseNano(event.timeNano);
-  const isMeant = !precedesLife(event, inspection) && endsContainer(event.signal, inspection);
-  return isMeant && signalNano !== undefined ? { signalNano, atMs } : undefined;
+  const isEnding = !precedesLife(event, inspection) && endsContainer(event.signal, inspection);
+  return isEnding && signalNano !== undefined ? { signalNano, atMs } : undefined;
 }
 
 /** Whether the signal was sent before the inspected life began, so that it ended an earlier one. */
@@ -41,7 +42,7 @@ export function hasSurvived(
   inspection: Inspection,
   nowMs: number,
 ): boolean {
-  return nowMs >= overAtMs(ending, draining) || hasPassed(ending, draining, inspection);
+  return nowMs >= limitAtMs(ending, draining) || hasPassed(ending, draining, inspection);
 }
 
 /** The delay until an inspection may show that the container survived; `undefined` if only a new life can show it. */
@@ -52,14 +53,14 @@ export function nextInspectionInMs(
   nowMs: number,
 ): number | undefined {
   const healthyAtMs = ending.atMs + draining.healthySeconds * 1000;
-  const lookAtMs = hasCheck(inspection)
+  const afterCheckAtMs = hasCheck(inspection)
     ? Math.max(healthyAtMs, nowMs) + INSPECT_EVERY_MS
     : Number.POSITIVE_INFINITY;
-  const nextMs = Math.min(overAtMs(ending, draining), lookAtMs) - nowMs;
+  const nextMs = Math.min(limitAtMs(ending, draining), afterCheckAtMs) - nowMs;
   return Number.isFinite(nextMs) ? nextMs : undefined;
 }
 
-/** Why the container is out of DNS; continues "it" to a sentence. */
+/** Why the container is out of DNS; completes a sentence that begins with "it". */
 export function whyEnding(
   { maxSeconds, healthySeconds }: Draining,
   inspection: Inspection,
@@ -78,11 +79,11 @@ function hasCheck({ State }: Inspection): boolean {
   return (State?.Health?.Status ?? 'none') !== 'none';
 }
 
-function overAtMs({ atMs }: Ending, { maxSeconds }: Draining): number {
+function limitAtMs({ atMs }: Ending, { maxSeconds }: Draining): number {
   return atMs + maxSeconds * 1000;
 }
 
-/** Whether a HEALTHCHECK passed that began when a stop would have been over. Docker sends no event for it. */
+/** Whether a HEALTHCHECK passed that began after a stop would have ended. Docker sends no event for it. */
 function hasPassed(
   { signalNano }: Ending,
   { healthySeconds }: Draining,
@@ -99,14 +100,11 @@ function hasPassed(
 }
 
 const SIGTERM = 15;
-
 const SIGKILL = 9;
-
 const SIGRTMIN = 34;
-
 const SIGRTMAX = 64;
 
-/** Linux's names on x86 and ARM, from 1. */
+/** Linux's names on x86 and ARM; the first is signal 1. */
 const SIGNAL_NAMES =
   'HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS'.split(
     ' ',

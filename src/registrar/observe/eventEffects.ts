@@ -1,6 +1,6 @@
 /**
- * What an event changes before the next inspection. Only changes that withdraw a container count at once; a change that
- * could bring it into DNS waits for the inspection. PURE.
+ * The changes that an event makes before the next inspection. Only a change that withdraws a container takes effect at
+ * once; a change that could bring it into DNS waits for the inspection. PURE.
  */
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
 
@@ -28,10 +28,10 @@ export function applyEvent(inspection: Inspection, event: EngineEvent): Inspecti
   }
 }
 
-/** Whether the event may withdraw the container, which makes inspections from before it unusable. */
+/** Whether the event may withdraw the container. If so, no earlier inspection may be used. */
 export function mayWithdraw(event: EngineEvent): boolean {
-  const seen: Inspection = { Id: event.containerId };
-  return applyEvent(seen, event) !== seen;
+  const inspection: Inspection = { Id: event.containerId };
+  return applyEvent(inspection, event) !== inspection;
 }
 
 /** Whether the event ended a life of the container. */

@@ -1,7 +1,7 @@
 /**
- * Follows an engine: subscribes to its events, then lists its containers, so that no change can fall between the two.
- * Lists again at intervals, in case an event was lost. Reconnects until `close`. Each connection begins with the engine's
- * info, because another engine may be at the address.
+ * Follows an engine: subscribes to its events, then lists its containers, so that every change after the list is an
+ * event. Lists again at intervals, in case an event was lost. Reconnects until `close`. Each connection begins with the
+ * engine's info, because another engine may have the address.
  */
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
@@ -23,7 +23,7 @@ export interface FollowerOptions {
   readonly random: () => number;
   readonly relistEveryMs: number;
   /**
-   * Called first at each connection. Gives the containers that receive the signals, events and lists of this engine;
+   * Called at the start of each connection. Returns the containers that receive the signals, events and lists of this engine;
    * `undefined`: the registrar is closed. May reject with an `EngineError`, which ends the connection.
    */
   readonly onInfo: (info: EngineInfo) => Promise<EngineReceiver | undefined>;
@@ -36,7 +36,7 @@ type EngineReceiver = Pick<Containers, 'onEvent' | 'onSignal' | 'onList'>;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
 /** The age of the oldest signals that are requested; stops are shorter. */
 const MAX_SIGNAL_AGE_MS = 3_600_000;
-/** A connection that ends sooner counts as a failure. */
+/** A connection that lasts this long resets the backoff. */
 const LASTING_MS = 5_000;
 
 export class EngineFollower {
@@ -85,7 +85,7 @@ export class EngineFollower {
 
   async #follow(): Promise<void> {
     const { engine, onInfo, clock } = this.#options;
-    const askedAtMs = clock.monotonicMs();
+    const requestedAtMs = clock.monotonicMs();
     const info = await engine.info();
     if (this.#abort.signal.aborted) return;
     const containers = await onInfo(info);
@@ -97,7 +97,7 @@ export class EngineFollower {
     reading.catch(() => {}); // awaited below, but another step may fail first
     try {
       await Promise.race([stream.opened, reading]);
-      for (const signal of await this.#pastSignals(info, askedAtMs)) containers.onSignal(signal);
+      for (const sent of await this.#pastSignals(info, requestedAtMs)) containers.onSignal(sent);
       await this.#list(containers, { all: true });
       this.#onConnected();
       await Promise.race([reading, this.#relist(containers, signal)]);
@@ -114,21 +114,24 @@ export class EngineFollower {
     if (!this.#abort.signal.aborted) throw new EngineError('unreachable', 'the events ended');
   }
 
-  /** A container that got its signal before the connection may still be stopping. `askedAtMs` precedes the info's time. */
+  /**
+   * A container that got its signal before this connection may still be stopping. `requestedAtMs` precedes the info's
+   * time.
+   */
   async #pastSignals(
     { isOwnId, timeNano }: EngineInfo,
-    askedAtMs: number,
+    requestedAtMs: number,
   ): Promise<readonly SentSignal[]> {
     // Podman has no event for the signal of `podman stop`.
     if (timeNano === undefined || !isOwnId) return [];
     const { engine, clock } = this.#options;
-    const untilNano = timeNano + nanoOf(clock.monotonicMs() - askedAtMs);
+    const untilNano = timeNano + nanoOf(clock.monotonicMs() - requestedAtMs);
     try {
       const events = await engine.signals(untilNano - nanoOf(MAX_SIGNAL_AGE_MS), untilNano);
       return events.flatMap((event) => {
         const sentNano = parseNano(event.timeNano);
         if (sentNano === undefined) return [];
-        return [{ event, atMs: askedAtMs - Number((timeNano - sentNano) / 1_000_000n) }];
+        return [{ event, atMs: requestedAtMs - Number((timeNano - sentNano) / 1_000_000n) }];
       });
     } catch (error) {
       // A proxy may refuse the query. An unreachable engine also fails the next call.
@@ -147,9 +150,9 @@ export class EngineFollower {
     }
   }
 
-  async #list(containers: EngineReceiver, about: { readonly all: boolean }): Promise<void> {
+  async #list(containers: EngineReceiver, scope: { readonly all: boolean }): Promise<void> {
     const list = await this.#options.engine.list();
-    if (!this.#abort.signal.aborted) containers.onList(list, about);
+    if (!this.#abort.signal.aborted) containers.onList(list, scope);
   }
 
   #onConnected(): void {

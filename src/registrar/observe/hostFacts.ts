@@ -37,7 +37,7 @@ export async function readHostFacts(sources: HostSources, info: EngineInfo): Pro
   };
 }
 
-/** The id of this process's own container: Docker mounts some of its files from a folder with that name. */
+/** The id of this process's own container. Docker mounts some of the container's files from a folder with that name. */
 function parseOwnId(mountinfo: string): ContainerId | undefined {
   const file = /^\S+ \S+ \S+ \S*\/([0-9a-f]{64})\/(?:hostname|hosts|resolv\.conf) \/etc\//m;
   const id = file.exec(mountinfo)?.[1];
@@ -77,7 +77,10 @@ function parseDefaultRoute(text: string): string | undefined {
   );
 }
 
-/** The same in `/proc/net/ipv6_route`. Fields: destination, its prefix length, ..., metric, ..., flags, interface. */
+/**
+ * The interface of the best default route in `/proc/net/ipv6_route`. Fields: destination, its prefix length, ...,
+ * metric, ..., flags, interface.
+ */
 function parseDefaultRoute6(text: string): string | undefined {
   const routes = text.split('\n').map((line) => line.trim().split(/\s+/));
   return bestOf(
@@ -113,7 +116,7 @@ export interface HostWatcherOptions {
 
 const READ_EVERY_MS = 15_000;
 
-/** Reads the facts again and again, because addresses and networks may change while the registrar runs. */
+/** Reads the facts at intervals, because addresses and networks may change while the registrar runs. */
 export class HostWatcher {
   readonly #options: HostWatcherOptions;
   #facts: HostFacts | undefined;
@@ -155,7 +158,7 @@ export class HostWatcher {
     try {
       if (this.#info !== undefined) await this.read(this.#info);
     } catch (error) {
-      // Without the engine the last facts stay.
+      // While the engine is unreachable, the last facts stay.
       if (!(error instanceof EngineError)) throw error;
     }
     this.#wait();

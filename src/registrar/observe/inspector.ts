@@ -1,7 +1,7 @@
 /**
- * Inspects containers: a few at a time, and each with one call at a time. An event during a call makes its answer late,
- * and the container is inspected again. Late answers are held back, up to three in a row; an answer that would undo an
- * event is never passed on. The first events are inspected immediately; repeated events are limited to three inspections
+ * Inspects containers: a few at a time, and at most one call for each container. An event during a call makes the answer
+ * late, and the container is inspected again. Up to three late answers in a row are held back. An answer that would undo
+ * an event is never passed on. The first events are inspected immediately; repeated events are limited to three inspections
  * of a container in 50 ms.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
@@ -28,18 +28,21 @@ interface Window {
   readonly end: Timer;
 }
 
-/** Of the answer to a call under way. `late`: an event followed the request; `invalid`: the answer would undo an event. */
+/**
+ * Whether the answer to an open call may be used. `late`: an event followed the request; `invalid`: it would undo an
+ * event.
+ */
 type Validity = 'current' | 'late' | 'invalid';
 
 export class Inspector {
   readonly #options: InspectorOptions;
   /** In order of the requests. */
   readonly #queue = new Set<ContainerId>();
-  readonly #underWay = new Map<ContainerId, { validity: Validity }>();
-  /** The number of held back answers in a row. */
+  readonly #open = new Map<ContainerId, { validity: Validity }>();
+  /** The number of late answers in a row that were held back. */
   readonly #heldBack = new Map<ContainerId, number>();
   readonly #windows = new Map<ContainerId, Window>();
-  /** To be inspected at the end of their window. */
+  /** Containers that are inspected at the end of their window. */
   readonly #later = new Set<ContainerId>();
   #isClosed = false;
 
@@ -47,23 +50,23 @@ export class Inspector {
     this.#options = options;
   }
 
-  /** Requests an inspection. The answer to a call under way becomes late. */
+  /** Requests an inspection. The answer to an open call becomes late. */
   request(id: ContainerId): void {
-    const call = this.#underWay.get(id);
+    const call = this.#open.get(id);
     if (call === undefined) this.#enqueue(id);
     else if (call.validity === 'current') call.validity = 'late';
     this.#pump();
   }
 
-  /** Discards the answer to a call under way. */
+  /** Discards the answer to an open call. */
   invalidate(id: ContainerId): void {
-    const call = this.#underWay.get(id);
+    const call = this.#open.get(id);
     if (call !== undefined) call.validity = 'invalid';
   }
 
   /** The number of containers whose inspection is not finished. */
   get pending(): number {
-    return this.#queue.size + this.#underWay.size + this.#later.size;
+    return this.#queue.size + this.#open.size + this.#later.size;
   }
 
   close(): void {
@@ -93,7 +96,7 @@ export class Inspector {
 
   #pump(): void {
     for (const id of this.#queue) {
-      if (this.#isClosed || this.#underWay.size >= this.#options.concurrency) return;
+      if (this.#isClosed || this.#open.size >= this.#options.concurrency) return;
       this.#queue.delete(id);
       void this.#inspect(id);
     }
@@ -102,7 +105,7 @@ export class Inspector {
   async #inspect(id: ContainerId): Promise<void> {
     this.#count(id);
     const call: { validity: Validity } = { validity: 'current' };
-    this.#underWay.set(id, call);
+    this.#open.set(id, call);
     let answer: { inspection: Inspection | undefined } | EngineError;
     try {
       answer = { inspection: await this.#options.engine.inspect(id) };
@@ -110,7 +113,7 @@ export class Inspector {
       if (!(error instanceof EngineError)) throw error;
       answer = error;
     }
-    this.#underWay.delete(id);
+    this.#open.delete(id);
     if (this.#isClosed) return;
     if (answer instanceof EngineError) this.#options.onFailure(id, answer);
     else {

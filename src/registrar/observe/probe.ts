@@ -12,10 +12,10 @@ export const probe: Probe = (target, aborted) => {
   return target.check.kind === 'tcp' ? probeTcp(target, signal) : probeHttp(target, signal);
 };
 
-/** Besides link-local addresses, the addresses where AWS, Azure, Alibaba and Oracle give a machine its secrets. */
-const METADATA = ['fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'];
+/** Addresses, besides link-local ones, from which AWS, Azure, Alibaba and Oracle give a machine its secrets. */
+const METADATA_ADDRESSES = ['fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'];
 
-/** A container chooses the target, and the registrar may reach more of the network than the container. */
+/** Limits the targets, which containers choose: the registrar may reach more of the network than a container. */
 function mayBeProbed(host: string): boolean {
   if (addressFamily(host) === 0) return false;
   const octets = addressOctets(host);
@@ -25,7 +25,7 @@ function mayBeProbed(host: string): boolean {
     reached.length === 4
       ? first === 169 && second === 254
       : first === 0xfe && (second & 0xc0) === 0x80;
-  return !isLinkLocal && !METADATA.includes(printAddress(reached));
+  return !isLinkLocal && !METADATA_ADDRESSES.includes(printAddress(reached));
 }
 
 /** RFC 4291 §2.5.5.2 and RFC 6052 §2.1. */
@@ -56,7 +56,7 @@ function probeHttp({ check, host, port }: ProbeTarget, signal: AbortSignal): Pro
   const { kind, path, method } = check;
   const options: RequestOptions = { host, port, path, method, signal, agent: false };
   return new Promise((resolve) => {
-    // The request goes to an address, which certificates do not name.
+    // Without verification, because the request goes to an address, which certificates do not name.
     const request =
       kind === 'https'
         ? httpsRequest({ ...options, rejectUnauthorized: false })

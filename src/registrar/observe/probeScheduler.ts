@@ -1,7 +1,7 @@
 /**
  * Schedules probes. The total rate and the number of open probes are limited, because containers choose how many checks
- * they have. Containers start probes in rotation, and each has at most 8 open ones, so that many or unanswered checks of
- * one container delay mainly its own.
+ * they have. Containers start probes in rotation, and each has at most 8 open probes, so that many or unanswered checks
+ * of one container delay mainly that container's checks.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { ContainerId } from '../engine/containerId.ts';
@@ -16,7 +16,7 @@ export interface ProbeSchedulerOptions {
 const MAX_OPEN = 50;
 const MAX_OPEN_OF_CONTAINER = 8;
 const MAX_PER_SECOND = 200;
-/** After a pause, the probes of this much time may start at once. */
+/** After a pause, the number of probes that would take this time may start at once. */
 const BURST_MS = 100;
 
 type StartProbe = () => void;
@@ -48,7 +48,9 @@ export class ProbeScheduler {
     this.#spacingMs = 1000 / (options.maxPerSecond ?? MAX_PER_SECOND);
   }
 
-  /** Starts the probe when the container is next, and resolves to its result; false if aborted before. Never rejects. */
+  /**
+   * Starts the probe when the container is next, and resolves to its result; false if aborted before. Never rejects.
+   */
   async run(
     containerId: ContainerId,
     signal: AbortSignal,
@@ -94,7 +96,7 @@ export class ProbeScheduler {
     this.#pump();
   }
 
-  /** Adds the container to the queue, keeps its position, removes it, or forgets it, according to its share. */
+  /** Adds the container to the queue, keeps its position, or removes it. Deletes a share without probes. */
   #updateQueue(containerId: ContainerId, { waiting, open }: ContainerShare): void {
     if (waiting.size > 0 && open < this.#maxOpenOfContainer) this.#queue.add(containerId);
     else this.#queue.delete(containerId);

@@ -13,15 +13,18 @@ export interface Machine {
   readonly uptimeMs: () => number;
 }
 
-/** The facts that are constant during one run. */
+/** The facts that are constant while the registrar runs. */
 export interface RegistrarRun {
   /** Unique to this run. */
   readonly instance: string;
   /** The registrar's host name, for people. */
   readonly host: string;
-  /** Boot id, host name and engine address: equal for all runs on this machine until it boots again; `undefined`: unknown. */
+  /**
+   * Boot id, host name and engine address: equal for all runs on this machine until its next boot; `undefined` if
+   * unknown.
+   */
   readonly bootKey?: string | undefined;
-  /** Set if the engine is on this machine too. */
+  /** Set if the engine is on the registrar's machine. */
   readonly machine?: Machine | undefined;
   /** The address of an engine that is reached over a network. */
   readonly endpoint?: string | undefined;

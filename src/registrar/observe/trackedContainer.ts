@@ -6,7 +6,7 @@ import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.
 import type { StampedRecord } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
-/** A container's state for readers. `description` is undefined before the first inspection. */
+/** The readable state of a container. `description` is undefined before the first inspection. */
 export interface ContainerState {
   readonly id: ContainerId;
   readonly inspection: Inspection | undefined;
@@ -20,7 +20,7 @@ export interface SentSignal {
   readonly atMs: number;
 }
 
-/** The state that `Containers` keeps and changes. */
+/** The whole state of a container, which only `Containers` changes. */
 export interface TrackedContainer extends ContainerState {
   inspection: Inspection | undefined;
   description: Description | undefined;
@@ -30,15 +30,17 @@ export interface TrackedContainer extends ContainerState {
   deaths: Deaths;
   /** StartedAt of the inspected life. The fields below belong to this life and are reset by the next. */
   lifeStartedAt: string | undefined;
-  /** Whether `deaths` contains its death, so that the inspection of the next life does not count it as a missed one. */
+  /** Whether `deaths` contains the death of this life. If not, the inspection of the next life adds it. */
   isDeathCounted: boolean;
-  /** Died, and no start event since. The start event resets it, before the inspection resets `isDeathCounted`. */
+  /**
+   * Whether no start event followed the death. The start event resets it before the inspection resets `isDeathCounted`.
+   */
   isDown: boolean;
   /** The life has no records before this time, because earlier lives died too soon. */
   heldUntilMs: number;
-  /** Set from its stop signal on. */
+  /** Set by the container's stop signal. */
   ending: Ending | undefined;
-  /** Signals from before its first inspection, which will show whether one of them ends it. */
+  /** Signals from before the first inspection, which shows whether one of them is the stop signal. */
   signals: readonly SentSignal[];
   retries: number;
   readonly timers: ContainerTimers;
@@ -65,6 +67,25 @@ export function newTrackedContainer(id: ContainerId, clock: Clock): TrackedConta
   };
 }
 
+/** Notes the inspected life, and returns whether it is a new one. */
+export function noteLife(
+  container: TrackedContainer,
+  inspection: Inspection,
+  nowMs: number,
+): boolean {
+  const startedAt = inspection.State?.StartedAt ?? '';
+  if (!hasProcess(inspection) || container.lifeStartedAt === startedAt) return false;
+  const isDeathMissed = container.lifeStartedAt !== undefined && !container.isDeathCounted;
+  if (isDeathMissed) container.deaths = addDeath(container.deaths, nowMs);
+  container.lifeStartedAt = startedAt;
+  container.isDeathCounted = false;
+  container.isDown = false;
+  if (container.ending !== undefined && precedesInspectedLife(container.ending, inspection))
+    container.ending = undefined;
+  container.heldUntilMs = publishableAtMs(container.deaths, nowMs);
+  return true;
+}
+
 /** Notes a signal, and returns whether it ends the inspected life. */
 export function noteStopSignal(
   container: TrackedContainer,
@@ -86,7 +107,7 @@ export function hasIdOrName(
   return id === idOrName || (idOrName !== undefined && inspection?.Name === `/${idOrName}`);
 }
 
-/** The state of the HEALTHCHECK. Empty without one, or if unknown; engines have several words for that. */
+/** The status of the HEALTHCHECK; empty without a HEALTHCHECK and while the status is unknown. */
 export function healthStatusOf(container: TrackedContainer | undefined): string {
   const status = container?.inspection?.State?.Health?.Status ?? '';
   return status === 'none' ? '' : status;
@@ -107,8 +128,8 @@ export function isWaiting(description: Description): boolean {
 }
 
 /**
- * Whether a listed container must be inspected although its fingerprint is the same. A list does not show that a
- * container without an address restarted, nor what a description waits for.
+ * Whether a listed container must be inspected although its fingerprint is the same. A list shows neither that a
+ * container without an address restarted, nor the fact that a description waits for.
  */
 export function mustInspectListed(
   container: TrackedContainer,
@@ -117,7 +138,7 @@ export function mustInspectListed(
   const { inspection, description, ending } = container;
   if (inspection === undefined || !hasProcess(inspection) || ending !== undefined) return true;
   const { Status = state } = inspection.State ?? {};
-  // The inspected state began and ended between two equal lists, and its last event was lost. Podman lists no health.
+  // The inspected state began and ended between two equal lists, and its last event was lost. Podman's list has no health.
   if (Status !== state || (health ?? '') !== healthStatusOf(container)) return true;
   if (description === undefined || isWaiting(description)) return true;
   return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');
@@ -135,7 +156,7 @@ export function whyWithheld(
   return isHeld ? 'keeps dying: registered after it has run for 5 s' : undefined;
 }
 
-/** What a container has timers for, each at most once. */
+/** The purposes for which a container has a timer, at most one each. */
 export type ContainerTimer = 'retry' | 'ending' | 'held' | 'health';
 
 export class ContainerTimers {
@@ -189,35 +210,16 @@ export function addDeath(deaths: Deaths, nowMs: number): Deaths {
   return { atMs: [...recent(deaths, nowMs), nowMs].slice(-DEATHS) };
 }
 
-/** When a life that begins at `nowMs` may get its records. */
+/** The time from which a life that begins at `nowMs` may have records. */
 export function publishableAtMs(deaths: Deaths, nowMs: number): number {
   return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
 }
 
-/** Whether deaths still count. */
+/** Whether a death of the last half minute still counts. */
 export function hasRecentDeaths(deaths: Deaths, nowMs: number): boolean {
   return recent(deaths, nowMs).length > 0;
 }
 
 function recent({ atMs }: Deaths, nowMs: number): readonly number[] {
   return atMs.filter((each) => nowMs - each < WITHIN_MS);
-}
-
-/** Notes the inspected life, and returns whether it is a new one. */
-export function noteLife(
-  container: TrackedContainer,
-  inspection: Inspection,
-  nowMs: number,
-): boolean {
-  const startedAt = inspection.State?.StartedAt ?? '';
-  if (!hasProcess(inspection) || container.lifeStartedAt === startedAt) return false;
-  const isDeathMissed = container.lifeStartedAt !== undefined && !container.isDeathCounted;
-  if (isDeathMissed) container.deaths = addDeath(container.deaths, nowMs);
-  container.lifeStartedAt = startedAt;
-  container.isDeathCounted = false;
-  container.isDown = false;
-  if (container.ending !== undefined && precedesInspectedLife(container.ending, inspection))
-    container.ending = undefined;
-  container.heldUntilMs = publishableAtMs(container.deaths, nowMs);
-  return true;
 }
