@@ -60,7 +60,7 @@ export class CurrentContext {
     return isSame;
   }
 
-  /** What this registrar tells other registrars about itself while it follows that engine. */
+  /** The facts that this registrar states about itself in its lock while it follows that engine. */
   selfFor(info: EngineInfo): Self {
     return selfOf(this.#run, info, this.#bridgeId, this.#context);
   }

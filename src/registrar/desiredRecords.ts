@@ -1,7 +1,7 @@
 /**
- * The records that the store should hold now: what the containers' descriptions ask for, without records whose check
- * fails, and without records that may only stand beside a name that this container does not hold. Once the grace period
- * for an absent engine has expired, there are none.
+ * The records that the store should hold now: the records in the containers' descriptions, without those whose check
+ * fails, and without those that need a name that their container does not hold (`onlyBeside`). After the grace period
+ * for an absent engine there are none.
  */
 import type { ShortId } from './engine/containerId.ts';
 import type { GracePeriod } from './gracePeriod.ts';
@@ -32,7 +32,7 @@ export class DesiredRecords implements DesiredSource {
       .filter((stamped) => mayStand(stamped, stored));
   }
 
-  /** After the grace period it is known of every container: it should have nothing. */
+  /** After the grace period the desired records of every container are known: none. */
   isKnown(shortId: ShortId): boolean {
     return this.#gracePeriod.isExpired || this.#containers.isDesiredKnown(shortId);
   }

@@ -1,4 +1,7 @@
-/** How long records outlive a connection to the engine: without a configured time, as long as the registrar runs. */
+/**
+ * Measures how long the engine is absent. All records go when the configured time has passed; without a configured time
+ * they stay as long as the registrar runs.
+ */
 import type { Clock, Timer } from '../timing/clock.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
 
@@ -10,7 +13,7 @@ export interface GracePeriodOptions {
   readonly onExpired: (afterMs: number) => void;
 }
 
-/** Where the configured time is shorter, between two checks of an unlinked socket. */
+/** The shortest interval between two checks of an unlinked socket. */
 const MIN_PAUSE_MS = 1_000;
 
 export class GracePeriod {

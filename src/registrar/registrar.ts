@@ -4,10 +4,10 @@
  *   registrar/reconcile, registrar/registrator, service, store, timing.
  * Used by: app, app/registrar, cli, cli/commands.
  *
- * `EngineFollower` (observe/follow.ts) connects to the engine, lists, watches and retries. The registrar gives each
- * engine that answers a session (session.ts), which does everything that needs the engine's id. Events and lists go
- * from the follower to the session's `Containers`. When another engine answers, the former session ends and another
- * begins. Neither a lost engine nor a lost store ends the registrar.
+ * `EngineFollower` (observe/follow.ts) connects to the engine, watches its events, lists its containers, and retries.
+ * For each engine that answers, the registrar opens a session (session.ts), which does everything that needs the
+ * engine's id. The follower passes events and lists to the session's `Containers`. When another engine answers, the
+ * registrar ends the former session and opens another. Neither a lost engine nor a lost store ends the registrar.
  */
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
 import { asStoreError, type LeaseStore } from '../store/store.ts';
@@ -31,8 +31,9 @@ import { EngineSession, type RegistrarHistory } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
 /**
- * Option values that the registrar uses itself. `dockerGraceSeconds` counts from the start where the engine was never
- * reached; without it records stay as long as the registrar runs, because containers usually outlive their engine.
+ * Option values that the registrar uses itself. `dockerGraceSeconds` counts from the start if the engine was
+ * never reached. Without it, records stay as long as the registrar runs, because containers usually outlive their
+ * engine.
  */
 type RunSettings = Pick<
   RegistrarSettings,
@@ -51,7 +52,7 @@ export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
   /** The engine's socket, if it is a file: a mount may still hold it after Docker recreated it. */
   readonly socket?: Pick<ReplacedSocket, keyof ReplacedSocket> | undefined;
   readonly clock?: Clock;
-  /** 0 to below 1, for the jitter of pauses. */
+  /** Returns at least 0 and less than 1, for the jitter of backoffs. */
   readonly random?: () => number;
   /** For logs. Must not throw. */
   readonly onEvent?: (event: RegistrarEvent) => void;
@@ -61,8 +62,8 @@ export interface CloseOptions {
   /** `keep`: records live until their lease expires or the next registrar takes it over. `revoke`: they end at once. */
   readonly end: 'keep' | 'revoke';
   /**
-   * With `keep`: how long deaths of containers still count. A stopping daemon ends its containers and this process
-   * together.
+   * With `keep`: how long deaths of containers still withdraw records. A daemon that stops ends its containers and this
+   * process together.
    */
   readonly lingerMs: number;
 }
@@ -127,7 +128,7 @@ export class Registrar {
       clock,
       random,
       relistEveryMs: reconcileSeconds * 1000,
-      onInfo: (info) => this.#containersOf(info),
+      onInfo: (info) => this.#onInfo(info),
       onConnected: () => this.#onConnected(),
       onLost: (error, retryInMs) => this.#onLost(error, retryInMs),
     });
@@ -181,8 +182,11 @@ export class Registrar {
     };
   }
 
-  /** Gives the containers of the engine that answered. Descriptions need the host's facts, so it reads those first. */
-  async #containersOf(info: EngineInfo): Promise<Containers | undefined> {
+  /**
+   * Opens a session for the engine that answered, unless the present session is that engine's. Returns the session's
+   * containers. Descriptions need the host's facts, so it reads those first.
+   */
+  async #onInfo(info: EngineInfo): Promise<Containers | undefined> {
     const [bridgeId] = await Promise.all([this.#readBridgeId(), this.#hostWatcher.read(info)]);
     if (this.#isClosed) return undefined;
     const session = this.#session;
@@ -193,7 +197,7 @@ export class Registrar {
       return session.containers;
     }
     this.#orphanLeases?.stop();
-    // The next list tells which containers of an earlier run still run, so its records are not withdrawn before that.
+    // Only the next list shows which containers of an earlier run still run. Until then that run's records stay.
     this.#gracePeriod.end();
     if (session !== undefined) this.#leave(session, info);
     this.#context.setEngineHostName(info.name);
@@ -212,7 +216,10 @@ export class Registrar {
     }
   }
 
-  /** The records of the former engine end with their lease, unless it turns out to be the same engine. */
+  /**
+   * Ends the former engine's session. Its records expire with their lease, except those of containers that the next
+   * session finds: they have an owner in `formerOwners`, so that session may take them over.
+   */
   #leave(session: EngineSession, to: EngineInfo): void {
     const { formerOwners } = this.#history;
     this.#emit({ kind: 'engineChanged', from: session.info, to });
@@ -289,7 +296,7 @@ export class Registrar {
     }
   }
 
-  /** Waits until past events are written, and while connected for `lingerMs` in which further deaths are written. */
+  /** Waits until all changes are written; while connected, at least `lingerMs`, because more containers may die. */
   async #linger(lingerMs: number): Promise<void> {
     const startMs = this.#clock.monotonicMs();
     for (;;) {
@@ -309,7 +316,7 @@ export class Registrar {
 
 /**
  * `isSameBridge` proves that dockerd did not restart, so that another name means a renamed host. Without that proof
- * another name means another engine; its containers take over the names of the former one all the same.
+ * another name means another engine, whose containers still take over the names of the former one.
  */
 function isSameEngine(a: EngineInfo, b: EngineInfo, isSameBridge: boolean): boolean {
   return a.id === b.id && a.rootDir === b.rootDir && (a.name === b.name || isSameBridge);

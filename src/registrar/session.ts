@@ -1,10 +1,16 @@
 /**
  * A registrar's work for one engine, from the moment that the engine's id is known. A session has one set of containers
- * and one leadership; for each identity under which it writes in turn, it opens another mirror and reconciler.
+ * and one leadership. It writes under one identity at a time, and has a mirror and a reconciler for that identity.
  *
- *   follower -> containers -> reconciler -> store -> mirror -> reconciler
+ * The path of an event, such as a container's death, to the deleted key:
  *
- * Everything that may change what the store should hold calls `wake`, which starts the reconciler's next comparison.
+ *   observe/follow.ts          EngineFollower.#read   reads the event from the engine's stream
+ *   observe/containers.ts      Containers.onEvent     withdraws the container's desired records, calls `onChange`
+ *   session.ts                 EngineSession.wake     is the `onChange` of all sources of desired records
+ *   reconcile/reconciler.ts    Reconciler.#reconcile  compares `DesiredRecords.list` with the stored records
+ *   reconcile/plan.ts          diff                   plans the delete
+ *   reconcile/apply.ts         applyPlan              deletes the key in the store
+ *   reconcile/storedRecords.ts StoredRecords.apply    receives the change from the mirror, calls `wake`
  */
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -43,7 +49,7 @@ export interface SessionOptions {
   readonly onEvent: (event: RegistrarEvent) => void;
 }
 
-/** State of the registrar that outlasts a session. */
+/** State of the registrar that outlives a session. */
 export interface RegistrarHistory {
   readonly counters: SessionCounters;
   /** Owner ids of this run's former sessions. */
@@ -192,8 +198,8 @@ export class EngineSession implements SelfSource {
   /** Under another identity other records are ours, so the mirror and the reconciler start again. */
   #onIdentity(): void {
     if (this.#isClosed) return;
-    const before = this.#closeSync();
-    this.#ending = Promise.all([this.#ending, before]);
+    const closing = this.#closeSync();
+    this.#ending = Promise.all([this.#ending, closing]);
     this.#sync = this.#openSync();
     this.containers.reevaluate();
     this.#sync.mirror.start();
@@ -228,7 +234,7 @@ export class EngineSession implements SelfSource {
     return { stored, mirror, reconciler };
   }
 
-  /** Resolves when its reconciler writes no more. */
+  /** Resolves when the reconciler has ended. */
   async #closeSync(): Promise<void> {
     const { mirror, reconciler } = this.#sync;
     await reconciler.close();

@@ -133,7 +133,7 @@ export function readinessOf(view: RegistrarView): Readiness {
     if (store.kind !== 'synced') add('store', store.reason ?? 'not read yet');
     const leadership = session.leadership.state();
     if (leadership.kind === 'seeking') add('lease', leadership.reason ?? 'not held yet');
-    if (!session.containers.isComplete) add('containers', 'not all seen yet');
+    if (!session.containers.isComplete) add('containers', 'not all inspected yet');
     const failure = session.reconciler.lastFailure;
     if (failure !== undefined) add('writing', failure.message);
   }
@@ -154,7 +154,7 @@ function engineOf({ engine, session, nowMs }: RegistrarView): RegistrarStatus['e
 
 function storeOf({ store: label, session }: RegistrarView): RegistrarStatus['store'] {
   const state = session?.mirror.state();
-  if (state === undefined) return { label, state: 'waiting', reason: 'the engine comes first' };
+  if (state === undefined) return { label, state: 'waiting', reason: 'waits for the engine' };
   const reason = 'reason' in state ? state.reason : undefined;
   return { label, state: state.kind, ...(reason === undefined ? {} : { reason }) };
 }
@@ -184,7 +184,7 @@ function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerSt
   return [...session.containers.all()].map((tracked) => {
     const assignments = byContainer.get(tracked.id) ?? [];
     const reason = isWithdrawn
-      ? 'was on an engine that has been gone for too long'
+      ? 'was on an engine that has been absent for longer than the grace period'
       : reasonOf(tracked);
     return {
       id: shortIdOf(tracked.id),
@@ -209,35 +209,35 @@ function recordsOf(
   assignments: readonly Assignment[],
   session: EngineSession,
 ): RecordStatus[] {
-  const leadership = session.leadership.state();
   return desired.map((stamped) => {
     const assignment = assignments.find(({ stamped: assigned }) => assigned === stamped);
     const shown = keyAndHostOf(stamped, assignment);
-    const { key } = shown;
-    if (assignment?.kind === 'taken')
-      return { ...shown, state: 'conflict', reason: whyTaken(assignment, session) };
-    if (session.checks.isFailing(stamped))
-      return { ...shown, state: 'unchecked', reason: 'its check does not pass' };
-    if (
-      leadership.kind === 'held' &&
-      assignment === undefined &&
-      !mayStand(stamped, session.stored)
-    )
-      return {
-        ...shown,
-        state: 'pending',
-        reason: 'waits until this container has the name above',
-      };
-    const stored = session.stored.get(key);
-    const value = assignment?.value ?? stamped.value;
-    if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
-      return { ...shown, state: 'published' };
-    const reason = session.reconciler.refusalOf(key);
-    if (reason !== undefined) return { ...shown, state: 'refused', reason };
-    return leadership.kind === 'standby'
-      ? { ...shown, state: 'pending', reason: `standby for ${leadership.holder.host}` }
-      : { ...shown, state: 'pending' };
+    return { ...shown, ...recordState(stamped, shown.key, assignment, session) };
   });
+}
+
+function recordState(
+  stamped: StampedRecord,
+  key: string,
+  assignment: Assignment | undefined,
+  session: EngineSession,
+): Pick<RecordStatus, 'state' | 'reason'> {
+  const leadership = session.leadership.state();
+  if (assignment?.kind === 'taken')
+    return { state: 'conflict', reason: whyTaken(assignment, session) };
+  if (session.checks.isFailing(stamped))
+    return { state: 'unchecked', reason: 'its check does not pass' };
+  if (leadership.kind === 'held' && assignment === undefined && !mayStand(stamped, session.stored))
+    return { state: 'pending', reason: 'waits until this container has the name above' };
+  const stored = session.stored.get(key);
+  const value = assignment?.value ?? stamped.value;
+  if (stored !== undefined && Buffer.compare(stored.entry.value, value) === 0)
+    return { state: 'published' };
+  const refusal = session.reconciler.refusalOf(key);
+  if (refusal !== undefined) return { state: 'refused', reason: refusal };
+  return leadership.kind === 'standby'
+    ? { state: 'pending', reason: `standby for ${leadership.holder.host}` }
+    : { state: 'pending' };
 }
 
 function keyAndHostOf({ record }: StampedRecord, assignment: Assignment | undefined) {

@@ -1,17 +1,17 @@
 /**
- * Decides whether the holder of another lock stands for the same engine as this registrar. Pure.
+ * Decides whether the holder of another lock follows the same engine as this registrar. Pure.
  *
  * The engine's id alone is not enough, because a cloned machine has the id of its original. So locks, owner stamps and
  * the right to delete a record depend on an identity: the engine's id and a host part. A registrar takes the identity
- * of a lock whose holder stands for the same engine and has the same work. Without such a lock it derives one from its
- * own facts, so that two registrars that start together derive the same one.
+ * of a lock whose holder follows the same engine and has the same work. Without such a lock it derives one from its own
+ * facts, so that two registrars that start together derive the same one.
  */
 import { createHash } from 'node:crypto';
 import { isSubdomainOf, parseName } from '../../dns/name.ts';
 
 export interface Identity {
   readonly engineId: string;
-  /** Empty in the locks of versions without it. */
+  /** Empty in the locks of older versions. */
   readonly hostPart: string;
 }
 
@@ -112,7 +112,7 @@ export function isSameIdentity(a: Identity, b: Identity): boolean {
 
 const HOST_PART_DIGITS = 12;
 
-/** The identity where no lock offers one. `salt` makes another one if the first is taken. */
+/** The identity of a registrar that finds none in a lock. Another `salt` gives another one, if the first is taken. */
 export function newIdentity(engineId: string, profile: Profile, salt = ''): Identity {
   const { name, rootDir, bootId, endpoint, addresses, work } = profile;
   const { prefix, zones, metadata } = work;
@@ -154,12 +154,12 @@ export function lockCandidates(self: Self, locks: readonly Lock[]): LockCandidat
   const same = related.flatMap(({ lock, relation }) =>
     relation.whileAlive === 'same' ? [lock] : [],
   );
-  const kept = same.find(({ holder }) => !holder.isReleased) ?? same[0];
-  const left = related.flatMap(({ lock, relation }) => (relation.mayTakeOver ? [lock] : []));
-  return { matching: kept, inheritable: left };
+  const matching = same.find(({ holder }) => !holder.isReleased) ?? same[0];
+  const inheritable = related.flatMap(({ lock, relation }) => (relation.mayTakeOver ? [lock] : []));
+  return { matching, inheritable };
 }
 
-/** For the lock of a version that wrote no profile, only the boot key. */
+/** The relation to a lock that an older version wrote without a profile. Only the boot key decides it. */
 function oldRelation(self: Self, { host, bootKey }: Holder): Relation {
   const isSame =
     self.bootKey === undefined || bootKey === undefined
@@ -201,7 +201,7 @@ function areApart(a: readonly string[], b: readonly string[]): boolean {
 /** Stores count leases in whole seconds. */
 const TOLERANCE_MS = 2_000;
 
-/** A lock that was renewed since our machine booted cannot come from our machine's former boot. */
+/** Whether the lock was last renewed before our machine booted, so that it may come from our machine's former boot. */
 function endedBeforeBoot({ uptimeMs }: Self, { renewedAgoMs }: Lock): boolean {
   if (uptimeMs === undefined || renewedAgoMs === undefined) return false;
   return renewedAgoMs + TOLERANCE_MS >= uptimeMs;

@@ -14,8 +14,8 @@
  *
  * identity.ts says whose lock is ours, lock.ts how it is stored, locks.ts reads and challenges locks, peers.ts watches
  * the locks that are not ours. A registrar that ends releases the lock and leaves the lease: the next one takes it over
- * before it expires, so that no name disappears. Two registrars that both believe to lead do no harm: they write the
- * same values under conditions, and the one that the lock does not name learns it from its watch. Only the store
+ * before it expires, so that no name disappears. Two registrars that both believe that they lead do no harm: they write
+ * the same values under conditions, and the watch shows one of them that the lock does not name it. Only the store
  * decides that a lease is lost; no clock here does.
  */
 import type { Entry } from '../../service/change.ts';
@@ -57,7 +57,7 @@ export interface LeadershipOptions {
   readonly ttlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
-  /** Called before the first call under another identity. */
+  /** Called before the first call of the store under another identity. */
   readonly onIdentity: (identity: Identity) => void;
   readonly onChange: () => void;
   readonly onEvent: (event: LeadershipEvent) => void;
@@ -85,7 +85,7 @@ interface HeldLock {
 export class Leadership {
   readonly #options: LeadershipOptions;
   readonly #sleep: WakeableSleep;
-  /** After a failure; `wake` of the locks' watch does not end it. */
+  /** The sleep after a failure, which no change of the locks ends. */
   readonly #backoff: WakeableSleep;
   #identity: Identity;
   #heldLock: HeldLock | undefined;
@@ -180,23 +180,23 @@ export class Leadership {
 
   async #hold(heldLock: HeldLock): Promise<number> {
     await this.#answerChallenge();
-    const standing = this.#lockState(heldLock);
-    if (standing === 'taken') return this.#lose(heldLock, 'another registrar has taken over');
-    const elder = this.#olderLockOfOurs(heldLock);
-    if (elder !== undefined) {
+    const lockState = this.#lockState(heldLock);
+    if (lockState === 'taken') return this.#lose(heldLock, 'another registrar has taken over');
+    const older = this.#olderLockOfOurs(heldLock);
+    if (older !== undefined) {
       await this.#release(heldLock);
-      return this.#lose(heldLock, `the registrar on ${elder.holder.host} keeps these records`);
+      return this.#lose(heldLock, `the registrar on ${older.holder.host} keeps these records`);
     }
     const { clock, store } = this.#options;
     const { leaseId, modRevision, value } = heldLock;
-    const isOutdated = standing === 'ours' && !isEqual(value, this.#holderValue(leaseId, false));
+    const isOutdated = lockState === 'ours' && !isEqual(value, this.#holderValue(leaseId, false));
     const renewEveryMs = this.#ttlMs * RENEW_EVERY;
     const dueInMs = heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
-    if (dueInMs <= 0 || this.#mustRenew || standing === 'gone') {
+    if (dueInMs <= 0 || this.#mustRenew || lockState === 'gone') {
       this.#mustRenew = false;
       const requestedAtMs = clock.monotonicMs();
       if (!(await store.renewLease(leaseId))) return this.#lose(heldLock, 'the store has ended it');
-      if (standing === 'gone') return this.#writeLock(leaseId, { kind: 'absent' }, false);
+      if (lockState === 'gone') return this.#writeLock(leaseId, { kind: 'absent' }, false);
       heldLock.renewedAtMs = requestedAtMs;
       this.#state = { kind: 'held', leaseId, renewedAtMs: requestedAtMs };
     }
@@ -214,7 +214,7 @@ export class Leadership {
     });
   }
 
-  /** Whom the lock names, as far as the watch has come. */
+  /** The lock as of the last revision that the watch brought. `gone`: it has no entry. */
   #lockState({ modRevision }: HeldLock): 'ours' | 'taken' | 'gone' {
     const { locks, registrar } = this.#options;
     if (!locks.hasSeen(modRevision)) return 'ours';
@@ -286,7 +286,7 @@ export class Leadership {
     return this.#writeLock(id, { kind: 'absent' }, true);
   }
 
-  /** Takes the lock from a holder that has ended, and its lease if the lock's entry lives with that one. */
+  /** Takes the lock from a holder that has ended, and also its lease if the lock's entry is attached to that lease. */
   async #takeOver({ lease, modRevision }: Entry, holder: Holder | undefined): Promise<number> {
     const { store } = this.#options;
     if (this.#isClosed) return 0;

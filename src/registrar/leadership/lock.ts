@@ -1,8 +1,8 @@
 /**
  * The form of a lock in the store. `/registrar/<engine id>/<host part>/holder` names the registrar that keeps an
- * engine's records and the lease of these records, and lives with that lease. Another registrar writes `challenge`
- * beside it to find out whether the holder is alive; a live holder deletes it. Versions without a host part had both
- * keys directly below the engine's id.
+ * engine's records, and the lease of these records, to which the key itself is attached. Another registrar writes
+ * `challenge` beside it to find out whether the holder is alive; a live holder deletes it. Older versions have no host
+ * part: their keys are directly below the engine's id.
  */
 import type { Entry } from '../../service/change.ts';
 import { asList, asObject, asText, parseJson } from '../engine/json.ts';
@@ -29,7 +29,7 @@ export function lockKeys({ engineId, hostPart }: Identity): LockKeys {
   return { holder: `${folder}holder`, challenge: `${folder}challenge` };
 }
 
-/** The challenge's key for the holder with that key. */
+/** The key of a challenge to the holder with that key. */
 export function challengeBeside(holderKey: string): string {
   return holderKey.replace(/[^/]*$/, 'challenge');
 }

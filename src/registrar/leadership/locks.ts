@@ -31,7 +31,7 @@ const ANSWER_WITHIN = 1 / 15;
 /** Less than the lifetime of a challenge, because its expiry would look like an answer. */
 const MAX_ANSWER_MS = 5_000;
 
-/** How long the holder of such a lease has to answer a challenge. */
+/** How long the holder of a lease with that lifetime has to answer a challenge. */
 export function answerWithinMs(ttlSeconds: number): number {
   return Math.min(ttlSeconds * 1000 * ANSWER_WITHIN, MAX_ANSWER_MS);
 }
@@ -152,7 +152,7 @@ export class Locks {
     const keys: string[] = [];
     for await (const { entries } of store.snapshot(locksOf(engineId)))
       keys.push(...entries.map(({ key }) => key).filter(isLockKey));
-    // A store tells the lifetime of a lease for single keys, but not always in a listing.
+    // Every store gives the lifetime of a lease with a single key, but not every store gives it in a listing.
     const read = await Promise.all(keys.map((key) => store.get(key)));
     const entries = read.flatMap(({ entry }) => entry ?? []);
     return locksIn(entries, clock.monotonicMs());

@@ -21,13 +21,13 @@ export interface OrphanLeasesOptions {
 
 /**
  * Fractions of the lease's lifetime. A standby reads the lock every sixth and challenges the holder below a third
- * (leadership.ts), so it has usually done so by the time a fifth is left. Any later, one call that hangs would cost the
+ * (leadership.ts), so it has usually done so by the time a fifth is left. With less, one call that hangs could cost the
  * records.
  */
 const RENEW_BELOW = 1 / 5;
 const READ_AGAIN = 1 / 15;
 const READ_EVERY_MS = 10_000;
-/** For a lease of unknown lifetime: short enough for five seconds. */
+/** The interval for a lease of unknown lifetime: short enough if it lives for five seconds. */
 const UNKNOWN_PAUSE_MS = 5_000 / 3;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 
@@ -83,7 +83,7 @@ export class OrphanLeases {
   /** Renews the lease of one lock if that is due. Returns the delay until it may be due again. */
   async #renew(key: string): Promise<number> {
     const { store, bootKey, clock } = this.#options;
-    // A store tells the lifetime of a lease for single keys, but not always in a listing.
+    // A read of a single key may give the lifetime of a lease that a listing does not give.
     const { entry } = await store.get(key);
     if (entry?.lease === undefined) return READ_EVERY_MS;
     const { value, lease } = entry;

@@ -1,7 +1,7 @@
 /**
  * Watches the peer registrars, whose engines have our engine's id: on cloned machines, or on this machine with other
  * zones. It challenges their holders to find out which are alive. If a dead peer left records of our own containers,
- * those are ours to write.
+ * this registrar may take them over.
  */
 import { isDeepStrictEqual } from 'node:util';
 import { asStoreError } from '../../store/store.ts';
@@ -46,7 +46,7 @@ interface ProbedLock {
   readonly modRevision: number;
   /** `skipped`: it keeps our own records, so `Leadership` deals with it. */
   readonly state: 'alive' | 'dead' | 'skipped';
-  /** A dead holder may only have been late, and our own facts may change. */
+  /** A holder without an answer may only have been late, and our own facts may change. */
   readonly probeAgainAtMs: number;
 }
 
@@ -54,7 +54,7 @@ interface ProbedLock {
 const PROBE_AGAIN = 1 / 3;
 const BACKOFF = { minMs: 200, maxMs: 5_000 };
 const MAX_REPORTED = 1_000;
-/** Locks that are watched at most. */
+/** The most locks that are probed. */
 const MAX_PEERS = 100;
 
 export class PeerRegistrars {
@@ -108,7 +108,7 @@ export class PeerRegistrars {
     return this.#options.locks.isUnlocked(identityOf(owner));
   }
 
-  /** Whether that owner is alive and stands for another engine. */
+  /** Whether a live registrar of another engine has that owner id. */
   isClone(owner: string): boolean {
     return this.#clones.has(owner);
   }

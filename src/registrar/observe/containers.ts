@@ -48,7 +48,7 @@ export interface ContainersOptions {
   readonly leadership: Pick<Leadership, 'identity'>;
   readonly describe: (inspection: Inspection, parent: Inspection | undefined) => Description;
   readonly clock: Clock;
-  /** The desired records may have changed. */
+  /** Called when desired records may have changed; the session passes its `wake`. */
   readonly onChange: () => void;
   readonly onFailure: (shortId: ShortId, error: EngineError) => void;
 }

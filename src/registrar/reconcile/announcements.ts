@@ -2,7 +2,6 @@
  * The reconciler's reports of its plans: each conflict, with the reason and the remedy, and in standby each write that
  * it would do. Each is reported once while it lasts.
  */
-
 import { nameKeyOf } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import type { Assignment } from './assign.ts';

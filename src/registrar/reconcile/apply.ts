@@ -1,7 +1,8 @@
 /**
- * Carries out a plan. Each write is conditional on the revision that the plan was made from: a key that changed since
- * stays as it is. Every outcome is a value, and nothing here retries. Because writes are conditional, one without an
- * answer may be planned again at any time: at most one of both takes effect, and a read of the key shows which.
+ * Carries out a plan. Each write is conditional on the revision that the plan was made from: a key that has
+ * changed since stays as it is. Every outcome is a value, and nothing here retries. Because writes are conditional, a
+ * write without an answer may be planned again at any time: at most one of the two takes effect, and a read of the key
+ * shows which.
  */
 import type { Entry } from '../../service/change.ts';
 import { type Store, StoreError } from '../../store/store.ts';
@@ -28,7 +29,7 @@ export interface ApplyOptions {
   readonly timeout: AdaptiveTimeout;
   /** Called once for each operation that was tried. */
   readonly onOutcome: (outcome: WriteOutcome) => void;
-  /** Called for a write that counted as failed, and whose answer says later that it was done. */
+  /** Called when the late answer to a write that counted as failed says that it was done. */
   readonly onLate: (operation: Operation) => void;
 }
 

@@ -19,7 +19,7 @@ import { type Obstacle, Occupancy, type OccupancyInput } from './occupancy.ts';
 import type { StoredRecord } from './storedRecords.ts';
 
 export type Assignment =
-  /** `value`: with what depends on the assignment: the number that a PTR record points to, the age of the name. */
+  /** `value` contains what the assignment decides: the number that a PTR record points to, and the age of the name. */
   | {
       readonly kind: 'key';
       readonly stamped: StampedRecord;
@@ -203,8 +203,8 @@ class KeyAssigner {
   }
 
   /**
-   * The age of a name that none of its keys has, because only records that are about to be deleted contain it, and the
-   * keys whose records carry it on: those that the container does not have yet, else the first.
+   * The age of a name whose keys do not have it, because only records that are about to be deleted contain it; and the
+   * keys whose new records contain it from then on: those that the container does not have yet, else the first.
    */
   #carriersOfAge(claim: Claim, name: string, keys: readonly string[]): AgeCarriers | undefined {
     const since = this.#occupancy.heldSince(claim, name);

@@ -115,7 +115,7 @@ export class FormerNumbers {
   /** By `numberId`, the latest last. */
   readonly #numbers = new Map<string, number>();
 
-  /** Records that an earlier run wrote and this one keeps count too. */
+  /** Also call it for records that an earlier run wrote and this one keeps. */
   remember({ kind, stamped: { owner, record }, key }: NumberedAssignment): void {
     if (kind !== 'key' || record.instance !== 'auto') return;
     const parsed = parseNumberedKey(key);
@@ -133,7 +133,7 @@ export class FormerNumbers {
   }
 }
 
-/** The part of an `Assignment` that tells a number. */
+/** The part of an `Assignment` that contains a number. */
 interface NumberedAssignment {
   readonly kind: 'key' | 'taken';
   readonly stamped: StampedRecord;

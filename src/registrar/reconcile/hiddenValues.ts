@@ -1,6 +1,6 @@
 /**
- * Finds values that no answer contains because names below theirs have values, and what hides them. Reverse names hide
- * nothing, because a PTR look-up also reads one label below. Pure.
+ * Finds hidden values, which no answer contains because names below theirs have values, and the values that hide them.
+ * Reverse names hide nothing, because a PTR look-up also reads one label below. Pure.
  */
 import { isReverseName } from '../../dns/address.ts';
 import type { Entry } from '../../service/change.ts';

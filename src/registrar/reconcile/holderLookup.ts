@@ -1,6 +1,6 @@
 /**
- * Reads from the store who holds the names that our containers want, the names above and below them, and the numbers.
- * Each is read once, when it is first wanted; later changes come from the mirror.
+ * Reads the holders of names from the store: of the names that our containers want, of the names above and below those,
+ * and of numbers. It reads each name once, when it is first wanted; later changes come from the mirror.
  */
 import type { Store } from '../../store/store.ts';
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
@@ -18,7 +18,7 @@ export class HolderLookup {
   readonly #stored: StoredRecords;
   /** Keys that were read: of wanted names and of the names above them. */
   readonly #knownKeys = new Set<string>();
-  /** Names below which enough was read. */
+  /** Names below which `#readBelow` has read enough. */
   readonly #knownBelow = new Set<string>();
   /** Names below which all numbers were read. */
   readonly #knownBases = new Set<string>();
@@ -43,11 +43,11 @@ export class HolderLookup {
 
   async #read({ names, bases }: WantedNames, relevant: RelevantNames): Promise<void> {
     const keys = new Set([...names, ...[...relevant.above()].flatMap(keysOfName)]);
-    await inParallel(GETS_AT_ONCE, unknown(keys, this.#knownKeys), (key) => this.#readKey(key));
-    await inParallel(SCANS_AT_ONCE, unknown(names, this.#knownBelow), (name) =>
+    await inParallel(GETS_AT_ONCE, notKnown(keys, this.#knownKeys), (key) => this.#readKey(key));
+    await inParallel(SCANS_AT_ONCE, notKnown(names, this.#knownBelow), (name) =>
       this.#readBelow(name),
     );
-    for (const base of unknown(bases, this.#knownBases)) await this.#readBase(base);
+    for (const base of notKnown(bases, this.#knownBases)) await this.#readBase(base);
   }
 
   #forget({ names, bases }: WantedNames, relevant: RelevantNames): void {
@@ -114,7 +114,7 @@ function wantedOf(desired: readonly StampedRecord[]): WantedNames {
   return { names, pointers, bases };
 }
 
-function unknown(wanted: ReadonlySet<string>, known: ReadonlySet<string>): readonly string[] {
+function notKnown(wanted: ReadonlySet<string>, known: ReadonlySet<string>): readonly string[] {
   return [...wanted].filter((name) => !known.has(name));
 }
 

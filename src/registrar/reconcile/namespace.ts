@@ -65,8 +65,8 @@ export class Namespace {
   }
 
   /**
-   * Whether the entry's key stands for a name. The mark of an empty directory does not, nor a key that no name can
-   * have.
+   * Whether the entry's key stands for a name. The mark of an empty directory does not, and neither does a key that
+   * no name can have.
    */
   isNamed({ key, value }: Entry): boolean {
     if (value.length === 0 && key.endsWith('/')) return false;

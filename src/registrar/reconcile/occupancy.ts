@@ -1,7 +1,7 @@
 /**
  * Decides what keeps a name from a container: another holder of that name, of a name above it, or of a name below it.
  * Answers do not contain a value with names below it. So a holder below another's name would take all of its clients,
- * and a holder with names below its own would have none. The first one holds the name.
+ * and a holder with names below its own would have none. The holder that came first keeps its name.
  */
 import { keysOfName } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';

@@ -1,6 +1,6 @@
 /**
- * When the reconciler compares again: at once after a change, but with rests that bound its share of the processor,
- * later after a failure, and more slowly while another writer undoes its writes.
+ * Decides when the reconciler compares again: at once after a change, and after a backoff following a failure. Rests
+ * between comparisons bound its share of the processor, and are longer while another writer undoes its writes.
  */
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
@@ -18,9 +18,9 @@ const UNDONE_REST_MS = 100;
 export class ReconcilePace {
   readonly #clock: Clock;
   readonly #random: () => number;
-  /** Ends at a change. */
+  /** `wake` ends it. */
   readonly #sleep: WakeableSleep;
-  /** Does not. */
+  /** `wake` does not end it. */
   readonly #rest: WakeableSleep;
   readonly #undo = new UndoDetector();
   #failuresInARow = 0;
@@ -84,10 +84,10 @@ interface LastWrite {
 const MAX_REMEMBERED = 10_000;
 
 /**
- * Detects another writer that undoes our writes: we write the same value to a key for the second time in a row. Once
- * means nothing, because anybody may delete a key. If it happens again and again, another registrar of this engine
- * knows other containers and believes that it holds the lock; until one of the two learns better, both have to slow
- * down.
+ * Detects another writer that undoes our writes: we write the same value to a key for the second time in a row. One
+ * repetition proves nothing, because any client may delete a key. If it happens again and again, another registrar of
+ * this engine knows other containers and believes that it holds the lock. Both have to slow down until one of them
+ * learns that it does not hold the lock.
  */
 class UndoDetector {
   /** By key, the latest write last. */

@@ -5,13 +5,13 @@
  *
  * `Reconciler` compares desired with stored records, writes the difference, and compares again until there is none. It
  * runs one comparison at a time, so that a change during one is part of the next. After a failure of the store it
- * starts from the then desired records and never replays former ones. Its loop:
+ * plans again from the records that are desired by then; it never replays an earlier plan. Its loop:
  *
  *   state     | ends when
  *   ----------|---------------------------------------------------------------------------------------------
  *   sleeping  | `wake` is called, or the retry after a failure is due
  *   resting   | the pace (pace.ts) allows another comparison
- *   comparing | the names around the desired ones are read and the plan is made; at once without permission
+ *   comparing | the names around the desired ones are read and the plan is made; at once if the leader is unknown
  *   writing   | every write of the plan has an outcome or no answer in time; only as leader
  */
 import type { Mirror, MirrorState } from '../../store/mirror.ts';
@@ -152,7 +152,7 @@ export class Reconciler {
     const { mirror, leadership, zones } = this.#options;
     const permission = permissionOf(mirror.state(), leadership.state());
     if (permission.kind === 'wait') return undefined;
-    this.#isDone = true; // `wake` resets it meanwhile
+    this.#isDone = true; // a `wake` during the comparison resets it
     const { namespace } = zones;
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const plan = await this.#compare(namespace, leaseId);

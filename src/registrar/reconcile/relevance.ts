@@ -66,7 +66,7 @@ export class RelevantNames {
     );
   }
 
-  /** Stops at a name that is there already, because the names above it were added with it. */
+  /** Stops at a name that was added before, because the names above it were added with it. */
   #addAbove(path: string): void {
     for (const above of this.#namespace.above(path)) {
       if (this.#above.has(above)) return;

@@ -3,8 +3,8 @@
  * at, above and below the names that we want. All records under non-canonical keys are kept, because a read of a name's
  * canonical key does not find them.
  *
- * The mirror keeps it equal to the store. `learn` adds the result of our own call at once, which is then ahead of the
- * mirror: what the mirror brings later about an older state of that key is ignored.
+ * The mirror keeps it equal to the store. `learn` adds the result of our own call at once. That key is then ahead of
+ * the mirror, so an older state of the key that the mirror brings later is ignored.
  */
 import type { Change, Entry } from '../../service/change.ts';
 import type { Replica } from '../../store/mirror.ts';
@@ -47,9 +47,9 @@ export class StoredRecords implements Replica {
   readonly #onChange: () => void;
   readonly #held = new RecordTree<StoredRecord>();
   readonly #oldestBelow = new OldestBelow();
-  /** By key: revisions that our own calls brought and the mirror has not reached. Deleted keys are among them. */
+  /** By key, also of deleted ones: the revision that our own call brought, while the mirror has not reached it. */
   readonly #ahead = new Map<string, number>();
-  /** Reads under way. What they bring may be older than what the mirror brings meanwhile. */
+  /** Reads under way. Their results may be older than the changes that the mirror brings meanwhile. */
   #readings = 0;
   /** Keys that were deleted during these reads, with the revisions. */
   readonly #deleted = new Map<string, number>();
@@ -123,7 +123,7 @@ export class StoredRecords implements Replica {
       this.#ahead.delete(key);
       if (change.kind === 'delete' && this.#readings > 0) this.#deleted.set(key, revision);
       if (!this.#set(key, change.kind === 'put' ? change.entry : undefined)) continue;
-      // Our own new record: the mirror has brought everything that other owners had around it by then.
+      // With our own new record the mirror has also brought all earlier records of other owners around it.
       matters ||= ahead !== revision || this.#isAmongOtherOwners(key, revision);
     }
     if (matters) this.#onChange();
@@ -147,10 +147,10 @@ export class StoredRecords implements Replica {
     const seen = entry?.modRevision ?? revision;
     const known = Math.max(this.#held.get(key)?.entry.modRevision ?? 0, this.#ahead.get(key) ?? 0);
     if (seen < known) return;
-    // The mirror does not bring a state again.
+    // The mirror brings no state twice, so a state that is held already is not marked as ahead.
     const isNew = this.#held.get(key)?.entry.modRevision !== seen;
     const isHeld = this.#set(key, entry);
-    // A dropped record would be dropped again later.
+    // An irrelevant record needs no mark: when the mirror brings it, it is dropped again.
     if (isNew && (isHeld || entry === undefined)) this.#ahead.set(key, seen);
   }
 
@@ -159,7 +159,7 @@ export class StoredRecords implements Replica {
     for (const [key, ahead] of this.#ahead) if (ahead <= revision) this.#ahead.delete(key);
   }
 
-  /** Call it when the mirror has listed the whole store at a revision: what our calls brought before is dropped. */
+  /** Call it when the mirror has listed the whole store at a revision: earlier results of our own calls are dropped. */
   onRelisted(revision: number): void {
     this.#listedAt = revision;
     for (const key of this.#ahead.keys()) this.#remove(key);
