@@ -1,7 +1,7 @@
 /**
- * The control channel between the main thread and a worker: assignments one way, reports the other way. A worker waits
- * in system calls, where no message reaches it; so a number in shared memory says that there is a message, and the
- * worker compares it once a batch.
+ * The control channel between the main thread and a worker. The main thread sends assignments, and the worker sends
+ * reports. A worker waits in system calls, where no message reaches it. So the main thread changes a number in shared
+ * memory after it has posted a message, and the worker compares that number once a batch.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
@@ -14,22 +14,22 @@ const GENERATION = 0;
 const AWAKE = 1;
 const ACKNOWLEDGED = 16;
 
-/** What a worker does from now on; it replaces the assignment before. */
+/** The sockets and settings of a worker. Each assignment replaces the previous one. */
 export interface WorkerAssignment {
   /** Grows by one with each assignment. */
   readonly generation: number;
   readonly sockets: readonly UdpSocket[];
   /** Clients whose replies have RA set. */
   readonly recursionRanges: readonly AddressRange[];
-  /** The worker answers what has arrived, and ends. */
+  /** The worker answers the packets that have arrived, and ends. */
   readonly stop: boolean;
 }
 
-/** From a worker. */
+/** A worker's message to the main thread. */
 export type WorkerReport =
-  /** Packets wait in its rings. */
+  /** The worker has put packets into its rings. */
   | { readonly kind: 'handedOver' }
-  /** It has acknowledged an assignment: it no longer uses sockets that are not listed there. */
+  /** The worker has acknowledged an assignment: it no longer uses sockets that are not listed there. */
   | { readonly kind: 'acknowledged' }
   /** Reading failed; the worker tries again. */
   | { readonly kind: 'readError'; readonly errno: number };
@@ -47,7 +47,7 @@ export class MainChannel {
     this.#words = new Int32Array(memory);
   }
 
-  /** To be called after the assignment was posted to every worker. */
+  /** Call this after the assignment was posted to every worker. */
   announce(generation: number): void {
     Atomics.store(this.#words, GENERATION, generation);
     Atomics.notify(this.#words, GENERATION);
@@ -57,7 +57,7 @@ export class MainChannel {
     return Atomics.load(this.#words, ACKNOWLEDGED + thread);
   }
 
-  /** From now on a worker that hands over packets reports it. */
+  /** The next worker that hands over packets reports it. */
   markAsleep(): void {
     Atomics.store(this.#words, AWAKE, 0);
   }
@@ -68,7 +68,7 @@ export class MainChannel {
   }
 }
 
-/** A worker's side. */
+/** A worker's side of the shared words, and its message port. */
 export class WorkerChannel {
   readonly #words: Int32Array;
   readonly #thread: number;
@@ -118,15 +118,15 @@ export class WorkerChannel {
   }
 }
 
-/** What a worker is started with. */
+/** The start data of a worker thread. */
 export interface WorkerStart {
   readonly thread: number;
   readonly channelMemory: SharedArrayBuffer;
   readonly ringMemory: SharedArrayBuffer;
   readonly counterMemory: SharedArrayBuffer;
-  /** Without a table every question is handed over. */
+  /** Without a table the worker hands over every question. */
   readonly table: TableHandle | undefined;
-  /** See `clockOriginMs`; of the main thread. */
+  /** The main thread's `clockOriginMs`. */
   readonly mainClockOriginMs: number;
 }
 

@@ -3,19 +3,19 @@
  * The writer never waits: in a full ring it overwrites the oldest packet, and the worker counts that.
  *
  * Invariant: a thread reads or writes a slot's words only after it has changed the slot's state to BUSY by a compare
- * and exchange, so the reader never takes half a packet. A thread that finds a slot BUSY leaves it: the writer drops
- * its packet; for the reader it means that the writer is overwriting that slot's packet.
+ * and exchange, so the reader never takes half a packet. A thread that finds a slot BUSY does not use it. The writer
+ * then drops its own packet. The reader goes on to the next slot, because the writer is overwriting this one.
  */
 import { type Batch, PACKET_OCTETS } from '../sockets/batch.ts';
 import { copyWords, Envelope } from '../sockets/layout.ts';
 
-/** A thread's rings: questions about names that exist, whose answers are pending; wildcards; and all other misses. */
+/** A thread's rings: one for pending questions, one for wildcards, and one for all other misses (`Outcome`). */
 export type RingKind = 'pending' | 'slow' | 'wildcard';
 
 /**
- * Packets that a ring holds; powers of two. At 20 µs an answer a full slow ring is 10 ms of work. After a change every
- * question about the name is a miss until the first of them has been answered, so the pending ring must hold them while
- * the main thread waits for a busy core. A wildcard may cost a millisecond.
+ * Number of packets that a ring holds, a power of two. At 20 µs an answer a full slow ring is 10 ms of work. After a
+ * change every question about the name is a miss until the first of them has been answered, so the pending ring must
+ * hold them while the main thread waits for a busy core. A wildcard may cost a millisecond.
  */
 export const RING_PACKETS: Readonly<Record<RingKind, number>> = {
   pending: 2048,
@@ -80,7 +80,9 @@ export class RingWriter {
     this.#head = Atomics.load(this.#ring.words, HEAD); // an earlier worker on this thread number may have died
   }
 
-  /** Puts packet `i` of the batch; false if a packet was dropped for it: the oldest or, rarely, this one. */
+  /**
+   * Puts packet `i` of the batch into the ring; false if that dropped a packet: the oldest one or, rarely, this one.
+   */
   put(batch: Batch, i: number): boolean {
     const { words } = this.#ring;
     const slot = this.#ring.slotAt(this.#head);
@@ -111,7 +113,7 @@ function fill(words: Int32Array, slot: number, batch: Batch, i: number): void {
   copyWords(from, batch.packetAt(i) / WORD, words, slot + PACKET, (length + WORD - 1) >> 2);
 }
 
-/** A packet out of a ring. All packets share its memory, one after the other. */
+/** A packet that was taken out of a ring. The next packet overwrites its memory. */
 export class Miss {
   readonly #memory = new ArrayBuffer(Envelope.WORDS * WORD + PACKET_OCTETS);
   readonly envelope: Int32Array = new Int32Array(this.#memory, 0, Envelope.WORDS);
@@ -125,7 +127,7 @@ export class Miss {
 
 /** The main thread's end. */
 export class RingReader {
-  /** Set when later packets have overwritten some that were not taken. The caller sets it back. */
+  /** Set to true when later packets have overwritten packets that were not taken. The caller resets it. */
   overran = false;
   readonly #ring: Ring;
   #tail = 0;
@@ -138,11 +140,11 @@ export class RingReader {
     return Atomics.load(this.#ring.words, HEAD) === this.#tail;
   }
 
-  /** Takes the oldest packet; false if there is none. */
+  /** Takes the oldest packet; false if the ring is empty. */
   take(into: Miss): boolean {
     const { words, packets } = this.#ring;
     const head = Atomics.load(words, HEAD);
-    // The writer has overwritten all that it put more than a ring's length ago.
+    // The writer has overwritten all packets that it put more than a ring's length ago.
     if (((head - this.#tail) | 0) > packets) {
       this.#tail = (head - packets) | 0;
       this.overran = true;
@@ -150,8 +152,8 @@ export class RingReader {
     while (this.#tail !== head) {
       const slot = this.#ring.slotAt(this.#tail);
       this.#tail = (this.#tail + 1) | 0;
-      // Otherwise the writer overwrote this packet; the later one is taken at its own position, or was taken at this
-      // one.
+      // If the slot is not FULL, the writer has overwritten this packet. The newer packet will be taken at its own
+      // position, or was taken at this one.
       if (Atomics.compareExchange(words, slot + STATE, FULL, BUSY) !== FULL) continue;
       copyWords(words, slot + ENVELOPE, into.words, 0, Envelope.WORDS);
       const length = into.envelope[Envelope.LENGTH] as number;
@@ -163,7 +165,7 @@ export class RingReader {
     return false;
   }
 
-  /** Frees the slot that a worker was writing when it died. To be called before the ring has another writer. */
+  /** Frees the slot that a worker was writing when it died. Call this before the ring gets a new writer. */
   releaseBusySlots(): void {
     const { words, packets } = this.#ring;
     for (let position = 0; position < packets; position++)

@@ -1,6 +1,6 @@
 /**
  * The loop of a worker: read a batch, answer the questions that the table holds, hand over the misses, send the
- * replies. It waits in the kernel, between batches, and allocates nothing per packet.
+ * replies. Between batches it waits in the kernel. It allocates nothing per packet.
  *
  * A worker with one socket of its own waits in the read, which saves a system call; a worker with several waits in
  * poll, and then reads each socket that has packets.
@@ -41,9 +41,9 @@ export interface WorkerParts {
   readonly rings: Readonly<Record<RingKind, RingWriter>>;
 }
 
-/** How long a stopped worker answers what has arrived. */
+/** How long a stopped worker answers the packets that have arrived. */
 const DRAIN_MS = 200;
-/** After a failed read; the cause may pass. */
+/** The pause after a failed read, whose cause may pass. */
 const PAUSE_MS = 10;
 
 export class WorkerLoop {
@@ -51,7 +51,7 @@ export class WorkerLoop {
   #batches: readonly Batch[] = [];
   #poll: Poll;
   #recursionRanges = new RecursionRanges([]);
-  /** Ports of all our sockets: a packet from one of these may have been sent by us. */
+  /** Ports of all our sockets: a packet from such a port may come from one of them. */
   #ownPorts: readonly number[] = [];
   #stop = false;
   #handedOver = false;
@@ -62,7 +62,7 @@ export class WorkerLoop {
     this.#poll = new Poll(parts.libc, []);
   }
 
-  /** Returns after an assignment that stops it. Throws if a socket was closed, which is a fault of ours. */
+  /** Returns after an assignment that stops it. Throws if a socket was closed, which is a bug. */
   run(): void {
     const { channel } = this.#parts;
     for (;;) {
@@ -134,8 +134,8 @@ export class WorkerLoop {
     const ranges = this.#recursionRanges;
     const { octets, words } = batch;
     const ownPorts = this.#ownPorts;
-    let dealtWith = 0;
-    let dealtOctets = 0;
+    let handled = 0;
+    let handledOctets = 0;
     for (let i = 0; i < received; i++) {
       const length = batch.length(i);
       const nameAt = batch.nameAt(i);
@@ -147,14 +147,14 @@ export class WorkerLoop {
         const recursionAvailable = ranges.has(words, nameAt);
         const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
         if (outcome >= Outcome.DROP) {
-          dealtWith++;
-          dealtOctets += length;
+          handled++;
+          handledOctets += length;
           if (outcome > 0) batch.reply(i, outcome);
         } else this.#handOver(batch, i, outcome, counters);
       }
     }
-    count(counters, Single.received, dealtWith);
-    count(counters, Single.receivedOctets, dealtOctets);
+    count(counters, Single.received, handled);
+    count(counters, Single.receivedOctets, handledOctets);
   }
 
   #handOver(batch: Batch, i: number, outcome: number, counters: CounterBlock): void {
@@ -164,7 +164,7 @@ export class WorkerLoop {
     this.#handedOver = true;
   }
 
-  /** A timeout, an interruption, or an error that may pass. */
+  /** Goes on after a timeout, an interruption, or an error that may pass. */
   #onReadFailed(received: number): void {
     const errno = received < 0 ? this.#parts.libc.errno() : EAGAIN;
     if (errno === EAGAIN || errno === EINTR) return;
@@ -207,7 +207,7 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
   new WorkerLoop({
     libc: found.libc,
     channel: new WorkerChannel(start.channelMemory, thread, port),
-    // The loop uses one of them at a time, so that both may read the table under one thread number.
+    // The loop uses one path at a time, so both may read the table under one thread number.
     paths: { 4: path(4), 6: path(6) },
     rings: {
       pending: new RingWriter(ringMemory, thread, 'pending'),

@@ -14,7 +14,7 @@ import type { SlowCounts } from './udpListener.ts';
 export interface MissResponderOptions {
   readonly respond: Respond;
   readonly sender: ReplySender;
-  /** Blocks of the main thread, for packets that it drops. */
+  /** Counter blocks of the main thread, for packets that it drops. */
   readonly counters: Readonly<Record<4 | 6, CounterBlock>>;
   readonly slow: SlowCounts;
   readonly isOwn: (address: string, port: number) => boolean;

@@ -1,24 +1,25 @@
 /**
- * The main thread's side of the rings: it takes misses out of them and answers them, a time slice of a few milliseconds
- * after the other, with the rest of the event loop in between. Pending questions come first, because each of their
- * answers goes into the table and prevents many misses; but the slow rings come first in one of eight answers, so that
- * they never starve. When more misses come than it can answer, slices are short and pauses long: a worker may share
- * this core, and half of the questions would then arrive while the core is busy, and wait for the end of the slice.
+ * The main thread's side of the rings: it takes misses out of them and answers them, in time slices of a few
+ * milliseconds, between which the event loop does its other work. Pending questions come first, because each of their
+ * answers goes into the table and prevents many misses. In one of eight answers the slow rings come first, so that they
+ * never starve. When more misses come than this thread can answer, its slices are short and its pauses long. A worker
+ * may share this core; with long slices half of the worker's questions would arrive during a slice, and would wait for
+ * its end.
  *
- * A wildcard is answered when nothing else waits, one at a time, and after each the thread rests for as long as the
- * answer took: a flood of wildcards cannot delay other questions.
+ * Wildcards are answered one at a time, when no other miss waits. After each one the thread answers no wildcard for as
+ * long as that answer took, so a flood of wildcards cannot delay other questions.
  */
 import type { MainChannel } from './controlChannel.ts';
 import { Miss, RingReader } from './handover.ts';
 
 /** How long the main thread answers misses before the event loop goes on. */
 const SLICE_MS = 3;
-/** One of so many answers takes the slow rings first. */
+/** One answer in this many takes the slow rings first. */
 const SLOW_SHARE = 8;
-/** The same in a flood, and the pause after it. */
+/** The time slice in a flood, and the pause after it. */
 const FLOODED_SLICE_MS = 0.3;
 const FLOODED_PAUSE_MS = 1;
-/** When the other rings are never empty, one of so many answers is a wildcard's. */
+/** When the other rings are never empty, one answer in this many is a wildcard's. */
 const WILDCARD_SHARE = 64;
 
 export interface MissSchedulerOptions {
@@ -51,14 +52,15 @@ export class MissScheduler {
     this.#wildcardRings = threads.map((thread) => new RingReader(ringMemory, thread, 'wildcard'));
   }
 
-  /** To be called when a worker reports that it has handed over packets. */
+  /** Call this when a worker reports that it has handed over packets. */
   run(): void {
     this.#cancel();
     const isFlooded = this.#wasOverrun();
     const untilMs = performance.now() + (isFlooded ? FLOODED_SLICE_MS : SLICE_MS);
     if (this.#answerUntil(untilMs)) {
       this.#channel.markAsleep();
-      // A worker may have put a packet after the last look at its ring, while this thread still counted as awake.
+      // A worker may have put a packet into its ring after the last look at it, while this thread was still marked
+      // awake.
       const isEmpty = this.#areEmpty(this.#pendingRings, this.#slowRings);
       if (isEmpty && this.#areEmpty(this.#wildcardRings)) return;
       if (isEmpty) {
@@ -69,6 +71,27 @@ export class MissScheduler {
     }
     if (isFlooded) this.#pause = setTimeout(() => this.run(), FLOODED_PAUSE_MS);
     else this.#nextRun = setImmediate(() => this.run());
+  }
+
+  /** Answers all packets that wait, for at most `timeoutMs`. */
+  drain(timeoutMs: number): void {
+    const untilMs = performance.now() + timeoutMs;
+    let isDone = false;
+    while (!isDone && performance.now() < untilMs) {
+      this.#wildcardAtMs = 0;
+      this.#answerUntil(untilMs);
+      isDone = this.#areEmpty(this.#pendingRings, this.#slowRings, this.#wildcardRings);
+    }
+  }
+
+  /** Call this when a worker has died, before a new one starts on its thread number. */
+  releaseBusySlots(thread: number): void {
+    for (const rings of [this.#pendingRings, this.#slowRings, this.#wildcardRings])
+      rings[thread - 1]?.releaseBusySlots();
+  }
+
+  close(): void {
+    this.#cancel();
   }
 
   /** Sleeps until the next wildcard may be answered, unless a worker reports before. */
@@ -90,28 +113,7 @@ export class MissScheduler {
     return overrun;
   }
 
-  /** Answers all packets that wait, for at most that long. */
-  drain(timeoutMs: number): void {
-    const untilMs = performance.now() + timeoutMs;
-    let isDone = false;
-    while (!isDone && performance.now() < untilMs) {
-      this.#wildcardAtMs = 0;
-      this.#answerUntil(untilMs);
-      isDone = this.#areEmpty(this.#pendingRings, this.#slowRings, this.#wildcardRings);
-    }
-  }
-
-  /** To be called when a worker has died, before another one starts on its thread number. */
-  releaseBusySlots(thread: number): void {
-    for (const rings of [this.#pendingRings, this.#slowRings, this.#wildcardRings])
-      rings[thread - 1]?.releaseBusySlots();
-  }
-
-  close(): void {
-    this.#cancel();
-  }
-
-  /** True if the rings are empty, but for wildcards that have to wait. */
+  /** True if the rings are empty, except for wildcards that must still wait. */
   #answerUntil(untilMs: number): boolean {
     while (this.#answerNext()) if (performance.now() >= untilMs) return false;
     return true;
@@ -143,7 +145,7 @@ export class MissScheduler {
   }
 
   #takeFrom(rings: readonly RingReader[]): boolean {
-    // Each time another ring comes first, or a flood in one ring would starve the others.
+    // A different ring comes first each time; otherwise a flood in one ring would starve the others.
     for (let i = 0; i < rings.length; i++)
       if (rings[(this.#count + i) % rings.length]?.take(this.#miss)) return true;
     return false;

@@ -8,7 +8,7 @@ import { clientAddress } from '../../dns/address.ts';
 export interface OwnAddresses {
   add(address: string, port: number): void;
   remove(address: string, port: number): void;
-  /** True if a packet from this address (in `Client`'s form) and port was sent by one of our listeners. */
+  /** True if a packet from this address (in `DnsClient`'s form) and port was sent by one of our listeners. */
   has(address: string, port: number): boolean;
 }
 

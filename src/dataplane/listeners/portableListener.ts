@@ -159,22 +159,21 @@ function takeLiterally(
   callback(null, address, address.includes(':') ? 6 : 4);
 }
 
-/**
- * Takes packets from Node's sockets of one address family: drops them, answers them out of the table, or passes them to
- * `respond`. Bounds the replies that wait for the kernel.
- */
-
 /** Replies of one family that may wait for the kernel: at 1,232 octets each, 1.3 MB. */
 const MAX_UNSENT = 1024;
 
-export class PortableReceiver {
+/**
+ * Takes packets from Node's sockets of one address family: drops them, answers them from the table, or passes them to
+ * `respond`. Bounds the replies that wait for the kernel.
+ */
+class PortableReceiver {
   recursionRanges = new RecursionRanges([]);
   readonly #options: UdpListenerOptions;
   readonly #block: CounterBlock;
   readonly #slow: SlowCounts;
   readonly #isOwn: (address: string, port: number) => boolean;
   readonly #fastPath: FastPath | undefined;
-  /** The table answers here: the packet's own memory has no room for a reply. */
+  /** The table writes its reply here, because the packet's own memory has no room for it. */
   readonly #room = new Uint8Array(1 << 16);
   #unsent = 0;
 
@@ -208,7 +207,7 @@ export class PortableReceiver {
     }
   }
 
-  /** False if the table cannot answer it. */
+  /** False if the table cannot answer the packet. */
   #answer(socket: Socket, packet: Uint8Array, peer: RemoteInfo, address: string): boolean {
     if (this.#fastPath === undefined) return false;
     const startedMs = performance.now();

@@ -1,7 +1,7 @@
 /**
- * The worker threads: starts them with the first sockets, gives them their assignments, and replaces those that die.
- * Sockets belong to the process, so the next worker goes on with the packets that wait in the kernel; only the batch
- * that the worker was answering when it died is lost.
+ * Starts the worker threads with the first sockets, posts their assignments, and replaces a thread that dies. Sockets
+ * belong to the process, so the new worker goes on with the packets that wait in the kernel. Only the batch that the
+ * dead worker was answering is lost.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { backoffMs } from '../../timing/backoff.ts';
@@ -11,13 +11,13 @@ import type { MainChannel, WorkerAssignment, WorkerReport, WorkerStart } from '.
 
 export interface WorkerThreadsOptions {
   readonly workers: number;
-  /** What a thread runs. */
+  /** The file that a thread runs. */
   readonly entry: URL;
   readonly channel: MainChannel;
   /** Threads are numbered from 1. */
   readonly start: (thread: number) => WorkerStart;
   readonly onReport: (report: WorkerReport) => void;
-  /** A thread ended that was not told to stop. Called before another one starts in its slot. */
+  /** A thread ended without an assignment to stop. Called before a new one starts in its slot. */
   readonly onGone: (thread: number, error: Error) => void;
 }
 
@@ -31,7 +31,7 @@ interface ThreadSlot {
   restart: NodeJS.Timeout | undefined;
 }
 
-/** A worker that ran for so long was not killed by its start data. */
+/** A worker that ran at least this long did not die because of its start data. */
 const EARLY_MS = 1_000;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
 /** Longer than a worker takes to wake in the kernel, answer what has arrived, and end. */
@@ -74,7 +74,9 @@ export class WorkerThreads {
     this.#announce();
   }
 
-  /** Has every thread answer what has arrived, and end. Resolves when all have ended, or were terminated. */
+  /**
+   * Makes every thread answer the packets that have arrived, and end. Resolves when all have ended or were terminated.
+   */
   async stop(): Promise<void> {
     this.#stopped = true;
     for (const { restart } of this.#slots) clearTimeout(restart);

@@ -1,9 +1,9 @@
 /**
- * dataplane/listeners/: UDP: worker threads or one socket of Node's, answering from the table.
+ * dataplane/listeners/: Answers DNS over UDP from the table, with worker threads or on Node's own sockets.
  * Imports: dataplane/sockets, dataplane/table, dns, timing.
  * Used by: app, server, server/http.
  *
- * The contract of a UDP listener, for the code that starts it and reads its counters. There are two:
+ * The contract of a UDP listener, for the code that starts it and reads its counters. Two files implement it:
  * `workerListener.ts` and `portableListener.ts`.
  */
 import type { SocketAddress } from '../../dns/address.ts';
@@ -21,8 +21,8 @@ import type { TableHandle } from '../table/layout.ts';
 
 export interface UdpListenerOptions {
   /**
-   * Answers what the table does not hold. A reply belongs to the listener once it is passed to `send`: the kernel may
-   * copy it later.
+   * Answers the packets that the table cannot answer. A reply belongs to the listener once it is passed to `send`: the
+   * kernel may copy it later.
    */
   readonly respond: Respond;
   /** Receives the errors of sockets, other than failed sends, and of threads. The listener goes on. */
@@ -32,11 +32,14 @@ export interface UdpListenerOptions {
 }
 
 export interface UdpListener {
-  /** Starts the threads before the first `listen`, which otherwise does so. Resolves when they run. */
+  /** Starts the threads early; otherwise the first `listen` starts them. Resolves when they run. */
   begin(): Promise<void>;
   /** May be called for several addresses. `fd` is an inherited socket; `address` then only gives its family. */
   readonly listen: Listen;
-  /** Directs new packets to the sockets of a successor, which must be open; answers what has arrived. */
+  /**
+   * Directs new packets to the sockets of a successor, which must be open. Packets that have arrived are still
+   * answered.
+   */
   divertToSuccessor(): void;
   /** Reads no more packets. Resolves when `respond` has received all that were read; their replies are still sent. */
   stop(): Promise<void>;
@@ -45,14 +48,17 @@ export interface UdpListener {
   /** Sets the clients whose replies out of the table have RA set; none at first. */
   recurseFor(ranges: readonly AddressRange[]): void;
   counters(): Readonly<UdpCounters>;
-  /** Count what the table answered and what was dropped. What `respond` received is not in them. */
+  /**
+   * Counters of the packets that the table answered or that were dropped. Packets that `respond` received are not in
+   * them.
+   */
   readonly blocks: readonly FamilyBlock[];
 }
 
 export interface UdpCounters {
   /** Packets looked up in the table or passed to `respond`. */
   queries: number;
-  /** Replies that the kernel took. */
+  /** Replies that the kernel accepted. */
   replies: number;
   /** Dropped: source port 0, to which nothing can be sent. */
   sourcePortZero: number;
@@ -98,15 +104,15 @@ export function tableReplies(blocks: readonly FamilyBlock[]): number {
   return replies;
 }
 
-/** What the blocks do not count. */
+/** Counts of the slow path, which are not in the blocks. */
 export interface SlowCounts {
-  /** Packets passed to `respond`, and its replies that the kernel took. */
+  /** Packets passed to `respond`, and its replies that the kernel accepted. */
   queries: number;
   replies: number;
   socketErrors: number;
 }
 
-/** The sum of the blocks and of what `respond` answered. */
+/** The sum of the blocks and of the slow path's counts. */
 export function udpCounters(blocks: readonly FamilyBlock[], slow: SlowCounts): UdpCounters {
   const sum = (slot: number): number =>
     blocks.reduce((total, { block }) => total + (block[slot] as number), 0);
@@ -128,5 +134,5 @@ export interface Bound extends SocketAddress {
   close(): Promise<void>;
 }
 
-/** Rejects with the system's error (its `code` says EADDRINUSE, EACCES …). Port 0 lets the system choose. */
+/** Rejects with the system's error (its `code` is EADDRINUSE, EACCES …). Port 0 lets the system choose. */
 export type Listen = (address: string, port: number, fd?: number) => Promise<Bound>;

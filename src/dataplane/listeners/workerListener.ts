@@ -36,9 +36,9 @@ export interface WorkerListenerOptions extends UdpListenerOptions {
   readonly workers: number;
   /** Share the addresses with a running server of the same user. */
   readonly joins?: boolean | undefined;
-  /** A worker died, maybe in the middle of a batch. Called before another one starts on its thread number. */
+  /** A worker died, possibly in the middle of a batch. Called before a new one starts on its thread number. */
   readonly onWorkerGone?: ((thread: number) => void) | undefined;
-  /** What a worker thread runs; tests set it. */
+  /** The file that a worker thread runs; tests set it. */
   readonly entry?: URL | undefined;
 }
 
@@ -55,7 +55,7 @@ const ENTRY = new URL(
 const MAIN_THREAD = 0;
 /** For how long misses are answered before a socket is closed. */
 const DRAIN_MS = 500;
-/** Read errors come by the hundred. */
+/** Read errors can come by the hundred: only one is reported in this time. */
 const REPORT_EVERY_MS = 1_000;
 
 /** The sockets of one address, one for each worker. */
@@ -93,7 +93,7 @@ class WorkerListener implements UdpListener {
     this.#channelMemory = newChannelMemory(workers);
     this.#channel = new MainChannel(this.#channelMemory);
     this.#maker = new SocketMaker(libc);
-    const packets = new MissResponder({
+    const missResponder = new MissResponder({
       respond,
       sender: new ReplySender(libc),
       counters: {
@@ -108,7 +108,7 @@ class WorkerListener implements UdpListener {
       ringMemory: this.#ringMemory,
       workers,
       channel: this.#channel,
-      answer: (miss) => packets.answer(miss),
+      answer: (miss) => missResponder.answer(miss),
     });
     this.#threads = new WorkerThreads({
       workers,
@@ -142,7 +142,7 @@ class WorkerListener implements UdpListener {
     };
   }
 
-  /** Resolves when `respond` has received all that arrived before. */
+  /** Resolves when `respond` has received all packets that arrived before. */
   stop(): Promise<void> {
     this.#stopping ??= this.#threads.stop().then(() => {
       this.#misses.drain(DRAIN_MS);
@@ -199,7 +199,7 @@ class WorkerListener implements UdpListener {
     this.#closeSockets(group);
   }
 
-  /** To be called when no thread uses the sockets: the kernel reuses their numbers. */
+  /** Call this when no thread uses the sockets, because the kernel reuses their numbers. */
   #closeSockets(group: SocketGroup): void {
     group.isOpen = false;
     for (const { fd, address, port } of new Set(group.sockets)) {

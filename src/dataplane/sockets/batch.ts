@@ -1,7 +1,7 @@
 /**
- * Up to 64 packets that one system call reads and another one answers. All that the kernel reads and writes lies in one
- * memory with a fixed layout: message headers, addresses, control messages, packet buffers. A reply overwrites its
- * packet, and is sent with the header that received it, so nothing is copied or allocated per packet or per batch.
+ * Up to 64 packets: one system call reads them, and another sends their replies. The kernel reads and writes one memory
+ * with a fixed layout: message headers, addresses, control messages, packet buffers. A reply overwrites its packet, and
+ * is sent with the header that received it, so nothing is copied or allocated per packet or per batch.
  *
  * Invariant: between `send` and the next `receive` every header has its initial values. A packet longer than its buffer
  * is cut.
@@ -29,7 +29,9 @@ export const BATCH_PACKETS = 64;
 /** Longer packets are cut. */
 export const PACKET_OCTETS = 2048;
 
-/** Between packet buffers: buffers a power of two apart would compete for the same few lines of the L1 cache. */
+/**
+ * The gap between packet buffers: buffers a power of two apart would compete for the same few lines of the L1 cache.
+ */
 const GAP_OCTETS = 64;
 
 const HEADERS_AT = 0;
@@ -75,7 +77,7 @@ export class Batch {
     for (let i = 0; i < BATCH_PACKETS; i++) this.#layOut(new DataView(memory), i);
   }
 
-  /** Reads packets. Gives their number, or -1 and libc's errno. To be called only after `send`. */
+  /** Reads packets. Gives their number; -1 with libc's errno if the call failed. Call this only after `send`. */
   receive(flags: number): number {
     const { fd } = this.socket;
     const received = this.#libc.recvmmsg(fd, this.#base + HEADERS_AT, BATCH_PACKETS, flags);
@@ -106,15 +108,13 @@ export class Batch {
     return this.words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] as number;
   }
 
-  /** The reply to packet `i` has overwritten it, and has so many octets. To be called in the order of packets. */
+  /** Records that a reply of `octets` octets has overwritten packet `i`. Call this in the order of packets. */
   reply(i: number, octets: number): void {
     this.words[PART_OCTETS_WORD + i * PART_WORDS] = octets;
     this.#replied[this.#repliedCount++] = i;
   }
 
-  /**
-   * Sends the replies, and counts those that the kernel took and those that it refused. Gives the number of replies.
-   */
+  /** Sends the replies, and counts the accepted and the refused ones. Gives the number of replies. */
   send(counters: CounterBlock): number {
     const replies = this.#repliedCount;
     if (replies > 0) {
@@ -215,8 +215,8 @@ export class Batch {
 }
 
 /**
- * Turns a received control message (`octets` octets at `at`) into one that has the reply leave from the address that
- * received the packet, through any interface. Gives its length; 0 if it has no address.
+ * Turns a received control message (`octets` octets at `at`) into one that makes the kernel send the reply from the
+ * address that received the packet, through any interface. Gives its length; 0 if it has no address.
  */
 export function addressControl(words: Int32Array, at: number, octets: number): number {
   const level = words[(at + Cmsg.LEVEL) / WORD];

@@ -122,13 +122,12 @@ export function sockaddrPort(octets: Uint8Array, at = 0): number {
   return ((octets[port] as number) << 8) | (octets[port + 1] as number);
 }
 
-/**
- * What answering a packet later, from another thread, takes: the socket, the sender, and the address that received it.
- * Offsets are in words of shared memory.
- */
-
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 
+/**
+ * What another thread needs to answer a packet later: the socket, the sender, and the address that received the packet.
+ * Offsets are in words of shared memory.
+ */
 export const Envelope = {
   /** The socket's descriptor. */
   FD: 0,

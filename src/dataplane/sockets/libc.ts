@@ -1,6 +1,7 @@
 /**
- * The system calls behind the batched sockets, bound once through koffi; no other file uses koffi. It is an optional
- * dependency, and the calls are Linux's, so callers must be able to work without: they receive the reason instead.
+ * The system calls behind the batched sockets, bound once through koffi; no other file uses koffi. koffi is an optional
+ * dependency, and the calls exist on Linux only, so a caller must be able to work without them: it then receives the
+ * reason.
  *
  * Addresses are plain numbers: user space ends below 2^53 on every processor listed here, and a number is the cheapest
  * argument (a typed array or a BigInt costs some 40 ns more a call, and a BigInt is garbage).
@@ -9,7 +10,9 @@ import { createRequire } from 'node:module';
 import os, { endianness } from 'node:os';
 import type { DropReason } from '../table/counters.ts';
 
-/** Each call returns what libc's does: -1 if it failed, with `errno()`. Nothing here throws or allocates. */
+/**
+ * Each call returns libc's result: -1 if it failed, and then `errno()` gives the reason. No call throws or allocates.
+ */
 export interface Libc {
   socket(family: number, type: number, protocol: number): number;
   setsockopt(fd: number, level: number, name: number, value: number, octets: number): number;
@@ -22,7 +25,7 @@ export interface Libc {
   poll(fds: number, count: number, timeoutMs: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number): number;
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
-  /** Of this thread's last failed call; to be read before the next call. */
+  /** The errno of this thread's last failed call. Read it before the next call. */
   errno(): number;
   /** Address of the buffer's memory, valid for as long as the buffer is reachable. */
   addressOf(memory: ArrayBuffer): number;
@@ -47,7 +50,7 @@ export function loadLibc(): LibcResult {
 function load(): LibcResult {
   if (process.platform !== 'linux') return missing(`batched sockets need Linux`);
   if (!PROCESSORS.includes(process.arch) || endianness() !== 'LE')
-    return missing(`batched sockets do not know this processor (${process.arch})`);
+    return missing(`batched sockets do not support this processor (${process.arch})`);
   try {
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
     return { kind: 'libc', libc: bindAll(koffi) };
@@ -118,7 +121,7 @@ function as(reason: DropReason) {
   return (number: number): [number, DropReason] => [number, reason];
 }
 
-/** The reason under which a reply is counted that the kernel refused with this errno. */
+/** The drop reason of a reply that the kernel refused with this errno. */
 export function sendDropReason(number: number): DropReason {
   return REASONS.get(number) ?? 'otherSendError';
 }

@@ -1,6 +1,6 @@
 /**
- * Whether a client may use recursion, decided for each packet by the address as the kernel has it. The ranges are those
- * of the responder, as words to mask and compare; IPv4-mapped IPv6 addresses count as IPv4.
+ * Decides for each packet whether its client may use recursion, by the client's address as the kernel writes it. The
+ * ranges are the responder's, as words to mask and compare. An IPv4-mapped IPv6 address counts as IPv4.
  */
 import { addressOctets } from '../../dns/address.ts';
 import { AF_INET, Sockaddr } from './layout.ts';
@@ -33,7 +33,7 @@ export class RecursionRanges {
     this.#lastAllowed = this.#hasIpv4(this.#lastIpv4);
   }
 
-  /** For the struct sockaddr at octet `at` (a multiple of four) of the words' memory. */
+  /** Whether a range contains the struct sockaddr at octet `at` (a multiple of four) of the words' memory. */
   has(words: Int32Array, at: number): boolean {
     const start = at / WORD;
     const family = (words[start] as number) & 0xffff;
@@ -47,13 +47,13 @@ export class RecursionRanges {
       : this.#hasIpv6(words, address);
   }
 
-  /** For an address in `DnsClient`'s form. */
+  /** Whether a range contains an address in `DnsClient`'s form. */
   hasAddress(address: string): boolean {
     const words = addressWords(addressOctets(address));
     return words.length === 1 ? this.#remembered(words[0] as number) : this.#hasIpv6(words, 0);
   }
 
-  /** Remembers the last client: a batch often comes from one. */
+  /** Remembers the last client, because a batch often comes from one client. */
   #remembered(ipv4: number): boolean {
     if (ipv4 === this.#lastIpv4) return this.#lastAllowed;
     this.#lastIpv4 = ipv4;

@@ -1,6 +1,6 @@
 /**
- * Sends a reply to a packet that a worker has read: from the main thread, through the worker's socket. All replies
- * share one memory, because the kernel has copied it when the call returns.
+ * Sends the main thread's replies through the socket of the worker that read the packet. All replies share one memory,
+ * because the kernel has copied a reply when the call returns.
  */
 import { addressControl } from './batch.ts';
 import { AF_INET, copyWords, Envelope, Iovec, MSG_DONTWAIT, MsgHdr, Sockaddr } from './layout.ts';
@@ -33,7 +33,7 @@ export class ReplySender {
     pointer(PART_AT + Iovec.BASE, REPLY_AT);
   }
 
-  /** 0 if the kernel took it, otherwise its errno. Never waits. */
+  /** Gives 0 if the kernel accepted the reply, otherwise the errno. Never waits. */
   send(envelope: Int32Array, reply: Uint8Array): number {
     const octets = Math.min(reply.length, MAX_REPLY_OCTETS);
     this.#reply.set(reply.length > octets ? reply.subarray(0, octets) : reply);

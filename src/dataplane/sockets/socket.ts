@@ -1,5 +1,5 @@
 /**
- * dataplane/sockets/: The sockets that Node cannot make, through libc. The only folder that loads koffi.
+ * dataplane/sockets/: Makes the sockets that Node cannot make, through libc. No other folder loads koffi.
  * Imports: dataplane/table, dns.
  * Used by: app, app/process, cli/commands, dataplane/listeners.
  *
@@ -28,7 +28,7 @@ import {
 } from './layout.ts';
 import { type Libc, systemError } from './libc.ts';
 
-/** A socket as workers use it; can be posted to another thread. */
+/** A socket of the workers. It can be posted to another thread. */
 export interface UdpSocket extends SocketAddress {
   readonly fd: number;
   readonly family: 4 | 6;
@@ -95,9 +95,9 @@ export class SocketMaker {
   }
 
   /**
-   * Directs new packets to the other sockets that share the address; there must be some. Packets that wait can still be
-   * read and answered. It connects the socket to the discard port, from which no packet comes: a connected socket
-   * receives only what its peer sends (Linux 5.4).
+   * Directs new packets to the other sockets on the address; there must be at least one. Packets that wait in this
+   * socket can still be read and answered. The call connects the socket to the discard port, from which no packet
+   * comes: a connected socket receives only its peer's packets (Linux 5.4).
    */
   divertPackets({ fd, address }: UdpSocket): void {
     const isWildcard = address === '0.0.0.0' || address === '::';
@@ -108,8 +108,8 @@ export class SocketMaker {
   }
 
   /**
-   * Directs new connections to the second of the sockets that share the address, the oldest one that joined; without
-   * one nothing changes. Connections that wait can still be accepted.
+   * Directs new connections to the second of the sockets on the address, the oldest one that joined. Without a second
+   * socket nothing changes. Connections that wait in this socket can still be accepted.
    */
   divertConnections(fd: number): void {
     const { SockFilter, SockFprog } = layout;
@@ -235,15 +235,17 @@ export class Poll {
     return this.#libc.poll(this.#at, this.#count, timeoutMs);
   }
 
-  /** Whether the last call that found any found socket `i`: reading it gives packets or an error. */
+  /**
+   * Whether socket `i` was ready in the last call with a positive result. Reading it then gives packets or an error.
+   */
   isReady(i: number): boolean {
     return this.#results[(i * Pollfd.SIZE + Pollfd.REVENTS) / Int16Array.BYTES_PER_ELEMENT] !== 0;
   }
 }
 
 /**
- * Size of the kernel's buffers for bursts, on every UDP socket. Not larger: in overload the buffer is full, and a
- * packet waits for all before it. The kernel doubles this number, and a small packet takes 768 octets or more: 2,700
- * packets at most.
+ * Size of the kernel's buffers of every UDP socket, which hold bursts. They are not larger, because in overload the
+ * buffer is full and each packet waits for all packets before it. The kernel doubles this number, and a small packet
+ * takes 768 octets or more: 2,700 packets at most.
  */
 export const KERNEL_BUFFER_OCTETS: number = 1 << 20;

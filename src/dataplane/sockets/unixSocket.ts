@@ -6,7 +6,7 @@ import { Iovec, MsgHdr, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts
 import { type Libc, loadLibc } from './libc.ts';
 
 export interface NotifySocket {
-  /** Sends one message without waiting; false if the kernel did not take it. */
+  /** Sends one message without waiting; false if the kernel did not accept it. */
   send(text: string): boolean;
   close(): void;
 }
@@ -30,7 +30,8 @@ export function openNotifySocket(address: string): NotifyResult {
   if (loaded.kind === 'missing') return loaded;
   const { libc } = loaded;
   const fd = libc.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) return { kind: 'missing', reason: `no Unix socket (errno ${libc.errno()})` };
+  if (fd < 0)
+    return { kind: 'missing', reason: `cannot make a Unix socket (errno ${libc.errno()})` };
   const send = (text: string): boolean => sendTo(libc, fd, name, Buffer.from(text, 'utf8')) === 1;
   return { kind: 'socket', socket: { send, close: () => void libc.close(fd) } };
 }
@@ -68,7 +69,6 @@ function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): num
 }
 
 /** The process at the other end of a Unix connection, as the kernel reports it (SO_PEERCRED, unix(7)). */
-
 export interface PeerCredentials {
   /** 0 for a process in another PID namespace. */
   readonly pid: number;
