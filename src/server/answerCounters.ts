@@ -1,7 +1,7 @@
 /**
- * Counters of the slow path: every packet that the responder received, in blocks with the layout of the workers'
- * blocks. A worker counts types, rcodes and times of its hits only, so a packet that it hands over is counted once,
- * here.
+ * Counters of the slow path. They count every packet that the responder received, in blocks with the layout of the
+ * workers' blocks. A worker counts types, rcodes and times only of its hits, so a packet that it hands over is counted
+ * once, here.
  */
 import {
   bucketOf,

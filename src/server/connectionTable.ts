@@ -16,15 +16,15 @@ import {
 } from './tcpConnection.ts';
 
 export interface TcpLimits extends ConnectionLimits {
-  /** Open at a time, in all. */
+  /** The most connections that are open at a time. */
   readonly connections: number;
-  /** Open at a time from one client address. */
+  /** The most connections that are open at a time from one client address. */
   readonly connectionsPerClient: number;
   /** Messages taken from all connections together in one time slice. */
   readonly messagesPerSlice: number;
   /** After this time a slice takes no further message. */
   readonly sliceMs: number;
-  /** How long `close` waits for answers and for clients that read them. */
+  /** How long `close` waits for answers, and for clients to read them. */
   readonly closeMs: number;
 }
 
@@ -47,12 +47,13 @@ export interface TcpCounters extends ConnectionCounters {
   open: number;
   /** Closed on accept because all connections were busy. */
   refused: number;
-  /** Closed on accept because the client has `connectionsPerClient` already. */
+  /** Closed on accept because the client already had `connectionsPerClient`. */
   refusedPerClient: number;
   /** Closed while idle, for a new connection. */
   evicted: number;
 }
 
+/** Checks for timeouts in the shortest of the time limits. */
 const CHECKS_PER_LIMIT = 10;
 
 /** Owns the accepted sockets; `respond` gets the queries of all of them. */

@@ -1,5 +1,5 @@
-/** Translates a forwarder's outcome for the zone that needs it, and for the client that asked. */
-import { Ede, type Response, refused, servfail } from '../dns/message.ts';
+/** Translates a forwarder's outcome into an `External` for the zone, and into a response for the client. */
+import { Ede, type Message, type Response, refused, servfail } from '../dns/message.ts';
 import { Rcode, Type } from '../dns/rr.ts';
 import type { Forwarded } from '../forward/outcome.ts';
 import type { External } from '../zone/view.ts';
@@ -7,7 +7,7 @@ import type { External } from '../zone/view.ts';
 export function externalOf(forwarded: Forwarded): External {
   switch (forwarded.kind) {
     case 'answered':
-      return externalOfRcode(forwarded.message.rcode, forwarded);
+      return externalOfMessage(forwarded.message);
     case 'failed':
       return { kind: 'failed' };
     case 'refused':
@@ -16,19 +16,12 @@ export function externalOf(forwarded: Forwarded): External {
 }
 
 /** SERVFAIL and REFUSED say nothing about the name. */
-function externalOfRcode(
-  rcode: number,
-  { message }: Extract<Forwarded, { kind: 'answered' }>,
-): External {
+function externalOfMessage({ rcode, answer, authority }: Message): External {
   switch (rcode) {
     case Rcode.NOERROR:
-      return {
-        kind: 'found',
-        rrs: message.answer,
-        soa: message.authority.find(({ type }) => type === Type.SOA),
-      };
+      return { kind: 'found', rrs: answer, soa: authority.find(({ type }) => type === Type.SOA) };
     case Rcode.NXDOMAIN:
-      return { kind: 'nxdomain', rrs: message.answer };
+      return { kind: 'nxdomain', rrs: answer };
     default:
       return { kind: 'failed' };
   }

@@ -1,6 +1,6 @@
 /**
- * Listens on the configured addresses, UDP and TCP on the same port of each: on all of them, or on none. The reason is a
- * value, since a port that another process holds is an everyday outcome.
+ * Listens on all configured addresses or on none, over UDP and TCP on the same port of each. A failure is a value,
+ * because a port that another process holds is a common outcome.
  */
 import type { Bound, Listen } from '../dataplane/listeners/udpListener.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
@@ -16,7 +16,7 @@ interface DnsListener {
   readonly listen: Listen;
 }
 
-/** A socket that the process got bound already when it started, as systemd does it. */
+/** A bound socket that the process inherited when it started, for example from systemd. */
 export interface InheritedSocket extends SocketAddress {
   readonly transport: DnsClient['transport'];
   readonly fd: number;
@@ -56,7 +56,7 @@ export async function listenAll(
   };
 }
 
-/** Listens on sockets that are bound already, also on an address that has only one of UDP and TCP. */
+/** Listens on inherited sockets. An address may have only one of UDP and TCP. */
 export async function adoptAll(
   sockets: readonly InheritedSocket[],
   listeners: DnsListeners,
@@ -98,7 +98,7 @@ interface BoundPair {
 
 type BindOutcome<B> = { readonly kind: 'bound'; readonly bound: B } | ListenFailure;
 
-/** A port that the system chose for UDP may be in use for TCP. */
+/** How many ports are tried: a port that the system chose for UDP may be in use for TCP. */
 const PORT_CHOICES = 20;
 
 async function listenBoth(

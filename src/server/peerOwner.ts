@@ -1,11 +1,11 @@
 /**
- * Which user's process is the peer of a TCP connection on this host, by the kernel's table of sockets.
+ * Finds the user whose process is the peer of a TCP connection on this host, in the kernel's table of sockets.
  *
- * One row of the table proves little. A client may close its socket or reset the connection after its request, and another
- * user's process may then connect from the same port before the table is read. Rows of sockets that no process has open
- * name root, so they do not count. Therefore a second reading must show our own socket, known by its inode, still
- * connected: while it is, the kernel gives its pair of addresses to no other socket, so the first reading's row was the
- * peer's.
+ * One row of the table does not prove the peer's user. A client may close its socket or reset the connection after its
+ * request, and another user's process may connect from the same port before the table is read. Therefore a second
+ * reading must show that our own socket, identified by its inode, is still connected. While it is connected, the kernel
+ * gives its pair of addresses to no other socket, so the row of the first reading was the peer's. A socket that no
+ * process has open has a row that names root; such rows do not count.
  */
 import { fstatSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
@@ -18,7 +18,7 @@ import { columnsOf, readTable, type TableName, TCP_LISTEN } from './socketTable.
 export interface AcceptedConnection {
   readonly local: SocketAddress;
   readonly remote: SocketAddress;
-  /** Of our socket. */
+  /** The inode of our socket. */
   readonly inode: number;
 }
 
@@ -57,7 +57,7 @@ function tableOf({ address }: SocketAddress): TableName {
   return address.includes(':') ? 'tcp6' : 'tcp';
 }
 
-/** Whether the kernel shows the users of this host's sockets; finds out with a socket of its own. */
+/** Whether the kernel shows the users of this host's sockets. It tests this with a socket of its own. */
 export async function seesOwners(): Promise<boolean> {
   const server = createServer();
   try {
@@ -93,13 +93,15 @@ export function descriptorOf(socket: object): number | undefined {
   return typeof handle?.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
 }
 
-/** The users whose processes can do anyway what this server can: root, and the server's own user. */
+/** Root and the server's own user: their processes can already do everything that this server can. */
 export function trustedUsers(): ReadonlySet<number> {
   const own = process.geteuid?.();
   return new Set(own === undefined || isOverflowUser(own) ? [0] : [0, own]);
 }
 
-/** A user namespace shows all users that are not mapped into it as one, usually `nobody`. */
+/**
+ * Whether the user is the overflow user, usually `nobody`: a user namespace shows all its unmapped users as this one.
+ */
 function isOverflowUser(uid: number): boolean {
   const isComplete = /^\s*0\s+0\s+4294967295\s*$/.test(readText('/proc/self/uid_map'));
   return !isComplete && uid === Number(readText('/proc/sys/kernel/overflowuid') || 65534);
@@ -127,10 +129,10 @@ interface SocketRow {
   readonly inode: number;
 }
 
-/** For more searches than these it pays to index all rows once. */
+/** After this many searches it pays to index all rows once. */
 const MAX_SCANS = 4;
 
-/** A table as it was at one time. */
+/** The text of a table at one time. */
 class TableSnapshot {
   readonly #text: string;
   #searches = 0;
@@ -140,7 +142,7 @@ class TableSnapshot {
     this.#text = text;
   }
 
-  /** The row of the socket between the two addresses that some process has open. */
+  /** The row of the socket between the two addresses. Sockets that no process has open do not count. */
   find(from: SocketAddress, to: SocketAddress): SocketRow | undefined {
     const toColumns = columnsOf(to);
     for (const [form, column] of columnsOf(from).entries()) {

@@ -1,6 +1,6 @@
 /**
- * Which process listens on a port: Linux's tables name the socket, and /proc the process that has it open. Best effort,
- * for messages: on other systems, and for other users' processes without root, no process is found.
+ * Finds the process that listens on a port: Linux's tables name the socket, and /proc shows which process has it open.
+ * Best effort, for messages: it finds no process on other systems, and without root no process of another user.
  */
 import { readdir, readFile } from 'node:fs/promises';
 import type { DnsClient } from '../dns/message.ts';
@@ -12,7 +12,7 @@ export interface ListeningProcess {
   readonly command: string;
 }
 
-/** A process listens; `holder` is undefined where this process may not see which one. */
+/** A port on which a process listens. `holder` is undefined if this process may not see that process. */
 interface HeldPort {
   readonly holder: ListeningProcess | undefined;
 }
@@ -26,7 +26,10 @@ export async function findPortHolder(
   return (await findHeldPort(transport, address, port))?.holder;
 }
 
-/** The same, but tells a hidden holder from none: `undefined` means that Linux's tables have no such listener. */
+/**
+ * As `findPortHolder`, but a hidden process differs from none: `undefined` means that Linux's tables have no such
+ * listener.
+ */
 export async function findHeldPort(
   transport: DnsClient['transport'],
   address: string,
@@ -60,7 +63,7 @@ async function findProcess(inodes: ReadonlySet<string>): Promise<ListeningProces
     const open = await openSockets(pid);
     if (![...inodes].some((inode) => open.has(inode))) continue;
     const name = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
-    // The kernel names a process after its first thread, which newer Node versions give a name of its own.
+    // The kernel names a process after its first thread, and newer Node versions name that thread themselves.
     return { pid: Number(pid), command: /^(?:node-)?MainThread$/.test(name) ? 'node' : name };
   }
   return undefined;

@@ -1,6 +1,6 @@
 /**
- * From a question to its response: out of our zones, or from other servers if the client may use recursion. Synchronous
- * unless another server has to be asked.
+ * Finds the response to a question: from our zones, or from other servers if the client may use recursion. It is
+ * synchronous unless it needs another server's answer.
  */
 import {
   authoritative,
@@ -38,7 +38,7 @@ import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
 export interface ResolveOptions {
   readonly root: Node;
-  /** Another number after each change of the zones' data. */
+  /** The number changes with each change of the zones' data. */
   readonly version: () => number;
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
@@ -54,9 +54,9 @@ export interface ResolveOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
-  /** A fault of ours. Must not throw. */
+  /** Receives errors that are bugs. Must not throw. */
   readonly onError: (error: unknown) => void;
-  /** Receives each decision out of our names that holds for every client, at the moment it is made. */
+  /** Receives each decision about our names that holds for every client, when it is made. */
   readonly onDecided?: ((decided: Decided) => void) | undefined;
 }
 
@@ -120,7 +120,7 @@ class Resolver {
     const { question } = context.query;
     const freshness = this.#options.freshness();
     if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
-      return servfail(Ede.NOT_READY, 'the store was not read yet');
+      return servfail(Ede.NOT_READY, 'the store has not been read yet');
     }
     const isWildcard = isWildcardName(question.qname);
     const view = this.#view(context, learned, isWildcard);
@@ -139,7 +139,7 @@ class Resolver {
           ? this.#forward(context, round)
           : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
       case 'incomplete':
-        if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'names lead on for too long');
+        if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'the chain of names is too long');
         return this.#learn(context, decided.missing, learned).then(() =>
           this.#decide(context, learned, round + 1),
         );
@@ -158,9 +158,9 @@ class Resolver {
   }
 
   /**
-   * Over UDP a decision is made for the largest reply, and encoding cuts it for clients that receive less: the answer
-   * table holds it for all of them. A wildcard's answer is not published, so its look-up stops at what this client
-   * receives.
+   * Over UDP a decision is made for the largest reply, because the answer table holds it for all clients. Encoding cuts
+   * it for a client that can receive less. A wildcard's answer is not published, so its look-up stops at the size that
+   * this client can receive.
    */
   #view(
     { query, client, sampleStart }: QueryContext,
@@ -205,7 +205,7 @@ class Resolver {
     return this.#externalOf(question, await forwarder.resolve(question, optionsOf(context)));
   }
 
-  /** What one of our names that leads outside gets: no records if rebind protection withholds them. */
+  /** The other server's answer as our names use it: without records if rebind protection withholds them. */
   #externalOf(question: Question, forwarded: Forwarded): External {
     const external = externalOf(forwarded);
     const hasRrs = external.kind === 'found' || external.kind === 'nxdomain';
@@ -243,7 +243,9 @@ interface ExternalQuery extends MissingQuestion {
   readonly answered: Promise<External>;
 }
 
-/** The answer, as long as it is needed; `isEnough` resolves when one of the alternatives was found. */
+/**
+ * Waits for the answer for as long as its `need` requires. `isEnough` resolves when one of the alternatives was found.
+ */
 function awaited({ need, answered }: ExternalQuery, isEnough: Promise<void>): Promise<External> {
   switch (need) {
     case 'required':
@@ -255,7 +257,7 @@ function awaited({ need, answered }: ExternalQuery, isEnough: Promise<void>): Pr
   }
 }
 
-/** A later answer goes into the forwarder's cache. */
+/** Waits for at most `OPTIONAL_WAIT_MS`. A later answer still goes into the forwarder's cache. */
 function inTime(answered: Promise<External>): Promise<External> {
   return withDeadline<External, External>(answered, OPTIONAL_WAIT_MS, () => ({ kind: 'failed' }));
 }
@@ -276,13 +278,13 @@ function hasType(external: External, qtype: number): boolean {
   return external.kind === 'found' && external.rrs.some(({ type }) => type === qtype);
 }
 
-/** What was learned of names outside our zones during one question. */
+/** The other servers' answers that one question has used. */
 class LearnedExternals implements Externals {
   sent = 0;
   readonly #known = new Map<string, External>();
   readonly #peek: (question: Question) => External | undefined;
 
-  /** `peek` gives what the forwarder knows without sending a question. */
+  /** `peek` gives the answer that the forwarder has without sending a question. */
   constructor(peek: (question: Question) => External | undefined) {
     this.#peek = peek;
   }
@@ -303,7 +305,10 @@ class LearnedExternals implements Externals {
 
 const NOT_OURS = 'not one of our zones';
 
-/** NODATA instead of an error: after an error clients would ask another server, which lets the answer pass. */
+/**
+ * NODATA instead of an error: after an error a client would ask another server, which would give it the private
+ * address.
+ */
 function rebinding(): Response {
   const text = 'the name leads to a private address (--rebind-protection)';
   const extendedError = { code: Ede.BLOCKED, text };

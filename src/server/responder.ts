@@ -1,5 +1,5 @@
 /**
- * server/: From a packet to its answer on the main thread, and TCP.
+ * server/: Answers packets on the main thread, and serves DNS over TCP.
  * Imports: dataplane/listeners, dataplane/table, dns, forward, timing, zone.
  * Used by: app, app/process, cli/commands, main, server/http, server/http/exchange, tools/doctor.
  *
@@ -35,7 +35,7 @@ export interface ResponderOptions extends ResolveOptions {
   /** Receives each answer that waits for other servers. It resolves when the reply was sent, and never rejects. */
   readonly onOutstanding?: ((answer: Promise<void>) => void) | undefined;
   readonly counters?: AnswerCounters | undefined;
-  /** A fault of ours. Must not throw. */
+  /** Receives errors that are bugs. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
 
@@ -98,14 +98,14 @@ class Responder {
       this.#finish(arrived, query, response);
       return;
     }
-    const { onOutstanding: onPending, onError } = this.#options;
+    const { onOutstanding, onError } = this.#options;
     const answered = response
       .then(
-        (known) => this.#finish(arrived, query, known),
+        (resolved) => this.#finish(arrived, query, resolved),
         (error) => this.#finish(arrived, query, this.#fault(error)),
       )
       .catch(onError);
-    onPending?.(answered);
+    onOutstanding?.(answered);
   }
 
   #resolved({ client }: ReceivedPacket, query: Query): Response | Promise<Response> {
@@ -182,7 +182,7 @@ export class OutstandingAnswers {
     void answer.then(() => this.#answers.delete(answer));
   }
 
-  /** Resolves when all were sent, with those added meanwhile, and after `limitMs` at the latest. */
+  /** Resolves when all answers were sent, also those that were added meanwhile; after `limitMs` at the latest. */
   async sent(limitMs: number): Promise<void> {
     let isOver = false;
     const allSent = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
- * Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and which process has a socket open. Empty on other
- * systems.
+ * Reads Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and which sockets a process has open. On other
+ * systems both are empty.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import {
@@ -61,7 +61,7 @@ export function asInTable(address: string): string {
   return printAddress(addressOctets(address.replace(/%.*$/, '')));
 }
 
-/** The texts of an address and port in the tables' columns: an IPv4 address in the tables of both families. */
+/** The texts of an address and port in the tables' columns: an IPv4 address has one text for each family's table. */
 export function columnsOf({ address, port }: SocketAddress): readonly string[] {
   const octets = Buffer.from(addressOctets(address.replace(/%.*$/, '')));
   const isMapped = octets.length === 16 && isIpv4Mapped(octets);
@@ -88,9 +88,9 @@ export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
 }
 
 /**
- * The addresses at which a process listens with both UDP and TCP, loopback for a wildcard. Without a process: those of
- * all processes that run the same Node as this one, which in a container is its one server. Best effort: a process that
- * this one may not look into has none.
+ * The addresses at which the process `pid` listens over both UDP and TCP; a wildcard gives loopback. Without `pid`
+ * these are the addresses of all processes that run the same Node as this one; in a container only its server does.
+ * Best effort: a process that this one may not look into has no addresses.
  */
 export async function listeningAddresses(pid?: string): Promise<readonly SocketAddress[]> {
   const [udp, tcp] = await Promise.all([readSockets('udp'), readSockets('tcp')]);
@@ -108,7 +108,7 @@ export async function listeningAddresses(pid?: string): Promise<readonly SocketA
   return [...found.values()];
 }
 
-/** The other processes that run the program that runs this one. */
+/** The other processes that run the same executable as this one. */
 async function processesOfThisProgram(): Promise<readonly string[]> {
   const program = await programOf('self');
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));

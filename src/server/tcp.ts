@@ -1,6 +1,6 @@
 /**
- * DNS over TCP: listens on addresses, and closes in good order. `connectionTable.ts` admits clients; `tcpConnection.ts`
- * serves one and limits what it may do.
+ * DNS over TCP: listens on addresses, and answers the received queries before it closes. `connectionTable.ts` admits
+ * connections; `tcpConnection.ts` serves one connection within its limits.
  */
 import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import net from 'node:net';
@@ -19,7 +19,7 @@ import {
 export interface StreamSockets {
   /** The descriptor of a listening socket. Throws the system's error. */
   open(address: string, port: number): number;
-  /** Leaves new connections to a successor's socket, if there is one. */
+  /** Directs new connections to a successor's socket, if one shares the address. */
   divertConnections(fd: number): void;
 }
 
@@ -37,7 +37,7 @@ export class TcpListener {
   readonly #onError: (error: Error) => void;
   readonly #closeMs: number;
   readonly #connections: ConnectionTable;
-  /** With the descriptors that `sockets` opened. */
+  /** Each server, with its descriptor if `sockets` opened it. */
   readonly #servers = new Map<Server, number | undefined>();
   #closing: Promise<void> | undefined;
 
@@ -67,13 +67,16 @@ export class TcpListener {
     return this.#boundOf(server);
   }
 
-  /** Leaves new connections to a successor's sockets; goes on serving the open ones. */
+  /** Directs new connections to a successor's sockets. Open connections are still served. */
   divertToSuccessor(): void {
     for (const fd of this.#servers.values())
       if (fd !== undefined) this.#sockets?.divertConnections(fd);
   }
 
-  /** Stops accepting, answers the queries received so far, then closes; settles within `closeMs`. */
+  /**
+   * Stops accepting, answers the queries received so far, then closes. Connections that are open after `closeMs` are
+   * destroyed.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#finish();
     return this.#closing;

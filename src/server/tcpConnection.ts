@@ -13,14 +13,17 @@ import { MAX_MESSAGE_OCTETS } from '../dns/wire.ts';
 import type { FairScheduler } from '../timing/fairScheduler.ts';
 
 export interface ConnectionLimits {
-  /** The longest time in which no whole query arrives and the client reads no output. */
+  /** The longest time without a whole query from the client and without output that it reads. */
   readonly idleMs: number;
   /** The time for a message to arrive, from its first octet to its last. */
   readonly messageMs: number;
-  /** After this time a query counts as one without a reply. */
+  /** A query without a reply after this time counts as unanswered. */
   readonly queryMs: number;
   readonly outstandingQueries: number;
-  /** With so much output that the client has not read, reading stops; at four times as much the connection is cut. */
+  /**
+   * At this much output that the client has not read, reading stops; at `OVERRUN_FACTOR` times as much the connection
+   * is cut.
+   */
   readonly unreadOctets: number;
 }
 
@@ -46,7 +49,7 @@ export interface ConnectionContext {
   readonly nowMs: () => number;
 }
 
-/** Of `unreadOctets`. */
+/** Times `unreadOctets`. */
 const OVERRUN_FACTOR = 4;
 
 export class TcpConnection {

@@ -1,5 +1,5 @@
 /**
- * A cache of answers to questions by wildcard, for a second. Such a question may select every service, its answer is
+ * Keeps answers to wildcard questions for the rest of a second. Such a question may select every service, its answer is
  * never published, and a client can repeat it at no cost.
  *
  * Invariant: an answer is reused only within the second of the clock in which it was decided, and only while the zones'
@@ -17,7 +17,7 @@ const MAX_ENTRIES = 32;
 interface KeptAnswer {
   readonly second: number;
   readonly settings: View['settings'];
-  /** In the case of the answer's records. */
+  /** In the spelling of the answer's records. */
   readonly qname: Name;
   readonly response: Response;
 }
@@ -67,7 +67,7 @@ function secondOf({ nowMs }: View): number {
   return Math.floor(nowMs / 1000);
 }
 
-/** The records with the qname in the case of this question. */
+/** The records with the qname in the spelling of this question. */
 function spelledAs(qname: Name, before: Name, rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) => (rr.owner === before ? { ...rr, owner: qname } : rr));
 }
