@@ -75,7 +75,7 @@ function queryOf(id: number, flags: number, question: Question, edns: Edns | und
   };
 }
 
-/** What the additional section contains. After a fault `edns` is still set if the reply may carry OPT. */
+/** The content of the additional section. After a fault `edns` is still set if the reply may carry OPT. */
 interface Additional {
   readonly edns: Edns | undefined;
   readonly hasValidOptions: boolean;

@@ -95,7 +95,9 @@ export class Reassembly {
   }
 }
 
-/** A copy of the message behind its length, to be written at once (RFC 7766 §8). At most `MAX_MESSAGE_OCTETS`. */
+/**
+ * The length and a copy of the message in one buffer, for a single write (RFC 7766 §8). At most `MAX_MESSAGE_OCTETS`.
+ */
 export function frame(message: Uint8Array): Uint8Array {
   const framed = Buffer.allocUnsafe(LENGTH_OCTETS + message.length);
   framed.writeUInt16BE(message.length, 0);

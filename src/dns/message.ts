@@ -97,7 +97,7 @@ export interface Message {
   readonly edns: Edns | undefined;
 }
 
-/** An answer out of our own data (AA). */
+/** An answer from our own data (AA). */
 export function authoritative(
   rcode: number,
   answer: readonly Rr[],

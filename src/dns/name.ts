@@ -56,7 +56,7 @@ export function foldName(name: Name): Name {
   return name.map(foldLabel);
 }
 
-/** A text that is the same for equal names (RFC 4343) and for no others: each folded label behind its length. */
+/** A text that is the same for equal names (RFC 4343) only: the length of each label, then the folded label. */
 export function nameKey(name: Name): string {
   let key = '';
   for (const label of name) key += String.fromCharCode(label.length) + foldLabel(label);

@@ -84,7 +84,7 @@ function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: numb
   return kept;
 }
 
-/** After so many RRs that are too long for the message, the rest of the RRset is not tried. */
+/** After this many RRs that are too long for the message, the rest of the RRset is left out. */
 const MAX_MISFITS = 16;
 
 /**

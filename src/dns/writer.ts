@@ -151,7 +151,7 @@ function outOfRange(value: number, bits: number): RangeError {
 const MAX_OFFSET = 0x4000;
 const SLOTS = 16384;
 
-/** After so many collisions a name stays uncompressed, so that chosen names cannot make the table slow. */
+/** After this many collisions a name stays uncompressed, so that chosen names cannot make the table slow. */
 const MAX_PROBES = 8;
 
 /**
@@ -180,7 +180,10 @@ export class CompressionTable {
     this.#octets = octets;
   }
 
-  /** The offset of the name `label`.`parent`, 0 if there is none; `parent` is the offset of a name found before, 0 the root. */
+  /**
+   * The offset of the name `label`.`parent`, 0 if the table does not have it; `parent` is the offset of a name found
+   * before, or 0 for the root.
+   */
   find(label: Label, parent: number): number {
     let slot = slotOf(label, parent);
     for (let probes = 0; probes < MAX_PROBES; probes++) {

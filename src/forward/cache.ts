@@ -31,7 +31,7 @@ export function cacheKey(question: Question, options: ForwardOptions): string {
   return `${nameKey(question.qname)}\0${question.qtype} ${question.qclass} ${flags}`;
 }
 
-/** How long the cache may keep an outcome; 0: not at all. */
+/** How long the cache may keep an outcome; 0: it must not. */
 export function lifetimeSeconds(outcome: Forwarded): number {
   switch (outcome.kind) {
     case 'answered':
@@ -73,7 +73,10 @@ export class ReplyCache {
     return this.#octets;
   }
 
-  /** The outcome, its TTLs lowered by the whole seconds since it was put; `undefined` when there is none or it expired. */
+  /**
+   * The outcome, its TTLs lowered by the whole seconds since it was put; `undefined` if the cache has none or it has
+   * expired.
+   */
   get(key: string, nowMs: number): Forwarded | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined) return undefined;

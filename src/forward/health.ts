@@ -24,7 +24,7 @@ export class UpstreamHealth {
     this.#states = new Map(upstreams.map((upstream) => [upstream, newState()]));
   }
 
-  /** All upstreams: those that are up in the order listed, then those that are down in the order listed. */
+  /** All upstreams: first those that are up, then those that are down, each in the order listed. */
   order(): Upstream[] {
     const upstreams = [...this.#states.keys()];
     return [

@@ -15,7 +15,7 @@ export interface ForwardOptions {
 }
 
 export type Forwarded =
-  /** An upstream's reply, whatever its rcode: scrubbed, with aged TTLs if it came from the cache. */
+  /** An upstream's reply with any rcode: scrubbed, with aged TTLs if it came from the cache. */
   | { readonly kind: 'answered'; readonly message: Message }
   /** No upstream gave a usable reply in time. */
   | {

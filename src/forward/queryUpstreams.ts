@@ -75,9 +75,9 @@ async function queryOneByOne(
 }
 
 /**
- * The final result of one upstream: over TCP where UDP could not carry or prove the reply, without EDNS where the
- * upstream does not understand it. An upstream that changes the case and has no TCP port cannot be used, since a forged
- * reply looks the same.
+ * The final result of one upstream: over TCP if UDP could not carry or prove the reply, without EDNS if the upstream
+ * does not understand it. An upstream that changes the case and has no TCP port cannot be used, since a forged reply
+ * looks the same.
  */
 async function queryUpstream(
   query: UpstreamQuery,

@@ -7,9 +7,9 @@
  * thousands of names that no upstream answers only uses up its own share, and other clients' questions are sent.
  *
  * Loops. `withoutOwnAddresses` drops upstreams that are this server, and soradns servers add their id to the questions
- * that they forward (`dns/edns.ts`). A loop through other servers comes back as a question in the very random case that
- * is pending: it is refused at once. If a server on the loop changes the case, the question waits for the pending one,
- * so a loop never adds packets; it ends at the deadline.
+ * that they forward (`dns/edns.ts`). A loop through other servers comes back as a question in exactly the random case
+ * of the pending one: it is refused at once. If a server on the loop changes the case, the question waits for the
+ * pending one, so a loop never adds packets; it ends at the deadline.
  */
 import type { Question } from '../dns/message.ts';
 import type { Forwarded } from './outcome.ts';

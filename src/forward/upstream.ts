@@ -23,8 +23,8 @@ export function parseNameserver(text: string): Upstream | undefined {
 export type Interfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
 /**
- * The upstreams without those that would reach one of our own listening addresses; a wildcard address (`0.0.0.0`,
- * `::`) listens on every address of the host.
+ * Removes the upstreams that would reach one of our own listening addresses. A wildcard address (`0.0.0.0`, `::`)
+ * listens on every address of the host.
  */
 export function withoutOwnAddresses(
   upstreams: readonly Upstream[],

@@ -12,7 +12,9 @@ export interface NamePattern {
   readonly labels: readonly string[];
 }
 
-/** Stands in a name for a label that is not decided yet, such as the number of an `auto` name. Only wildcards match it. */
+/**
+ * In a name, stands for a label that is not decided yet, such as the number of an `auto` name. Only wildcards match it.
+ */
 export const UNKNOWN_LABEL = '*';
 
 const OPEN = '**';
@@ -21,7 +23,7 @@ const PROJECT = '{project}';
 /** The most labels of a name of 255 octets. */
 const MAX_LABELS = 127;
 
-/** `undefined` for text that is no pattern: an empty label, `web-*`, `**` behind another label. */
+/** `undefined` for text that is no pattern: an empty label, `web-*`, `**` after another label. */
 export function parseNamePattern(text: string): NamePattern | undefined {
   const parts = text.replace(/\.$/, '').split('.');
   if (parts.length > MAX_LABELS) return undefined;

@@ -13,7 +13,7 @@ import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 
 export interface Service {
-  /** 4 or 6: the host is `address`. 0: the host is `target`, or there is none. */
+  /** 4 or 6: the host is `address`. 0: the host is `target` or, without a target, the service has no host. */
   readonly family: 0 | 4 | 6;
   readonly address: string;
   readonly target: Name | undefined;
@@ -22,7 +22,7 @@ export interface Service {
 
 /** The fields of a service besides its host. Many services have equal ones, which then share one object. */
 export interface ServiceAttributes {
-  /** 0..65535; `NO_SRV` keeps the service out of SRV answers (CoreDNS). */
+  /** 0..65535, or `NO_SRV`: SRV answers leave out the service (CoreDNS). */
   readonly port: number;
   /** 0: not set; the server's default applies. */
   readonly priority: number;

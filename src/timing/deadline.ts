@@ -12,7 +12,7 @@ export type WaitEnd = 'timeout' | 'aborted';
 
 /**
  * Settles as `work` does, or with what `instead` gives or throws once `timeoutMs` have passed or the signal is aborted.
- * No timer or listener stays behind. Whatever `work` does later is ignored, a rejection too.
+ * Leaves no timer and no listener. A later result or rejection of `work` is ignored.
  *
  * The timer runs in two halves: if this process was blocked past the deadline, a result that arrived meanwhile still
  * counts.

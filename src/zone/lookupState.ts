@@ -52,11 +52,13 @@ export interface Basis {
   readonly names: readonly Name[];
   /** The answer has a part of the records; the next answer may have another part. */
   readonly isSample: boolean;
-  /** A service behind the answer has a lease, which may limit its TTL. */
+  /** The answer uses a service with a lease, which may limit its TTL. */
   readonly isLeased: boolean;
   /** The answer uses other servers' answers. */
   readonly isForeign: boolean;
-  /** The answer depends on names outside our zones: a question with CD, with DO or without RD may get another one. */
+  /**
+   * The answer depends on names outside our zones: a question with CD, with DO or without RD may get another answer.
+   */
   readonly leadsOutside: boolean;
 }
 

@@ -71,7 +71,7 @@ function textOctets(rdata: Rdata): number {
   return octets;
 }
 
-/** Appends the records that are not in the section yet; `seen` holds the identities of those that are. */
+/** Appends the records that the section lacks; `seen` holds the identities of the section's records. */
 export function appendNew(section: Rr[], seen: Set<string>, records: readonly Rr[]): void {
   for (const rr of records) {
     const identity = `${nameKey(rr.owner)} ${rr.type} ${rdataIdentity(rr.rdata)}`;

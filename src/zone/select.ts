@@ -1,6 +1,6 @@
 /**
- * Selects the services that answer for a name: its own, or those below it (a directory in SkyDNS's etcd), or those that
- * a qname with wildcard labels matches.
+ * Selects the services that answer for a name: its own services, the services below it (a directory in SkyDNS's etcd),
+ * or the matches of a qname with wildcard labels.
  *
  * A selection has at most a thousand services, about what a full message can carry. Below a node with more, only
  * services that are useful to the question are selected, and the walk begins at another child each time: the leading

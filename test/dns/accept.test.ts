@@ -103,45 +103,45 @@ test('accept rejects every opcode except QUERY with a NOTIMP header that echoes 
   }
 });
 
-/** What a FORMERR reply carries besides its header. */
+/** The parts of the query that a FORMERR reply repeats after its header. */
 type Echo = 'nothing' | 'question' | 'question and OPT';
 
-const formerrs: readonly (readonly [string, RawPacket, Echo])[] = [
+const formerrs: readonly (readonly [what: string, RawPacket, Echo])[] = [
   ['no question', { counts: [0, 0, 0, 0], body: [] }, 'nothing'],
   ['no question but OPT', { counts: [0, 0, 0, 1], body: [rawOpt()] }, 'nothing'],
   ['two questions', { counts: [2, 0, 0, 0], body: [rawQuestion(), rawQuestion()] }, 'nothing'],
-  ['question missing', { body: [] }, 'nothing'],
-  ['question cut in its name', { body: [rawQuestion().subarray(0, 5)] }, 'nothing'],
-  ['question cut in its class', { body: [rawQuestion().subarray(0, -1)] }, 'nothing'],
-  ['answer count', { counts: [1, 1, 0, 0] }, 'question'],
-  ['authority count', { counts: [1, 0, 1, 0] }, 'question'],
-  ['all counts lie', { counts: [1, 65535, 65535, 65535] }, 'question'],
-  ['additional missing', { counts: [1, 0, 0, 1] }, 'question'],
+  ['a question count without a question', { body: [] }, 'nothing'],
+  ['a question cut in its name', { body: [rawQuestion().subarray(0, 5)] }, 'nothing'],
+  ['a question cut in its class', { body: [rawQuestion().subarray(0, -1)] }, 'nothing'],
+  ['a count of answers', { counts: [1, 1, 0, 0] }, 'question'],
+  ['a count of authority records', { counts: [1, 0, 1, 0] }, 'question'],
+  ['false counts in every section', { counts: [1, 65535, 65535, 65535] }, 'question'],
+  ['an additional count without a record', { counts: [1, 0, 0, 1] }, 'question'],
   [
-    'three additional',
+    'three additional records',
     withOpt(rawOpt(), rawRr(unhex('00'), 1, unhex('01020304')), rawOpt()),
     'question',
   ],
-  ['trailing octet', { body: [rawQuestion(), unhex('00')] }, 'question'],
+  ['a trailing octet', { body: [rawQuestion(), unhex('00')] }, 'question'],
   [
     'trailing octets after OPT',
     { counts: [1, 0, 0, 1], body: [rawQuestion(), rawOpt(), unhex('0000')] },
     'question and OPT',
   ],
-  ['two OPT', withOpt(rawOpt(), rawOpt()), 'question'],
+  ['two OPT records', withOpt(rawOpt(), rawOpt()), 'question'],
   ['OPT not at the root', withOpt(rawOpt({ owner: wireName('x') })), 'question'],
   ['OPT at a pointer', withOpt(rawOpt({ owner: unhex('c00c') })), 'question'],
-  ['OPT, then a cut record', withOpt(rawOpt(), unhex('00 00fa')), 'question and OPT'],
-  ['qtype OPT', { body: [rawQuestion('a.skydns.local', 41)] }, 'question'],
+  ['a cut record after OPT', withOpt(rawOpt(), unhex('00 00fa')), 'question and OPT'],
+  ['qtype OPT and no OPT record', { body: [rawQuestion('a.skydns.local', 41)] }, 'question'],
   [
-    'qtype OPT with OPT',
+    'qtype OPT and an OPT record',
     { counts: [1, 0, 0, 1], body: [rawQuestion('a', 41), rawOpt()] },
     'question and OPT',
   ],
 ];
 
 for (const [what, packet, echo] of formerrs) {
-  test(`accept rejects a packet (${what}) with FORMERR and echoes ${echo}`, () => {
+  test(`accept rejects a packet with ${what} with FORMERR and echoes ${echo}`, () => {
     const message = rejection(rawPacket(packet));
     assert.equal(message.rcode, Rcode.FORMERR);
     assert.equal(message.questions.length, echo === 'nothing' ? 0 : 1);
@@ -244,7 +244,7 @@ test('accept rejects a higher EDNS version with BADVERS, OPT of version 0 and th
   }
 });
 
-test('accept skips a SIG(0) record before OPT and behind it', () => {
+test('accept skips a SIG(0) record before or after OPT', () => {
   const signature = rawRr(unhex('00'), 24, Buffer.alloc(30));
   assert.ok(query(withOpt(rawOpt(), signature)).edns);
   assert.ok(query(withOpt(signature, rawOpt())).edns);

@@ -171,13 +171,13 @@ const optFaults: readonly (readonly [
   readonly Uint8Array[],
   Parameters<typeof rawPacket>[0],
 ])[] = [
-  ['two OPT', [rawOpt(), rawOpt()], { counts: [1, 0, 0, 2] }],
+  ['two OPT records', [rawOpt(), rawOpt()], { counts: [1, 0, 0, 2] }],
   ['OPT not at the root', [rawOpt({ owner: QNAME })], { counts: [1, 0, 0, 1] }],
   ['OPT in the answer', [rawOpt()], { counts: [1, 1, 0, 0] }],
   ['OPT in the authority', [rawOpt()], { counts: [1, 0, 1, 0] }],
   ['options that overrun', [rawOpt({ rdata: u16(10, 9, 0) })], { counts: [1, 0, 0, 1] }],
   [
-    'an octet behind the options',
+    'an octet after the options',
     [rawOpt({ rdata: Buffer.concat([rawOption(10, Buffer.alloc(8)), unhex('00')]) })],
     { counts: [1, 0, 0, 1] },
   ],
@@ -217,7 +217,7 @@ test('decodeMessage accepts a reply without a question or with several', () => {
   ]);
 });
 
-/** A reply with one answer whose owner name has these octets. */
+/** A reply with one answer record whose owner name has these octets. */
 function owned(hex: string): Buffer {
   return reply(rawRr(unhex(hex), 1, unhex('c0000201')));
 }

@@ -13,7 +13,7 @@ function encoded(query: Query, sections: Partial<Response> = {}, limitOctets = 6
   return Buffer.from(encodeResponse(query, responseWith(sections), limitOctets));
 }
 
-/** Compares with golden octets written as hex with comments. */
+/** Compares with expected octets, written as hex with comments. */
 function assertOctets(octets: Uint8Array, golden: string): void {
   assert.equal(Buffer.from(octets).toString('hex'), unhex(golden).toString('hex'));
 }
@@ -128,7 +128,7 @@ test('An rcode above 15 uses the OPT record, and is SERVFAIL without one', () =>
   assert.equal(decodeMessage(encoded(queryFor('x'), sections))?.rcode, Rcode.SERVFAIL);
 });
 
-test('An extended error is sent in OPT, and not at all without OPT', () => {
+test('An extended error is sent in OPT, and is left out without OPT', () => {
   const extendedError = { code: Ede.STALE_ANSWER, text: 'store é' };
   const octets = encoded(queryFor('x', 1, {}), { extendedError });
   assertOctets(

@@ -93,7 +93,7 @@ test('The framing allocates nothing for a length before its octets arrive', () =
   assert.ok(grown < 2 * 1024 * 1024, `1,000 announced messages took ${grown} octets`);
 });
 
-test('The framing refuses a chunk while another one is not used up', () => {
+test('The framing refuses a chunk while the previous one has octets left', () => {
   const input = new Reassembly();
   input.push(framed(messageWithId(1)));
   assert.throws(() => input.push(framed(messageWithId(2))));

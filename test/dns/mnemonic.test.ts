@@ -29,15 +29,15 @@ test('typeCode knows types in any letter case', () => {
   }
 });
 
-test('Every type survives its name', () => {
+test('typeCode reads the name of every type', () => {
   for (let code = 0; code < 0x10000; code++) assert.equal(typeCode(typeName(code)), code);
 });
 
-test('A type without a name has its number as a name', () => {
+test('A type without a mnemonic is named by its number', () => {
   assert.equal(typeCode('type1000'), 1000);
 });
 
-test('typeCode refuses other words', () => {
+test('typeCode is undefined for words that are no type', () => {
   const words = ['', 'constructor', '__proto__', '1', 'TYPE'];
   const numbers = ['TYPE65536', 'TYPE-1', 'TYPE1e3', 'TYPE 1', 'TYPE1x', 'TYPE000001'];
   for (const word of [...words, ...numbers]) assert.equal(typeCode(word), undefined, word);

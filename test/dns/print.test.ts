@@ -53,7 +53,7 @@ for (const [type, rdata, text] of cases) {
   });
 }
 
-test('printRr prints owner names and classes without a name', () => {
+test('printRr escapes octets in owner names and prints unnamed classes by number', () => {
   const rdata: Rdata = { kind: 'address', address: '192.0.2.1' };
   const rr = { owner: ['a.b', '\x1b\x9b '], type: 1, class: 32, ttlSeconds: 0, rdata };
   assert.equal(printRr(rr), 'a\\.b.\\027\\155\\032.\t0\tCLASS32\tA\t192.0.2.1');

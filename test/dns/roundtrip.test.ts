@@ -149,7 +149,7 @@ test('Compression changes no octet of a name except to the letter case of the qu
   );
 });
 
-test('0x20: the case of a question changes no octet behind it', () => {
+test('The letter case of a question changes no octet after it (0x20)', () => {
   fc.assert(
     fc.property(anyQuery, anyResponse, (query, response) => {
       const { question } = query;

@@ -94,7 +94,7 @@ for (const [transport, exchange] of [
     'another id': { wrongId: true },
     'another name': { wrongQuestion: 'www.example.org' },
     'a name below': { wrongQuestion: 'x.www.example.com' },
-    'no response at all': { isQuery: true },
+    'a packet that is no response': { isQuery: true },
   };
   for (const [what, behaviour] of Object.entries(spoofs))
     test(`An exchange over ${transport} does not accept ${what} as the reply`, async (t) => {
@@ -147,7 +147,7 @@ test('Octets that cannot be a message end an exchange over TCP at once', async (
   assert.equal((await exchangeTcp(upstream, ASK, LONG)).kind, 'network');
 });
 
-test('An exchange does not receive a forged reply from another port or address', async (t) => {
+test('An exchange ignores a forged reply from another port or address', async (t) => {
   const forger = createSocket('udp4').bind(0, '127.0.0.1');
   const neighbour = createSocket('udp4').bind(0, '127.0.0.2');
   t.after(() => [forger, neighbour].map((socket) => socket.close()));

@@ -45,7 +45,7 @@ async function addresses(forwarder: Forwarder, question: Question = WWW): Promis
   return printed(messageIn(await forwarder.resolve(question, PLAIN)).answer);
 }
 
-/** A clock that advances only when the test says so. */
+/** A clock that advances only when the test advances it. */
 function handClock() {
   let nowMs = 1_000;
   return { clock: () => nowMs, pass: (ms: number) => (nowMs += ms) };
@@ -166,7 +166,7 @@ test('The forwarder tries the next upstream when one truncates and refuses TCP',
   assert.deepEqual(sent(first, second), [2, 1]);
 });
 
-test('0x20: an upstream that does not keep case must prove itself over TCP', async (t) => {
+test('The forwarder repeats a query over TCP when an upstream does not keep its case (0x20)', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { lowerCase: true } });
   assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);
   assert.equal(upstream.queries[1]?.transport, 'tcp');
@@ -334,7 +334,7 @@ test('Pending queries and their callers are limited', async (t) => {
       kinds.push(outcome.kind === 'failed' ? outcome.reason : outcome.kind);
     });
   await Promise.all([0, 1, 2, 3, 0, 0, 0].map(ask));
-  assert.deepEqual(kinds.slice(0, 2), ['servfail', 'servfail'], 'two are turned away at once');
+  assert.deepEqual(kinds.slice(0, 2), ['servfail', 'servfail'], 'two are refused at once');
   assert.deepEqual(kinds.slice(2), Array(5).fill('timeout'));
   upstream.behave({});
   assert.equal((await addresses(forwarder)).length, 1, 'and there is room again');

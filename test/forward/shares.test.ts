@@ -53,7 +53,7 @@ test('A client’s queries to silent servers do not stop other clients’ querie
   assert.equal(outcomes.filter(isAnswered).length, 100);
 });
 
-test('When all permits are in use, the oldest query of the client with the most gives up its permit', async (t) => {
+test('When all permits are in use, a query replaces the oldest one of the client with the most permits', async (t) => {
   const { forwarder, upstream } = await setUp(t, { maxInFlight: 4, totalTimeoutMs: 2_000 });
   const ended: string[] = [];
   const noted = (name: string, client: string): Promise<Forwarded> =>
@@ -85,7 +85,7 @@ test('A client that holds most of the permits gets no more', async (t) => {
     assert.ok(outcome.kind === 'failed' && outcome.reason === 'timeout');
 });
 
-test('A caller that shares a query is kept when the query’s first caller is given up', async (t) => {
+test('A caller that shares a query still gets an answer when the query is cancelled for another client’s excess', async (t) => {
   const { forwarder, upstream } = await setUp(t, { maxInFlight: 3, totalTimeoutMs: 3_000 });
   upstream.behave(({ name }) => ({ delayMs: /shared|www/i.test(name) ? 300 : 2_000 }));
   const first = ask(forwarder, 'shared.example.com', '10.0.0.66');

@@ -22,7 +22,7 @@ function faultLog() {
   return { faults: createFaultLog(log), lines };
 }
 
-/** Errors of one place in the code, with the name in the message that a client chose. */
+/** Errors from one line of code, with a name that a client chose in the message. */
 const faultOf = (name: string) => new TypeError(`cannot read ${name}`);
 
 test('The fault log logs a repeated fault once, and again a minute later with a count', (t) => {

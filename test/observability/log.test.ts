@@ -1,4 +1,4 @@
-/** The log as a process sees it: what gets onto stdout, and what a slow or absent reader does to the writer. */
+/** The log in a process of its own: its output on stdout, and the effect of a slow or absent reader. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -12,7 +12,7 @@ const directory = mkdtempSync(join(tmpdir(), 'soradns-log-'));
 after(() => rmSync(directory, { recursive: true }));
 let files = 0;
 
-/** What a log writes into a file. */
+/** The text that a log writes into a file. */
 async function written(use: (log: Log) => void, pretty = false): Promise<string> {
   const path = join(directory, String(files++));
   const log = await openLog({ level: 'info', pretty, fd: openSync(path, 'w') });
@@ -29,7 +29,7 @@ function parsed(text: string): Record<string, unknown>[] {
 }
 
 const HOSTILE = '\u001b[2J\u009b31m\r\n{"level":"fake"}\u2028\u2029\u0000\u0085';
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression finds characters that must not occur
 const ACTIVE = /[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]/;
 
 describe('lines', () => {
@@ -94,7 +94,7 @@ describe('lines', () => {
   });
 });
 
-/** Logs so many lines of about 330 octets, 200 a tick, then closes; reports on stderr. */
+/** Logs `LINES` lines of about 330 octets, 200 a tick, then closes; reports on stderr. */
 const FLOOD = `
 import { openLog } from ${JSON.stringify(new URL('../../src/observability/log.ts', import.meta.url).href)};
 const log = await openLog({ level: 'info', pretty: false });
@@ -129,7 +129,7 @@ async function finish(child: ChildProcess): Promise<{ code: number | null; worst
 
 describe('readers', () => {
   it('A reader of the log gets every line up to the last', async () => {
-    // All of it fits the buffer, so that a slow machine loses nothing either.
+    // All lines fit the buffer, so a slow machine drops none either.
     const child = startFlood(2_000);
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk) => {

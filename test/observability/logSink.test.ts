@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 const directory = mkdtempSync(join(tmpdir(), 'soradns-sink-'));
 after(() => rmSync(directory, { recursive: true }));
 
-/** A pipe that takes about 64 KiB and then says EAGAIN, and what was written into it. */
+/** A pipe that accepts about 64 KiB and then fails with EAGAIN, and the octets written into it. */
 function openPipe(name: string) {
   const path = join(directory, name);
   execFileSync('mkfifo', [path]);

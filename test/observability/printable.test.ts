@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { jsonLine } from '../../src/cli/output.ts';
 import { printable } from '../../src/observability/printable.ts';
 
-/** Checklist L1, and what else can move the cursor or reorder a line. */
+/** Texts with characters that move the cursor, reorder a line or begin a terminal sequence. */
 const HOSTILE: [string, string][] = [
   ['\u001b[31mred', '\\027[31mred'],
   ['\u009b2J', '\\194\\1552J'],
@@ -20,8 +20,8 @@ for (const [text, expected] of HOSTILE) {
   it(`printable escapes ${JSON.stringify(text)}`, () => assert.equal(printable(text), expected));
 }
 
-/** What a terminal may act on. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+/** The characters that a terminal may interpret. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the expression finds characters that must not occur
 const ACTIVE = /[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
 
 it('printable leaves no character that a terminal interprets in any text', () => {

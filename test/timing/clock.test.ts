@@ -1,4 +1,4 @@
-/** Code that keeps a deadline by a timer of the system clock may compare the deadline with that clock's time. */
+/** When a timer of the system clock fires, the clock's time has reached the timer's deadline, so callers may compare the two. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

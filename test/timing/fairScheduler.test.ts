@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FairScheduler } from '../../src/timing/fairScheduler.ts';
 
-/** A task of so many steps, which logs its name at each. */
+/** A task of `steps` steps, which logs its name at each. */
 function task(name: string, steps: number, log: string[]) {
   let left = steps;
   return {

@@ -15,7 +15,7 @@ function sleeping(pauseMs?: number) {
   return { clock, sleep, state, start };
 }
 
-test('A sleep that nobody ends lasts for its pause', async () => {
+test('A sleep without a wake lasts for its pause', async () => {
   const { clock, state, start } = sleeping(100);
   start();
   await clock.advance(99);

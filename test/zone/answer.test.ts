@@ -25,7 +25,7 @@ function table(title: string, services: Services, cases: readonly Case[]): void 
   describe(title, () => {
     const catalog = catalogOf(services);
     for (const { what, q, ...expected } of cases) {
-      it(`The answer to ${q}: ${what}`, () => {
+      it(`${what} (${q})`, () => {
         const [qname = '', type = ''] = q.split(' ');
         assertResponse(respond(catalog, qname, type), expected);
       });
@@ -53,7 +53,7 @@ table(
   },
   [
     {
-      what: 'weights are percentages of their priority',
+      what: 'SRV weights are percentages of the total of their priority',
       q: 'rails.production.east.skydns.local. SRV',
       answer: `
         rails.production.east.skydns.local. 3600 IN SRV 10 25 8080 service1.example.com.
@@ -64,14 +64,14 @@ table(
         3.rails.production.east.skydns.local. 3600 IN AAAA 2001:db8::3`,
     },
     {
-      what: 'the owner has the case of the question, the target that of the key',
+      what: 'An SRV owner has the case of the question, and its target has the case of the key',
       q: '2.RAILS.production.East.SkyDNS.local. SRV',
       answer:
         '2.RAILS.production.East.SkyDNS.local. 3600 IN SRV 10 100 8081 2.rails.production.east.skydns.local.',
       additional: '2.rails.production.east.skydns.local. 3600 IN A 10.0.0.2',
     },
     {
-      what: 'a target inside brings A and AAAA',
+      what: 'An SRV target in the zone has its A and AAAA records as glue',
       q: 'inside.skydns.local. SRV',
       answer: 'inside.skydns.local. 3600 IN SRV 10 100 5432 db.skydns.local.',
       additional: `
@@ -79,7 +79,7 @@ table(
         db.skydns.local. 3600 IN AAAA 2001:db8:1::1`,
     },
     {
-      what: 'targetstrip shortens target and glue, and never strips all',
+      what: 'targetstrip shortens the SRV target and its glue, and never strips all labels',
       q: 'strip.skydns.local. SRV',
       answer: `
         strip.skydns.local. 3600 IN SRV 10 33 1 deep.strip.skydns.local.
@@ -90,15 +90,19 @@ table(
         strip.skydns.local. 3600 IN A 10.0.2.2
         far.strip.skydns.local. 3600 IN A 10.0.2.3`,
     },
-    { what: 'port -1 keeps a service out', q: 'quiet.skydns.local. SRV' },
-    { what: 'text alone is no SRV', q: 'texts.skydns.local. SRV' },
+    { what: 'A service with port -1 has no SRV record', q: 'quiet.skydns.local. SRV' },
+    { what: 'A service with only a text has no SRV record', q: 'texts.skydns.local. SRV' },
     {
-      what: 'IEEE rounding as in Go',
+      what: 'An SRV weight is rounded as in Go',
       q: 'odd.skydns.local. SRV',
       answer: 'odd.skydns.local. 3600 IN SRV 10 99 0 a.odd.skydns.local.',
       additional: 'a.odd.skydns.local. 3600 IN A 10.0.4.1',
     },
-    { what: 'missing', q: 'nobody.skydns.local. SRV', rcode: 'NXDOMAIN' },
+    {
+      what: 'An SRV query for a missing name is NXDOMAIN',
+      q: 'nobody.skydns.local. SRV',
+      rcode: 'NXDOMAIN',
+    },
   ],
 );
 
@@ -127,37 +131,40 @@ table(
   },
   [
     {
-      what: 'a directory is all below it, equal addresses once',
+      what: 'A directory has the addresses of all services below it, each once',
       q: 'web.skydns.local. A',
       answer: 'web.skydns.local. 3600 IN A 10.0.0.1\nweb.skydns.local. 3600 IN A 10.0.0.2',
     },
     {
-      what: 'the other family',
+      what: 'A directory has the IPv6 addresses of all services below it',
       q: 'web.skydns.local. AAAA',
       answer: 'web.skydns.local. 3600 IN AAAA 2001:db8::1',
     },
-    { what: 'other family only: NODATA', q: 'a.web.skydns.local. AAAA' },
-    { what: 'below a leaf: NXDOMAIN', q: 'x.a.web.skydns.local. A', rcode: 'NXDOMAIN' },
     {
-      what: 'one name host is a CNAME',
+      what: 'A name with addresses of only the other family is NODATA',
+      q: 'a.web.skydns.local. AAAA',
+    },
+    { what: 'A name below a leaf is NXDOMAIN', q: 'x.a.web.skydns.local. A', rcode: 'NXDOMAIN' },
+    {
+      what: 'A name with one host name is answered with a CNAME and the records of the host',
       q: 'alias.skydns.local. AAAA',
       answer:
         'alias.skydns.local. 3600 IN CNAME web.skydns.local.\nweb.skydns.local. 3600 IN AAAA 2001:db8::1',
     },
     {
-      what: 'chains',
+      what: 'An alias of an alias is answered with both CNAMEs',
       q: 'chain.skydns.local. AAAA',
       answer: `
         chain.skydns.local. 3600 IN CNAME Alias.skydns.local.
         Alias.skydns.local. 3600 IN CNAME web.skydns.local.
         web.skydns.local. 3600 IN AAAA 2001:db8::1`,
     },
-    { what: 'a dead end inside is NODATA', q: 'dead.skydns.local. A' },
-    { what: 'a loop is NODATA', q: 'a.loop.skydns.local. A' },
-    { what: 'a name that is its own alias', q: 'self.skydns.local. A' },
-    { what: 'an alias below itself', q: 'below.skydns.local. A' },
+    { what: 'An alias of a missing name in the zone is NODATA', q: 'dead.skydns.local. A' },
+    { what: 'A loop of aliases is NODATA', q: 'a.loop.skydns.local. A' },
+    { what: 'A name that is its own alias is NODATA', q: 'self.skydns.local. A' },
+    { what: 'An alias of a name below itself is NODATA', q: 'below.skydns.local. A' },
     {
-      what: 'several aliases flatten, with the least TTL',
+      what: 'A name with several host names has their addresses with the least TTL',
       q: 'two.skydns.local. A',
       answer: `
         two.skydns.local. 60 IN A 10.0.0.1
@@ -165,28 +172,31 @@ table(
         two.skydns.local. 60 IN A 10.9.9.9`,
     },
     {
-      what: 'an alias beside an address flattens',
+      what: 'A name with an address and a host name has the addresses of both',
       q: 'mixed.skydns.local. A',
       answer: 'mixed.skydns.local. 3600 IN A 10.0.0.7\nmixed.skydns.local. 3600 IN A 10.9.9.9',
     },
-    { what: 'text only: NODATA, no CNAME to the root', q: 'text.skydns.local. A' },
     {
-      what: 'keys in upper case are found',
+      what: 'A name with only a text is NODATA for A and has no CNAME to the root',
+      q: 'text.skydns.local. A',
+    },
+    {
+      what: 'A key in upper case is found',
       q: 'key.upper.skydns.local. A',
       answer: 'key.upper.skydns.local. 3600 IN A 10.0.0.8',
     },
     {
-      what: 'a component with dots is several labels',
+      what: 'A key component with dots is several labels',
       q: 'host.ec2.internal:app:80.ids.skydns.local. A',
       answer: 'host.ec2.internal:app:80.ids.skydns.local. 3600 IN A 10.0.0.11',
     },
-    { what: 'an empty non-terminal exists', q: 'ec2.internal:app:80.ids.skydns.local. TXT' },
+    { what: 'An empty non-terminal is NODATA', q: 'ec2.internal:app:80.ids.skydns.local. TXT' },
     {
-      what: 'a label with a slash is no deeper key',
+      what: 'A label with a slash is not looked up as a deeper key',
       q: 'a/web.skydns.local. A',
       rcode: 'NXDOMAIN',
     },
-    { what: 'the empty apex exists', q: 'skydns.local. MX' },
+    { what: 'An apex without services is NODATA', q: 'skydns.local. MX' },
   ],
 );
 
@@ -201,7 +211,7 @@ table(
   },
   [
     {
-      what: 'one label, deeper keys match',
+      what: 'A wildcard matches one label, and keys below the name match too',
       q: 'production.*.skydns.local. A',
       answer: `
         production.*.skydns.local. 3600 IN A 10.0.0.1
@@ -209,17 +219,24 @@ table(
         production.*.skydns.local. 3600 IN A 10.0.0.4`,
     },
     {
-      what: 'any is the same; several may stand',
+      what: 'The label any is a wildcard too, and a name may have several wildcards',
       q: '1.rails.any.any.skydns.local. A',
       answer: `
         1.rails.any.any.skydns.local. 3600 IN A 10.0.0.1
         1.rails.any.any.skydns.local. 3600 IN A 10.0.0.2
         1.rails.any.any.skydns.local. 3600 IN A 10.0.0.3`,
     },
-    { what: 'nothing matches but the top exists: NODATA', q: 'nothing.*.skydns.local. A' },
-    { what: 'the top is missing', q: '*.nowhere.skydns.local. A', rcode: 'NXDOMAIN' },
     {
-      what: 'dns is reserved: no aggregate has its addresses',
+      what: 'A wildcard that matches nothing below an existing name is NODATA',
+      q: 'nothing.*.skydns.local. A',
+    },
+    {
+      what: 'A wildcard below a missing name is NXDOMAIN',
+      q: '*.nowhere.skydns.local. A',
+      rcode: 'NXDOMAIN',
+    },
+    {
+      what: 'A wildcard does not match the reserved label dns',
       q: '*.skydns.local. A',
       answer: `
         *.skydns.local. 3600 IN A 10.0.0.1
@@ -228,12 +245,12 @@ table(
         *.skydns.local. 3600 IN A 10.0.0.4`,
     },
     {
-      what: 'a value above others is hidden',
+      what: 'A value at a name with keys below it is hidden',
       q: 'production.west.skydns.local. A',
       answer: 'production.west.skydns.local. 3600 IN A 10.0.0.2',
     },
     {
-      what: 'named, the reserved names answer',
+      what: 'A query for a reserved name itself is answered',
       q: 'ns.dns.skydns.local. A',
       answer: 'ns.dns.skydns.local. 3600 IN A 10.9.9.1',
     },
@@ -259,17 +276,17 @@ table(
   },
   [
     {
-      what: 'every text, escapes resolved',
+      what: 'A directory has every text below it, without escapes',
       q: 'txt.skydns.local. TXT',
       answer: 'txt.skydns.local. 3600 IN TXT "abc"\ntxt.skydns.local. 3600 IN TXT "say \\"hi\\""',
     },
     {
-      what: 'a multiple of 255 has no empty string at its end',
+      what: 'A text of a multiple of 255 octets has no empty string at its end',
       q: 'long.skydns.local. TXT',
       answer: `long.skydns.local. 3600 IN TXT "${'x'.repeat(255)}" "${'x'.repeat(255)}"`,
     },
     {
-      what: 'text through an alias',
+      what: 'An alias is answered with its CNAME and the texts of its target',
       q: 'alias.skydns.local. TXT',
       answer: `
         alias.skydns.local. 60 IN CNAME txt.skydns.local.
@@ -277,48 +294,63 @@ table(
         txt.skydns.local. 3600 IN TXT "say \\"hi\\""`,
     },
     {
-      what: 'a service with text has the addresses of its host too',
+      what: 'A service with a text has the addresses of its host too',
       q: 'a.txt.skydns.local. A',
       answer: 'a.txt.skydns.local. 3600 IN A 10.0.0.1',
     },
     {
-      what: 'NS with glue',
+      what: 'The apex has its NS records with glue',
       q: 'SkyDNS.local. NS',
       answer:
         'SkyDNS.local. 3600 IN NS a.ns.dns.skydns.local.\nSkyDNS.local. 3600 IN NS b.ns.dns.skydns.local.',
       additional:
         'a.ns.dns.skydns.local. 3600 IN A 192.0.2.1\nb.ns.dns.skydns.local. 3600 IN AAAA 2001:db8::53',
     },
-    { what: 'NS below the apex', q: 'web.skydns.local. NS' },
-    { what: 'NS of a missing name', q: 'no.skydns.local. NS', rcode: 'NXDOMAIN' },
+    { what: 'An NS query below the apex is NODATA', q: 'web.skydns.local. NS' },
     {
-      what: 'SOA at the apex',
+      what: 'An NS query for a missing name is NXDOMAIN',
+      q: 'no.skydns.local. NS',
+      rcode: 'NXDOMAIN',
+    },
+    {
+      what: 'The apex has its SOA',
       q: 'skydns.local. SOA',
       answer:
         'skydns.local. 3600 IN SOA ns.dns.skydns.local. hostmaster.skydns.local. 7200 28800 7200 604800 5',
     },
-    { what: 'SOA below', q: 'web.skydns.local. SOA' },
+    { what: 'An SOA query below the apex is NODATA', q: 'web.skydns.local. SOA' },
     {
-      what: 'CNAME of a directory with one alias (external-dns)',
+      what: 'A directory with one alias has its CNAME, as external-dns needs it',
       q: 'hash.skydns.local. CNAME',
       answer: 'hash.skydns.local. 3600 IN CNAME web.skydns.local.',
     },
-    { what: 'CNAME of a directory with several', q: 'txt.skydns.local. CNAME' },
-    { what: 'CNAME of an address', q: 'web.skydns.local. CNAME' },
-    { what: 'CNAME of a missing name', q: 'no.skydns.local. CNAME', rcode: 'NXDOMAIN' },
+    { what: 'A directory with several services has no CNAME', q: 'txt.skydns.local. CNAME' },
+    { what: 'A name with an address has no CNAME', q: 'web.skydns.local. CNAME' },
     {
-      what: 'PTR outside our zones, from the store',
+      what: 'A CNAME query for a missing name is NXDOMAIN',
+      q: 'no.skydns.local. CNAME',
+      rcode: 'NXDOMAIN',
+    },
+    {
+      what: 'A PTR record in the store is answered although its name is outside the zones',
       q: '1.0.0.10.in-addr.arpa. PTR',
       answer: '1.0.0.10.in-addr.arpa. 3600 IN PTR web.skydns.local.',
     },
     {
-      what: 'ANY is one HINFO (RFC 8482)',
+      what: 'An ANY query is answered with one HINFO record (RFC 8482)',
       q: 'web.skydns.local. ANY',
       answer: 'web.skydns.local. 3600 IN HINFO "RFC8482" ""',
     },
-    { what: 'ANY of a missing name', q: 'no.skydns.local. ANY', rcode: 'NXDOMAIN' },
-    { what: 'a type nobody has', q: 'web.skydns.local. TYPE1000' },
-    { what: 'HTTPS of an existing name', q: 'web.skydns.local. HTTPS' },
+    {
+      what: 'An ANY query for a missing name is NXDOMAIN',
+      q: 'no.skydns.local. ANY',
+      rcode: 'NXDOMAIN',
+    },
+    {
+      what: 'A query of an unknown type for an existing name is NODATA',
+      q: 'web.skydns.local. TYPE1000',
+    },
+    { what: 'An HTTPS query for an existing name is NODATA', q: 'web.skydns.local. HTTPS' },
   ],
 );
 
@@ -338,26 +370,26 @@ table(
   },
   [
     {
-      what: 'a host one label below the address is its PTR (external-dns)',
+      what: 'A host one label below an address is its PTR, as external-dns registers it',
       q: '2.0.26.172.in-addr.arpa. PTR',
       answer: '2.0.26.172.in-addr.arpa. 3600 IN PTR web.example.org.',
     },
     {
-      what: 'all hosts one label below are one RRset',
+      what: 'All hosts one label below an address are one PTR RRset',
       q: '8.0.26.172.in-addr.arpa. PTR',
       answer: `
         8.0.26.172.in-addr.arpa. 60 IN PTR web.example.org.
         8.0.26.172.in-addr.arpa. 60 IN PTR db.example.org.`,
     },
     {
-      what: "the address's own value is part of it",
+      what: 'The value at the address itself is part of its PTR RRset',
       q: '9.0.26.172.in-addr.arpa. PTR',
       answer: `
         9.0.26.172.in-addr.arpa. 3600 IN PTR own.example.org.
         9.0.26.172.in-addr.arpa. 3600 IN PTR child.example.org.`,
     },
     {
-      what: 'the same for IPv6',
+      what: 'A host one label below an IPv6 address is its PTR',
       q: `1.${'0.'.repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa. PTR`,
       answer: `1.${'0.'.repeat(23)}8.b.d.0.1.0.0.2.ip6.arpa. 3600 IN PTR six.example.org.`,
     },
@@ -402,7 +434,7 @@ describe('reverse names', () => {
 });
 
 table(
-  'what external-dns and dual-stack sockets write',
+  'values of external-dns, and IPv4-mapped addresses',
   {
     'local/skydns/cn/33cc44dd': { host: 'lb.outside.example', targetstrip: 1, port: 80 },
     'local/skydns/int/9911ffee': { host: 'web.skydns.local', targetstrip: 1, port: 80 },
@@ -413,35 +445,35 @@ table(
   },
   [
     {
-      what: 'targetstrip leaves the name of another host whole',
+      what: 'targetstrip does not shorten an outside SRV target',
       q: 'cn.skydns.local. SRV',
       answer: 'cn.skydns.local. 3600 IN SRV 10 100 80 lb.outside.example.',
     },
     {
-      what: 'also of a host inside, whose addresses stay those of that host',
+      what: 'targetstrip does not shorten an SRV target in the zone, which keeps its own glue',
       q: 'int.skydns.local. SRV',
       answer: 'int.skydns.local. 3600 IN SRV 10 100 80 web.skydns.local.',
       additional: 'web.skydns.local. 3600 IN A 10.0.0.1',
     },
     {
-      what: 'also of a mail exchange',
+      what: 'targetstrip does not shorten the name of a mail exchange',
       q: 'mxe.skydns.local. MX',
       answer: 'mxe.skydns.local. 3600 IN MX 10 web.skydns.local.',
       additional: 'web.skydns.local. 3600 IN A 10.0.0.1',
     },
     {
-      what: 'an IPv4-mapped address is IPv4',
+      what: 'An IPv4-mapped address is answered as an A record',
       q: 'v4mapped.skydns.local. A',
       answer: 'v4mapped.skydns.local. 3600 IN A 192.0.2.77',
     },
-    { what: 'and no IPv6 address', q: 'v4mapped.skydns.local. AAAA' },
+    { what: 'An IPv4-mapped address has no AAAA record', q: 'v4mapped.skydns.local. AAAA' },
     {
-      what: 'in every spelling',
+      what: 'An IPv4-mapped address in hexadecimal is answered as an A record',
       q: 'hexmapped.skydns.local. A',
       answer: 'hexmapped.skydns.local. 3600 IN A 192.0.2.77',
     },
     {
-      what: 'also as glue',
+      what: 'An IPv4-mapped address is an A record as glue',
       q: 'v4mapped.skydns.local. SRV',
       answer: 'v4mapped.skydns.local. 3600 IN SRV 10 100 80 v4mapped.skydns.local.',
       additional: 'v4mapped.skydns.local. 3600 IN A 192.0.2.77',
@@ -502,7 +534,7 @@ describe('outside names', () => {
     assert.equal(response.extendedError?.code, 22);
   });
 
-  it('A name outside the zones is not decided by the zone', () => {
+  it('The zone gives no answer for a name outside the zones', () => {
     assert.deepEqual(ask(catalog, 'www.example.com.', 'A'), { kind: 'notOurs' });
     assert.deepEqual(ask(catalog, 'notskydns.local.', 'A'), { kind: 'notOurs' });
     assert.deepEqual(ask(catalog, '2.0.0.10.in-addr.arpa.', 'PTR'), { kind: 'notOurs' });

@@ -113,7 +113,7 @@ describe('chains that end without data', () => {
     const answer = ['flip.skydns.local. 5 IN CNAME flip.up.example.'];
     for (const said of [
       { kind: 'found', rrs: [] },
-      // An SOA of our own zone is not theirs to give.
+      // Another server has no authority over our zone, so its SOA does not count.
       { kind: 'found', rrs: [], soa: soa(7, 'skydns.local.') },
       { kind: 'unavailable' },
     ] as const) {
@@ -337,7 +337,7 @@ describe('queries without RD', () => {
       const { rcode, answer, authority } = sections(services, 'dual.skydns.local.', type, asked);
       assert.deepEqual([rcode, answer, authority], [Rcode.NOERROR, [], [OWN_SOA]], type);
     }
-    // A resolver that asks like this can go on by itself, but must soon see the name's SRV again.
+    // A resolver that sends such a query follows the CNAME itself, but must soon query the name's SRV again.
     assert.deepEqual(sections(services, '1.rails.skydns.local.', 'A', asked).answer, [
       '1.rails.skydns.local. 5 IN CNAME lb.up.example.',
     ]);

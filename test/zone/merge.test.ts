@@ -144,7 +144,7 @@ describe('equal services', () => {
 });
 
 describe('round robin', () => {
-  it('Round robin brings every address to the front and never puts a CNAME behind its address', () => {
+  it('Round robin brings every address to the front and never puts a CNAME after its address', () => {
     const services: Record<string, unknown> = { 'local/skydns/www': { host: 'web.skydns.local' } };
     for (let i = 1; i <= 3; i++) services[`local/skydns/web/${i}`] = { host: `10.0.0.${i}` };
     const catalog = catalogOf(services);

@@ -51,16 +51,16 @@ describe('Catalog', () => {
   });
 
   it('The catalog reports an invalid value once with its key and forgets it when it is corrected', () => {
-    const told: string[] = [];
+    const reports: string[] = [];
     const catalog = new Catalog({
       prefix: '/skydns/',
-      onInvalid: (k, reason) => told.push(`${k}: ${reason}`),
+      onInvalid: (k, reason) => reports.push(`${k}: ${reason}`),
     });
     catalog.apply([
       change({ key: '/skydns/local/a', value: '{"host":"10.0.0.1"}', isPut: true }, 1),
     ]);
     catalog.apply([change({ key: '/skydns/local/a', value: '[]', isPut: true }, 2)]);
-    assert.deepEqual(told, ['/skydns/local/a: not a JSON object']);
+    assert.deepEqual(reports, ['/skydns/local/a: not a JSON object']);
     assert.equal(catalog.size, 0);
     assert.deepEqual([...catalog.invalid.keys()], ['/skydns/local/a']);
     catalog.apply([
@@ -70,7 +70,7 @@ describe('Catalog', () => {
     assert.equal(catalog.invalid.size, 0);
   });
 
-  it('The catalog does not count a directory mark of the keys API as a service', () => {
+  it('The catalog does not count a directory marker of the keys API as a service', () => {
     const catalog = new Catalog({
       prefix: '/skydns/',
       onInvalid: () => assert.fail('not invalid'),
@@ -81,8 +81,8 @@ describe('Catalog', () => {
   });
 });
 
-/** Turns as the server makes them. */
-function turnOf(question: number): number {
+/** Sample starts in the server's sequence. */
+function sampleStartOf(question: number): number {
   return (question * 0.618_033_988_749_894_9) % 1;
 }
 
@@ -104,7 +104,7 @@ describe('select', () => {
       const catalog = flat(2_500);
       const seen = new Set<string>();
       for (let i = 0; i < 30; i++) {
-        const state = workOn(catalog, turnOf(i * stride));
+        const state = workOn(catalog, sampleStartOf(i * stride));
         const labels = labelsOf(select(state, ['skydns', 'local'], EVERY));
         assert.equal(labels.length, 1_000);
         for (const label of labels) seen.add(label);
@@ -126,7 +126,7 @@ describe('select', () => {
     }
     const seen = new Set<unknown>();
     for (let i = 0; i < 4_000; i += 2) {
-      const selection = select(workOn(catalog, turnOf(i)), ['skydns', 'local'], EVERY);
+      const selection = select(workOn(catalog, sampleStartOf(i)), ['skydns', 'local'], EVERY);
       assert.ok(selection.kind === 'exists');
       for (const { node } of selection.services) seen.add(node);
     }
