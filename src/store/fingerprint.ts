@@ -1,6 +1,6 @@
 /**
- * Fingerprints of entries, by which a store recognises the history that a watcher has followed. etcd needs them: a cluster
- * that was wiped and started anew has the same name, and its revisions reach the old numbers soon.
+ * Fingerprints of entries, by which a store recognises the history that a watcher has followed. etcd needs them: a
+ * cluster that was wiped and started again keeps its id, and its revisions soon reach the old numbers.
  */
 import { createHash } from 'node:crypto';
 import type { Change, Entry } from '../service/change.ts';
@@ -24,14 +24,14 @@ export function hasFingerprint(fingerprint: EntryFingerprint, entry: Entry | und
 }
 
 /**
- * The newest entry among those that a reader of a store has read, and the last revision at which the key still had it.
- * From its fingerprint a store can tell whether the reader followed its history.
+ * The newest entry that a reader of a store has read, and the last revision at which the key still had it. By the
+ * entry's fingerprint a store checks whether the reader followed its history.
  */
 export class NewestEntry {
   #entry: Entry | undefined;
   /** The last revision at which the key had `#entry`. */
   #revision = 0;
-  /** The key has been deleted since. */
+  /** The key was deleted after `#revision`. */
   #isDeleted = false;
 
   /** Undefined before the first entry. */

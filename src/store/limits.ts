@@ -26,13 +26,13 @@ export function checkPath(key: string): void {
   if (!key.startsWith('/')) throw new StoreError('invalid', 'a key must begin with "/"');
 }
 
-/** The same for a prefix. */
+/** For every prefix, including one that is only read or deleted. */
 export function checkPrefixPath(prefix: string): void {
   checkPath(prefix);
   if (!prefix.endsWith('/')) throw new StoreError('invalid', 'a prefix must end with "/"');
 }
 
-/** Lone surrogates have no UTF-8. */
+/** A lone surrogate has no UTF-8 encoding. */
 export function checkUnicode(key: string): void {
   if (LONE_SURROGATE.test(key)) throw new StoreError('invalid', 'a key must be valid Unicode');
 }
@@ -58,7 +58,7 @@ export function checkValue(value: Uint8Array): void {
 }
 
 /** A key has a TTL, a lease, or neither. */
-export function checkLife({ ttlSeconds, lease }: PutOptions): void {
+export function checkLifetime({ ttlSeconds, lease }: PutOptions): void {
   checkTtl(ttlSeconds);
   if (ttlSeconds !== undefined && lease !== undefined) {
     throw new StoreError('invalid', 'a key has a TTL of its own or a lease, not both');
@@ -75,7 +75,7 @@ export function checkTtl(ttlSeconds: number | undefined): void {
 }
 
 /** For the TTL of a new lease in an embedded store. */
-export function checkGranted(ttlSeconds: number): void {
+export function checkGrantedTtl(ttlSeconds: number): void {
   checkSeconds(ttlSeconds, MAX_GRANTED_SECONDS, 'the TTL of a lease');
 }
 

@@ -18,7 +18,7 @@ import { type FollowedHistory, type Store, StoreError } from './store.ts';
 export interface Replica {
   /** Makes all changes visible at once. */
   apply(changes: readonly Change[]): void;
-  /** The keys that it holds. Not called during `apply`. */
+  /** The replica's keys with their revisions. Not called during `apply`. */
   revisions(): Iterable<readonly [key: string, modRevision: number]>;
 }
 
@@ -133,7 +133,7 @@ export class Mirror {
     return new Promise((resolve) => this.#waiting.push({ revision, resolve }));
   }
 
-  /** Stops changing the replica. Calls to the store that are under way end with the store. */
+  /** Stops changing the replica. Calls to the store that are in progress end when the store closes. */
   close(): void {
     this.#abort.abort();
     this.#backoff.wake();
@@ -247,7 +247,7 @@ export class Mirror {
   #onFailure(error: unknown): number {
     this.#counters.failures++;
     const code = error instanceof StoreError ? error.code : undefined;
-    // After an error that is not the store's (the replica threw), the replica's content is uncertain.
+    // Any other error comes from the replica, whose content is then uncertain.
     const isUncertain = code === undefined || code === 'replaced';
     if (isUncertain) this.#history = undefined;
     if (isUncertain || code === 'compacted') this.#mustList = true;

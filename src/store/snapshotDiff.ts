@@ -6,11 +6,11 @@ import type { Change, Entry } from '../service/change.ts';
 import type { SnapshotPage } from './store.ts';
 
 export class SnapshotDiff {
-  /** Keys of the replica that no page has had so far, with their revisions. */
+  /** The replica's keys that have not appeared in a page yet, with their revisions. */
   readonly #unseen: Map<string, number>;
   readonly #history: string | undefined;
 
-  /** `history` is the history of the replica's revisions, if it is known. */
+  /** `history` is the history of the replica's revisions; undefined if it is uncertain. */
   constructor(
     held: Iterable<readonly [key: string, modRevision: number]>,
     history: string | undefined,

@@ -52,20 +52,20 @@ export interface EntryFingerprint {
   readonly revision: number;
 }
 
-/** The write happens only if this holds at the same instant. */
+/** The store checks the condition and writes in one step; if the condition does not hold, it does not write. */
 export type Condition =
   | { readonly kind: 'absent' }
   | { readonly kind: 'present' }
   | { readonly kind: 'modRevision'; readonly modRevision: number }
   | { readonly kind: 'value'; readonly value: Uint8Array };
 
-/** A key's position in the tree that slashes make of all keys. A key with keys below it is a directory. */
+/** A key's position in the tree that the slashes in all keys form. A key with keys below it is a directory. */
 export interface KeyLocation {
   readonly revision: number;
   readonly entry: Entry | undefined;
   /**
-   * The first key on the path from the root to this key (itself included) that has no keys below it; undefined if every
-   * one of them has.
+   * The first key on the path from the root to this key (itself included) that has no keys below it; undefined if all
+   * keys on the path have keys below them.
    */
   readonly end: string | undefined;
   /**
@@ -104,7 +104,7 @@ export interface Store {
   /** The `--store` text without credentials, for logs and readiness. */
   readonly label: string;
 
-  /** The key's entry, and the store's revision at that instant. */
+  /** The key's entry and the store's revision at the same instant. */
   get(key: string): Promise<{ entry: Entry | undefined; revision: number }>;
 
   /**
@@ -112,13 +112,13 @@ export interface Store {
    */
   locate(key: string): Promise<KeyLocation>;
 
-  /** All keys below a prefix as they were at one revision. Yields at least one page, also without keys. */
+  /** All keys below a prefix as they were at one revision. Yields at least one page, even if there are no keys. */
   snapshot(prefix: string, options?: SnapshotOptions): AsyncIterable<SnapshotPage>;
 
   /**
    * Every change below the prefix from `fromRevision` on, in order and each once, as it happens. Changes of one
-   * revision come in one batch. The iteration ends by throwing (StoreError `compacted` when the store has forgotten
-   * `fromRevision`, `unavailable` when the connection to the store failed) or, silently, when `signal` is aborted. It
+   * revision come in one batch. The iteration throws StoreError `compacted` when the store has forgotten
+   * `fromRevision`, and `unavailable` when the connection to the store fails. It returns when `signal` is aborted. It
    * does not reconnect: the caller keeps the last batch's revision and watches again from the next one. With `followed`
    * it throws `replaced` when the store has another history, or cannot rule that out.
    */
@@ -130,8 +130,8 @@ export interface Store {
   ): AsyncIterable<WatchBatch>;
 
   /**
-   * Throws `replaced` when a watch with this history, from the revision after `seenRevision`, would. Absent in stores
-   * where only a watch can tell.
+   * Checks a history as a watch from the revision after `seenRevision` does, and throws `replaced` in the same cases.
+   * Absent in stores that check a history only when a watch starts.
    */
   checkHistory?(prefix: string, seenRevision: number, followed: FollowedHistory): Promise<void>;
 
@@ -139,12 +139,12 @@ export interface Store {
 
   delete(key: string, options?: { readonly if?: Condition | undefined }): Promise<DeleteResult>;
 
-  /** Deletes all keys below a prefix at one revision, and returns how many there were. */
+  /** Deletes all keys below a prefix at one revision, and returns the number of deleted keys. */
   deleteTree(prefix: string): Promise<{ deleted: number; revision: number }>;
 
   /**
-   * Why the store accepts no writes although it can be read; undefined while it accepts them. Absent in stores that are
-   * either reachable or not.
+   * Why the store accepts no writes although it can be read; undefined while it accepts them. Absent in stores that
+   * accept writes whenever they can be read.
    */
   writeTrouble?(): string | undefined;
 
@@ -179,7 +179,7 @@ export type StoreErrorCode =
   | 'replaced'
   /** The store refused the user, password, token or certificate. */
   | 'denied'
-  /** The store cannot hold this (key or value too large, TTL out of range), or the named lease does not exist. */
+  /** The store does not accept the key, value or TTL (too large, out of range), or the named lease does not exist. */
   | 'invalid';
 
 export class StoreError extends Error {
@@ -191,7 +191,7 @@ export class StoreError extends Error {
   }
 }
 
-/** Returns a StoreError as it is, and throws any other error on, since that is a bug. */
+/** Returns a StoreError. Rethrows any other error, because it is a bug. */
 export function asStoreError(error: unknown): StoreError {
   if (error instanceof StoreError) return error;
   throw error;

@@ -1,14 +1,14 @@
 /**
- * One shared lease object for each lease id, for stores whose leases live elsewhere (etcd, another soradns). All entries
- * of a lease carry the same object, so a renewal that the store learns of reaches all of them. An id leaves the table
- * when nothing refers to its object any more.
+ * One shared lease object for each lease id, for stores whose leases another process keeps (etcd, another soradns). All
+ * entries of a lease have the same object, so an update after a renewal reaches all of them. The table drops an id
+ * after its object was garbage-collected.
  */
 export class WeakLeases<L extends { readonly id: string }> {
   readonly #byId = new Map<string, WeakRef<L>>();
   readonly #collected = new FinalizationRegistry<string>((id) => this.#forget(id));
   readonly #onForget: (id: string) => void;
 
-  /** `onForget` runs when an id has left the table. */
+  /** `onForget` runs after the table has dropped an id. */
   constructor(onForget: (id: string) => void = () => undefined) {
     this.#onForget = onForget;
   }
@@ -21,7 +21,7 @@ export class WeakLeases<L extends { readonly id: string }> {
     return this.#byId.get(id)?.deref();
   }
 
-  /** Adds the object, in place of any other of its id. Returns it. */
+  /** Adds the object, which replaces any other object of the same id. Returns it. */
   add(lease: L): L {
     this.#byId.set(lease.id, new WeakRef(lease));
     this.#collected.register(lease, lease.id);
@@ -29,7 +29,7 @@ export class WeakLeases<L extends { readonly id: string }> {
   }
 
   #forget(id: string): void {
-    // A newer object may have the id by now.
+    // A newer object may have the same id.
     if (this.get(id) !== undefined) return;
     this.#byId.delete(id);
     this.#onForget(id);

@@ -95,13 +95,13 @@ const REFUSALS: readonly Refusal[] = [
     what: 'a missing client certificate',
     etcd: 'strict',
     options: ca('ca'),
-    reason: /wants a client certificate/,
+    reason: /requires a client certificate/,
   },
   {
     what: 'a missing user',
     etcd: 'guarded',
     options: () => [],
-    reason: /wants a user and a password$/,
+    reason: /requires a user and a password$/,
   },
   {
     what: 'a wrong password',

@@ -38,7 +38,7 @@ import { leases } from './leaseContract.ts';
 
 export interface OpenStore {
   readonly store: LeaseStore;
-  /** Ends the store and its servers. Called once, also when the test has closed the store. */
+  /** Ends the store and its servers. Called once, even if the test has closed the store. */
   close(): Promise<void>;
 }
 
@@ -58,7 +58,7 @@ export function storeContract(
 ): void {
   const slackMs = (options.expirySlackMs ?? 1000) + 1000;
 
-  /** Registers a test that gets a store and a prefix that nobody else uses. */
+  /** Registers a test that gets a store and a prefix that no other test uses. */
   function test(title: string, body: (store: LeaseStore, prefix: string) => Promise<void>): void {
     it(title, { timeout: 60_000 }, async () => {
       const opened = await open();
@@ -75,7 +75,7 @@ export function storeContract(
     refusals(test);
     conditions(test);
     deleting(test);
-    places(test);
+    locations(test);
     snapshots(test);
     watching(test, options.canCompact);
     histories(test);
@@ -85,7 +85,7 @@ export function storeContract(
   });
 }
 
-/** Registers a test that gets a store and a prefix that nobody else uses. */
+/** Registers a test that gets a store and a prefix that no other test uses. */
 export type Register = (
   title: string,
   body: (store: LeaseStore, prefix: string) => Promise<void>,
@@ -143,7 +143,7 @@ function readingAndWriting(test: Register): void {
     assert.equal(second.previous, undefined);
   });
 
-  test('A value can be any octets, also none', async (store, prefix) => {
+  test('A value can be any octets or empty', async (store, prefix) => {
     const all = Uint8Array.from({ length: 256 }, (_, octet) => octet);
     for (const [key, value] of [
       ['all', all],
@@ -164,7 +164,7 @@ function readingAndWriting(test: Register): void {
     assert.equal(text(mustHave((await store.get(`${prefix}a`)).entry).value), 'before');
   });
 
-  test('A key can be any Unicode text, also a name of Object.prototype', async (store, prefix) => {
+  test('A key can be any Unicode text, including a name of Object.prototype', async (store, prefix) => {
     const keys = [
       '__proto__',
       'constructor',
@@ -360,8 +360,8 @@ function deleting(test: Register): void {
   });
 }
 
-function places(test: Register): void {
-  test('locate returns where the existing path to a key ends and whether an entry is there', async (store, prefix) => {
+function locations(test: Register): void {
+  test('locate returns the end of the existing path to a key and whether the end has an entry', async (store, prefix) => {
     const deep = `deep${'/d'.repeat(120)}`;
     for (const key of ['a/b/c', 'a/b-x', 'a/b.y', 'a0', 'leaf', 'leaf-2', 'leaf.x/y', 'm/', deep]) {
       await mustPut(store, prefix + key, key);
@@ -523,7 +523,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     ]);
     assertAscending(batches);
     const lease = changes[2]?.kind === 'put' ? changes[2].entry.lease : undefined;
-    // A store may forget a lease without references, and then asks for its expiry again.
+    // A store may drop a lease without references, and then requests its expiry again.
     await until('the life of the lease is known', () => lease?.ttlSeconds === 100);
     assert.equal(text(mustHave(changes[2]?.previous).value), '1');
     assert.equal(text(mustHave(changes[3]?.previous).value), '2');
@@ -573,7 +573,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     }
   });
 
-  test('An abort ends a watch without an error, also before it started', async (store, prefix) => {
+  test('An abort ends a watch without an error, even before the watch has started', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const abort = new AbortController();
     const ended = drain(store.watch(prefix, revision + 1, abort.signal));
@@ -583,7 +583,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     await soon(drain(store.watch(prefix, revision + 1, AbortSignal.abort())));
   });
 
-  test('Leaving the loop ends a watch', async (store, prefix) => {
+  test('A watch ends when its reader leaves the loop', async (store, prefix) => {
     const { entry } = await mustPut(store, `${prefix}a`, '1');
     const { signal } = new AbortController();
     for await (const batch of store.watch(prefix, entry.modRevision, signal)) {
@@ -604,7 +604,7 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
 }
 
 function histories(test: Register): void {
-  /** What a reader of the whole prefix knows. */
+  /** The entries that a reader of the whole prefix has. */
   async function readAll(store: Store, prefix: string) {
     const pages = await pagesOf(store, prefix);
     const { revision, history } = mustHave(pages[0]);
@@ -674,7 +674,7 @@ function expiry(test: Register, slackMs: number): void {
     );
   });
 
-  test('A put with a TTL renews it, and a put without removes it', async (store, prefix) => {
+  test('A put with a TTL restarts the TTL, and a put without one removes it', async (store, prefix) => {
     const first = await mustPut(store, `${prefix}renewed`, 'x', 1);
     await mustPut(store, `${prefix}kept`, 'x', 1);
     await mustPut(store, `${prefix}gone`, 'x', 1);

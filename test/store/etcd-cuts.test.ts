@@ -1,5 +1,6 @@
 /**
- * No event may be lost: a mirror reads through a proxy that cuts and delays, while a writer works on etcd directly.
+ * No event may be lost: a mirror reads through a proxy that cuts and delays its connections, while a writer works on etcd
+ * directly.
  * After each round the mirror's replica must equal an etcd range. At every change the replica must have had the entry
  * that the change replaces.
  */

@@ -1,5 +1,5 @@
 /**
- * A mirror whose etcd goes silent or loses history (compacted, wiped, started anew). Afterwards the mirror's replica
+ * A mirror whose etcd goes silent or loses history (compacted, wiped, started again). Afterwards the mirror's replica
  * must equal an etcd range, and in between it must not show a part of a change.
  */
 import assert from 'node:assert/strict';
@@ -36,7 +36,7 @@ describe('etcd versions', { concurrency: 1 }, () => {
 
 function faults(command: string): void {
   describe('dead members', { concurrency: 2 }, () => {
-    it('The store leaves a member behind a blackhole within 20 s', { timeout: 60_000 }, () =>
+    it('The etcd store leaves a member behind a blackhole within 20 s', { timeout: 60_000 }, () =>
       onScene({ command, clock: systemClock }, async (scene) => {
         const { proxy, mirror, direct } = scene;
         const startMs = performance.now();
@@ -54,7 +54,7 @@ function faults(command: string): void {
       }),
     );
 
-    it('The store leaves a stopped member within 20 s', { timeout: 60_000 }, () =>
+    it('The etcd store leaves a stopped member within 20 s', { timeout: 60_000 }, () =>
       onScene({ command, clock: systemClock }, async (scene) => {
         const { etcd, mirror, direct } = scene;
         const startMs = performance.now();

@@ -64,7 +64,7 @@ function membersAndLeases(command: string): void {
 
   describe('members', { concurrency: 2 }, () => {
     it(
-      'The store opens without a member, rejects calls, and recovers by itself',
+      'The etcd store opens without a member, rejects calls, and recovers by itself',
       { timeout: 60_000 },
       () =>
         withEtcd(async (etcd, keep) => {
@@ -77,7 +77,7 @@ function membersAndLeases(command: string): void {
         }),
     );
 
-    it('The store uses the next member for reads and writes when one refuses', () =>
+    it('The etcd store uses the next member for reads and writes when one refuses', () =>
       withEtcd(async (etcd, keep) => {
         const store = keep(new EtcdStore({ endpoints: [NOBODY, '127.0.0.1:2', etcd.endpoint] }));
         assert.ok((await store.put(KEY, Buffer.from('1'))).done);
@@ -142,7 +142,7 @@ function membersAndLeases(command: string): void {
       }));
 
     it(
-      'The store leaves a member that accepts connections and never answers',
+      'The etcd store leaves a member that accepts connections and never answers',
       { timeout: 60_000 },
       () =>
         withEtcd(async (etcd, keep) => {
@@ -156,7 +156,7 @@ function membersAndLeases(command: string): void {
         }),
     );
 
-    it('The store retries a silent member over a new connection', { timeout: 60_000 }, () =>
+    it('The etcd store retries a silent member over a new connection', { timeout: 60_000 }, () =>
       withEtcd(async (etcd, keep) => {
         const proxy = keep(await startProxy(etcd.endpoint));
         const patience = { callTimeoutMs: 500, watchSilenceMs: 300, keepaliveTimeMs: 600_000 };
@@ -222,7 +222,7 @@ function membersAndLeases(command: string): void {
         }),
     );
 
-    it('A watch survives the failure and the isolation of its member', {
+    it('An etcd watch survives the failure and the isolation of its member', {
       timeout: 90_000,
     }, async () => {
       const cluster = await startEtcdCluster(3, command);
@@ -256,7 +256,7 @@ function membersAndLeases(command: string): void {
 
   describe('leases', { concurrency: 2 }, () => {
     it(
-      'The store follows another client’s renewal and does not take a lease id for a TTL',
+      'The etcd store follows another client’s renewal and does not take a lease id for a TTL',
       { timeout: 60_000 },
       () =>
         withEtcd(async (etcd, keep) => {
@@ -278,7 +278,7 @@ function membersAndLeases(command: string): void {
         }),
     );
 
-    it('The keys of a lease share it in snapshots and watches', () =>
+    it('All entries of an etcd lease share one lease object in snapshots and watches', () =>
       withEtcd(async (etcd, keep) => {
         const granted = /lease (\w+) granted/.exec(
           await etcd.etcdctl(['lease', 'grant', '60']),
@@ -298,7 +298,7 @@ function membersAndLeases(command: string): void {
         assert.equal(leases.size, 1);
       }));
 
-    it('A put whose condition fails leaves no lease behind', () =>
+    it('A put to etcd whose condition fails leaves no lease behind', () =>
       withEtcd(async (etcd, keep) => {
         const store = keep(new EtcdStore({ endpoints: [etcd.endpoint] }));
         await store.put(KEY, Buffer.from('1'));

@@ -70,8 +70,8 @@ function users(command: string, args: readonly string[]): void {
       const nowhere = await store.locate(`${key}/b/c`);
       assert.deepEqual([nowhere.end, nowhere.endHasEntry], [DEEP.slice(0, -1), false]);
       assert.ok((await store.put(key, Buffer.from('1'))).done);
-      const place = await store.locate(`${key}/b/c`);
-      assert.deepEqual([place.end, place.endHasEntry], [key, true]);
+      const location = await store.locate(`${key}/b/c`);
+      assert.deepEqual([location.end, location.endHasEntry], [key, true]);
       await assert.rejects(store.locate('/team/other'), isCode('denied'));
       assert.equal((await store.deleteTree(DEEP)).deleted, 1);
     }));
@@ -104,7 +104,7 @@ function users(command: string, args: readonly string[]): void {
       mirror.close();
     }));
 
-  it('Every call outside the prefix is denied, also a watch', () =>
+  it('Every call outside the prefix is denied, including a watch', () =>
     withEtcdStore(as('writer'), async (store) => {
       await assert.rejects(store.get('/other/a'), isCode('denied'));
       await assert.rejects(store.put('/other/a', Buffer.of()), isCode('denied'));
@@ -121,7 +121,7 @@ function users(command: string, args: readonly string[]): void {
     );
   });
 
-  it('The store renews an expired token for calls and for a watch', { timeout: 60_000 }, () =>
+  it('The etcd store renews an expired token for calls and for a watch', { timeout: 60_000 }, () =>
     withEtcdStore(as('writer'), async (store) => {
       const abort = new AbortController();
       const seen: string[] = [];
@@ -150,7 +150,7 @@ function users(command: string, args: readonly string[]): void {
       assert.ok((await store.put(KEY, Buffer.of())).done);
     }));
 
-  it('The store sends no password in plain text without an option and does not print it', () => {
+  it('The etcd store sends no password in plain text without an option and does not print it', () => {
     const { allowPlaintextAuth: _, ...options } = as('writer');
     assert.throws(() => new EtcdStore(options), isCode('invalid'));
     return withEtcdStore(as('writer'), async ({ label }) => assert.doesNotMatch(label, /secret/));

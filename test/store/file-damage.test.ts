@@ -1,4 +1,4 @@
-/** Stores with damaged files. Each is refused with one line before lmdb opens it, or works; none ends the process. */
+/** Stores with damaged files. Each is refused with one line before lmdb opens it, or works. None ends the process. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -143,10 +143,10 @@ describe('damaged stores', { skip, concurrency: 2 }, () => {
             refused++;
             assert.match(
               stdout,
-              /^file:\S+ cannot be opened: data\.mdb is (damaged: .+|no database)\n$/,
+              /^file:\S+ cannot be opened: data\.mdb is (damaged: .+|not a database)\n$/,
               said,
             );
-            const isOurs = !/no database/.test(stdout);
+            const isOurs = !/not a database/.test(stdout);
             const repaired = await use(folder, 'repair');
             assert.equal(repaired.status, isOurs ? 0 : 4, `${seed}: ${repaired.stdout}`);
             const kept = readdirSync(folder).find((name) => name.startsWith('data.mdb.damaged-'));

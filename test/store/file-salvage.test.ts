@@ -199,7 +199,7 @@ describe('an empty data.mdb', { skip }, () => {
     return folder;
   };
 
-  it('An empty data.mdb is refused where lock.mdb counts transactions, and a repair moves it away', () =>
+  it('An empty data.mdb is refused if lock.mdb counts transactions, and a repair moves it away', () =>
     withTempDir(async (temp) => {
       const lock = readFileSync(join(dir, 'whole', 'lock.mdb'));
       const folder = folderWith(temp, 'used', lock);
@@ -216,7 +216,7 @@ describe('an empty data.mdb', { skip }, () => {
       await (await openFileStore(folder)).close();
     }));
 
-  it('An empty data.mdb is a new store where no transaction has been written', () =>
+  it('An empty data.mdb opens as a new store if no transaction has been written', () =>
     withTempDir(async (temp) => {
       const lock = Buffer.from(readFileSync(join(dir, 'whole', 'lock.mdb')));
       lock.fill(0, 8, 16);

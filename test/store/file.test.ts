@@ -63,7 +63,7 @@ describe('file: across restarts', () => {
       await store.close();
     }));
 
-  it('A file: store loses its history at a restart: an older watch is compacted and the next revision is not', () =>
+  it('A file: store forgets its history at a restart: an older watch gets compacted, a watch from the next revision does not', () =>
     withTempDir(async (dir) => {
       let store = await openFileStore(dir);
       await store.put('/a', value);
@@ -170,7 +170,7 @@ describe('file: one owner', () => {
       await store?.close();
     }));
 
-  it('A file: store is refused while another process has it open, and opens after that was killed', () =>
+  it('A file: store is refused while another process has it open, and opens after that process was killed', () =>
     withTempDir(async (parent) => {
       // Longer than a socket's path may be.
       const dir = join(parent, 'd'.repeat(120));
@@ -245,14 +245,14 @@ describe('file: what cannot be opened', () => {
         assert.equal((await stat(join(parent, made))).mode & 0o777, 0o700);
     }));
 
-  it('A file: store refuses a file that is no database and a directory in its place', () =>
+  it('A file: store refuses a file that is not a database and a directory in its place', () =>
     withTempDir(async (parent) => {
       const contents = ['garbage', '\0'].map((text) => Buffer.alloc(100_000, text));
       for (const [i, content] of [...contents, Buffer.from('short')].entries()) {
         const dir = join(parent, `content${i}`);
         await mkdir(dir);
         await writeFile(join(dir, 'data.mdb'), content);
-        await refused(dir, /no database/);
+        await refused(dir, /not a database/);
       }
       for (const name of ['data.mdb', 'lock.mdb']) {
         const dir = join(parent, `directory-${name}`);
@@ -272,7 +272,7 @@ describe('file: what cannot be opened', () => {
       await truncate(data, Math.floor(size / 2));
       await refused(dir, /cut short/);
       await truncate(data, 6000);
-      await refused(dir, /no database/);
+      await refused(dir, /not a database/);
     }));
 
   it(

@@ -110,7 +110,7 @@ describe('unusable servers', () => {
   });
 });
 
-it('The http store’s error for a call without a reply in time says so', () =>
+it('The http store names its deadline in the error of a call without a reply', () =>
   withTcp(
     () => undefined,
     async (url) => {
@@ -136,7 +136,7 @@ it('An http watch continues with only keepalives and ends when the server stops'
   }
 });
 
-it('The http store sees that a lease is renewed directly in the server’s store', async () => {
+it('The http store finds out that a lease is renewed directly in the server’s store', async () => {
   const memory = createMemoryStore();
   const lease = { id: 'host', ttlSeconds: 2, expiresAtMs: performance.now() + 2000 };
   // An etcd store changes a lease's expiry in place when the lease is renewed.

@@ -27,7 +27,7 @@ export function leases(test: Register, slackMs: number): void {
 }
 
 function sharing(test: Register): void {
-  test('The keys of a lease have it in every result', async (store, prefix) => {
+  test('Every result for a key of a lease has the lease', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const startMs = performance.now();
     const lease = await store.grantLease(600);
@@ -185,7 +185,7 @@ function ending(test: Register, slackMs: number): void {
 }
 
 function leaving(test: Register): void {
-  test('A key that is put again without the lease leaves it', async (store, prefix) => {
+  test('A put without the lease removes the key from the lease', async (store, prefix) => {
     const lease = await store.grantLease(600);
     const other = await store.grantLease(600);
     const names = ['again', 'bare', 'moved', 'own', 'reborn', 'tree/a'];

@@ -50,7 +50,7 @@ describe('memory: expiry on a fake clock', () => {
     await store.close();
   });
 
-  it('A memory: store with a late timer shows no expired key, also to writes', async () => {
+  it('A memory: store with a late timer shows no expired key to reads or writes', async () => {
     const { store, clock } = withFakeClock();
     await store.put('/a', value, { ttlSeconds: 1 });
     await store.put('/b', value, { ttlSeconds: 1 });
@@ -165,7 +165,7 @@ describe('memory: bounds', () => {
     await store.close();
   });
 
-  it('A memory: store cuts off only the watcher that does not read', async () => {
+  it('A memory: store ends only the watch whose client does not read', async () => {
     const store = createMemoryStore({ history: { changes: 100, octets: 1e6 } });
     const { signal } = new AbortController();
     const slow = store.watch('/', 1, signal)[Symbol.asyncIterator]();
@@ -220,7 +220,7 @@ async function keysOf(store: Store): Promise<string[]> {
   return keys;
 }
 
-it('A store that starts above the old revisions reports it to old watchers', async () => {
+it('A memory: store that starts above the old revisions ends old watches with compacted', async () => {
   const before = createMemoryStore({ revision: 1_000 });
   const put = await before.put('/a', Buffer.from('x'));
   assert.ok(put.done && put.entry.modRevision === 1_001);

@@ -109,7 +109,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('The mirror watches again from the revision after the last one seen', () =>
+  it('The mirror watches again from the revision after its last one', () =>
     onScene(
       (store) => fill(store, 3),
       async ({ store, replica, mirror, put }) => {
@@ -183,7 +183,7 @@ describe('a mirror', () => {
       { random: () => 0.5 },
     ));
 
-  it('The mirror lists a store again whose revision went back', () =>
+  it('The mirror lists a store again when the store’s revision went back', () =>
     onScene(
       (store) => fill(store, 5),
       async ({ store, replica, mirror, events, put }) => {
@@ -200,7 +200,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('The mirror lists another store again even if its revision is behind the last one seen', () =>
+  it('The mirror lists another store again even if that store’s revision is behind the mirror’s', () =>
     onScene(
       (store) => fill(store, 5),
       async ({ store, replica, mirror, events, put }) => {
@@ -220,7 +220,7 @@ describe('a mirror', () => {
       },
     ));
 
-  it('The mirror lists another store again that has compacted the revision seen', () =>
+  it('The mirror lists another store again that has compacted the mirror’s revision', () =>
     onScene(
       (store) => fill(store, 5),
       async ({ store, replica, mirror, put }) => {

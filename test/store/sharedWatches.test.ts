@@ -93,7 +93,7 @@ describe('clients that watch an etcd through one process', { concurrency: 1 }, (
     ending.abort();
   });
 
-  it('A shared watch from a compacted revision ends with an error, and those who joined retry', async () => {
+  it('A shared watch from a compacted revision ends with an error, and the clients that joined it retry', async () => {
     const fresh = shareWatches(new EtcdStore({ endpoints: [etcd.endpoint] }), [
       '/skydns/',
       '/registrar/',

@@ -37,5 +37,5 @@ try {
 } catch (error) {
   if (!(error instanceof StoreError)) throw error;
   console.log(error.message);
-  process.exitCode = /is (damaged|no database)/.test(error.message) ? 4 : 5;
+  process.exitCode = /is (damaged|not a database)/.test(error.message) ? 4 : 5;
 }

@@ -1,4 +1,4 @@
-/** One client's connection to a shared store: it can be down, refuse calls, or be cut for good. */
+/** One client's connection to a shared store: a test can interrupt it, make it refuse calls, or cut it for good. */
 import {
   type FollowedHistory,
   type LeaseStore,
@@ -45,7 +45,7 @@ export class StoreLink implements LeaseStore {
     this.#cuts.clear();
   }
 
-  /** Cuts the client off as if its process were killed: no call reaches the store any more, and none returns. */
+  /** Cuts the client off as if its process were killed: no later call reaches the store, and no call returns. */
   kill(): void {
     this.#isDead = true;
     this.cutWatches();

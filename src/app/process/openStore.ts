@@ -65,7 +65,7 @@ function embeddedHint({ message }: StoreError): string {
   if (/ is damaged: /.test(message)) {
     return 'restore a copy of the folder, or start the server once with --store-repair: it keeps the damaged file and every readable name';
   }
-  if (/ is no database$/.test(message)) {
+  if (/ is not a database$/.test(message)) {
     return 'restore a copy of the folder, or move data.mdb out of it to start an empty store';
   }
   if (/: the disk (is full|quota is used up)/.test(message)) {

@@ -1,7 +1,12 @@
 /**
- * Decides from a request's headers and client whether to serve it, and whether it may write. Against DNS rebinding the
- * Host header must be one that a page of another site cannot make a browser send. No page of another site may write.
- * The comparison of the token takes the same time however much of it is right.
+ * Decides from a request's headers and client whether to serve it, and whether it may write.
+ *
+ * Against DNS rebinding the Host header must be one that a page of another site cannot make a browser send. No page of
+ * another site may write.
+ *
+ * A client may write with the token, and so may a process of root or of the server's own user on this host, as the
+ * kernel reports it. The configuration in the store decides where queries are forwarded, so writing it always needs the
+ * token. A refusal states what to do.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
@@ -51,6 +56,7 @@ function credential(authorization: string): string | undefined {
   return colon < 0 ? undefined : userAndPassword.slice(colon + 1);
 }
 
+/** Takes the same time for every wrong token, so the time does not reveal how much of it is right. */
 function equalInConstantTime(a: string, b: string): boolean {
   return timingSafeEqual(sha256(a), sha256(b));
 }
@@ -59,15 +65,9 @@ function sha256(text: string): Buffer {
   return createHash('sha256').update(text).digest();
 }
 
-/**
- * The rules for writing. A client may write with the token, and so may a process of root or of the server's own user on
- * this host, as the kernel reports it. The configuration in the store decides where queries are forwarded, so writing
- * it always needs the token. A refusal states what to do.
- */
-
 export interface WriterRules {
   readonly token: string | undefined;
-  /** Where this host's users find a token that the server created; undefined if an operator chose the token. */
+  /** Where this host's users find a token that the server created; undefined if the operator chose the token. */
   readonly tokenLocation: string | undefined;
   /** Users whose local processes may write without the token. */
   readonly trusted: ReadonlySet<number>;
@@ -87,7 +87,7 @@ export async function checkWriter(
   const { token, trusted } = rules;
   if (token !== undefined && authorization !== undefined) {
     if (hasToken(authorization, token)) return { kind: 'token' };
-    // A client that does not know of a created token may send credentials that it sends to every server.
+    // The server created the token, so a client may not know it and may send credentials that are for other servers.
     const isChosen = rules.tokenLocation === undefined;
     if (isChosen) return { kind: 'refused', cause: "the token is not this server's" };
   }

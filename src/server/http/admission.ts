@@ -1,10 +1,11 @@
 /**
  * Limits open HTTP connections, in total and for each client.
  *
- * A connection over the limit replaces an idle one of the same client. Otherwise it is a surplus connection, which may
- * request the health pages, so that no client can make the server look dead. A surplus connection that may write (by
- * the token, or as a trusted user of this host) is admitted if there is room in total. Its other requests get 503. When
- * too many surplus connections have sent no request, the oldest of them are closed first.
+ * A connection over a limit replaces an idle connection of the same client. If the client has none, the new connection
+ * is a surplus connection: it may request only the health pages, so that no client can make the server look dead. Its
+ * other requests get 503. If it sends a request that may write (by the token, or as a trusted user of this host), it is
+ * admitted while the total allows it. When too many surplus connections have sent no request, the oldest are closed
+ * first.
  */
 import type { Socket } from 'node:net';
 import { connectedClientOf } from './exchange/client.ts';
@@ -17,12 +18,12 @@ export interface AdmissionLimits {
   readonly maxPipelined: number;
 }
 
-/** A surplus connection has this time for its first request, unless too many arrive at once. */
+/** A surplus connection has this much time for its first request, unless too many arrive at once. */
 const GRACE_MS = 300;
-/** The kernel passes up to this many connections before the process reads from any of them. */
+/** The kernel may pass this many connections before the process reads from any of them. */
 const MAX_BURST = 512;
 
-/** The most surplus connections without a request at any moment. */
+/** The maximum of surplus connections without a request at any time. */
 export function mostSurplus(maxSurplus: number): number {
   return maxSurplus + 2 * burst(maxSurplus);
 }
@@ -37,7 +38,7 @@ interface TrackedConnection {
   readonly openedMs: number;
   isSurplus: boolean;
   /** Requests in progress. */
-  busy: number;
+  inProgress: number;
   served: number;
 }
 
@@ -67,7 +68,7 @@ export class ConnectionAdmission {
     this.#wasOpened = true;
     const { share } = connectedClientOf(socket);
     const openedMs = performance.now();
-    const connection = { socket, share, openedMs, isSurplus: false, busy: 0, served: 0 };
+    const connection = { socket, share, openedMs, isSurplus: false, inProgress: 0, served: 0 };
     this.#connections.set(socket, connection);
     socket.once('close', () => this.#closed(connection));
     if (this.#makeRoom(share)) this.#addAdmitted(connection);
@@ -75,21 +76,23 @@ export class ConnectionAdmission {
   }
 
   /** Whether the connection may send another request. Closes a connection that has too many. */
-  mayAsk(socket: Socket): boolean {
+  mayRequest(socket: Socket): boolean {
     if (socket.destroyed) return false;
     const connection = this.#connections.get(socket);
-    if (connection !== undefined && connection.busy < this.#limits.maxPipelined) return true;
+    if (connection !== undefined && connection.inProgress < this.#limits.maxPipelined) return true;
     socket.destroy();
     return false;
   }
 
-  /** A request begins. False: the connection has too many although `mayAsk` allowed the request; it is closed. */
+  /**
+   * Counts a new request. False: the connection has too many, although `mayRequest` allowed this one, and is closed.
+   */
   began(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
-    connection.busy++;
+    connection.inProgress++;
     this.#silentSurplus.delete(connection);
-    if (connection.busy <= this.#limits.maxPipelined) return true;
+    if (connection.inProgress <= this.#limits.maxPipelined) return true;
     socket.destroy();
     return false;
   }
@@ -97,7 +100,7 @@ export class ConnectionAdmission {
   ended(socket: Socket): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return;
-    connection.busy--;
+    connection.inProgress--;
     connection.served++;
   }
 
@@ -105,7 +108,7 @@ export class ConnectionAdmission {
     return this.#connections.get(socket)?.isSurplus ?? true;
   }
 
-  /** Admits a trusted surplus connection. False if the server is full; its client's share does not count. */
+  /** Admits a trusted surplus connection, whatever its client's share. False if the server is full. */
   admit(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;
@@ -122,10 +125,10 @@ export class ConnectionAdmission {
     return !isFull || this.#closeIdle(own);
   }
 
-  /** Closes a connection between two requests, which every HTTP client must expect. */
+  /** Closes a connection that is between two requests. Every HTTP client must expect such a close. */
   #closeIdle(connections: Iterable<TrackedConnection> = []): boolean {
     for (const connection of connections) {
-      if (connection.busy > 0 || connection.served === 0) continue;
+      if (connection.inProgress > 0 || connection.served === 0) continue;
       this.#close(connection);
       return true;
     }
@@ -162,15 +165,15 @@ export class ConnectionAdmission {
       this.#isTrimming = false;
       this.#trim();
     };
-    // Requests on connections of this turn of the event loop are read in the next one.
+    // Node reads requests of connections that open in this turn of the event loop in the next turn.
     const afterReading = () => setImmediate(() => setImmediate(trimNow));
     if (waitMs === 0) afterReading();
     else setTimeout(afterReading, waitMs).unref();
   }
 
   /**
-   * Closes silent surplus connections, the oldest first, until at most `maxSurplus` are left. Waits for young ones
-   * unless too many arrive at once.
+   * Closes silent surplus connections, the oldest first, until at most `maxSurplus` are left. Waits until they are
+   * `GRACE_MS` old, unless too many arrive at once.
    */
   #trim(): void {
     const { maxSurplus } = this.#limits;
@@ -186,7 +189,7 @@ export class ConnectionAdmission {
     }
   }
 
-  /** May be called twice for one connection: when the server closes it, and when its socket has closed. */
+  /** Runs twice for some connections: when the server closes the connection, and when its socket has closed. */
   #closed(connection: TrackedConnection): void {
     if (!this.#connections.delete(connection.socket)) return;
     this.#silentSurplus.delete(connection);

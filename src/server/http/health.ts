@@ -13,7 +13,7 @@ import {
   textReply,
 } from './exchange/exchange.ts';
 
-/** What the server holds, and its counters since the start. */
+/** The size and revision of the server's data, and its counters since the start. */
 export interface ServerStats {
   readonly services: number;
   /** Values in the store that are not services. */
@@ -28,12 +28,12 @@ export interface ServerStats {
 export interface Health {
   /** Reasons why this server is not ready; empty if it is ready. */
   readonly readiness: () => readonly string[];
-  /** Problems that do not make this server unready, so no orchestrator may take it out of service for them. */
+  /** Problems for which no orchestrator may take the server out of service. They do not affect readiness. */
   readonly warnings?: (() => readonly string[]) | undefined;
   /** Added to the readiness page in JSON. */
   readonly stats?: (() => ServerStats) | undefined;
   readonly version: string;
-  /** Undefined for a listener without the keys API, which therefore has nothing for etcd's clients. */
+  /** Undefined for a listener without the keys API, which serves no etcd clients. */
   readonly clusterId: string | undefined;
 }
 
@@ -57,7 +57,7 @@ const ETCD_PAGES: ReadonlyMap<string, HealthPage> = new Map<string, HealthPage>(
   ['/v2/members/leader', (health, exchange) => members(health, member(health, exchange))],
 ]);
 
-/** Whether the path is a page by which orchestrators check the server. */
+/** Whether the path is a page with which orchestrators check the server. */
 export function isHealthPath(path: string): boolean {
   return PAGES.has(path);
 }

@@ -1,10 +1,10 @@
 /**
- * The limits of the HTTP listener, in total and for each client. Which request passes which limiter:
+ * The limits of the HTTP listener, in total and for each client. Each request passes these limiters:
  *
  *     request                          limiters, in order
  *     every connection                 ConnectionAdmission: maxConnections, maxConnectionsPerClient, maxSurplus
  *     every request                    maxPipelined (ConnectionAdmission), header and body sizes, requestTimeoutMs
- *     all but the health pages         Pace: so many requests begin in one turn of the event loop
+ *     all but the health pages         Pace: requests that begin in one turn of the event loop
  *     wait=true, /v1/store/watch       permits `waits`: maxWaiting, maxWaitingPerClient
  *     /v2/keys listing above 64 KiB    permits `listings`: maxLongListings, maxLongListingsPerClient
  *     value above 64 KiB, snapshot     permits `longReplies`: maxLongReplies, maxLongRepliesPerClient
@@ -22,7 +22,7 @@ export interface HttpLimits extends AdmissionLimits, RequestLimits {
   /** Requests that wait for a change or follow all changes. */
   readonly maxWaiting: number;
   readonly maxWaitingPerClient: number;
-  /** Listings above about 64 KiB; each is in memory until it was sent. */
+  /** Listings above about 64 KiB; each is in memory until it is sent. */
   readonly maxLongListings: number;
   readonly maxLongListingsPerClient: number;
   /** Snapshots, and single values above about 64 KiB; one page of each is in memory. */

@@ -5,8 +5,8 @@
  *
  * The listener serves etcd's keys API v2 over any store, the API for other soradns servers, and the health pages. Every
  * resource is bounded, and most are bounded for each client: headers, bodies, connections, waiting requests, long
- * replies, unread output, and the time for each of them. Every request ends in a reply or a closed connection, never in
- * an exception.
+ * replies, unread output, and the time for each of them. Every request ends with a reply or a closed connection, never
+ * with an uncaught exception.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
@@ -32,7 +32,7 @@ export interface HttpListenerOptions extends RoutesOptions {
   readonly onError?:
     | ((error: unknown, line: Pick<HttpLogLine, 'method' | 'path'>) => void)
     | undefined;
-  /** Receives a failure to accept a connection (out of descriptors, for example); the listener continues. */
+  /** Receives a failure to accept a connection, for example because no descriptor is free. The listener continues. */
   readonly onListenerError?: ((error: Error) => void) | undefined;
 }
 
@@ -71,9 +71,9 @@ export class HttpListener {
     this.#routes = new Routes(options, sharedBy(limits, admission), limits.heartbeatMs);
     this.#server = createServer({
       ...serverOptions(limits),
-      IncomingMessage: boundedRequests((socket) => admission.mayAsk(socket)),
+      IncomingMessage: boundedRequests((socket) => admission.mayRequest(socket)),
     });
-    // Surplus connections that are being refused come on top of silent ones.
+    // Besides silent surplus connections, some are open only until their refusal is sent.
     this.#server.maxConnections = limits.maxConnections + 2 * mostSurplus(limits.maxSurplus);
     this.#server.maxRequestsPerSocket = 100_000;
     this.#server.on('connection', (socket) => admission.opened(socket));
@@ -81,16 +81,16 @@ export class HttpListener {
       void this.#serve(request, response);
     };
     this.#server.on('request', onRequest);
-    // The body's reader sends "100 Continue", so that a client never sends a body that the server refuses.
+    // `readBody` sends "100 Continue", so a client that waits for it never sends a body that the server refuses.
     this.#server.on('checkContinue', onRequest);
   }
 
-  /** Rejects with Node's error (`code` EADDRINUSE, EACCES …) when it cannot have the address. Port 0: any free one. */
+  /** Rejects with Node's error (`code` EADDRINUSE, EACCES …) when it cannot listen. Port 0: any free port. */
   listen(address: string, port: number): Promise<{ address: string; port: number }> {
     return listen(this.#server, address, port, this.#options.onListenerError);
   }
 
-  /** Ends waiting requests, lets others finish for a second, and closes every connection. */
+  /** Ends waiting requests, gives other requests a second to finish, and closes every connection. */
   close(): Promise<void> {
     this.#isClosing = true;
     for (const end of this.#endRequest) end();
@@ -102,8 +102,8 @@ export class HttpListener {
     const admission = this.#admission;
     if (!admission.began(socket)) return;
     const client = connectedClientOf(socket);
-    const visit = this.#routes.visit(client, request.headers);
-    const caller = { share: client.share, isTrusted: visit.isTrusted };
+    const routed = this.#routes.begin(client, request.headers);
+    const caller = { share: client.share, isTrusted: routed.isTrusted };
     const context = { limits: this.#limits, outbox: this.#outbox, caller, connection: client };
     const { exchange, end } = nodeExchange(request, response, context);
     const { method, path } = exchange;
@@ -113,7 +113,7 @@ export class HttpListener {
     try {
       const wait = isHealthPath(path) ? undefined : this.#pace();
       if (wait !== undefined) await wait;
-      await visit.serve(exchange, admit);
+      await routed.serve(exchange, admit);
     } catch (error) {
       this.#options.onError?.(error, { method, path });
       if (response.headersSent) response.destroy();
@@ -131,7 +131,7 @@ export class HttpListener {
   ): void {
     const startedMs = performance.now();
     this.#endRequest.add(end);
-    // When a connection closes, Node reports it to the response that is being sent, not to those queued behind it.
+    // When a connection closes, Node reports it only to the current response, not to the responses queued after it.
     const removeCallback = client.onClose(() => response.emit('close'));
     response.once('close', () => {
       removeCallback();
@@ -198,9 +198,9 @@ function listen(
 
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    const cut = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
+    const timer = setTimeout(() => server.closeAllConnections(), CLOSE_GRACE_MS);
     server.close(() => {
-      clearTimeout(cut);
+      clearTimeout(timer);
       resolve();
     });
     server.closeIdleConnections();

@@ -1,4 +1,4 @@
-/** Decides about a request by Host, Origin and write permission, and passes it to its handler. */
+/** Refuses a request for its Host, Origin or missing write permission, or passes it to its handler. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
 import { trustedUsers } from '../peerOwner.ts';
@@ -36,8 +36,8 @@ export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   readonly allowedHosts?: readonly string[] | undefined;
 }
 
-/** One request after its headers. */
-export interface Visit {
+/** One request whose headers have arrived. */
+export interface RoutedRequest {
   isTrusted(): Promise<boolean>;
   /** Answers the request. `admit` is set for a surplus connection; it admits the connection if there is room. */
   serve(exchange: Exchange, admit: (() => boolean) | undefined): Promise<void>;
@@ -67,7 +67,7 @@ export class Routes {
     this.#stores = whole && guarded && { whole, guarded };
   }
 
-  visit(client: ConnectedClient, headers: IncomingHttpHeaders): Visit {
+  begin(client: ConnectedClient, headers: IncomingHttpHeaders): RoutedRequest {
     let checked: Promise<WritePermission> | undefined;
     const permission = () => {
       checked ??= checkWriter(this.#rules, headers, client);

@@ -13,18 +13,18 @@ export class Deadlines {
     return this.#times[0];
   }
 
-  /** Up to `limit` keys whose deadline is at or before the instant, the earliest of them first. */
+  /** Up to `limit` keys whose deadline is at or before the instant, sorted by deadline. */
   due(nowMs: number, limit: number): string[] {
     const positions: number[] = [];
-    const open = [0];
+    const unvisited = [0];
     for (
-      let position = open.pop();
+      let position = unvisited.pop();
       position !== undefined && positions.length < limit;
-      position = open.pop()
+      position = unvisited.pop()
     ) {
       if (position >= this.#keys.length || this.#time(position) > nowMs) continue;
       positions.push(position);
-      open.push(2 * position + 1, 2 * position + 2);
+      unvisited.push(2 * position + 1, 2 * position + 2);
     }
     positions.sort((a, b) => this.#time(a) - this.#time(b));
     return positions.map((position) => this.#keys[position] as string);

@@ -15,9 +15,9 @@ import type { Entry, Lease } from '../../service/change.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import { Alarm, type Clock } from '../../timing/clock.ts';
 import {
-  checkGranted,
+  checkGrantedTtl,
   checkKey,
-  checkLife,
+  checkLifetime,
   checkPrefix,
   checkValue,
   MAX_LEASES,
@@ -45,9 +45,12 @@ import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 
 const EXPIRIES_PER_TRANSACTION = 1000;
-/** After a transaction that failed: lmdb prints each failure. */
+/** The backoff after a failed transaction. It starts long, because lmdb prints each failure. */
 const RETRY = { minMs: 1_000, maxMs: 16_000 };
-/** Lease ids are random, so that no store assigns one twice, and greater than every revision. */
+/**
+ * Lease ids are random, so that no store assigns one twice. They are greater than every revision, because the lease of
+ * a key with a TTL of its own has the key's modRevision as its id.
+ */
 const LEASE_IDS = { min: 2 ** 47, max: 2 ** 48 - 1 };
 const HISTORY: ChangeBounds = { changes: 10_000, octets: 32 * 1024 * 1024 };
 
@@ -62,11 +65,11 @@ export interface EmbeddedStoreOptions {
    * watcher may fall behind by twice as much.
    */
   readonly history?: ChangeBounds | undefined;
-  /** Runs after the table was closed, also when closing failed. */
+  /** Runs after the table was closed, even if closing it failed. */
   readonly afterClose?: (() => Promise<void>) | undefined;
 }
 
-/** A write in the queue and the functions that settle its caller's promise. */
+/** A write in the queue and the functions that resolve or reject its caller's promise. */
 interface PendingWrite {
   run(transaction: Transaction): void;
   resolve(): void;
@@ -112,8 +115,8 @@ export class EmbeddedStore implements LeaseStore {
   }
 
   /**
-   * Deletes the rows that expired while the store was down, and starts to wait for the next deadline. Succeeds also
-   * when the disk accepts no writes: the store tries again later, and reads skip expired rows.
+   * Deletes the rows that expired while the store was down, and starts to wait for the next deadline. Succeeds even if
+   * the disk accepts no writes: the store tries again later, and reads skip expired rows.
    */
   async start(): Promise<void> {
     await this.#write(() => undefined).catch((error: StoreError) => {
@@ -159,7 +162,7 @@ export class EmbeddedStore implements LeaseStore {
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     checkKey(key);
     checkValue(value);
-    checkLife(options);
+    checkLifetime(options);
     const ownValue = value.slice();
     const result = await this.#write((transaction) => transaction.put(key, ownValue, options));
     if (result === 'no such lease') throw noSuchLease(options.lease ?? '');
@@ -180,7 +183,7 @@ export class EmbeddedStore implements LeaseStore {
   }
 
   async grantLease(ttlSeconds: number): Promise<Lease> {
-    checkGranted(ttlSeconds);
+    checkGrantedTtl(ttlSeconds);
     const id = randomInt(LEASE_IDS.min, LEASE_IDS.max);
     const granted = await this.#write((transaction) =>
       this.#leases.all.size < MAX_LEASES ? transaction.grantLease(id, ttlSeconds) : undefined,
@@ -202,7 +205,7 @@ export class EmbeddedStore implements LeaseStore {
     return this.#closing;
   }
 
-  /** A write whose transaction has begun still gets its true result. */
+  /** A write whose transaction has begun still gets the transaction's result; queued writes reject. */
   async #close(): Promise<void> {
     this.#alarm.set(undefined);
     const error = this.#closedError();
@@ -257,7 +260,7 @@ export class EmbeddedStore implements LeaseStore {
       this.#leases.commit();
       this.#writeTrouble = undefined;
       this.#failuresInARow = 0;
-      for (const batch of done.batches) this.#watchers.publish(batch);
+      for (const batch of done.batches) this.#watchers.deliver(batch);
       for (const write of writes) write.resolve();
       const deadlineMs = this.#table.earliestDeadlineMs();
       return deadlineMs === undefined ? undefined : this.#timeline.toMonotonicMs(deadlineMs);

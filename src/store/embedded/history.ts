@@ -1,4 +1,4 @@
-/** The most recent changes of an embedded store, and the sizes of changes. */
+/** The history of an embedded store: its most recent changes, and the sizes of changes. */
 import { type Change, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 

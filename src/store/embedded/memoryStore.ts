@@ -30,8 +30,8 @@ export interface MemoryStoreOptions {
   readonly history?: ChangeBounds | undefined;
   /**
    * The revision before the first write; default 0. A server passes a number above every revision that its predecessor
-   * can have assigned, such as the time in ms. A client that resumes a watch from such a revision then gets `compacted`;
-   * otherwise it would wait for a revision that is still to come.
+   * can have assigned, such as the time in ms. A client that resumes a watch from such a revision then gets
+   * `compacted`; with a smaller number it would wait for a revision that the store has not reached yet.
    */
   readonly revision?: number | undefined;
 }

@@ -30,14 +30,14 @@ export interface ReaderOptions {
 }
 
 export class EmbeddedReader {
-  readonly #parts: ReaderOptions;
+  readonly #options: ReaderOptions;
 
   constructor(parts: ReaderOptions) {
-    this.#parts = parts;
+    this.#options = parts;
   }
 
   get(key: string): { entry: Entry | undefined; revision: number } {
-    const { table, timeline } = this.#parts;
+    const { table, timeline } = this.#options;
     const { row, revision } = table.get(key);
     return { entry: row && this.#entry({ key, row }, timeline.nowMs()), revision };
   }
@@ -52,13 +52,13 @@ export class EmbeddedReader {
   }
 
   snapshot(prefix: string): AsyncGenerator<EntryPage, void, undefined> {
-    const { clock, timeline, watchers } = this.#parts;
+    const { clock, timeline, watchers } = this.#options;
     const startMs = timeline.nowMs();
     const startMonotonicMs = clock.monotonicMs();
     const source: SnapshotSource = {
       view: () => this.#view(),
       since: (revision) => watchers.since(revision),
-      whenPublished: (revision) => this.#whenPublished(revision),
+      whenDelivered: (revision) => this.#whenDelivered(revision),
       entryOf: (row) => this.#entry(row, startMs),
       isAlive: ({ lease }) => (lease?.expiresAtMs ?? Infinity) > startMonotonicMs,
     };
@@ -66,12 +66,12 @@ export class EmbeddedReader {
   }
 
   #view(): TableView {
-    this.#parts.assertOpen();
-    return this.#parts.table.view();
+    this.#options.assertOpen();
+    return this.#options.table.view();
   }
 
   #locate(view: TableView, key: string): KeyLocation {
-    const nowMs = this.#parts.timeline.nowMs();
+    const nowMs = this.#options.timeline.nowMs();
     const path = pathTo(key);
     const hasBelow = (n: number) => this.#hasBelow(view, directoryPrefix(path[n] ?? key), nowMs);
     const entryAt = (one: string) => {
@@ -101,19 +101,19 @@ export class EmbeddedReader {
   }
 
   /**
-   * Waits until the watchers have the changes of a revision: the table shows a transaction as soon as it is durable, a
-   * moment before its changes are published.
+   * Waits until the watchers have the changes of a revision: the table shows a transaction as soon as it is durable,
+   * before its changes are delivered.
    */
-  async #whenPublished(revision: number): Promise<void> {
-    while (this.#parts.watchers.revision < revision) {
-      this.#parts.assertOpen();
+  async #whenDelivered(revision: number): Promise<void> {
+    while (this.#options.watchers.revision < revision) {
+      this.#options.assertOpen();
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
   /** Undefined when the row has expired. */
   #entry({ key, row }: KeyedRow, nowMs: number): Entry | undefined {
-    const { leases, timeline } = this.#parts;
+    const { leases, timeline } = this.#options;
     if (isExpired(row, nowMs, leases.all)) return undefined;
     return entryOfRow(key, row, timeline, leases.all);
   }

@@ -1,6 +1,6 @@
 /**
- * Snapshots of an embedded store. A snapshot holds no view between its pages, so the reader may take any time: each page
- * comes from the table's current state, and the history's changes since the first page are undone on it. When the
+ * Snapshots of an embedded store. A snapshot holds no view between its pages, so the reader may take any time: each
+ * page comes from the table's current state, and the history's changes since the first page are undone on it. When the
  * history no longer reaches back to the first page, the reader gets `compacted`.
  */
 import { type Entry, keyOfChange } from '../../service/change.ts';
@@ -10,13 +10,13 @@ import { compareOctets, type KeyedRow, type PageBounds, type TableView } from '.
 /** The largest page; a single entry may be larger. */
 const BOUNDS: PageBounds = { rows: 1000, octets: 256 * 1024 };
 
-/** What a snapshot reads. */
+/** The table, the history and the clock of a snapshot. */
 export interface SnapshotSource {
   view(): TableView;
-  /** Every published change from a revision on. Throws StoreError `compacted`. */
+  /** Every delivered change from a revision on. Throws StoreError `compacted`. */
   since(revision: number): readonly WatchBatch[];
-  /** Resolves when the changes up to that revision, which the table has already, are published. */
-  whenPublished(revision: number): Promise<void>;
+  /** Resolves when the changes up to that revision, which the table already has, are delivered to the watchers. */
+  whenDelivered(revision: number): Promise<void>;
   /** The row as an entry; undefined if it had expired when the snapshot began. */
   entryOf(row: KeyedRow): Entry | undefined;
   /** Whether the entry had not expired when the snapshot began. */
@@ -28,9 +28,7 @@ export interface EntryPage {
   readonly entries: readonly Entry[];
 }
 
-/**
- * All entries below a prefix as they were at the revision of the first page; yields at least one page.
- */
+/** All entries below a prefix as they were at the revision of the first page. Yields at least one page. */
 export async function* stableSnapshot(
   source: SnapshotSource,
   prefix: string,
@@ -41,7 +39,7 @@ export async function* stableSnapshot(
     const read = readPage(source, prefix, after);
     isLast = read.isLast;
     revision ??= read.revision;
-    if (read.revision > revision) await source.whenPublished(read.revision);
+    if (read.revision > revision) await source.whenDelivered(read.revision);
     const range = { prefix, after, upTo: isLast ? undefined : read.lastKey };
     const entries = asOf(source, revision, read, range);
     after = read.lastKey;

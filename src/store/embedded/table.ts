@@ -1,10 +1,10 @@
 /**
  * The contract between the embedded store and its storage: rows in the order of their keys' UTF-8 octets, views that
- * later writes do not change, and transactions. `memory:` keeps rows in a tree, `file:` keeps them in lmdb. A table does
- * not know conditions, watches, leases or expiry.
+ * later writes do not change, and transactions. `memory:` keeps rows in a tree, `file:` keeps them in lmdb. A table
+ * does not know conditions, watches, leases or expiry.
  */
 
-/** `deadlineMs` is on the store's timeline (history.ts). */
+/** `deadlineMs` is on the store's timeline (timeline.ts). */
 export interface Lifetime {
   readonly ttlSeconds: number;
   readonly deadlineMs: number;
@@ -33,7 +33,7 @@ export interface PageBounds {
 
 export interface RowPage {
   readonly rows: readonly KeyedRow[];
-  /** The range has no rows behind this page. */
+  /** The prefix has no rows after this page. */
   readonly isLast: boolean;
 }
 
@@ -64,9 +64,9 @@ export interface Written {
 }
 
 export interface Table {
-  /** Unique to this table, and never changes. */
+  /** Unique to this table. It never changes. */
   readonly identity: string;
-  /** A key's row, and the table's revision at that moment. */
+  /** A key's row and the table's revision at the same instant. */
   get(key: string): { readonly row: TableRow | undefined; readonly revision: number };
   view(): TableView;
   /** Up to `limit` keys whose deadline is at or before the instant, the earliest first. */
@@ -74,8 +74,8 @@ export interface Table {
   earliestDeadlineMs(): number | undefined;
   /**
    * Runs `work` in one transaction and passes it the revision that the previous transaction left. Resolves when every
-   * write is durable, also when the transaction took no revision. Rejects when the table kept none of the writes. The
-   * caller runs one transaction at a time.
+   * write is durable, even if the revision did not change. Rejects when the table kept none of the writes. The caller
+   * runs one transaction at a time.
    */
   write<T extends Written>(work: (rows: RowWriter, revision: number) => T): Promise<T>;
   close(): Promise<void>;

@@ -1,10 +1,10 @@
-/** The time scale of an embedded store's deadlines. */
+/**
+ * The time scale of an embedded store's deadlines, in milliseconds. It starts at `startMs` and advances with the
+ * monotonic clock, so a jump of the wall clock expires nothing. `file:` continues the scale across restarts and adds
+ * the time that the store was down.
+ */
 import type { Clock } from '../../timing/clock.ts';
 
-/**
- * Milliseconds that start at `startMs` and pass as the monotonic clock's do, so a jump of the wall clock expires
- * nothing. Deadlines are on this scale. `file:` continues it across restarts and adds the time that the store was down.
- */
 export class Timeline {
   readonly #clock: Clock;
   readonly #aheadMs: number;

@@ -168,6 +168,7 @@ export class Transaction implements Written {
     if (changes.length > 0) this.#commit(changes);
   }
 
+  /** The key's row. Deletes it first if it has expired. */
   #current(key: string): TableRow | undefined {
     const row = this.#rows.get(key);
     if (row === undefined || !this.#isExpired(row)) return row;
@@ -176,7 +177,7 @@ export class Transaction implements Written {
     return undefined;
   }
 
-  /** Deletes a row and returns the change, which is of the next revision. */
+  /** Deletes a row and returns the change at the next revision. */
   #deleteRow(key: string, row: TableRow): Change {
     const previous = this.#entry(key, row);
     this.#rows.delete(key, row);

@@ -1,6 +1,6 @@
 /**
- * The watches of an embedded store, by prefix. A change reaches the watchers of its key's prefixes, which its own
- * slashes give, so its cost does not grow with the watchers of other prefixes.
+ * The watches of an embedded store, by prefix. The store looks up the watchers of a change by each prefix of the
+ * change's key, so watchers of other prefixes do not make the change more expensive.
  *
  * Each watcher has a queue of the batches that it has not taken yet, up to `bounds`. When a watcher falls further
  * behind, the store ends it with `compacted`, as if it had forgotten the revision: the client takes a snapshot and
@@ -12,7 +12,7 @@ import { batchOctets, type ChangeBounds, type History } from './history.ts';
 
 const NOTHING: ChangeBounds = { changes: 0, octets: 0 };
 
-/** The queue of one watch: the store pushes, the watch takes by `next`. */
+/** The queue of one watch: the store adds batches with `push`, and the watch takes them with `next`. */
 class Watcher {
   readonly fromRevision: number;
   readonly #bounds: ChangeBounds;
@@ -41,7 +41,7 @@ class Watcher {
     } else this.#wake?.();
   }
 
-  /** Drops the queue. `next` then throws the error, or ends silently if there is none. */
+  /** Drops the queue. `next` then throws the error, or returns undefined if `error` is undefined. */
   end(error: StoreError | undefined): void {
     if (this.#end !== undefined) return;
     this.#end = { error };
@@ -50,7 +50,7 @@ class Watcher {
     this.#wake?.();
   }
 
-  /** All waiting batches, at least one; undefined when the watch ended silently. */
+  /** All waiting batches, at least one; undefined when the watch ended without an error. */
   async next(): Promise<readonly WatchBatch[] | undefined> {
     while (this.#end === undefined) {
       if (this.#batches.length > 0) return this.#take();
@@ -83,7 +83,7 @@ export class Watchers {
     this.#bounds = bounds;
   }
 
-  /** The last published revision. */
+  /** The last delivered revision. */
   get revision(): number {
     return this.#history.revision;
   }
@@ -121,7 +121,7 @@ export class Watchers {
   }
 
   /** Adds the batch to the history and passes it to the watchers of its keys. Revisions ascend from call to call. */
-  publish(batch: WatchBatch): void {
+  deliver(batch: WatchBatch): void {
     this.#history.add(batch);
     if (this.#byPrefix.size === 0) return;
     for (const [prefix, changes] of this.#grouped(batch)) {

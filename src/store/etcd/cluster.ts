@@ -1,8 +1,8 @@
 /**
- * Calls to an etcd cluster: uses one member until it fails, then the next; logs in and renews the token.
+ * Calls to an etcd cluster: uses one member until it fails, then the next member; logs in and renews the token.
  *
- * Invariant: the cluster sends a write again only if the first one certainly never left. It waits for an unanswered
- * write, but later calls go to another member.
+ * Invariant: a write that must not happen twice is sent again only if the first request certainly never left this
+ * process. While such a write waits for its answer, later calls go to another member.
  */
 import type {
   IDeleteRangeRequest,
@@ -25,7 +25,7 @@ import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './fai
 
 interface CallTraits {
   readonly service: 'KV' | 'Lease';
-  /** Sending it twice has the effect of sending it once; an unknown lease ends by itself. */
+  /** Whether sending the request twice does no harm. A second leaseGrant leaves an unused lease, which expires. */
   readonly repeatable: boolean;
   readonly stream?: boolean;
   /** The method's name on the wire if it differs. */
@@ -63,7 +63,7 @@ export interface Login {
   readonly password: string;
 }
 
-/** A range on one member. Rejects with a StoreError. */
+/** Reads a range from one member. Rejects with a StoreError. */
 export type ReadRange = (request: IRangeRequest) => Promise<IRangeResponse>;
 
 /** A watch stream, its member, and the member's revision when the stream was opened. */
@@ -90,8 +90,8 @@ export class Cluster {
   }
 
   /**
-   * One call on the current member, and on others if repeating it is safe. Rejects with a StoreError within the
-   * timeout.
+   * One call on the current member, and on other members if repeating the call is safe. Rejects with a StoreError
+   * within the timeout.
    */
   async call<Name extends keyof Calls>(
     method: Name,
@@ -104,7 +104,7 @@ export class Cluster {
       const endpoint = this.#endpoint();
       const leftMs = until - performance.now();
       const hasOthers = tried < this.#endpoints.length;
-      // A silent member must leave time for the others.
+      // Keep time for the other members if this one stays silent.
       const shareMs = repeatable && hasOthers ? leftMs / 2 : leftMs;
       const failOverIfSilent = (): void => this.failOver(endpoint);
       const silence = repeatable ? undefined : setTimeout(failOverIfSilent, shareMs * SILENT_AFTER);
@@ -124,9 +124,9 @@ export class Cluster {
   }
 
   /**
-   * Opens a stream for one watch on the current member, after `check` has read through the cluster's leader on the same
-   * member. The check shows that the member is connected to the leader, is up to date, and accepts the token. It
-   * returns the member's revision; its errors are thrown on.
+   * Opens a stream for one watch on the current member. `check` first reads through the cluster's leader on the same
+   * member: this shows that the member is connected to the leader, is up to date, and accepts the token. `check`
+   * returns the member's revision. Rejects with the error of `check` or of the stream.
    */
   async openWatch(check: (read: ReadRange) => Promise<number>): Promise<OpenedWatch> {
     const endpoint = this.#endpoint();
@@ -142,7 +142,7 @@ export class Cluster {
     }
   }
 
-  /** The member failed: the next call goes to the next member. */
+  /** Makes later calls use the next member, if this member is still the current one. */
   failOver(endpoint: Endpoint): void {
     if (this.#endpoint() === endpoint) this.#current = (this.#current + 1) % this.#endpoints.length;
   }

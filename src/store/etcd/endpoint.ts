@@ -1,9 +1,9 @@
 /**
- * One etcd member over gRPC: calls with a deadline, and the watch stream. Of etcd3 this file uses the proto files and
- * the pool of service clients only. It does not use etcd3's retries, circuit breaker, tokens and Watcher, because they
+ * One etcd member over gRPC: calls with a deadline, and the watch stream. Of etcd3 this file uses only the proto files
+ * and the pool of service clients. It does not use etcd3's retries, circuit breaker, tokens and Watcher, because they
  * hide which member answered, retry writes, and lose events.
  *
- * Invariant: a call settles within its deadline, and the endpoint gives up a connection whose peer is silent.
+ * Invariant: every call ends within its deadline, and the endpoint closes a connection whose peer is silent.
  */
 import { isIP, type Socket } from 'node:net';
 import type { IWatchRequest } from 'etcd3';
@@ -104,10 +104,10 @@ export class Endpoint {
       grpcOptions: channelOptions(options),
       ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
     });
-    mendHandshakes(this.#pool, options.connectTimeoutMs);
+    correctHandshakes(this.#pool, options.connectTimeoutMs);
   }
 
-  /** One call. Rejects with grpc-js's own error, at the latest after `timeoutMs`. */
+  /** One call. Rejects with grpc-js's error within `timeoutMs`. */
   async call(
     service: GrpcService,
     method: string,
@@ -138,8 +138,8 @@ export class Endpoint {
         return await this.#exchange(bound as Stream, request, metadata, timeoutMs);
       return await this.#unary(bound as Unary, request, metadata, timeoutMs);
     } catch (error) {
-      // grpc-js doubles the pause between attempts to connect. The caller decides how long to wait, so the channel
-      // starts anew.
+      // grpc-js doubles the pause between attempts to connect. The caller decides how long to wait, so new channels
+      // replace the old ones.
       const isStuck = client.getChannel().getConnectivityState(false) !== READY;
       if ((isStuck || isTimeout(error)) && !this.#closed) resource.resetAllServices();
       throw error;
@@ -219,17 +219,6 @@ function credentialsOf(tls: { ca?: Buffer; cert?: Buffer; key?: Buffer }) {
   };
 }
 
-/**
- * Corrects two faults of grpc-js's handshakes:
- *
- * - grpc-js sets no time limit. A peer that accepts a connection and stays silent could hold the socket for any time, and
- *   every new attempt would add one more socket.
- * - grpc-js sends the host of the target as the TLS server name even if it is an IP address. RFC 6066 §3 allows only host
- *   names without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
- *
- * This uses private members of etcd3 and grpc-js, at the only point where they expose the new socket.
- */
-
 interface Connector {
   /** The options that a connector with TLS passes to `tls.connect`. */
   readonly connectionOptions?: { servername?: string };
@@ -246,10 +235,17 @@ interface Internals {
 }
 
 /**
- * Every later connection of the pool sends a valid server name. The connection ends if no octet arrives within
- * `timeoutMs`, or within as long again no octet inside TLS.
+ * Corrects two faults of grpc-js's handshakes for every later connection of the pool:
+ *
+ * - grpc-js sets no time limit. A peer that accepts a connection and stays silent could hold the socket for any time, and
+ *   every new attempt would add one more socket. Here a connection ends if no octet arrives within `timeoutMs`, or if no
+ *   octet inside TLS arrives within `timeoutMs` after the TLS handshake.
+ * - grpc-js sends the host of the target as the TLS server name even if it is an IP address. RFC 6066 §3 allows only host
+ *   names without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
+ *
+ * This uses private members of etcd3 and grpc-js, at the only point where they expose the new socket.
  */
-export function mendHandshakes(pool: ConnectionPool, timeoutMs: number): void {
+export function correctHandshakes(pool: ConnectionPool, timeoutMs: number): void {
   for (const { channelCredentials } of (pool as unknown as Internals).hosts) {
     const create = channelCredentials._createSecureConnector.bind(channelCredentials);
     channelCredentials._createSecureConnector = (...args) => {

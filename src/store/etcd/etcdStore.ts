@@ -6,14 +6,14 @@
  * This file implements the store's calls (API v3; etcd 3.4 or newer). Without a reachable member the calls reject with
  * `unavailable`.
  *
- * Each call is one transaction on etcd, so a condition and its write happen at the same instant. A put with a TTL gets
- * its own lease, which the store revokes when the put does not happen.
+ * Each write is one transaction on etcd, which checks the condition and writes in one step. A put with a TTL gets a
+ * lease of its own, which the store revokes if the put does not happen.
  */
 import type { IKeyValue, IRequestOp, ITxnResponse } from 'etcd3';
 import type { Entry, Lease } from '../../service/change.ts';
 import {
   checkKey,
-  checkLife,
+  checkLifetime,
   checkPath,
   checkPrefixPath,
   checkTtl,
@@ -57,12 +57,12 @@ const KEEPALIVE_TIME_MS = 8_000;
 const KEEPALIVE_TIMEOUT_MS = 5_000;
 const WATCH_SILENCE_MS = 3_000;
 /**
- * A page with at most this many leases waits until their expiry is known. The load of a zone has more and does not
- * wait.
+ * A page with at most this many leases waits until their expiry is known. A page with more leases, such as a zone's,
+ * does not wait.
  */
 const AWAITED_LEASES = 64;
 
-/** Connects with the first call. The constructor throws StoreError `invalid` for options that contradict each other. */
+/** Connects at the first call. The constructor throws StoreError `invalid` for options that contradict each other. */
 export class EtcdStore implements LeaseStore {
   readonly label: string;
   readonly #cluster: Cluster;
@@ -164,7 +164,7 @@ export class EtcdStore implements LeaseStore {
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {
     checkKey(key);
     checkValue(value);
-    checkLife(options);
+    checkLifetime(options);
     const octets = keyBytes(key);
     const own = Buffer.from(value);
     const { ttlSeconds, lease } = options;
@@ -252,15 +252,15 @@ export class EtcdStore implements LeaseStore {
     key: Buffer,
     value: Buffer,
     condition: Condition | undefined,
-    askedSeconds: number,
+    ttlSeconds: number,
   ): Promise<PutResult> {
-    const lease = await this.grantLease(askedSeconds);
+    const lease = await this.grantLease(ttlSeconds);
     try {
       const result = await this.#put(key, value, condition, lease);
       if (!result.done) await abandonLease(this.#cluster, lease.id);
       return result;
     } catch (error) {
-      // Revoking the lease removes the key, whether or not the put arrived.
+      // Revoking the lease removes the key if the put arrived.
       void abandonLease(this.#cluster, lease.id);
       if (!isNoSuchLease(error)) throw error;
       throw new StoreError('unavailable', 'the put took longer than its TTL', { cause: error });
@@ -320,5 +320,5 @@ export class EtcdStore implements LeaseStore {
   }
 }
 
-/** A page's values are views of one large buffer, which a single value would keep in memory. */
+/** Copies the value. A page's values are views of one large buffer, which a single view would keep in memory. */
 const ownKv = (kv: IKeyValue): IKeyValue => ({ ...kv, value: Buffer.from(kv.value) });

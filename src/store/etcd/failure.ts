@@ -22,7 +22,7 @@ const NO_LOGIN = /authentication failed|user name is empty|permission denied|inv
 const NO_LEASE = /requested lease not found/i;
 /** etcd 3.4 gives this error no code of its own. */
 const OLD_TOKEN = /invalid auth token|revision of auth store is old/i;
-/** grpc-js's messages for a call without a connection: it sent nothing. */
+/** grpc-js's messages for a call without a connection: it sent no request. */
 const NEVER_SENT = /^(No connection established|Name resolution failed|Channel closed before)/i;
 
 const codeOf = (error: unknown): number | undefined =>
@@ -120,18 +120,18 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /alert (?:bad certificate|certificate|unknown ca)/i,
-    'it wants a client certificate of its own CA',
+    'it requires a client certificate of its own CA',
   ],
   [/before secure TLS connection/i, 'it ended the TLS handshake; does it speak TLS?'],
   [/SSL routines:[^:]*:(wrong version number)/i, 'it does not speak TLS'],
   [
     /^No connection established\. Last error: Failed to connect/,
-    'it ended the connection; does it want TLS?',
+    'it ended the connection; does it require TLS?',
   ],
   [/invalid user ID or password/, 'it refuses the user or the password'],
-  [/user name is empty/, 'it wants a user and a password'],
+  [/user name is empty/, 'it requires a user and a password'],
   [/permission denied/, "permission denied: the user's role does not cover our keys"],
-  [/^Name resolution failed/, 'its host name is not known'],
+  [/^Name resolution failed/, 'its host name cannot be resolved'],
   [/^No connection established\. Last error: (?:Error: )?(.*?)\.? Resolution note:/, '$1'],
 ];
 

@@ -1,10 +1,11 @@
 /**
- * The leases that entries of an etcd carry: one shared `Lease` for each id, and the calls about leases. etcd reports
- * neither the TTL of a key's lease nor its renewals by others, so the store asks: when an id first appears, and again
- * whenever half of the remaining time has passed.
+ * The leases of etcd's entries: one shared `Lease` for each id, and the calls about leases. etcd does not report the
+ * TTL of a key's lease, nor its renewals by other clients, so the store looks a lease up when its id first appears, and
+ * again whenever half of the remaining time has passed.
  *
- * Until the first answer a lease has no TTL and no expiry. The expiry may lie in the past for a moment, because only
- * the store's delete event ends a key, never a clock here. Ids stay decimal strings, since they go up to 2^63.
+ * Until the first answer a lease has no TTL and no expiry. The expiry may be in the past for a moment, because a key
+ * ends with etcd's delete event and never by a clock of this process. Ids stay decimal strings, because they go up to
+ * 2^63.
  */
 import type { Lease } from '../../service/change.ts';
 import { WeakLeases } from '../weakLeases.ts';
@@ -23,7 +24,7 @@ export type LeaseLife =
   | { readonly kind: 'gone' };
 
 export interface EtcdLeasesOptions {
-  /** Asks etcd; rejects when etcd does not answer. */
+  /** Reads the lease from etcd. Rejects when etcd does not answer. */
   readonly lookUp: (id: string) => Promise<LeaseLife>;
   /** Monotonic, as `performance.now`. */
   readonly nowMs: () => number;
@@ -37,14 +38,14 @@ const DEFAULT_CONCURRENCY = 16;
 
 export class EtcdLeases {
   readonly #options: EtcdLeasesOptions;
-  readonly #leases = new WeakLeases<KnownLease>((id) => this.#askAtTick.delete(id));
-  /** The tick of each id's next question. An id in another tick's list is left over from an earlier one. */
-  readonly #askAtTick = new Map<string, number>();
-  /** Ids to ask about now. */
+  readonly #leases = new WeakLeases<KnownLease>((id) => this.#lookUpAtTick.delete(id));
+  /** The tick of each id's next lookup. An id in the list of another tick is outdated and ignored. */
+  readonly #lookUpAtTick = new Map<string, number>();
+  /** Ids to look up now. */
   readonly #queue = new Set<string>();
-  /** Ids to ask about later, by the tick of that time. */
+  /** Ids to look up later, by the tick of that time. */
   readonly #later = new Map<number, string[]>();
-  readonly #asking = new Map<string, Promise<void>>();
+  readonly #inFlight = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
@@ -52,7 +53,7 @@ export class EtcdLeases {
     this.#options = options;
   }
 
-  /** The shared lease of that id; a new one is looked up in the background. */
+  /** The shared lease of that id. A new lease is looked up in the background. */
   of(id: string): Lease {
     const known = this.#leases.get(id);
     if (known !== undefined) return known;
@@ -61,7 +62,7 @@ export class EtcdLeases {
     return lease;
   }
 
-  /** A lease that this store was granted, at `grantedAtMs` at the earliest. */
+  /** The new lease that etcd granted to this store, at `grantedAtMs` at the earliest. */
   granted(id: string, ttlSeconds: number, grantedAtMs: number): Lease {
     const expiresAtMs = grantedAtMs + ttlSeconds * 1_000;
     const lease = this.#add(id, ttlSeconds, expiresAtMs);
@@ -69,7 +70,7 @@ export class EtcdLeases {
     return lease;
   }
 
-  /** This store renewed the lease, at `renewedAtMs` at the earliest. */
+  /** Records that this store renewed the lease, at `renewedAtMs` at the earliest. */
   renewed(id: string, ttlSeconds: number, renewedAtMs: number): void {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
@@ -79,8 +80,8 @@ export class EtcdLeases {
   }
 
   /**
-   * Looks up those of the leases that have no expiry yet, once and before all other lookups. Resolves when etcd has
-   * answered.
+   * Looks up the leases that have no expiry yet, once and before all other lookups. Resolves when etcd has answered, or
+   * when the lookups have failed.
    */
   async lookUpUnknown(ids: Iterable<string>): Promise<void> {
     const lookUps: Promise<void>[] = [];
@@ -117,38 +118,38 @@ export class EtcdLeases {
   #pump(): void {
     const limit = this.#options.concurrency ?? DEFAULT_CONCURRENCY;
     for (const id of this.#queue) {
-      if (this.#asking.size >= limit) return;
+      if (this.#inFlight.size >= limit) return;
       this.#queue.delete(id);
       if (this.#leases.get(id) !== undefined) void this.#update(id);
     }
   }
 
   #update(id: string): Promise<void> {
-    const learning = this.#asking.get(id) ?? this.#ask(id);
-    this.#asking.set(id, learning);
-    return learning;
+    const lookup = this.#inFlight.get(id) ?? this.#lookUp(id);
+    this.#inFlight.set(id, lookup);
+    return lookup;
   }
 
-  async #ask(id: string): Promise<void> {
-    const askedAtMs = this.#options.nowMs();
+  async #lookUp(id: string): Promise<void> {
+    const sentAtMs = this.#options.nowMs();
     const life = await this.#options.lookUp(id).catch(() => undefined);
-    this.#asking.delete(id);
+    this.#inFlight.delete(id);
     const lease = this.#leases.get(id);
     if (lease !== undefined) {
-      if (life === undefined) this.#askLater(id, RETRY_MS);
-      else this.#apply(lease, life, askedAtMs);
+      if (life === undefined) this.#lookUpLater(id, RETRY_MS);
+      else this.#apply(lease, life, sentAtMs);
     }
     this.#pump();
   }
 
-  #apply(lease: KnownLease, life: LeaseLife, askedAtMs: number): void {
+  #apply(lease: KnownLease, life: LeaseLife, sentAtMs: number): void {
     if (life.kind === 'gone') {
-      lease.expiresAtMs = Math.min(lease.expiresAtMs ?? askedAtMs, askedAtMs);
+      lease.expiresAtMs = Math.min(lease.expiresAtMs ?? sentAtMs, sentAtMs);
       return;
     }
-    // etcd rounds the remaining time down to seconds, and measured it between question and answer. The stored expiry
+    // etcd rounds the remaining time down to seconds, and measured it between request and answer. The stored expiry
     // stays if it fits the answer.
-    const earliestMs = askedAtMs + life.remainingSeconds * 1_000;
+    const earliestMs = sentAtMs + life.remainingSeconds * 1_000;
     const latestMs = this.#options.nowMs() + (life.remainingSeconds + 1) * 1_000;
     const knownMs = lease.expiresAtMs ?? earliestMs;
     lease.expiresAtMs = knownMs >= earliestMs && knownMs <= latestMs ? knownMs : earliestMs;
@@ -158,13 +159,13 @@ export class EtcdLeases {
 
   #schedule(id: string, expiresAtMs: number): void {
     const leftMs = expiresAtMs - this.#options.nowMs();
-    this.#askLater(id, Math.max(MIN_PAUSE_MS, leftMs / 2));
+    this.#lookUpLater(id, Math.max(MIN_PAUSE_MS, leftMs / 2));
   }
 
-  #askLater(id: string, pauseMs: number): void {
+  #lookUpLater(id: string, pauseMs: number): void {
     if (this.#closed || this.#leases.get(id) === undefined) return;
     const tick = Math.ceil((this.#options.nowMs() + pauseMs) / TICK_MS);
-    this.#askAtTick.set(id, tick);
+    this.#lookUpAtTick.set(id, tick);
     const ids = this.#later.get(tick);
     if (ids === undefined) this.#later.set(tick, [id]);
     else ids.push(id);
@@ -177,7 +178,7 @@ export class EtcdLeases {
       if (tick > now) continue;
       this.#later.delete(tick);
       for (const id of ids) {
-        if (this.#askAtTick.get(id) === tick) this.#enqueue(id);
+        if (this.#lookUpAtTick.get(id) === tick) this.#enqueue(id);
       }
     }
     if (this.#later.size > 0) return;
@@ -186,7 +187,7 @@ export class EtcdLeases {
   }
 }
 
-/** Whether the text can be an id of etcd: an int64 above 0. */
+/** Whether the text can be a lease id of etcd: an int64 above 0. */
 export function isLeaseId(id: string): boolean {
   return /^[1-9][0-9]{0,18}$/.test(id) && BigInt(id) < 2n ** 63n;
 }

@@ -1,6 +1,6 @@
 /**
- * `locate` on etcd: one transaction of small ranges for a key of up to twelve components, two for a longer key, however
- * many keys there are. One range more if the path ends above the key.
+ * `locate` on etcd: one transaction of small ranges for a key of up to twelve components, and two for a longer key. If
+ * the path ends above the key, one range more. The number of keys in etcd makes no difference.
  */
 import type { IKeyValue, IRangeRequest } from 'etcd3';
 import { directoryPrefix, pathTo, searchFirstFalse } from '../../service/keyTree.ts';
@@ -100,7 +100,7 @@ async function hasEntry(cluster: Cluster, key: string | undefined): Promise<bool
     const { kvs } = await cluster.call('range', { key: keyBytes(key), keys_only: true });
     return kvs.length > 0;
   } catch (error) {
-    // The user may be allowed to read only below the prefix. An entry that it cannot read does not block a path here.
+    // The user may have permission to read only below the prefix. An entry that it cannot read does not block a path.
     if (isDenied(error)) return false;
     throw error;
   }

@@ -1,4 +1,4 @@
-/** The options of the etcd store, and their checked form. */
+/** The options of the etcd store, and the target that they give after all checks. */
 import { StoreError } from '../store.ts';
 import type { Login } from './cluster.ts';
 
@@ -28,7 +28,7 @@ export interface EtcdOptions {
   readonly watchSilenceMs?: number | undefined;
 }
 
-/** The checked options in one form. */
+/** The checked options. */
 export interface EtcdTarget {
   /** Each `host:port`; at least one. */
   readonly addresses: readonly string[];

@@ -4,8 +4,9 @@
  * that revision, the snapshot fails with `compacted`, and the caller takes a new one.
  *
  * For every page etcd (3.4) walks its whole index behind the page's first key, so a few large pages load faster than
- * many small ones, and pages grow to a number of octets. A bulk reader gets large pages, and the next page is fetched
- * while the reader handles one. Any other reader gets a small page first, and later pages that decode in little time.
+ * many small ones. Each page's size sets the next page's number of keys, so that pages approach a number of octets. A
+ * bulk reader gets large pages, and the store fetches the next page while the reader handles one. Any other reader gets
+ * a small page first, and later pages that decode in little time.
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { hasFingerprint } from '../fingerprint.ts';
@@ -66,7 +67,7 @@ export async function* etcdSnapshot(
     if (revision === '0') revision = page.header.revision;
     next = nextRequest(page, revision, paging.pageBytes);
     coming = paging.ahead && next !== undefined ? read(next) : undefined;
-    // It may fail while the reader handles this page; the next round of the loop throws that error.
+    // The request may fail while the reader handles this page; the next iteration throws that error.
     coming?.catch(() => undefined);
     yield { revision: Number(revision), history: historyOf(page), kvs: page.kvs };
   }
@@ -110,7 +111,7 @@ async function readPage(
 
 /**
  * etcd's name for its history: the cluster's id, which comes from its members' addresses and token. An etcd that was
- * wiped and started anew has the same id, and its revisions soon reach the old numbers.
+ * wiped and started again keeps the id, and its revisions soon reach the old numbers.
  */
 export function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
   if (!header) throw malformed('a header');
@@ -118,9 +119,9 @@ export function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
 }
 
 /**
- * Returns the member's revision. Rejects with `replaced` when etcd has another history than `followed`, or when that
- * can no longer be told. `seenRevision` is the last revision that the watcher saw: the check looks for the
- * fingerprint's entry at the revision at which the watcher saw it.
+ * Returns the member's revision. Rejects with `replaced` when etcd has another history than `followed`, or can no
+ * longer show that it has the same. `seenRevision` is the last revision that the watcher received. The check looks for
+ * the fingerprint's entry at the fingerprint's revision.
  */
 export async function checkEtcdHistory(
   read: ReadRange,
@@ -137,7 +138,7 @@ export async function checkEtcdHistory(
     revision >= seenRevision &&
     (followed.fingerprint === undefined
       ? await wasEmpty(read, prefix, seenRevision)
-      : await isThere(read, followed.fingerprint));
+      : await hadEntry(read, followed.fingerprint));
   if (!isSame) throw new StoreError('replaced', 'etcd is not the one that was watched before');
   return revision;
 }
@@ -148,10 +149,10 @@ async function wasEmpty(read: ReadRange, prefix: string, revision: number): Prom
   return found?.kvs.length === 0;
 }
 
-async function isThere(read: ReadRange, fingerprint: EntryFingerprint): Promise<boolean> {
+async function hadEntry(read: ReadRange, fingerprint: EntryFingerprint): Promise<boolean> {
   const key = keyBytes(fingerprint.key);
   const then = await unlessForgotten(read({ key, revision: String(fingerprint.revision) }));
-  // After a compaction the entry may still be the current one.
+  // After a compaction the key may still have the entry.
   const { kvs } = then ?? (await read({ key }));
   const [kv] = kvs;
   return kv !== undefined && hasFingerprint(fingerprint, entryOfKv(kv, namedLease));

@@ -1,11 +1,11 @@
 /**
- * One watch on one stream: etcd's messages from a revision on, as batches. It ends when the stream ends; the caller
- * keeps the cursor and starts the next watch.
+ * One watch on one stream: etcd's messages from a revision on, as batches. The watch ends when the stream ends; the
+ * caller keeps the last batch's revision and starts the next watch.
  *
- * The cursor advances by events, and by progress notices with the watch's own id: etcd sends those through the same
- * queue as the events, and only while the watch is up to date. It does not advance by other header revisions: that of
- * `created`, and that of an answer to a progress request (before etcd 3.4.25 and 3.5.8), may be ahead of events that
- * are still to come. So an answer to a progress request shows only that the member lives.
+ * A batch takes its revision from events, or from a progress notice with the watch's own id: etcd sends such notices
+ * through the same queue as the events, and only while the watch is up to date. Other header revisions are not used.
+ * The revision of `created`, and of an answer to a progress request (before etcd 3.4.25 and 3.5.8), may be ahead of
+ * events that etcd has not sent yet. So an answer to a progress request shows only that the member lives.
  */
 import type { Lease } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
@@ -25,7 +25,7 @@ export interface WatchRequest {
   readonly leaseOf: (id: string) => Lease;
   /** How long to wait for the first message. */
   readonly createTimeoutMs: number;
-  /** After this long without a message the watch requests a sign of life; after as long again without one it ends. */
+  /** After this long without a message the watch requests a sign of life. After the same time again it ends. */
   readonly silenceMs: number;
 }
 
@@ -75,7 +75,7 @@ async function* readBatches(
     if (message.created && watchId === undefined) watchId = message.watch_id;
     if (message.watch_id !== watchId) continue;
     if (message.canceled) throw cancellation(message);
-    // Reports that the watch is established, before any change.
+    // This batch reports that the watch is established, before any change.
     if (message.created) yield { revision: request.fromRevision - 1, changes: [] };
     const events = fragments.concat(message.events);
     fragments = message.fragment ? events : [];
@@ -126,8 +126,8 @@ class SilenceGuard {
   async *messages(): AsyncGenerator<WatchMessage> {
     for await (const message of this.#stream) {
       this.stop();
-      // etcd before 3.4 ignores progress requests; then only gRPC's keepalive finds a dead peer.
-      if (message.created) this.#ask();
+      // etcd before 3.4 ignores progress requests; for it only gRPC's keepalive finds a dead peer.
+      if (message.created) this.#requestProgress();
       else if (message.watch_id === PROGRESS_ANSWER) this.#answersProgress = true;
       yield message;
       this.#timer = setTimeout(() => this.#onSilence(), this.#silenceMs);
@@ -139,12 +139,12 @@ class SilenceGuard {
   }
 
   #onSilence(): void {
-    this.#ask();
+    this.#requestProgress();
     if (!this.#answersProgress) return;
     this.#timer = setTimeout(() => this.#giveUp(), this.#silenceMs);
   }
 
-  #ask(): void {
+  #requestProgress(): void {
     this.#stream.write({ progress_request: {} });
   }
 

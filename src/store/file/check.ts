@@ -25,7 +25,7 @@ import { type DataFile, PageSet, type TreeEntry, walk } from './walk.ts';
 const START_OCTETS = 2 * 65_536;
 /** Start of lock.mdb: magic number, format, last transaction. */
 const LOCK_START_OCTETS = 16;
-/** The check yields the event loop after this many entries. */
+/** The check lets the event loop run other work after this many entries. */
 const ENTRIES_PER_SLICE = 5_000;
 
 /** The architectures on which lmdb's files have the layout of `format.ts`. */
@@ -48,11 +48,12 @@ export async function damageOf(path: string): Promise<string | undefined> {
 }
 
 /**
- * An open file, which the caller closes; undefined if it is empty or does not exist; a text that describes the damage.
+ * Opens the file, which the caller closes. Returns undefined if the file is empty or does not exist, and a text if the
+ * file's size or meta pages are damaged.
  */
 export function openSource(
   path: string,
-  how: 'strict' | 'tolerant' = 'strict',
+  mode: 'strict' | 'tolerant' = 'strict',
 ): DataFile | string | undefined {
   let fd: number;
   try {
@@ -63,7 +64,7 @@ export function openSource(
   }
   try {
     const { size } = fstatSync(fd);
-    if (size > 0) return { fd, ...metasOf(fd, size, how === 'tolerant') };
+    if (size > 0) return { fd, ...metasOf(fd, size, mode === 'tolerant') };
     const damage = damageOfEmptyFile(path);
     closeSync(fd);
     return damage;
@@ -85,7 +86,7 @@ function metasOf(fd: number, size: number, isTolerant: boolean): Metas {
   return metas;
 }
 
-/** As `readMetas`, with substitutes for unreadable pages, and no page behind the end of the file. */
+/** As `readMetas`, with substitutes for unreadable meta pages, and with `lastPage` limited to the file's size. */
 function tolerantMetas(start: Buffer, size: number): Metas {
   const within = (meta: Meta): Meta => {
     const lastWhole = Math.floor(size / meta.pageOctets) - 1;
@@ -154,18 +155,18 @@ export function treesOf(
     if (entry.flags !== SUBTREE || entry.octets !== TREE_OCTETS) continue;
     const tree = readTree(entry.value(), 0);
     if (tree.flags === 0) trees.set(entry.key.toString('latin1').replace(/\0$/, ''), tree);
-    else (onDamage ?? thrown)(new Damage('a tree is of an unknown kind'));
+    else (onDamage ?? throwDamage)(new Damage('a tree is of an unknown kind'));
   }
   return trees;
 }
 
-function thrown(damage: Damage): never {
+function throwDamage(damage: Damage): never {
   throw damage;
 }
 
 /**
- * A list of free pages is a count followed by that many numbers. A positive number is a page, 0 is none, and -n says
- * that n pages follow, whose first one is the next number.
+ * A list of free pages is a count followed by that many numbers. A positive number is a page, and 0 is none. -n stands
+ * for n consecutive pages, of which the next number is the first.
  */
 function checkFree(source: DataFile, used: PageSet): void {
   const { free, lastPage } = source.meta;
@@ -180,7 +181,7 @@ function checkFree(source: DataFile, used: PageSet): void {
   }
 }
 
-/** Throws `Damage`. */
+/** The pages of one list. Throws `Damage`. */
 export function* freePagesOf(entry: TreeEntry): Generator<number> {
   const list = entry.value();
   const count = list.length >= 8 ? readNumber(list, 0) : -1;

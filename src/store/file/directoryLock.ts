@@ -1,5 +1,6 @@
 /**
- * Makes sure that one process uses a store's directory: two servers would write without each other's watches noticing.
+ * Makes sure that one process uses a store's directory: if two servers wrote to it, the watches of each would miss the
+ * other's writes.
  *
  * The holder listens on a socket in the directory, `owner.sock`. A process that can connect to it knows that the
  * directory is in use. The kernel closes the socket with its process, so a kill -9 leaves only a file that refuses
@@ -7,7 +8,6 @@
  * have no meaning. A process that takes over a dead holder's file must be alone, so `acquire` runs under lmdb's write
  * lock.
  */
-
 import { closeSync, openSync } from 'node:fs';
 import { chmod, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';

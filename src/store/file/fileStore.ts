@@ -8,7 +8,7 @@
  * store is down, and a jump of the wall clock expires nothing. The history of changes is not stored: after a restart a
  * watch from an older revision gets `compacted`.
  *
- * A store on a read-only volume is served as it is: `writeTrouble` reports it, and writes are refused.
+ * A store on a read-only volume can be read: `writeTrouble` reports the volume, and writes are refused.
  */
 import { access, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -134,7 +134,7 @@ async function openLocked(
   }
 }
 
-/** No process can write there, so the store needs no lock. */
+/** No process can write to the volume, so the store needs no lock. */
 async function openReadOnly(dir: string, options: LabelledOptions): Promise<LeaseStore> {
   await access(join(dir, DATA_FILE)); // otherwise lmdb would try to create it
   await assertLmdbFiles(dir, 'r');
@@ -172,7 +172,8 @@ async function openStore(
 }
 
 /**
- * The start of the timeline: its last value and the time since the last write. A wall clock that went back adds none.
+ * The start of the timeline: its last value plus the time since the last write. A wall clock that went back adds
+ * nothing.
  */
 function resumedMs(stored: TableState | undefined, wallMs: number): number {
   return stored === undefined ? 0 : stored.timelineMs + Math.max(0, wallMs - stored.wallMs);

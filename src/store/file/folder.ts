@@ -1,10 +1,23 @@
 /**
- * The directory of a store: created for its owner alone, checked for free space, and reported if others can write to
- * it.
+ * The directory of a store: created for its owner alone, checked for free space, and reported if other users can write
+ * to it.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
 import { access, chmod, constants, mkdir, open, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+
+/** The mode of a file that only its owner reads and writes. */
+export const PRIVATE_FILE = 0o600;
+const DATA_FILE = 'data.mdb';
+const LOCK_FILE = 'lock.mdb';
+const FILES = [DATA_FILE, LOCK_FILE];
+/** lmdb's files take about 48 KiB before the first key is in them. */
+const FIRST_OCTETS = 64 * 1024;
+/** A smaller data.mdb has its meta pages at most, and the first transaction still needs space. */
+const LEAST_DATA_OCTETS = 16 * 1024;
+const BLOCK_OCTETS = 64 * 1024;
+const BY_GROUP = 0o020;
+const BY_OTHERS = 0o002;
 
 /** Rejects with the reason if the directory does not exist and cannot be created. */
 export async function makeFolder(dir: string): Promise<void> {
@@ -17,14 +30,14 @@ export async function makeFolder(dir: string): Promise<void> {
 }
 
 /**
- * Creates the directory and those above it. Node's `recursive` retries for ever if a directory exists but accepts no
- * new ones, as /proc.
+ * Creates the directory and the directories above it. Node's `recursive` retries for ever if a directory exists but
+ * accepts no new ones, such as /proc.
  */
 async function makeFolders(dir: string): Promise<void> {
   const made = await tryMake(dir);
   const parent = dirname(dir);
   if (made !== 'noParent') return;
-  if (parent === dir) throw new Error(`there is no ${dir}`);
+  if (parent === dir) throw new Error(`${dir} does not exist`);
   await makeFolders(parent);
   if ((await tryMake(dir)) === 'noParent') throw new Error(`no folder can be made in ${parent}`);
 }
@@ -41,7 +54,7 @@ async function tryMake(dir: string): Promise<'exists' | 'noParent'> {
   }
 }
 
-/** Whether its file system is read-only for every user. */
+/** Whether the directory's file system is read-only for every user. */
 export function isReadOnly(dir: string): Promise<boolean> {
   return access(dir, constants.W_OK).then(
     () => false,
@@ -49,25 +62,12 @@ export function isReadOnly(dir: string): Promise<boolean> {
   );
 }
 
-/** The mode of a file that only its owner reads and writes. */
-export const PRIVATE_FILE = 0o600;
-const DATA_FILE = 'data.mdb';
-const LOCK_FILE = 'lock.mdb';
-const FILES = [DATA_FILE, LOCK_FILE];
-/** lmdb's files take about 48 KiB before the first key is in them. */
-const FIRST_OCTETS = 64 * 1024;
-/** A smaller data.mdb has its meta pages at most, and the first transaction still needs space. */
-const LEAST_DATA_OCTETS = 16 * 1024;
-const BLOCK_OCTETS = 64 * 1024;
-const BY_GROUP = 0o020;
-const BY_OTHERS = 0o002;
-
 /** Removes the permissions of other users on files that an older version, or another umask, made accessible. */
 export async function restrictFiles(dir: string): Promise<void> {
   for (const file of FILES) {
     const path = join(dir, file);
     const { mode } = (await stat(path).catch(() => undefined)) ?? { mode: 0 };
-    // The mode of another owner's file is not for this process to change, so a failure is ignored.
+    // The process may not change the mode of another user's file; such a failure is ignored.
     if ((mode & 0o077) !== 0) await chmod(path, PRIVATE_FILE).catch(() => undefined);
   }
 }
@@ -91,13 +91,13 @@ async function isOnDisk(path: string, leastOctets: number): Promise<boolean> {
   return found !== undefined && found.size >= leastOctets && found.blocks > 0;
 }
 
-/** Rejects when a file of this size cannot be written. Only writing shows what quotas and reserved blocks leave. */
+/** Rejects when a file of this size cannot be written. Quotas and reserved blocks show only when a file is written. */
 export async function assertRoom(dir: string, octets: number): Promise<void> {
   const path = join(dir, `.room-${randomUUID()}`);
   try {
     const file = await open(path, 'wx', PRIVATE_FILE);
     try {
-      // A kill leaves no file behind.
+      // Unlinked at once, so that a kill leaves no file.
       await unlink(path);
       const block = randomBytes(BLOCK_OCTETS); // no file system can compress random octets
       for (let at = 0; at < octets; at += BLOCK_OCTETS) await file.appendFile(block);

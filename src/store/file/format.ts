@@ -66,7 +66,7 @@ export function readMetas(start: Buffer, isOneEnough: boolean): Metas {
 }
 
 /**
- * A substitute for the meta pages when neither can be read: it accepts pages of every transaction, and knows no tree.
+ * A substitute for the meta pages when neither can be read: it accepts pages of every transaction, and has no tree.
  */
 export function unknownMeta(start: Buffer): Meta {
   const none = { flags: 0, depth: 0, branchPages: 0, leafPages: 0, overflowPages: 0, entries: 0 };

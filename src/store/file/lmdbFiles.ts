@@ -20,7 +20,7 @@ export async function assertLmdbFiles(dir: string, access: Access): Promise<void
     const { size } = await file.stat();
     // lmdb creates a database in an empty file.
     if (size > 0 && !(await beginsAsDatabase(file, size)))
-      throw new Error('data.mdb is no database');
+      throw new Error('data.mdb is not a database');
   });
 }
 

@@ -82,14 +82,14 @@ export class LmdbEnvironment {
     const known = states.get(IDENTITY_KEY);
     if (known !== undefined) return known.toString();
     const identity = randomUUID();
-    const name = () => states.put(IDENTITY_KEY, Buffer.from(identity));
-    await this.#root.transaction(name).catch(async (error) => {
+    const putIdentity = () => states.put(IDENTITY_KEY, Buffer.from(identity));
+    await this.#root.transaction(putIdentity).catch(async (error) => {
       throw await commitReason(error);
     });
     return identity;
   }
 
-  /** The arguments come from the methods of the same names. The table closes the environment. */
+  /** `identity` and `state` are the results of those methods. The table closes the environment. */
   table(identity: string, state: TableState | undefined, now: Now): LmdbTable {
     const databases = {
       root: this.#root,
@@ -120,8 +120,8 @@ class LmdbTable implements Table {
   readonly #access: Access;
   #revision: number;
   /**
-   * lmdb reuses pages that a commit freed from the second commit after it on. So after a failure on a full disk, the
-   * next transaction is preceded by a commit that needs little space.
+   * lmdb reuses the pages that a commit freed only from the second commit after it on. So after a failure, perhaps on a
+   * full disk, the table makes a commit that needs little space before the next transaction.
    */
   #hasFailed = false;
 
@@ -215,7 +215,7 @@ class LmdbTable implements Table {
 class LmdbRowWriter implements RowWriter {
   readonly #rows: Octets;
   readonly #deadlines: Octets;
-  /** The number of rows set or deleted since the beginning. */
+  /** The number of rows set or deleted since the store was opened. */
   writes = 0;
 
   constructor({ rows, deadlines }: Databases) {
@@ -267,7 +267,9 @@ function withoutPosition(reason: unknown): unknown {
   return short === text ? reason : new Error(short, { cause: reason });
 }
 
-/** lmdb's "Commit failed" has its cause in a promise of its own, which rejects with it. */
+/**
+ * The cause of an error: lmdb's error "Commit failed" has it in `commitError`, a promise that rejects with the cause.
+ */
 async function commitReason(error: unknown): Promise<unknown> {
   const inner = error instanceof Error && 'commitError' in error ? error.commitError : undefined;
   try {

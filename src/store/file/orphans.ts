@@ -3,8 +3,8 @@
  * file.
  *
  * Some pages with rows are outdated copies, whose rows may have been changed or deleted since. The lists of free pages
- * name them. Where a list is lost too, the page of the latest transaction decides about all keys between its first and
- * its last one.
+ * name these pages. If a list is lost too, the page of the latest transaction decides about all keys between its first
+ * and its last key.
  */
 import { readSync } from 'node:fs';
 import { freePagesOf } from './check.ts';
@@ -96,7 +96,7 @@ function outdatedPages({ fd, meta, olderMeta }: DataFile) {
 function freePages(source: DataFile): PageSet {
   const free = new PageSet(source.meta.lastPage);
   for (const entry of walk(source, source.meta.free, new PageSet(source.meta.lastPage), TOLERANT)) {
-    // A damaged number may stand for any number of pages, so the first fault ends the list.
+    // A damaged number may stand for any number of pages, so the list ends at the first damage.
     undefinedIfDamaged(() => {
       for (const page of freePagesOf(entry)) free.take(page);
     });
@@ -110,7 +110,7 @@ function pagesOfValue(octets: Buffer, page: number, { meta }: DataFile, named: P
   if (kind !== OVERFLOW_PAGE) return 0;
   if (named.has(page)) return Math.max(1, octets.readUInt32LE(20));
   const end = Math.min(page + octets.readUInt32LE(20), meta.lastPage + 1);
-  // A tree's page among them shows that the number is wrong.
+  // If one of these pages belongs to a tree, the number of pages is wrong.
   for (let at = page + 1; at < end; at++) if (named.has(at)) return 1;
   return Math.max(1, end - page);
 }

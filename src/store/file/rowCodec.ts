@@ -37,7 +37,7 @@ export function readRows(
   return { rows: found, isLast: true };
 }
 
-/** Instants of the timeline are positive, so their octets order as the numbers do. */
+/** Instants of the timeline are positive, so the order of their octets is the order of the numbers. */
 export function deadlineKey(key: string, deadlineMs: number): Buffer {
   const octets = Buffer.from(`        ${key}`);
   octets.writeDoubleBE(deadlineMs, 0);

@@ -112,7 +112,7 @@ export function rowFault(entry: TreeEntry): string | undefined {
   if (isKey && entry.octets >= ROW_HEADER_OCTETS && isHeader(entry.value(ROW_HEADER_OCTETS))) {
     return undefined;
   }
-  return `what it has for the key ${JSON.stringify(key.slice(0, 80))} is no row`;
+  return `the entry of the key ${JSON.stringify(key.slice(0, 80))} is not a row`;
 }
 
 function isHeader(header: Buffer): boolean {
@@ -122,8 +122,8 @@ function isHeader(header: Buffer): boolean {
     isWhole(created) &&
     isWhole(modified) &&
     created <= modified &&
-    isPositive(header.readDoubleBE(16)) &&
-    isPositive(header.readDoubleBE(24))
+    isNonNegative(header.readDoubleBE(16)) &&
+    isNonNegative(header.readDoubleBE(24))
   );
 }
 
@@ -131,6 +131,6 @@ function isWhole(number: number): boolean {
   return Number.isSafeInteger(number) && number >= 0;
 }
 
-function isPositive(number: number): boolean {
+function isNonNegative(number: number): boolean {
   return Number.isFinite(number) && number >= 0;
 }

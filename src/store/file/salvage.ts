@@ -1,8 +1,8 @@
 /**
  * Makes a new store from a damaged one: writes the readable rows into another file, which then takes the damaged file's
  * name. The damaged file stays beside it under another name. If the process ends meanwhile, data.mdb is either the new
- * store or the damaged one. A key with a TTL or a lease is kept only if its lifetime can be read too; its writer writes
- * it again.
+ * store or the damaged one. A key with a TTL or a lease is kept only if its lifetime can be read too; the writer of a
+ * lost key writes it again.
  */
 import { closeSync } from 'node:fs';
 import { link, mkdir, rename, rm } from 'node:fs/promises';
@@ -125,7 +125,7 @@ function stateIn(entries: Iterable<TreeEntry>): TableState | undefined {
     try {
       return unpackState(entry.value());
     } catch {
-      // Another entry may have it.
+      // A later entry may have a readable state.
     }
   }
   return undefined;
@@ -154,7 +154,7 @@ async function writeNewStore(
 ): Promise<void> {
   await assertRoom(dir, octetsFor(rows));
   const environment = await LmdbEnvironment.open(dir, 'r+');
-  // The damaged file's time, so that the time that the store was down counts when it is opened.
+  // The new store gets the damaged store's time, so the next opening adds the time that the store was down.
   const now = () => state ?? { timelineMs: 0, wallMs };
   const table = environment.table(await environment.identity(), state, now);
   const newest = rows.reduce((max, { row }) => Math.max(max, row.modRevision), 0);

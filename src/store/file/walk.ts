@@ -112,8 +112,8 @@ export function* walk(
   const isWhole = (Object.keys(counts) as (keyof PageCounts)[]).every(
     (of) => counts[of] === tree[of],
   );
-  const damage = new Damage('a tree has another size than its record');
   if (isWhole) return;
+  const damage = new Damage('a tree has another size than its record');
   if (options.onDamage === undefined) throw damage;
   options.onDamage(damage);
 }
@@ -184,7 +184,7 @@ class Walker {
     return page;
   }
 
-  /** In a branch the first key is ignored: the first child has all keys before the second one. */
+  /** In a branch page the first key is ignored: the first child has all keys before the second key. */
   #checkOrder(
     number: number,
     nodes: readonly { readonly key: Buffer }[],

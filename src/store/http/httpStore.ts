@@ -3,9 +3,10 @@
  * Imports: service, store.
  * Used by: app/process, server/http/api.
  *
- * This file is the store `http://`: its calls are those of `server/http/api/storeApi.ts`. Revisions, conditions and
- * batches are the other store's own. Each call has a deadline, and a watch ends within 15 s when its server falls
- * silent. The store retries nothing: a write whose answer was lost may have happened.
+ * This file is the store `http://`, the client of `server/http/api/storeApi.ts`. Revisions, conditions and batches are
+ * those of the server's store. Each call has a deadline, and a watch ends 15 s after its server's last sign of life.
+ * The store repeats only a write that the server refused for its token: a write whose answer was lost may have
+ * happened.
  */
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
@@ -51,12 +52,12 @@ export interface HttpStoreOptions {
 
 type PlainCall = Pick<PeerCall, 'method' | 'path' | 'body'>;
 
-/** Connects with the first call. The constructor throws when `url` is no URL. */
+/** Connects at the first call. The constructor throws when `url` is not a URL. */
 export class HttpStore implements LeaseStore {
   readonly label: string;
   #peer: StorePeer;
   readonly #findToken: () => Promise<string | undefined>;
-  /** The options have a token. If not, the token found by `findToken` may change until the next refusal. */
+  /** Whether the options have a token. Otherwise each refusal makes the store look for a token by `findToken`. */
   readonly #hasOptionToken: boolean;
   readonly #callTimeoutMs: number;
   readonly #silenceTimeoutMs: number;
@@ -69,7 +70,7 @@ export class HttpStore implements LeaseStore {
   constructor({ url, token, findToken, callTimeoutMs, silenceTimeoutMs }: HttpStoreOptions) {
     const parsed = new URL(url);
     this.label = parsed.origin;
-    // The client closes idle connections before the server does; otherwise a call could cross with the server's close.
+    // The client closes idle connections before the server does; otherwise the server could close one during a call.
     const agentOptions = { keepAlive: true, maxFreeSockets: 8, timeout: 8_000 };
     const secure = parsed.protocol === 'https:';
     const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
@@ -134,7 +135,7 @@ export class HttpStore implements LeaseStore {
       for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
         if (signal.aborted) return;
         if (part === 'alive') {
-          // Reports that the watch is established, without a new change.
+          // This batch reports that the watch is established, without a new change.
           if (changes.length === 0) yield { revision: seenRevision, changes: [] };
           continue;
         }

@@ -1,4 +1,4 @@
-/** Checked access to JSON that another process sent. Every function throws Malformed for another form. */
+/** Checked access to JSON that another process sent. Every function throws `Malformed` for another form. */
 
 /** The JSON does not have the expected form. */
 export class Malformed extends Error {
@@ -35,6 +35,6 @@ export function parseJsonText(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new Malformed('what was sent is no JSON');
+    throw new Malformed('the text is not JSON');
   }
 }

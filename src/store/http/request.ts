@@ -15,7 +15,9 @@ export interface PeerCall {
   readonly signal: AbortSignal;
 }
 
-/** Resolves with the reply of a successful call; otherwise rejects with the error that status and body stand for. */
+/**
+ * Resolves with the reply of a successful call. Otherwise rejects with the StoreError of the reply's status and body.
+ */
 export async function callPeer(peer: StorePeer, call: PeerCall): Promise<IncomingMessage> {
   const response = await sendRequest(peer, call);
   if (response.statusCode === 200) return response;

@@ -3,6 +3,17 @@ import type { Agent, IncomingMessage } from 'node:http';
 import { StoreError } from '../store.ts';
 import { errorFromJson } from './wire.ts';
 
+export interface StorePeer {
+  /** `http://host:port`, for messages. */
+  readonly label: string;
+  readonly url: URL;
+  readonly agent: Agent;
+  readonly token: string | undefined;
+}
+
+/** Enough for one value in base64 with its JSON. Lines without such a value have about 256 KiB. */
+const MAX_TEXT_OCTETS = 16 * 1024 * 1024;
+
 /** The whole reply as JSON; undefined if it is not JSON. */
 export async function readJson(peer: StorePeer, response: IncomingMessage): Promise<unknown> {
   const chunks: Buffer[] = [];
@@ -25,7 +36,8 @@ export async function readJson(peer: StorePeer, response: IncomingMessage): Prom
 
 /**
  * The reply's lines, parsed as JSON and passed through `read`, until the reply ends. After `idleTimeoutMs` without a
- * line the peer counts as dead. Throws for a line that is an error. Leaving the loop closes the connection.
+ * line the peer counts as dead. Throws the error of a line that has one. When the caller stops reading, the connection
+ * closes.
  */
 export async function* readLines<T>(
   peer: StorePeer,
@@ -71,17 +83,7 @@ async function* splitLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string
   }
 }
 
-export interface StorePeer {
-  /** `http://host:port`, for messages. */
-  readonly label: string;
-  readonly url: URL;
-  readonly agent: Agent;
-  readonly token: string | undefined;
-}
-
-/** A single value in base64 with its JSON. A line has about 256 KiB besides. */
-const MAX_TEXT_OCTETS = 16 * 1024 * 1024;
-
+/** The StoreError `unavailable` for a cause; a StoreError stays as it is. */
 export function unavailable(peer: StorePeer, cause: unknown): StoreError {
   if (cause instanceof StoreError) return cause;
   const reason = cause instanceof Error ? cause.message : String(cause);

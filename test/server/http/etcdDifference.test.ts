@@ -143,7 +143,7 @@ const SEQUENCES: Record<string, readonly Line[]> = {
         relations: [],
         cause: '"ttl" of a directory is not supported: set it on the keys below',
       },
-      why: 'a store of flat keys cannot let a directory expire, and ignoring the TTL would leave ghosts',
+      why: 'a store of flat keys cannot let a directory expire, and ignoring the TTL would keep expired names',
     },
   ],
   deleting: [

@@ -32,7 +32,7 @@ test('/readyz of a ready server returns 200', async () => {
   assert.deepEqual((await get('/health')).json, { health: 'true' });
 });
 
-test('/readyz of a server that is not ready has the reasons, and /livez returns 200', async () => {
+test('/readyz of a server that is not ready lists the reasons, and /livez returns 200', async () => {
   reasons = ['no snapshot of the store yet', 'UDP is not bound'];
   assert.equal((await get('/livez')).status, 200);
   for (const path of ['/readyz', '/healthz']) {
@@ -57,7 +57,7 @@ test('/readyz lists warnings and still returns 200', async () => {
   [reasons, warnings] = [[], []];
 });
 
-test('/version has soradns’s version and that of the etcd whose API it serves', async () => {
+test('/version has the versions of soradns and of the etcd whose API it serves', async () => {
   const { json, headers } = await get('/version');
   assert.deepEqual(json, { etcdserver: '2.3.8', etcdcluster: '2.3.0', soradns: '1.2.3' });
   assert.equal(headers['content-type'], 'application/json');

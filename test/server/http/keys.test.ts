@@ -205,13 +205,13 @@ test('An impossible key gets an etcd error', async () => {
   }
 });
 
-test('A path with .. beyond the keys is not a key', async () => {
+test('A path that leaves /v2/keys by .. is not a key', async () => {
   assert.equal((await ask('PUT', '/../../../etc/passwd', 'value=1')).status, 404);
   assert.equal((await ask('PUT', '/%2e%2e/%2e%2e/x', 'value=1')).status, 404);
   assert.equal((await ask('PUT', '/a/./b//../c/', 'value=1')).reply.node?.key, '/a/c');
 });
 
-test('A body that is not a form is refused and not taken for an empty value', async () => {
+test('A body that is not a form is refused and does not become an empty value', async () => {
   for (const type of ['application/json', 'multipart/form-data; boundary=x', 'text/plain']) {
     const { status, reply } = await ask('PUT', '/form', '{"value":1}', { 'content-type': type });
     assert.deepEqual([status, reply.errorCode], [400, 210], type);

@@ -1,4 +1,4 @@
-/** Slow, large, many and vanishing clients: they cost bounded memory and time, and cause no exception. */
+/** Slow clients, large requests, many clients and broken connections: they cost bounded memory and time. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { get, request } from 'node:http';
@@ -33,7 +33,9 @@ test('A body of 2 MB gets 413 with an etcd error, with and without Content-Lengt
   }
 });
 
-test('A body of 200 MB is cut off early and never buffered', { timeout: 60_000 }, async () => {
+test('The server closes the connection of a client that sends 200 MB early and never buffers the body', {
+  timeout: 60_000,
+}, async () => {
   const server = await startHttp();
   try {
     const before = process.memoryUsage().rss;
@@ -181,7 +183,7 @@ test('Waiting requests beyond the permits get 503, and permits become free again
     assert.equal((await send(server.url, one)).status, 503);
     assert.equal((await send(server.url, { path: '/v1/store/watch?prefix=/&from=1' })).status, 503);
     for (const each of waiting.slice(0, 10)) each.destroy();
-    await until('a place is free', async () => {
+    await until('a permit is free', async () => {
       const late = await send(server.url, one, 1500).catch(() => undefined);
       return late === undefined;
     });
@@ -210,8 +212,8 @@ test('Long listings beyond their permits get 503, short ones do not, and permits
     assert.equal((await send(url, { path: '/v2/keys/absent' })).status, 404);
     unread[0]?.destroy();
     const isFree = async () => (await send(url, { path: list })).status === 200;
-    await until('a place is free', isFree);
-    assert.ok(await isFree(), 'a place that was used is free again');
+    await until('a permit is free', isFree);
+    assert.ok(await isFree(), 'a permit that was used is free again');
   } finally {
     await server.stop();
   }

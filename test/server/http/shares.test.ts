@@ -1,5 +1,5 @@
 /**
- * One client against the others: it gets its share, and it can never keep others from learning that the server lives.
+ * The limits of one client: it gets its share, and it can never keep other clients from checking the server's health.
  */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -35,37 +35,40 @@ async function whileOpen(sockets: readonly Socket[], body: () => Promise<void>):
   }
 }
 
-const stranger = (share: string) => ({ share, isTrusted: async () => false });
-const friend = (share: string) => ({ share, isTrusted: async () => true });
+const untrusted = (share: string) => ({ share, isTrusted: async () => false });
+const trusted = (share: string) => ({ share, isTrusted: async () => true });
 
-test('A client can hold its share of the permits, strangers three quarters, and a trusted client all', async () => {
-  const places = new Permits(8, 2);
-  const left = [await places.acquire(stranger('a')), await places.acquire(stranger('a'))];
-  assert.equal(await places.acquire(stranger('a')), undefined, 'a has its share');
-  for (const share of ['b', 'b', 'c', 'c']) assert.ok(await places.acquire(stranger(share)));
-  assert.equal(await places.acquire(stranger('d')), undefined, 'strangers have six');
-  assert.ok(await places.acquire(friend('a')));
-  assert.ok(await places.acquire(friend('a')));
-  assert.equal(await places.acquire(friend('a')), undefined, 'all are taken');
-  for (const leave of left) leave?.();
-  for (const leave of left) leave?.();
-  assert.ok(await places.acquire(stranger('a')));
-  assert.ok(await places.acquire(stranger('d')));
-  assert.equal(await places.acquire(stranger('d')), undefined, 'to leave twice frees one place');
+test('One client can hold its share of the permits, untrusted clients three quarters, and a trusted client all', async () => {
+  const permits = new Permits(8, 2);
+  const taken = [await permits.acquire(untrusted('a')), await permits.acquire(untrusted('a'))];
+  assert.equal(await permits.acquire(untrusted('a')), undefined, 'a has its share');
+  for (const share of ['b', 'b', 'c', 'c']) assert.ok(await permits.acquire(untrusted(share)));
+  assert.equal(await permits.acquire(untrusted('d')), undefined, 'untrusted clients have six');
+  assert.ok(await permits.acquire(trusted('a')));
+  assert.ok(await permits.acquire(trusted('a')));
+  assert.equal(await permits.acquire(trusted('a')), undefined, 'all are taken');
+  for (const release of taken) release?.();
+  for (const release of taken) release?.();
+  assert.ok(await permits.acquire(untrusted('a')));
+  assert.ok(await permits.acquire(untrusted('d')));
+  assert.equal(await permits.acquire(untrusted('d')), undefined, 'a second release frees nothing');
 });
 
 test('A request that waits for a permit gets the next free one in order, or fails in time', async () => {
-  const places = new Permits(8, 1);
-  const leave = await places.acquire(stranger('a'));
-  const [second, third] = [places.acquire(stranger('a'), 5_000), places.acquire(stranger('a'), 50)];
-  assert.ok(await places.acquire(stranger('b'), 5_000), 'another share does not wait');
+  const permits = new Permits(8, 1);
+  const release = await permits.acquire(untrusted('a'));
+  const [second, third] = [
+    permits.acquire(untrusted('a'), 5_000),
+    permits.acquire(untrusted('a'), 50),
+  ];
+  assert.ok(await permits.acquire(untrusted('b'), 5_000), 'another share does not wait');
   assert.equal(await third, undefined);
-  leave?.();
-  const leaveSecond = await second;
-  assert.ok(leaveSecond);
-  assert.equal(await places.acquire(stranger('a')), undefined);
-  leaveSecond();
-  assert.ok(await places.acquire(stranger('a')));
+  release?.();
+  const releaseSecond = await second;
+  assert.ok(releaseSecond);
+  assert.equal(await permits.acquire(untrusted('a')), undefined);
+  releaseSecond();
+  assert.ok(await permits.acquire(untrusted('a')));
 });
 
 test('Addresses of one IPv6 network count as one client', () => {
@@ -110,7 +113,7 @@ test('A client that uses up its share leaves the other clients theirs', async ()
   }
 });
 
-test('Snapshots that a client does not read hold permits, also when the kernel has buffered them', async () => {
+test('Snapshots that a client does not read hold permits even if the kernel has buffered them', async () => {
   const limits = { maxLongRepliesPerClient: 2, slowReaderMs: 60_000 };
   const server = await startHttp({ ...STRICT, limits });
   const all = '/v1/store/snapshot?prefix=/';

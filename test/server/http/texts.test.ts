@@ -76,7 +76,7 @@ test('All streams share the Buffers of a batch, and all prefixes share those of 
   );
 });
 
-test('A Buffer that many streams wait for counts once, and the stream that waits longest is cut off', () => {
+test('A Buffer that many streams wait for counts once, and the connection that waits longest is closed', () => {
   const cut: string[] = [];
   const outbox = new Outbox(100);
   const add = (name: string, ...buffers: Buffer[]) => outbox.add(buffers, () => cut.push(name));
@@ -114,7 +114,7 @@ const WATCHES = [
   '/v1/store/watch?prefix=/&from=1',
 ];
 
-test('A PUT of 1 MB is fast with 300 streams that do not read, and all of them get it', {
+test('A PUT of 1 MB is fast with 300 streams whose clients do not read, and all of them get it', {
   timeout: 120_000,
 }, async () => {
   const server = await startHttp();
@@ -143,7 +143,7 @@ test('A PUT of 1 MB is fast with 300 streams that do not read, and all of them g
   }
 });
 
-test('Streams that do not read are cut off when too much waits for them, and others continue', {
+test('The server closes streams whose clients do not read when too much output waits, and other streams continue', {
   timeout: 60_000,
 }, async () => {
   const server = await startHttp({ limits: { maxUnreadOctets: 4 * MIB, slowReaderMs: 60_000 } });

@@ -101,7 +101,7 @@ test('A wait for a compacted index gets etcd’s error 401', async () => {
   assert.deepEqual([status, event.errorCode], [400, 401]);
 });
 
-test('A deleted directory is one event, also for a wait inside it', async () => {
+test('A deleted directory is one event, including for a wait inside it', async () => {
   for (const key of ['/dir/a', '/dir/b/c', '/dir/b/d']) await server.store.put(key, value);
   await server.store.deleteTree('/dir/');
   const at = await revision();

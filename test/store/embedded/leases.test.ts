@@ -46,7 +46,7 @@ it('The lease table loads thousands of leases', () => {
   assert.deepEqual([...open(ids).all.keys()], ids);
 });
 
-it('Only possible ids name a lease', () => {
+it('A text that cannot be a lease id names no lease', () => {
   assert.equal(parseLeaseId('281474976710655'), 281_474_976_710_655);
   for (const text of [
     '',

@@ -64,7 +64,7 @@ it('A view of the table of memory: stays the same while the table changes', asyn
   table.assertSame();
 });
 
-it('A page of the table of memory: begins behind a key, ends at the limit and stays below the prefix', async () => {
+it('A page of the table of memory: begins after a key, ends at the limit and stays below the prefix', async () => {
   const table = new TestedTable();
   for (let i = 0; i < 1000; i++) await table.set(`/a/${String(i).padStart(3, '0')}`, i);
   for (const key of ['/a', '/a.', '/a0', '/b/x']) await table.set(key, -1);

@@ -139,7 +139,7 @@ for (const [name, withStore] of Object.entries(STORES)) {
       });
     });
 
-    it(`A snapshot of a ${name} store ends with compacted when more changes than the history holds`, async () => {
+    it(`A snapshot of a ${name} store ends with compacted when more changes follow than the history holds`, async () => {
       const history = { changes: 20, octets: 32 * 1024 * KIB };
       await withStore(
         async (store) => {

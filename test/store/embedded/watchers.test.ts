@@ -14,13 +14,13 @@ const batch = (revision: number, keys: number): WatchBatch => ({
   }),
 });
 
-/** The batches that a watcher gets when all were published before it took the first. */
+/** The batches that a watcher gets if all of them are delivered before it takes the first. */
 async function taken(batches: readonly WatchBatch[]): Promise<number[]> {
   const watchers = new Watchers(new History(0, BOUNDS), BOUNDS);
   const abort = new AbortController();
   const watch = watchers.watch('/', 1, abort.signal);
   const first = watch.next();
-  for (const one of batches) watchers.publish(one);
+  for (const one of batches) watchers.deliver(one);
   const { value } = await first;
   const revisions = [value?.revision ?? 0];
   while (revisions.length < batches.length) {
@@ -35,7 +35,7 @@ it('A watcher accepts one revision of any size between others', async () => {
   assert.deepEqual(await taken([batch(1, 4), batch(2, 5_000), batch(3, 6)]), [1, 2, 3]);
 });
 
-it('A watcher is cut off when more than its limits waits besides the largest batch', async () => {
+it('A watcher ends with compacted when more than its limits waits besides the largest batch', async () => {
   await assert.rejects(taken([batch(1, 4), batch(2, 5_000), batch(3, 7)]), { code: 'compacted' });
   await assert.rejects(taken([batch(1, 300), batch(2, 300)]), { code: 'compacted' });
 });

@@ -91,7 +91,7 @@ describe('etcd', () => {
       [secure, {}, /no CA that we trust/, /--ca-cert/],
       [expired, ca(), /has expired/, /x509 -noout -dates/],
       [elsewhere, ca(), /is not for 127\.0\.0\.1/, /subjectAltName/],
-      [strict, ca(), /wants a client certificate/, /--tls-pem .* --tls-key/],
+      [strict, ca(), /requires a client certificate/, /--tls-pem .* --tls-key/],
     ];
     for (const [etcd, flags, message, fix] of table) {
       const found = await judge(`etcds://${etcd.endpoint}`, flags);
@@ -111,7 +111,7 @@ describe('etcd', () => {
         finding({ flags: { store: `etcd://${plain.endpoint}` }, env: login }, 'etcd');
       const as = (password: string) =>
         judgeAs({ ETCD_USERNAME: 'nobody', ETCD_PASSWORD: password });
-      assert.match((await judgeAs({})).message, /wants a user/);
+      assert.match((await judgeAs({})).message, /requires a user/);
       const wrong = await as('wrong');
       assert.match(wrong.message, /refuses the user or the password/);
       assert.match(wrong.fix ?? '', /--username USER --password-file FILE/);

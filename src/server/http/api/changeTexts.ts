@@ -1,15 +1,15 @@
 /**
- * The changes of a watch as lines of JSON. All watchers of a prefix share each line, and all prefixes of a large change
- * share its text.
+ * The changes of a watch as lines of JSON. Watchers of the same prefix share the lines. Watchers of different prefixes
+ * share the text of a large change.
  */
 import type { Change } from '../../../service/change.ts';
 import { changeToJson } from '../../../store/http/wire.ts';
 import type { WatchBatch } from '../../../store/store.ts';
 import { TextCache } from './textCache.ts';
 
-/** The approximate maximum of a line, so that a batch of large values does not become one text. */
+/** The approximate maximum length of a line. A longer batch becomes several lines. */
 export const LINE_OCTETS = 256 * 1024;
-/** A smaller text is copied into its line. */
+/** A smaller text is copied into its line; a larger one is cached and shared. */
 const LARGE_OCTETS = 64 * 1024;
 
 /** The parts of one line. */
@@ -24,7 +24,7 @@ export class ChangeTexts {
     const { changes } = batch;
     const isSmall = changes.every((change) => octetsOf(change) < LARGE_OCTETS);
     const makeAll = () => [...this.#makeLines(batch)];
-    // The texts of large changes are cached by themselves.
+    // The text of each large change is cached separately.
     return isSmall && changes.length <= MAX_KEPT_CHANGES
       ? this.#lines.of(batch, makeAll)
       : this.#makeLines(batch);

@@ -1,6 +1,7 @@
 /**
- * The parameters of a keys request, read from query string and form body as etcd reads them: the body's value wins, and
- * so does the first of several. The fields are checked in etcd's order, so that the first mistake gets etcd's error.
+ * The parameters of a keys request, read from query string and form body as etcd reads them: the body takes precedence
+ * over the query string, and the first of several fields with one name counts. The fields are checked in etcd's order,
+ * so that the first mistake gets etcd's error.
  */
 import { failure, type V2ErrorCode, type V2Failure } from './v2Responses.ts';
 
@@ -39,7 +40,7 @@ class Mistake extends Error {
   }
 }
 
-/** The request's parameters, or etcd's error for the first wrong one. `body` is '' without one. */
+/** The request's parameters, or etcd's error for the first wrong field. `body` is '' if the request has no body. */
 export function parseKeyParameters(
   method: string,
   query: string,

@@ -2,7 +2,7 @@
 import { delegateStore } from '../../../store/delegate.ts';
 import { type LeaseStore, StoreError } from '../../../store/store.ts';
 
-/** The refused write needs the token. */
+/** The error of a write that is allowed only with the token. */
 export class NeedsToken extends StoreError {
   constructor(cause: string) {
     super('denied', cause);
@@ -35,7 +35,7 @@ export function withoutConfig(store: LeaseStore, configKey: string, cause: strin
   });
 }
 
-/** Whether another server's configuration is below the prefix. Below this server's own prefix there is none. */
+/** Whether another server's configuration is below the prefix. It cannot be below this server's own prefix. */
 async function hasForeignConfig(
   store: LeaseStore,
   prefix: string,
@@ -53,8 +53,9 @@ function prefixOfConfig(configKey: string): string {
 }
 
 /**
- * Whether a key is a configuration: this server's, a key below it (which would replace it by a directory), or that of a
- * server with another prefix on the same store. Below this server's own prefix `config` is a label like any other.
+ * Whether a key is a configuration: this server's, a key below it (which would replace it by a directory), or the
+ * configuration of a server with another prefix on the same store. Below this server's own prefix `config` is a label
+ * like any other.
  */
 function isConfig(key: string, configKey: string): boolean {
   if (key === configKey || key.startsWith(`${configKey}/`)) return true;

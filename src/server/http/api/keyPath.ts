@@ -42,7 +42,7 @@ function checkKey(key: string): KeyPath {
   return { kind: 'key', key };
 }
 
-/** The shortest path that names the same: no empty, `.` or `..` components; `..` stops at the root. */
+/** The path without empty, `.` and `..` components. A `..` at the root has no effect. */
 function cleanPath(path: string): string {
   const kept: string[] = [];
   for (const component of path.split('/')) {

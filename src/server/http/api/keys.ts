@@ -3,8 +3,8 @@
  * Imports: server/http/exchange, service, store, store/embedded, store/http, timing.
  * Used by: app, server/http.
  *
- * This file serves /v2/keys, etcd's v2 keys API over any store: it parses the request and writes the reply. keysRead,
- * keysWrite and wait carry it out.
+ * This file serves /v2/keys, etcd's v2 keys API over any store: it parses the request and writes the reply.
+ * keysRead.ts, keysWrite.ts and wait.ts carry the request out.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -38,7 +38,7 @@ import {
 export interface SharedResources {
   /** For waiting requests. */
   readonly waits: Permits;
-  /** For long listings, which are in memory until they were sent. */
+  /** For long listings, which are in memory until they are sent. */
   readonly listings: LingeringPermits;
   /** For long replies that are read from the store piece by piece. */
   readonly longReplies: LingeringPermits;
@@ -50,7 +50,7 @@ export interface SharedResources {
 const PIECE_CHARACTERS = 64 * 1024;
 const METHODS = ['HEAD', 'GET', 'PUT', 'POST', 'DELETE'];
 
-/** Answers a request below /v2/keys. False: the cleaned path is another. */
+/** Answers a request below /v2/keys. False: the path, after cleaning, is not below /v2/keys. */
 export async function serveKeys(
   store: Store,
   exchange: Exchange,
@@ -79,7 +79,7 @@ async function serveKey(store: Store, key: string, exchange: Exchange, shared: S
   exchange.send(withIdentity(store, jsonReply(status, event, { 'X-Etcd-Index': String(index) })));
 }
 
-/** Sends a short listing in one piece, and a long one as a stream that yields the event loop. */
+/** Sends a short listing in one piece, and a long one as a stream that lets the event loop run other work. */
 async function sendListing(
   store: Store,
   { index, text }: KeysListing,
@@ -190,7 +190,7 @@ async function reportNext(
   const waiting = nextEvent(store, what, exchange.signal, eventLines);
   const early = await withDeadline(waiting, HEAD_DELAY_MS, () => undefined);
   if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
-  // Clients with a deadline for a reply's head must get it before the event.
+  // The event may come late. A client with a deadline for the reply's head gets the head first.
   const stream = exchange.stream(headers);
   const waited = await waiting;
   if (waited.kind === 'event') await stream.write(waited.line);
@@ -245,7 +245,7 @@ function withIdentity(store: Store, reply: HttpReply): HttpReply {
   return { ...reply, headers: { ...reply.headers, 'X-Etcd-Cluster-Id': clusterId(store) } };
 }
 
-/** The same for the same store: clients complain when it changes. */
+/** The same for the same store, because clients complain when it changes. */
 export function clusterId({ label }: Store): string {
   const known = clusterIds.get(label);
   if (known !== undefined) return known;

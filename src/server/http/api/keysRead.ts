@@ -25,7 +25,7 @@ export interface KeysListing {
   readonly kind: 'listing';
   readonly index: number;
   readonly text: Iterable<string>;
-  /** The caller runs it when the reply was sent, or will not be sent. */
+  /** Releases the reply's permits. The caller runs it after sending the reply, or when it does not send it. */
   readonly release: () => void;
 }
 
@@ -60,7 +60,7 @@ export async function getKey(
 /** A reply up to this size needs no permit. All connections together can occupy about 80 MB with such replies. */
 const SHORT_OCTETS = 64 * 1024;
 
-/** The memory of one reply: a little without a permit, more with one. */
+/** Counts the memory of one reply, and takes a permit when the reply becomes long. */
 function memoryFor(acquire: AcquirePermit): {
   readonly reserve: ReserveMemory;
   readonly release: Release;

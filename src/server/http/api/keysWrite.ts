@@ -1,7 +1,7 @@
 /**
  * PUT, POST and DELETE of the keys API. The tree's rules (no key below a leaf, no value on a directory) are checked
  * before the write. A comparison is part of the write: the write's condition is the revision of the entry that was
- * compared. When another writer comes first, the comparison is repeated.
+ * compared. If another client writes the key in between, the comparison is repeated.
  */
 import type { Entry } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
@@ -21,8 +21,8 @@ import {
 
 const ATTEMPTS = 16;
 /**
- * Attempts at a name for POST. Each failed attempt is another writer's success, so with this many writers at once each
- * gets a name.
+ * Attempts at a name for POST. An attempt fails only if another writer takes the name, so this many writers at once all
+ * get names.
  */
 const NAMING_ATTEMPTS = 256;
 const NOTHING = new Uint8Array(0);
@@ -89,7 +89,7 @@ async function create({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
 /** Replaces a leaf, or nothing, by a directory. */
 async function setDirectory({ store, key, p }: KeyWrite, leaf?: Entry): Promise<KeysOutcome> {
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
-  // The marker comes first, so a reader in between sees the leaf, never nothing.
+  // The marker is written first, so a reader in between finds the leaf.
   const result = await store.put(directoryPrefix(key), NOTHING, { if: { kind: 'absent' } });
   if (!result.done) return failure(102, key, result.revision);
   if (leaf === undefined) return putOutcome('set', result, key, p);
@@ -138,8 +138,8 @@ function putOutcome(action: string, result: PutResult, key: string, p: KeyParame
 }
 
 /**
- * POST: creates a key below `key`. Its name is higher than that of every earlier one, because it comes from a revision
- * that the store has not reached yet.
+ * POST: creates a key below `key`. Its name is higher than the name of every key that an earlier POST created, because
+ * it is a revision that the store has not reached yet.
  */
 export async function postKey(store: Store, key: string, p: KeyParameters): Promise<KeysOutcome> {
   const location = await store.locate(key);
@@ -209,7 +209,7 @@ function newValue(p: KeyParameters): Uint8Array {
   return Buffer.from(p.value ?? '', 'utf8');
 }
 
-/** etcd deletes a key with `ttl=0` at its next check of the clock; the shortest TTL of a store is 1 s. */
+/** etcd deletes a key with `ttl=0` at its next check of the clock. A store's shortest TTL is 1 s. */
 function ttlOf(p: KeyParameters): { ttlSeconds?: number } {
   return p.ttlSeconds === undefined ? {} : { ttlSeconds: Math.max(1, p.ttlSeconds) };
 }

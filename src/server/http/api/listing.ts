@@ -19,7 +19,7 @@ export interface Directory {
   readonly children: Map<string, NodeContent>;
 }
 
-/** The content of one key: at least one of the two is set. */
+/** The content of one key: a leaf, a directory, or both. */
 export interface NodeContent {
   leaf: Entry | undefined;
   directory: Directory | undefined;
@@ -66,7 +66,7 @@ export async function readNode(
     if (below === undefined) return undefined;
     const { directory } = below;
     const nothing = leaf === undefined && directory === undefined;
-    // Several reads are not a snapshot: a key that is just being turned into a directory would appear as neither.
+    // The reads are not one snapshot: a key that becomes a directory in between would appear as neither.
     if (nothing && below.revision !== found.revision && attempt < ATTEMPTS) continue;
     return { revision: Math.min(found.revision, below.revision), leaf, directory, location };
   }
@@ -81,7 +81,7 @@ export function isDirectory(key: string, { end }: KeyLocation): boolean {
   return key === '/' || end === undefined;
 }
 
-/** The key above this one that has a value and no keys below it: in a v2 tree nothing can be below it. */
+/** The key above this one that has a value and no keys below it. In a v2 tree it blocks every path through it. */
 export function leafAbove(key: string, { end, endHasEntry }: KeyLocation): string | undefined {
   return endHasEntry && end !== key ? end : undefined;
 }
@@ -111,7 +111,7 @@ function newDirectory(): Directory {
 /** Measured: 50,000 small keys in the tree take some 27 MB. */
 const NODE_OCTETS = 500;
 
-/** Returns the approximate octets that the directory occupies in addition. */
+/** Adds an entry to the directory. Returns the approximate memory, in octets, that the entry takes. */
 function insert(top: Directory, relativeKey: string, entry: Entry, depth: Depth): number {
   const components = relativeKey.split('/');
   const levels = depth === 'nothing' ? 0 : depth === 'children' ? 1 : components.length;

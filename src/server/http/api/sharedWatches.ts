@@ -1,7 +1,7 @@
 /**
  * Shares one watch of a store between all clients of this process that watch the same prefix. etcd sends every change
- * to every watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here each root and
- * each other prefix is watched once, and the clients' watches get their changes from that watch.
+ * to every watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here a prefix below
+ * a root uses the root's watch, and every other prefix has one watch. The clients' watches get their changes from it.
  */
 import { delegateStore } from '../../../store/delegate.ts';
 import { History } from '../../../store/embedded/history.ts';
@@ -19,10 +19,10 @@ const HISTORY = { changes: 10_000, octets: 32 * 1024 * 1024 };
 const BEHIND = { changes: 2 * HISTORY.changes, octets: 2 * HISTORY.octets };
 /** A watch of the store continues for this long after its last client. */
 const IDLE_MS = 10_000;
-/** The most watches of the store. One of each root is always possible. */
+/** The maximum of watches of the store. The first watch of each root is always possible. */
 const MAX_WATCHES = 32;
 
-/** Returns the store with shared watches. Most prefixes of clients are below one of the roots. */
+/** Returns the store with shared watches. `roots` are prefixes that cover most of the clients' prefixes. */
 export function shareWatches(store: LeaseStore, roots: readonly string[]): LeaseStore {
   const shared = new SharedWatches(store, roots);
   return delegateStore(store, {
@@ -64,7 +64,7 @@ class SharedWatches {
       yield* this.#watchUnshared(start, signal);
       return;
     }
-    // A new watch of the store checks the history itself.
+    // If this client's start made the watch, the watch checks the history itself.
     const isChecked = followed === undefined || shared.start.followed === followed;
     if (!isChecked) await this.#store.checkHistory?.(prefix, fromRevision - 1, followed);
     yield* shared.watch(start, signal);
@@ -166,7 +166,7 @@ class SharedWatch {
     const { prefix, fromRevision, followed } = this.start;
     try {
       for await (const batch of store.watch(prefix, fromRevision, this.#ending.signal, followed)) {
-        if (batch.changes.length > 0) this.#watchers.publish(batch);
+        if (batch.changes.length > 0) this.#watchers.deliver(batch);
       }
       this.#endAll(new StoreError('unavailable', 'the watch ended'));
     } catch (cause) {
@@ -185,7 +185,7 @@ class SharedWatch {
     this.#watchers.endAll(error);
   }
 
-  /** An error about this watch's start need not apply to the client's start, so the client tries again. */
+  /** An error about this watch's start may not apply to the client's start, so the client must try again. */
   #endFor({ fromRevision, followed }: WatchStart, error: StoreError): StoreError {
     const isAboutStart = error.code === 'compacted' || error.code === 'replaced';
     const isSameStart = fromRevision <= this.start.fromRevision && followed === this.start.followed;

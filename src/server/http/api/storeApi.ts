@@ -13,7 +13,6 @@
  *     POST /v1/store/lease/renew           {"id"}: {"renewed"}
  *     POST /v1/store/lease/revoke          {"id"}: {}
  */
-
 import { jsonNumber, jsonObject, jsonString, parseJsonText } from '../../../store/http/json.ts';
 import {
   deleteCallFromJson,
@@ -41,12 +40,12 @@ import {
 } from './storeStreams.ts';
 
 export const STORE_API_PREFIX = '/v1/store/';
-/** A value and a value for comparison, each up to 1 MiB, in base64. */
+/** Enough for a value and a value for comparison, each up to 1 MiB, in base64. */
 const MAX_BODY_OCTETS = 3 * 1024 * 1024;
 /** A reply with a value up to this size needs no permit. */
 const SHORT_OCTETS = 64 * 1024;
 
-/** Answers a request below /v1/store. False: the path is another. */
+/** Answers a request below /v1/store. False: the path is not one of this API. */
 export async function serveStoreApi(
   store: LeaseStore,
   exchange: Exchange,

@@ -1,8 +1,7 @@
 /**
- * The calls of /v1/store that reply with lines of JSON, a snapshot and a watch, and the arguments and errors of all its
- * calls.
+ * The snapshot and the watch of /v1/store, which reply with lines of JSON, and the arguments and errors of all calls of
+ * /v1/store.
  */
-
 import { Malformed, parseJsonText } from '../../../store/http/json.ts';
 import { entryToJson, followedHistoryFromJson } from '../../../store/http/wire.ts';
 import { checkPath, checkPrefixPath } from '../../../store/limits.ts';
@@ -24,9 +23,9 @@ import { NeedsToken } from './guardedStore.ts';
 import type { SharedResources } from './keys.ts';
 
 const LINES = { 'Content-Type': 'application/x-ndjson' };
-/** Long enough for several short snapshots of one client at once to run one after another, unnoticed. */
+/** Several short snapshots of one client at once run one after another within this time, so none of them fails. */
 const PERMIT_WAIT_MS = 2_000;
-/** The kernel buffers this much for a client that reads nothing. */
+/** A reply up to this size frees its permit at once, because the kernel buffers it even if the client reads nothing. */
 const SHORT_OCTETS = 64 * 1024;
 
 /** The snapshot takes a permit before it reads anything, so that reads for many clients at once are bounded too. */
@@ -137,7 +136,7 @@ const STATUS: Readonly<Record<StoreErrorCode, number>> = {
   invalid: 400,
 };
 
-/** Checked here, whatever the store does: an invalid prefix may mean a range of all keys. */
+/** Throws for an invalid prefix, which some stores would take for a range of all keys. */
 export function checkedPrefix(text: string): string {
   checkPrefixPath(text);
   return text;
@@ -158,7 +157,7 @@ export function errorReply(error: unknown): HttpReply {
   return jsonReply(status, { error: { code, message } });
 }
 
-/** The code and message of an error of the store or of the request. Any other error is a bug and is thrown on. */
+/** The code and message of an error of the store or of the request. Rethrows any other error, because it is a bug. */
 function describeError(error: unknown): { code: StoreErrorCode; message: string } {
   if (error instanceof Malformed) return { code: 'invalid', message: error.message };
   if (error instanceof StoreError) return { code: error.code, message: error.message };

@@ -1,6 +1,4 @@
-/** Keeps recently created texts for all who need them at the same time. */
 const MAX_OCTETS = 8 * 1024 * 1024;
-
 const FRESH_MS = 1_000;
 
 interface CachedText<T> {
@@ -11,8 +9,8 @@ interface CachedText<T> {
 
 /**
  * A cache of recently created texts: a change in the store goes to all its watchers, and its text is created once. A
- * text has the remaining time of leases, so the cache keeps none for long. `T` is a text or several; `octetsOf` returns
- * its size.
+ * text contains the remaining time of leases, so the cache keeps it for `FRESH_MS` only. `T` is one text or
+ * several; `octetsOf` returns its size.
  */
 export class TextCache<T> {
   readonly #octetsOf: (text: T) => number;

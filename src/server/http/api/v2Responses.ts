@@ -8,7 +8,7 @@ import { type HttpReply, jsonReply } from '../exchange/exchange.ts';
 import { NeedsToken } from './guardedStore.ts';
 
 export interface Instant {
-  /** The monotonic time, on which lease expiries are. */
+  /** The monotonic time, the scale of lease expiries. */
   readonly monotonicMs: number;
   /** Milliseconds since 1970. */
   readonly wallMs: number;
@@ -86,7 +86,6 @@ export function leaseFields(lease: Lease | undefined, clock: Instant) {
  * The errors of etcd's v2 API as etcd 3.4 sends them: a number on which clients branch, the HTTP status for it, a fixed
  * message, and a cause in free text.
  */
-
 const STATUS_AND_MESSAGE = {
   100: [404, 'Key not found'],
   101: [412, 'Compare failed'],
@@ -110,7 +109,7 @@ const STATUS_AND_MESSAGE = {
 
 export type V2ErrorCode = keyof typeof STATUS_AND_MESSAGE;
 
-/** A failed request. `index` is the store's revision, or 0 if the server did not ask the store. */
+/** A failed request. `index` is the store's revision, or 0 if the server did not read the store. */
 export interface V2Failure {
   readonly kind: 'failure';
   readonly code: V2ErrorCode;
@@ -124,7 +123,7 @@ export function failure(code: V2ErrorCode, cause: string, index = 0, status?: nu
   return { kind: 'failure', code, cause, index, ...(status === undefined ? {} : { status }) };
 }
 
-/** The failure of the store for a v2 client. `compacted` and `invalid` are the client's to correct. */
+/** The v2 failure for a store's error. A client can correct the cause of `compacted`, `replaced` and `invalid`. */
 export function failureOfStore(error: StoreError): V2Failure {
   if (error instanceof NeedsToken) return failure(110, error.message);
   switch (error.code) {

@@ -3,8 +3,9 @@
  *
  * A v2 client continues from modifiedIndex + 1, so it may get only one event of a revision. Some revisions of the store
  * change several keys (a directory deleted, a lease that expired, a transaction of etcd v3). Their event is the
- * deletion of their common directory if that no longer exists. Otherwise a client with a waitIndex gets 401 and lists
- * again; a client without one follows nothing, and gets the first change. A stream carries all changes.
+ * deletion of their common directory if that directory no longer exists. Otherwise a client with a waitIndex gets 401
+ * and must list again. A client without a waitIndex does not follow the history, and gets the first change. A stream
+ * carries all changes.
  */
 import { type Change, keyOfChange } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
@@ -82,7 +83,7 @@ function failureOfWatch(error: StoreError): V2Failure {
     : failureOfStore(error);
 }
 
-/** A store watches prefixes, so this is the directory of the key. */
+/** The prefix of the key's directory, because a store watches prefixes and not keys. */
 function watchedPrefix(key: string): string {
   return key.slice(0, key.lastIndexOf('/') + 1);
 }
@@ -93,9 +94,9 @@ async function eventOf(
   what: WaitRequest,
   lines: EventLines,
 ): Promise<WaitOutcome | undefined> {
-  const directory = await goneDirectory(store, batch);
+  const directory = await deletedDirectory(store, batch);
   if (directory !== undefined && (isAbove(directory, what.key) || matches(directory, what))) {
-    return { kind: 'event', line: lineOf(directoryGone(directory, batch)) };
+    return { kind: 'event', line: lineOf(directoryDeletion(directory, batch)) };
   }
   const matching = batch.changes.filter((change) => matches(keyOf(change), what));
   const [first] = matching;
@@ -107,8 +108,11 @@ async function eventOf(
   return { kind: 'event', line: changeLine(first, lines) };
 }
 
-/** The common directory of a batch's keys if all were deleted and the directory is empty now. */
-async function goneDirectory(store: Store, { changes }: WatchBatch): Promise<string | undefined> {
+/** The common directory of a batch's keys if all of them were deleted and the directory has no keys left. */
+async function deletedDirectory(
+  store: Store,
+  { changes }: WatchBatch,
+): Promise<string | undefined> {
   if (changes.length < 2 || changes.some(({ kind }) => kind !== 'delete')) return undefined;
   const directory = commonDirectory(changes.map(keyOf));
   if (directory === '/') return undefined;
@@ -130,7 +134,7 @@ function isAbove(directory: string, key: string): boolean {
   return key.startsWith(directoryPrefix(directory));
 }
 
-function directoryGone(directory: string, { revision, changes }: WatchBatch): EventJson {
+function directoryDeletion(directory: string, { revision, changes }: WatchBatch): EventJson {
   const created = changes.reduce(
     (oldest, { previous }) => Math.min(oldest, previous?.createRevision ?? revision),
     revision,

@@ -7,9 +7,9 @@ import type { ClientConnection } from './exchange.ts';
 
 export interface ConnectedClient extends ClientConnection {
   readonly address: string;
-  /** The limits for each client count all clients with the same value together. */
+  /** The key of the client's limits: clients with the same value share them. */
   readonly share: string;
-  /** The owner of the client's process. Looked up with the first call, since the lookup is expensive. */
+  /** The owner of the client's process. The first call looks it up, because the lookup is expensive. */
   owner(): Promise<PeerOwner>;
 }
 
@@ -49,7 +49,7 @@ function newClient(socket: Socket): ConnectedClient {
   };
 }
 
-/** A host can use any address of 127.0.0.0/8, and any address of its IPv6 /64. */
+/** One value for all of 127.0.0.0/8 and for each IPv6 /64, because one host can use any address of them. */
 export function shareOf(address: string): string {
   if (isLoopback(address)) return 'loopback';
   if (addressFamily(address) !== 6) return address;

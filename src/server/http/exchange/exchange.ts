@@ -26,7 +26,8 @@ export type Text = string | Buffer | readonly Buffer[];
 /** A reply that the handler writes piece by piece. */
 export interface ReplyStream {
   /**
-   * Resolves when the handler may write more. False: the client has closed or reads too slowly, so the handler stops.
+   * Resolves when the handler may write more. False: the client has closed the connection or reads too slowly, and the
+   * handler must stop.
    */
   write(text: Text): Promise<boolean>;
   end(): void;
@@ -45,13 +46,13 @@ export interface Exchange {
   /** The part after `?`, percent-encoded; empty without one. */
   readonly query: string;
   readonly headers: IncomingHttpHeaders;
-  /** The client for limits; it is trusted if it may write. */
+  /** The client, for limits. */
   readonly caller: Caller;
   /** The same object for all requests of a connection. */
   readonly connection: ClientConnection;
   /**
    * Keeps the connection open after the reply, so that the client's close shows that it has read everything. False: the
-   * client's HTTP version cannot do that.
+   * client's HTTP version does not allow that.
    */
   keepOpen(): boolean;
   /** Aborted when the connection or the listener closes. */
@@ -95,6 +96,6 @@ export function methodNotAllowed(allow: readonly string[]): HttpReply {
 /** The client that requests a permit. */
 export interface Caller {
   readonly share: string;
-  /** Called only when the client's share is used up. */
+  /** Whether the client may write. Called only when the client's share is used up. */
   isTrusted(): Promise<boolean>;
 }

@@ -1,6 +1,6 @@
 /**
- * An `Exchange` over node:http's request and response, with the limits of one request: the size of its body, of which
- * it never collects more than the limit, and the time that a reply may make no progress.
+ * An `Exchange` over node:http's request and response, with the limits of one request: the size of its body, and the
+ * time for which its reply may make no progress.
  */
 import { IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -19,7 +19,7 @@ const SLICE_OCTETS = 256 * 1024;
 
 export interface RequestLimits {
   readonly maxBodyOctets: number;
-  /** A reply may make no progress for this long; then the connection is closed. */
+  /** The connection is closed after a reply has made no progress for this long. */
   readonly slowReaderMs: number;
   /** How long the rest of an unwanted body is discarded, so that the client can read its reply. */
   readonly lingerMs: number;
@@ -36,7 +36,7 @@ export interface ExchangeContext {
 /** Created once, because an error with a stack for each request is expensive. */
 const GONE = new Error('the request is over');
 
-/** One request's exchange, and the function by which the listener ends it. */
+/** One request's exchange, and the function with which the listener ends it. */
 export interface NodeExchange {
   readonly exchange: Exchange;
   end(): void;
@@ -64,8 +64,8 @@ export function nodeExchange(
     keepOpen() {
       if (request.httpVersion !== '1.1') return false;
       if (response.shouldKeepAlive) return true;
-      // Node would close the connection as soon as the kernel has the reply. The client requested a close, and gets it
-      // after the reply.
+      // The client requested a close. Node would close the connection as soon as the kernel has the reply; `end` lets
+      // the client read the reply first.
       response.shouldKeepAlive = true;
       response.once('finish', () => request.socket.end());
       return true;
@@ -99,7 +99,7 @@ function createEnding(): { end(): void; signal(): AbortSignal } {
   };
 }
 
-/** The target of a reply, and the time that it may make no progress. */
+/** The target of a reply, and the time for which it may make no progress. */
 interface ReplyOutput {
   readonly response: ServerResponse;
   readonly outbox: Outbox;
@@ -151,7 +151,7 @@ function send(
     'Content-Length': body.length,
     ...(unread ? { Connection: 'close' } : {}),
   });
-  if (unread) lingerThenCut(request, lingerMs);
+  if (unread) discardThenClose(request, lingerMs);
   void writeSlices(out, body);
 }
 
@@ -170,7 +170,7 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Closing a connection with unread octets resets it, and a reset discards the reply. */
-function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
+function discardThenClose(request: IncomingMessage, lingerMs: number): void {
   request.removeAllListeners('data');
   request.resume();
   const timer = setTimeout(() => request.socket.destroy(), lingerMs);
@@ -179,7 +179,7 @@ function lingerThenCut(request: IncomingMessage, lingerMs: number): void {
 
 function endWithin({ response, outbox, stallMs }: ReplyOutput, last: Buffer): void {
   response.end(last);
-  // Nearly every short reply has been sent by then.
+  // Node has sent nearly every short reply before the next turn of the event loop.
   setImmediate(() => {
     if (response.writableFinished || response.destroyed) return;
     const timer = setTimeout(() => response.destroy(), stallMs);
@@ -227,16 +227,16 @@ async function writeWithin(out: ReplyOutput, buffers: readonly Buffer[]): Promis
     };
     const onDrain = () => finish(true);
     const onClose = () => finish(false);
-    const cut = () => {
+    const close = () => {
       finish(false);
       response.destroy();
     };
-    const timer = setTimeout(cut, stallMs);
+    const timer = setTimeout(close, stallMs);
     response.once('drain', onDrain);
     response.once('close', onClose);
-    // `add` may call `cut` for this client.
+    // `add` may call `close` before it returns.
     let remove = (): void => undefined;
-    remove = outbox.add(buffers, cut);
+    remove = outbox.add(buffers, close);
   });
 }
 
@@ -246,17 +246,17 @@ async function writeWithin(out: ReplyOutput, buffers: readonly Buffer[]): Promis
  * request in a segment before anything else runs, even after the socket is destroyed, and a segment of 64 KiB holds a
  * thousand requests.
  *
- * A request for which `mayAsk` is false reports an upgrade, because Node parses nothing of a connection after an
- * upgrade. `mayAsk` must close the connection, and the server must have no listener for upgrades.
+ * A request for which `mayRequest` is false reports an upgrade, because Node stops parsing a connection after an
+ * upgrade. `mayRequest` must close the connection, and the server must have no listener for upgrades.
  */
-export function boundedRequests(mayAsk: (socket: Socket) => boolean): typeof IncomingMessage {
+export function boundedRequests(mayRequest: (socket: Socket) => boolean): typeof IncomingMessage {
   return class BoundedRequest extends IncomingMessage {
     readonly #isRefused: boolean;
     #isUpgrade: boolean | null = null;
 
     constructor(socket: Socket) {
       super(socket);
-      this.#isRefused = !mayAsk(socket);
+      this.#isRefused = !mayRequest(socket);
     }
 
     get upgrade(): boolean | null {

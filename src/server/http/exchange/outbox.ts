@@ -1,7 +1,7 @@
 /**
- * The unread output of all clients, measured by the memory that it occupies: output that several clients wait for counts
- * once. When it exceeds the bound, the outbox closes the client that has made no progress for the longest time, and
- * repeats that until the rest fits.
+ * The unread output of all clients, measured by the memory that it occupies: output that several clients share counts
+ * once. While it exceeds the bound, the outbox closes the connection of the client that has made no progress for the
+ * longest time.
  */
 export class Outbox {
   readonly #maxOctets: number;
@@ -21,17 +21,17 @@ export class Outbox {
   }
 
   /**
-   * Adds output that a client has not read. Returns the function to call when the client has taken it or is gone. Calls
-   * `cut`, possibly before it returns, when this client must be closed.
+   * Adds output that a client has not read. Returns the function to call when the client has read it or has closed the
+   * connection. Calls `close`, possibly before it returns, when this client's connection must be closed.
    */
-  add(buffers: readonly Buffer[], cut: () => void): () => void {
-    const output = { buffers, cut };
+  add(buffers: readonly Buffer[], close: () => void): () => void {
+    const output = { buffers, close };
     for (const buffer of buffers) this.#hold(buffer);
     this.#waiting.add(output);
     for (const oldest of this.#waiting) {
       if (this.#size <= this.#maxOctets) break;
       this.#remove(oldest);
-      oldest.cut();
+      oldest.close();
     }
     return () => this.#remove(output);
   }
@@ -59,5 +59,5 @@ export class Outbox {
 
 interface UnreadOutput {
   readonly buffers: readonly Buffer[];
-  readonly cut: () => void;
+  readonly close: () => void;
 }

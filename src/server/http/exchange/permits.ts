@@ -1,14 +1,14 @@
 /**
- * Permits for requests that occupy something: a wait, a long reply (the table in limits.ts shows which). Each client
- * has a share of the permits, and untrusted clients together get three quarters of them, so that a crowd of strangers
- * cannot lock out the servers and registrars that rely on this one.
+ * Permits for expensive requests, such as a wait or a long reply (see the table in ../limits.ts). Each client has a
+ * share of the permits, and all shares together get three quarters of them. The rest is for trusted clients, so many
+ * untrusted clients cannot lock out the servers and registrars that rely on this server.
  */
 import type { Caller, ClientConnection, Exchange } from './exchange.ts';
 
 /** Releases the permit. A second call does nothing. */
 export type Release = () => void;
 
-/** The most callers that wait at once; permits become free for some of them only. */
+/** The maximum of callers that wait at once. Even of these, only some get a permit in time. */
 const MAX_WAITING = 64;
 
 interface PermitWaiter {
@@ -20,55 +20,55 @@ interface PermitWaiter {
 export class Permits {
   readonly #total: number;
   readonly #perClient: number;
-  readonly #forStrangers: number;
-  readonly #taken = new Map<string, number>();
+  readonly #maxInShares: number;
+  readonly #takenByShare = new Map<string, number>();
   /** In the order of their calls. */
   readonly #waiting = new Set<PermitWaiter>();
-  #all = 0;
-  #byStrangers = 0;
+  #taken = 0;
+  #inShares = 0;
 
   constructor(total: number, perClient: number) {
     this.#total = total;
     this.#perClient = perClient;
-    this.#forStrangers = Math.ceil((total * 3) / 4);
+    this.#maxInShares = Math.ceil((total * 3) / 4);
   }
 
   /** Takes a permit; undefined when none is free for this client within `waitMs`. */
   async acquire(caller: Caller, waitMs = 0): Promise<Release | undefined> {
     const { share } = caller;
-    const release = this.#tryEnter(share, false);
+    const release = this.#tryTake(share, false);
     if (release !== undefined) return release;
     const isTrusted = await caller.isTrusted();
-    return this.#tryEnter(share, isTrusted) ?? this.#wait(share, isTrusted, waitMs);
+    return this.#tryTake(share, isTrusted) ?? this.#wait(share, isTrusted, waitMs);
   }
 
-  #tryEnter(share: string, isTrusted: boolean): Release | undefined {
-    if (this.#all >= this.#total) return undefined;
+  #tryTake(share: string, isTrusted: boolean): Release | undefined {
+    if (this.#taken >= this.#total) return undefined;
     const hasShare =
-      (this.#taken.get(share) ?? 0) < this.#perClient && this.#byStrangers < this.#forStrangers;
-    if (hasShare) return this.#enter(share);
-    return isTrusted ? this.#enter(undefined) : undefined;
+      (this.#takenByShare.get(share) ?? 0) < this.#perClient && this.#inShares < this.#maxInShares;
+    if (hasShare) return this.#take(share);
+    return isTrusted ? this.#take(undefined) : undefined;
   }
 
   /** Takes a permit from a client's share, or outside all shares. */
-  #enter(share: string | undefined): Release {
+  #take(share: string | undefined): Release {
     this.#count(share, 1);
-    let isIn = true;
+    let isTaken = true;
     return () => {
-      if (!isIn) return;
-      isIn = false;
+      if (!isTaken) return;
+      isTaken = false;
       this.#count(share, -1);
-      this.#admit();
+      this.#serveWaiting();
     };
   }
 
   #count(share: string | undefined, more: 1 | -1): void {
-    this.#all += more;
+    this.#taken += more;
     if (share === undefined) return;
-    this.#byStrangers += more;
-    const taken = (this.#taken.get(share) ?? 0) + more;
-    if (taken === 0) this.#taken.delete(share);
-    else this.#taken.set(share, taken);
+    this.#inShares += more;
+    const taken = (this.#takenByShare.get(share) ?? 0) + more;
+    if (taken === 0) this.#takenByShare.delete(share);
+    else this.#takenByShare.set(share, taken);
   }
 
   #wait(
@@ -89,10 +89,10 @@ export class Permits {
     });
   }
 
-  #admit(): void {
+  #serveWaiting(): void {
     for (const { share, isTrusted, finish } of this.#waiting) {
-      if (this.#all >= this.#total) return;
-      const release = this.#tryEnter(share, isTrusted);
+      if (this.#taken >= this.#total) return;
+      const release = this.#tryTake(share, isTrusted);
       if (release !== undefined) finish(release);
     }
   }
@@ -106,10 +106,9 @@ interface KeptPermit {
 }
 
 /**
- * Permits for long replies that stay taken after the reply was written, because the kernel buffers megabytes for a
- * client that reads nothing. The permit is released when the client closes the connection, which it does after reading
- * everything or when it wants no more, or after `lingerMs`. Another request on the same connection continues with the
- * permit.
+ * Permits for long replies. A permit stays taken after the reply was written, because the kernel buffers megabytes for
+ * a client that reads nothing. It is released when the client closes the connection (after reading everything, or to
+ * stop reading), or after `lingerMs`. Another long reply on the same connection uses the same permit.
  */
 export class LingeringPermits {
   readonly #permits: Permits;

@@ -1,7 +1,7 @@
 /**
- * Divides long work into pieces, because the same thread answers DNS: a listing of a million keys yields the event loop
- * after every page and every piece of its reply. Of all listings together one does one piece in a turn of the event
- * loop.
+ * Divides long work into pieces, because the same thread answers DNS: a listing of a million keys lets the event loop
+ * run other work after every page and every piece of its reply. All listings together do one piece in each turn of the
+ * event loop.
  */
 import { delegateStore } from '../../../store/delegate.ts';
 import type { LeaseStore, SnapshotPage } from '../../../store/store.ts';
@@ -9,13 +9,13 @@ import type { LeaseStore, SnapshotPage } from '../../../store/store.ts';
 /** Resolves when the caller may do its next piece of work. */
 export type YieldLoop = () => Promise<void>;
 
-/** The most turns of the event loop that a piece waits for new connections. */
+/** The maximum of turns of the event loop for which a piece waits because connections keep arriving. */
 const MAX_TURNS = 100;
 
 /**
- * One queue for all callers: one of them continues in each turn of the event loop, in the order of their calls, but in
- * no turn in which `hasOpened` reports a new connection. Node accepts one connection in a turn, so each connection of a
- * crowd would otherwise wait for a piece of work.
+ * One queue for all callers: in each turn of the event loop the next caller continues, unless `hasOpened` reports a new
+ * connection. Node accepts one connection in a turn, so each of many new connections would otherwise wait for a piece
+ * of work.
  */
 export function createYieldLoop(hasOpened: () => boolean = () => false): YieldLoop {
   let last = Promise.resolve();
@@ -35,8 +35,8 @@ export function createYieldLoop(hasOpened: () => boolean = () => false): YieldLo
 }
 
 /**
- * Limits how many requests begin in one turn of the event loop: undefined for the first ones, a promise for later ones.
- * When a thousand arrive at once, other work runs in between.
+ * Limits how many requests begin in one turn of the event loop, so that other work runs even if a thousand requests
+ * arrive at once. Returns undefined if the request may begin at once, otherwise a promise that resolves when it may.
  */
 export type Pace = () => Promise<void> | undefined;
 
@@ -61,7 +61,7 @@ export function createPace(perTurn: number): Pace {
   };
 }
 
-/** The store with snapshots that yield the event loop between their pages. */
+/** The store with snapshots that let the event loop run other work between their pages. */
 export function yieldingStore(store: LeaseStore, yieldLoop: YieldLoop): LeaseStore {
   return delegateStore(store, {
     snapshot: (prefix, options) => yieldingPages(store.snapshot(prefix, options), yieldLoop),
