@@ -19,12 +19,13 @@ export class RemoteLeases {
   readonly #leases = new WeakLeases<RemoteLease>();
   #inFlight = 0;
 
-  constructor(ask: ReadLease) {
-    this.#read = ask;
+  constructor(read: ReadLease) {
+    this.#read = read;
   }
 
   /**
-   * The shared lease object, updated with the lease that the server has just sent. `key` is the lease's entry, if any.
+   * The shared lease object, updated with the lease that the server has just sent. `key` is the key of the entry that
+   * the server sent with the lease, if any.
    */
   lease(seen: Lease, key?: string): Lease {
     const lease = this.#leases.get(seen.id) ?? this.#leases.add(new RemoteLease(seen.id, this));

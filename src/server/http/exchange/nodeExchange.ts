@@ -111,6 +111,7 @@ function splitTarget(target: string): [string, string] {
   return mark < 0 ? [target, ''] : [target.slice(0, mark), target.slice(mark + 1)];
 }
 
+/** Keeps at most `limitOctets` of the body in memory. */
 async function readBody(
   request: IncomingMessage,
   response: ServerResponse,
@@ -179,7 +180,7 @@ function discardThenClose(request: IncomingMessage, lingerMs: number): void {
 
 function endWithin({ response, outbox, stallMs }: ReplyOutput, last: Buffer): void {
   response.end(last);
-  // Node has sent nearly every short reply before the next turn of the event loop.
+  // Node has sent nearly every short reply before this callback runs.
   setImmediate(() => {
     if (response.writableFinished || response.destroyed) return;
     const timer = setTimeout(() => response.destroy(), stallMs);

@@ -1,15 +1,15 @@
 /** Shared watches: they keep the contract of a store, and etcd has few watches. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { shareWatches } from '../../src/server/http/api/sharedWatches.ts';
-import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
-import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
-import { NewestEntry } from '../../src/store/fingerprint.ts';
-import type { LeaseStore, WatchBatch } from '../../src/store/store.ts';
-import { type Etcd, startEtcd } from '../support/etcd.ts';
-import { bytes, drain, mustPut, nextChanges, rejectsWith } from '../support/storeCalls.ts';
-import { until } from '../support/until.ts';
-import { storeContract } from './contract.ts';
+import { shareWatches } from '../../../src/server/http/api/sharedWatches.ts';
+import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
+import { EtcdStore } from '../../../src/store/etcd/etcdStore.ts';
+import { NewestEntry } from '../../../src/store/fingerprint.ts';
+import type { LeaseStore, WatchBatch } from '../../../src/store/store.ts';
+import { storeContract } from '../../store/contract.ts';
+import { type Etcd, startEtcd } from '../../support/etcd.ts';
+import { bytes, drain, mustPut, nextChanges, rejectsWith } from '../../support/storeCalls.ts';
+import { until } from '../../support/until.ts';
 
 storeContract('shared watches', async () => {
   const store = shareWatches(createMemoryStore(), ['/']);
