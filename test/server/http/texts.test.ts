@@ -126,18 +126,18 @@ test('A PUT of 1 MB is fast with 300 streams whose clients do not read, and all 
     const { status } = await send(server.url, { method: 'PUT', path: '/v2/keys/a/1', body });
     assert.equal(status, 201);
     assert.ok(performance.now() - startMs < 5_000, `${performance.now() - startMs} ms`);
-    let told = 0;
+    let received = 0;
     for (const stream of streams) {
       let octets = 0;
       stream.on('data', (chunk: Buffer) => {
         octets += chunk.length;
         if (octets < 1_000_000) return;
-        told++;
+        received++;
         stream.destroy();
       });
       stream.resume();
     }
-    await until('all are told', () => told === streams.length, 60_000);
+    await until('all get the change', () => received === streams.length, 60_000);
   } finally {
     await server.stop();
   }
@@ -152,9 +152,9 @@ test('The server closes streams whose clients do not read when too much output w
     const unread = await openStreams(server.url, own);
     const [reader] = await openStreams(server.url, ['/v1/store/watch?prefix=/r/&from=1']);
     assert.ok(reader !== undefined);
-    let told = '';
+    let received = '';
     reader.on('data', (chunk: Buffer) => {
-      told += chunk.toString('latin1');
+      received += chunk.toString('latin1');
     });
     reader.resume();
     // The kernel buffers some megabytes for each.
@@ -165,10 +165,10 @@ test('The server closes streams whose clients do not read when too much output w
     }
     await sleep(1_000);
     for (const stream of unread) stream.resume();
-    const cut = () => unread.filter(({ closed }) => closed).length;
-    await until('most of them are cut', () => cut() >= unread.length / 2);
+    const closed = () => unread.filter(({ closed }) => closed).length;
+    await until('most of them are closed', () => closed() >= unread.length / 2);
     await server.store.put('/r/1', Buffer.from('x'));
-    await until('the reader is told', () => told.includes('/r/1'));
+    await until('the reader gets the change', () => received.includes('/r/1'));
     assert.ok(!reader.destroyed);
     reader.destroy();
   } finally {
