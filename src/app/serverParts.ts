@@ -77,7 +77,7 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   );
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
-  const queryLog = createQueryLogOf(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
+  const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
   const answering = { table, publisher, stopRefreshing };
   const core = { ...answering, catalog, liveConfig, mirror, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
@@ -232,7 +232,7 @@ function isBigLoad(event: MirrorEvent): boolean {
  * A query log with the current limit of `--log-queries`. Workers hand over as many queries a second as `table` says, so
  * that this log can record them; `unrecorded` counts the others.
  */
-export function createQueryLogOf(
+export function createLiveQueryLog(
   liveConfig: LiveConfig,
   table: Pick<AnswerTable, 'loggedPerSecond'>,
   log: Log,

@@ -31,7 +31,7 @@ export function networkOf(config: Config, io: Io): HostNetwork {
       ]);
     },
     bridgeAddress() {
-      bridge ??= askBridgeAddress(engineOf(config, io));
+      bridge ??= findOwnBridgeAddress(engineOf(config, io));
       return bridge;
     },
     async dnsListeners() {
@@ -51,7 +51,9 @@ function engineOf({ registrar }: Config, io: Io): EngineEndpoint | undefined {
   }
 }
 
-async function askBridgeAddress(endpoint: EngineEndpoint | undefined): Promise<string | undefined> {
+async function findOwnBridgeAddress(
+  endpoint: EngineEndpoint | undefined,
+): Promise<string | undefined> {
   const { connectEngine } = await import('../../registrar/engine/dockerode.ts');
   const engine = endpoint && connectEngine(endpoint);
   try {

@@ -11,16 +11,15 @@ import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
+import type { HttpListenerOptions } from '../../server/http/listener.ts';
 import { isHostAddress, seesOwners, trustedUsers } from '../../server/peerOwner.ts';
 import { listenersAt } from '../../server/portHolder.ts';
 import { makeFolder, PRIVATE_FILE } from '../../store/file/folder.ts';
 
-/** Who may write over HTTP, for the listener. */
-export interface Writers {
-  readonly token: string | undefined;
-  readonly tokenPlace: string | undefined;
-  readonly trustedUsers: ReadonlySet<number>;
-}
+/** The listener's options that decide which clients may write. */
+export type Writers = Required<
+  Pick<HttpListenerOptions, 'token' | 'tokenLocation' | 'trustedUsers'>
+>;
 
 type WriterOptions = Pick<Config, 'httpToken' | 'httpWriters' | 'store'>;
 
@@ -33,16 +32,16 @@ export async function writersOf(
 ): Promise<Writers> {
   const trusted = httpWriters === 'local' ? trustedUsers() : new Set<number>();
   const given = httpToken?.reveal();
-  if (given !== undefined) return { token: given, tokenPlace: undefined, trustedUsers: trusted };
+  if (given !== undefined) return { token: given, tokenLocation: undefined, trustedUsers: trusted };
   const needsToken = trusted.size === 0 || !isLoopback(http.address) || !(await seesOwners());
   const folder = store.kind === 'file' ? store.directory : stateDirectory;
-  const none = { token: undefined, tokenPlace: undefined, trustedUsers: trusted };
+  const none = { token: undefined, tokenLocation: undefined, trustedUsers: trusted };
   if (folder === undefined || !(needsToken || store.kind === 'file')) return none;
   const provided = await provideToken(folder);
   if (provided.kind === 'provided') {
     const { token, path } = provided.file;
     log.info({ path }, 'this file contains the token for writing over HTTP');
-    return { token, tokenPlace: path, trustedUsers: trusted };
+    return { token, tokenLocation: path, trustedUsers: trusted };
   }
   const { path, reason } = provided;
   if (needsToken) {

@@ -15,7 +15,6 @@ import {
 } from '../../dns/address.ts';
 import { findHeldPort } from '../../server/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
-import { askReadiness, askRegistrar, askSoa } from './asking.ts';
 import { desiredServer } from './desiredServer.ts';
 import { type Host, isSoradns, locateServer } from './host.ts';
 import { judgeClock } from './judge/clock.ts';
@@ -27,7 +26,7 @@ import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
 import { judgePort, type PortFacts } from './judge/port.ts';
 import { judgeRegistrar } from './judge/registrar.ts';
 import type { DesiredServer } from './judge/remedy.ts';
-import { asksResolved, judgeResolvConf, readResolvConf } from './judge/resolvConf.ts';
+import { judgeResolvConf, queriesResolved, readResolvConf } from './judge/resolvConf.ts';
 import { judgeResolved } from './judge/resolved.ts';
 import {
   answersForUs,
@@ -36,8 +35,9 @@ import {
   judgeServer,
   type ServerFacts,
 } from './judge/server.ts';
-import { askMembers } from './members.ts';
+import { queryMembers } from './members.ts';
 import { readHidden } from './names.ts';
+import { fetchReadiness, fetchRegistrarFacts, querySoa } from './serverState.ts';
 
 /** Judges collected facts. It runs once all facts are known, because a fix depends on all of them. */
 type Judge = (desired: DesiredServer) => readonly Finding[];
@@ -81,14 +81,17 @@ async function collectEndpoint(
   const at = reachableAddress(endpoint);
   const readyUrl = http && `http://${printSocketAddress(reachableAddress(http))}/readyz`;
   const asking = domains.map(async (domain): Promise<ServerFacts> => {
-    const [udp, tcp] = await Promise.all([askSoa(at, domain, 'udp'), askSoa(at, domain, 'tcp')]);
+    const [udp, tcp] = await Promise.all([
+      querySoa(at, domain, 'udp'),
+      querySoa(at, domain, 'tcp'),
+    ]);
     return { endpoint: at, domain, udp, tcp, readyUrl };
   });
   const [isAnswering, asked] = await Promise.all([isSoradns(at), Promise.all(asking)]);
   const { address, port } = endpoint;
   const facts: PortFacts = {
     endpoint,
-    isOurs: own.has(address) || at.address !== address || address.startsWith('127.'),
+    isOwnAddress: own.has(address) || at.address !== address || address.startsWith('127.'),
     udp: await findHeldPort('udp', address, port),
     tcp: await findHeldPort('tcp', address, port),
     answersForUs: asked.some(({ udp }) => answersForUs(udp)),
@@ -99,7 +102,7 @@ async function collectEndpoint(
 
 async function collectHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
   if (http === undefined) return () => () => [];
-  const facts = await askReadiness(reachableAddress(http));
+  const facts = await fetchReadiness(reachableAddress(http));
   const held = await findHeldPort('tcp', http.address, http.port);
   return (ports) => (desired) => [
     ...judgeReadiness(facts, desired),
@@ -110,12 +113,12 @@ async function collectHttp({ http }: Config): Promise<(ports: readonly PortFacts
 async function collectResolvers(host: Host): Promise<Judge> {
   const resolvConf = await host.read('/etc/resolv.conf');
   const nsswitch = (await host.read('/etc/nsswitch.conf')) ?? '';
-  const isAsked = asksResolved(readResolvConf(resolvConf ?? '')) || usesResolve(nsswitch);
+  const isQueried = queriesResolved(readResolvConf(resolvConf ?? '')) || usesResolve(nsswitch);
   const files = await resolvedFiles(host);
-  const liveDomains = isAsked ? await host.run('resolvectl', 'domain') : undefined;
+  const liveDomains = isQueried ? await host.run('resolvectl', 'domain') : undefined;
   return (desired) => [
-    ...judgeResolvConf(resolvConf, isAsked, desired),
-    ...judgeResolved({ isAsked, files, liveDomains }, desired),
+    ...judgeResolvConf(resolvConf, isQueried, desired),
+    ...judgeResolved({ isQueried, files, liveDomains }, desired),
     ...judgeNsswitch(nsswitch, desired.domains),
   ];
 }
@@ -142,11 +145,16 @@ async function collectDocker(config: Config, host: Host) {
   const [answersAt, held, registrar] = await Promise.all([
     Promise.all([...addresses].map((at) => answers({ address: at, port: DNS_PORT }, config))),
     bridgeAddress && findHeldPort('udp', bridgeAddress, DNS_PORT),
-    askRegistrar(config.http && reachableAddress(config.http), hasDocker),
+    fetchRegistrarFacts(config.http && reachableAddress(config.http), hasDocker),
   ]);
   const program = await enginePath(host);
-  const isThere = hasDocker;
-  const facts = { isThere, program, bridgeAddress, daemonJson, answersAt: new Map(answersAt) };
+  const facts = {
+    hasEngine: hasDocker,
+    program,
+    bridgeAddress,
+    daemonJson,
+    answersAt: new Map(answersAt),
+  };
   const judge: Judge = (desired) => [
     ...judgeDocker(facts, config.addr, desired),
     ...judgeRegistrar(registrar, desired),
@@ -165,13 +173,13 @@ async function enginePath(host: Host): Promise<string | undefined> {
 
 async function answers(at: SocketAddress, { domains }: Config): Promise<[string, boolean]> {
   const [domain = []] = domains;
-  return [at.address, answersForUs(await askSoa(at, domain, 'udp'))];
+  return [at.address, answersForUs(await querySoa(at, domain, 'udp'))];
 }
 
 async function collectStore({ store, pathPrefix }: Config): Promise<Judge> {
   if (store.kind !== 'etcd') return () => [];
   const prefix = keyPrefix(pathPrefix);
-  const members = await askMembers(store, prefix);
+  const members = await queryMembers(store, prefix);
   return (desired) =>
     members.flatMap(({ facts, clock }) => [
       judgeMember(facts, prefix, desired),

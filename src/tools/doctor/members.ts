@@ -17,17 +17,19 @@ export interface Member {
 }
 
 /** `prefix` is the prefix of soradns's keys. Throws a `Failure` for unusable certificate files. */
-export function askMembers(location: EtcdLocation, prefix: string): Promise<readonly Member[]> {
+export function queryMembers(location: EtcdLocation, prefix: string): Promise<readonly Member[]> {
   return Promise.all(
-    location.endpoints.map((endpoint) => askMember({ ...location, endpoints: [endpoint] }, prefix)),
+    location.endpoints.map((endpoint) =>
+      queryMember({ ...location, endpoints: [endpoint] }, prefix),
+    ),
   );
 }
 
-async function askMember(location: EtcdLocation, prefix: string): Promise<Member> {
+async function queryMember(location: EtcdLocation, prefix: string): Promise<Member> {
   const [url = ''] = location.endpoints;
   const { host: address } = new URL(url);
   const reading = await readSeveralTimes(location, `${prefix}config`);
-  const version = await askVersion(location, url);
+  const version = await fetchVersion(location, url);
   const usesTls = location.tls !== undefined;
   return {
     facts: { address, usesTls, version: version?.version, reading },
@@ -60,7 +62,7 @@ interface VersionReply {
 }
 
 /** `/version` of the member's client port, with the time of the reply; undefined without a reply. */
-function askVersion(location: EtcdLocation, url: string): Promise<VersionReply | undefined> {
+function fetchVersion(location: EtcdLocation, url: string): Promise<VersionReply | undefined> {
   const sentMs = Date.now();
   return new Promise((resolve) => {
     const { tls } = etcdOptions(location);

@@ -125,7 +125,7 @@ describe('one file with two fixes', () => {
       ]);
       const daemonJson = JSON.stringify({ dns });
       const bridgeAddress = '172.17.0.1';
-      const facts = { isThere: true, program: undefined, bridgeAddress, daemonJson, answersAt };
+      const facts = { hasEngine: true, program: undefined, bridgeAddress, daemonJson, answersAt };
       return judgeDocker(facts, DESIRED.endpoints, DESIRED).map(({ level }) => level);
     };
     assert.deepEqual(levels(['127.0.0.1']), ['ok', 'problem']);

@@ -26,7 +26,7 @@ let server: TestServer;
 function portFix(endpoint: SocketAddress, udp: PortHolder, bridgeAddress?: string): string {
   const facts = {
     endpoint,
-    isOurs: true,
+    isOwnAddress: true,
     udp,
     tcp: undefined,
     answersForUs: false,
@@ -132,7 +132,7 @@ describe('a failing server', () => {
     const endpoint = { address: '172.17.0.1', port: 53 };
     const held = (pid: number, command = 'node') => ({ holder: { pid, command } });
     const judge = (dns: PortHolder, http: PortHolder) => {
-      const whose = { isOurs: true, answersForUs: true, isSoradns: true };
+      const whose = { isOwnAddress: true, answersForUs: true, isSoradns: true };
       const ports = [{ endpoint, udp: dns, tcp: dns, ...whose }];
       return judgeHttpHolder('http://127.0.0.1:4001', http.holder, ports);
     };
@@ -219,7 +219,7 @@ describe('Docker', () => {
     const judge = (dns: readonly string[]) =>
       judgeDocker(
         {
-          isThere: true,
+          hasEngine: true,
           program: undefined,
           bridgeAddress: '172.17.0.1',
           daemonJson: JSON.stringify({ dns }),

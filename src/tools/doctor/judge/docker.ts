@@ -7,7 +7,7 @@ import { ndotsOf } from './resolvConf.ts';
 
 export interface DockerFacts {
   /** This host has an engine: its socket, bridge or configuration exists. */
-  readonly isThere: boolean;
+  readonly hasEngine: boolean;
   /** The path of dockerd, if it is installed. */
   readonly program: string | undefined;
   /** This host's address on the default bridge; undefined while the bridge is down. */
@@ -53,7 +53,7 @@ export function judgeDocker(
   endpoints: readonly SocketAddress[],
   desired: DesiredServer,
 ): readonly Finding[] {
-  if (!facts.isThere) return [judgeAbsence(facts.program)];
+  if (!facts.hasEngine) return [judgeAbsence(facts.program)];
   const settings = readDaemonJson(facts.daemonJson);
   if (settings === undefined) {
     const fix = 'python3 -m json.tool /etc/docker/daemon.json   # shows where';

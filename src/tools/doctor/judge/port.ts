@@ -6,7 +6,7 @@ import { type DesiredServer, integrateLine, startLine } from './remedy.ts';
 export interface PortFacts {
   readonly endpoint: SocketAddress;
   /** The address belongs to this host, or is a wildcard. */
-  readonly isOurs: boolean;
+  readonly isOwnAddress: boolean;
   /** Undefined: the port is free. */
   readonly udp: PortHolder | undefined;
   readonly tcp: PortHolder | undefined;
@@ -38,8 +38,8 @@ export function usableEndpoint(
   facts: PortFacts,
   bridgeAddress: string | undefined,
 ): SocketAddress | undefined {
-  const { endpoint, isOurs, answersForUs } = facts;
-  if (!isOurs && !answersForUs) return undefined;
+  const { endpoint, isOwnAddress, answersForUs } = facts;
+  if (!isOwnAddress && !answersForUs) return undefined;
   if (!isBlocked(facts)) return endpoint;
   const { address, port } = endpoint;
   if (commandOf(facts) === RESOLVED && port === DNS_PORT) {
@@ -51,9 +51,9 @@ export function usableEndpoint(
 
 /** One finding for one endpoint. */
 export function judgePort(facts: PortFacts, desired: DesiredServer): Finding {
-  const { endpoint, isOurs, answersForUs } = facts;
+  const { endpoint, isOwnAddress, answersForUs } = facts;
   const where = printSocketAddress(endpoint);
-  if (!isOurs) {
+  if (!isOwnAddress) {
     const message = `${endpoint.address} is not an address of this host, so nothing can listen on ${where}`;
     return problem(message, 'ip -br address   # take one of these for --addr');
   }

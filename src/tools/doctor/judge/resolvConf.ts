@@ -37,7 +37,7 @@ export function ndotsOf(options: readonly string[]): number | undefined {
 const STUBS = ['127.0.0.53', '127.0.0.54'];
 
 /** Whether this host's programs query systemd-resolved. */
-export function asksResolved({ nameservers }: Resolving): boolean {
+export function queriesResolved({ nameservers }: Resolving): boolean {
   return nameservers.some((address) => STUBS.includes(address));
 }
 

@@ -14,7 +14,7 @@ import { type DesiredServer, integrateLine } from './remedy.ts';
 
 export interface ResolvedFacts {
   /** This host's programs query systemd-resolved. */
-  readonly isAsked: boolean;
+  readonly isQueried: boolean;
   /** resolved.conf and its drop-ins, in systemd's order. */
   readonly files: readonly string[];
   /** The output of `resolvectl domain`. */
@@ -39,7 +39,7 @@ const { ok, warning } = findings('resolved');
 
 /** A finding for each domain. */
 export function judgeResolved(facts: ResolvedFacts, desired: DesiredServer): readonly Finding[] {
-  if (!facts.isAsked) return [ok('this host does not query systemd-resolved')];
+  if (!facts.isQueried) return [ok('this host does not query systemd-resolved')];
   const read = readResolved(facts.files);
   return desired.domains.map((domain) => judgeDomain(facts, desired, domain, read));
 }

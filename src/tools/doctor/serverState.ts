@@ -10,7 +10,7 @@ import type { ReadinessFacts, SoaResult } from './judge/server.ts';
 const TIMEOUT_MS = 2_000;
 
 /** Queries the domain's SOA, which every server of the domain has. */
-export async function askSoa(
+export async function querySoa(
   { address, port }: SocketAddress,
   name: Name,
   transport: 'udp' | 'tcp',
@@ -32,7 +32,7 @@ export async function askSoa(
 }
 
 /** Reads `/readyz` of the HTTP listener. */
-export async function askReadiness(http: SocketAddress): Promise<ReadinessFacts> {
+export async function fetchReadiness(http: SocketAddress): Promise<ReadinessFacts> {
   const url = `http://${printSocketAddress(http)}`;
   try {
     const signal = AbortSignal.timeout(TIMEOUT_MS);
@@ -58,7 +58,7 @@ function reasonOf(error: unknown): string {
 }
 
 /** The registrar in the server at `http`, or else one on its own. */
-export async function askRegistrar(
+export async function fetchRegistrarFacts(
   http: SocketAddress | undefined,
   hasDocker: boolean,
 ): Promise<RegistrarFacts> {
