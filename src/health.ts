@@ -4,7 +4,7 @@
  * addresses, over UDP, for a name that only the store can answer. SERVFAIL means that the store has never been read; any
  * other reply is healthy. Prints one line, and exits with 0 or 1.
  *
- *   node dist/health.js [PID]     PID: to choose among several servers
+ *   node dist/health.js [PID]     PID: the server to check; without it, every server that listens here
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -26,7 +26,7 @@ const QUESTION: Question = {
   qclass: Class.IN,
 };
 
-/** The rcode; undefined without a reply in time. */
+/** The rcode of the reply; undefined if none arrives within `TIMEOUT_MS`. */
 function ask({ address, port }: SocketAddress): Promise<number | undefined> {
   const id = randomInt(0x10000);
   const socket = createSocket(address.includes(':') ? 'udp6' : 'udp4');

@@ -36,7 +36,7 @@ function onSignal(signal: 'SIGINT' | 'SIGTERM'): void {
   else process.exit(128 + constants.signals[signal]);
 }
 
-/** An operator sends SIGHUP to reload; the kernel sends it when the terminal was closed. */
+/** An operator sends SIGHUP to reload; the kernel sends it when the terminal closes. */
 function hasLostTerminal(): boolean {
   if (!process.stdout.isTTY) return false;
   try {
@@ -47,7 +47,7 @@ function hasLostTerminal(): boolean {
   }
 }
 
-/** The directory from systemd, else /var/lib for root, else the state directory of the XDG base directories. */
+/** The directory from systemd, else /var/lib/soradns for root, else the state directory of the XDG base directories. */
 function stateDirectory(): string {
   const [given] = (process.env.STATE_DIRECTORY ?? '').split(':');
   if (given) return given;

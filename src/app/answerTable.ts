@@ -1,4 +1,4 @@
-/** The answer table of a running server: its memory, and the timer that keeps it up with the clock. */
+/** The answer table of a running server: its memory, and the timer that refreshes it. */
 import { randomInt } from 'node:crypto';
 import type { Publisher } from '../dataplane/publish/publisher.ts';
 import { AnswerTable } from '../dataplane/table/table.ts';
@@ -8,7 +8,8 @@ import { compactHeap } from './process/process.ts';
 const LEAST_OCTETS = 1 << 22;
 
 /**
- * A table of at most so much memory, which it takes as it needs it. Where address space is scarce the table is smaller.
+ * A table of at most `capacityOctets`, whose memory is allocated on demand. It is smaller if the process cannot reserve so
+ * much address space.
  */
 export function reserveTable(capacityOctets: number, maxUdpOctets: number): AnswerTable {
   const seed = randomInt(2 ** 31);
@@ -23,13 +24,13 @@ export function reserveTable(capacityOctets: number, maxUdpOctets: number): Answ
 }
 
 const REFRESH_MS = 500;
-/** So many new answers leave garbage that is worth a collection. */
+/** The number of new answers whose garbage justifies a collection. */
 const BURST_ANSWERS = 50_000;
-/** A burst is over when fewer answers than this came between two refreshes. */
+/** A burst is over when the table gains fewer answers than this between two refreshes. */
 const CALM_ANSWERS = 1_000;
 
 /**
- * Refreshes the table regularly, and compacts the heap after a burst of new answers. Gives a function that stops it.
+ * Refreshes the table regularly, and compacts the heap after a burst of new answers. Returns a function that stops it.
  */
 export function startRefreshing(publisher: Publisher, table: AnswerTable): () => void {
   let answersBefore = 0;
@@ -39,7 +40,7 @@ export function startRefreshing(publisher: Publisher, table: AnswerTable): () =>
     const { answers } = table.stats;
     const isCalm = answers - answersBefore < CALM_ANSWERS;
     answersBefore = answers;
-    // Counted from the fewest since: answers that are only decided again would make a pause each time.
+    // The table's growth counts, not the number of decisions: answers that are decided again would cause a pause each time.
     compactedAtAnswers = Math.min(compactedAtAnswers, answers);
     if (answers - compactedAtAnswers < BURST_ANSWERS || !isCalm) return;
     compactedAtAnswers = answers;

@@ -25,7 +25,7 @@ interface ActiveConfig {
   readonly mayRecurse: (address: string) => boolean;
 }
 
-/** By then a replaced forwarder has answered everything: it gives up on a query after 4 s. */
+/** A replaced forwarder is closed after this time. It has answered everything, since it gives up on a query after 4 s. */
 const RETIREMENT_MS = 5_000;
 
 export class LiveConfig {
@@ -208,7 +208,10 @@ interface Forwarding {
   readonly forwarder: Forwarder | undefined;
 }
 
-/** Keeps the previous forwarder, with its cache, if nothing differs. Undefined if nothing is forwarded. The upstreams never include this server. */
+/**
+ * Keeps the previous forwarder, with its cache, if nothing differs. Undefined if nothing is forwarded. The upstreams never
+ * include this server.
+ */
 function forwardingOf(
   config: Config,
   before: Forwarding | undefined,

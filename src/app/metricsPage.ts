@@ -22,7 +22,7 @@ import {
   tableFamilies,
 } from './serverMetrics.ts';
 
-/** Only a server has all of them. */
+/** Where the metrics come from. A registrar's own process has only `process` and `registrar`. */
 export interface MetricsSources {
   readonly process: ProcessStats;
   readonly dns?: DnsSources | undefined;

@@ -82,7 +82,7 @@ class RetriedStart {
     const first = await this.#start();
     if (first.kind === 'started' || first.code !== 'unreachable') return first;
     this.#log.info({}, 'HTTP starts once the previous server has stopped');
-    this.#trying = this.#tryOn();
+    this.#trying = this.#retry();
     const close = async (): Promise<void> => {
       this.#isClosed = true;
       await this.#trying;
@@ -91,7 +91,7 @@ class RetriedStart {
     return { kind: 'started', endpoint: undefined, close };
   }
 
-  async #tryOn(): Promise<void> {
+  async #retry(): Promise<void> {
     while (!this.#isClosed) {
       await pause(HTTP_RETRY_MS);
       const outcome = await this.#start();
@@ -107,10 +107,10 @@ interface DivertingListener {
   divertToSuccessor(): void;
 }
 
-/** By then this server has received the packets that the kernel had already given to its sockets. */
+/** After this time the server has received the packets that the kernel had already given to its sockets. */
 const DIVERTED_MS = 300;
 
-/** Leaves new packets to a successor, if one shares the addresses. Returns how long to continue answering at least. */
+/** Leaves new packets to a successor, if one shares the addresses. Returns the least time to continue answering. */
 export async function divertToSuccessor(
   endpoints: readonly SocketAddress[],
   listeners: readonly DivertingListener[],

@@ -1,4 +1,4 @@
-/** Chooses the sockets of a server: worker threads with batched sockets if the host has them, else Node's sockets. */
+/** Chooses the sockets of a server: worker threads with batched sockets if libc can be loaded, else Node's sockets. */
 import { availableParallelism } from 'node:os';
 import type { Config } from '../config/config.ts';
 import { createPortableListener } from '../dataplane/listeners/portableListener.ts';

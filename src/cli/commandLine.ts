@@ -75,7 +75,7 @@ function normaliseOption(
   if (option.bareValue !== undefined && !/^[0-9]+$/.test(next ?? ''))
     return { kind: 'option', text: `--${name}=${option.bareValue}`, usesNext: false };
   if (next === undefined || /^--[a-z]/.test(next)) {
-    // A SkyDNS option without a counterpart gets the message about that instead.
+    // readLegacy reports an option that only SkyDNS has.
     if ('fate' in option) return { kind: 'option', text: `--${name}=true`, usesNext: false };
     return { kind: 'mistake', problem: `--${name}: needs a value; ${exampleOf(option)}` };
   }

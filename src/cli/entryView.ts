@@ -12,9 +12,9 @@ export interface EntryView {
   readonly service?: ServiceView;
   /** Why the key or its value is invalid. */
   readonly invalid?: string;
-  /** The first few names below it, which are answered instead. */
+  /** Some names below this one: the server answers with them instead of this value. */
   readonly hiddenBy?: readonly HiderView[];
-  /** The container that a registrar wrote it for, and its engine. */
+  /** The container that a registrar wrote the value for, and its engine. */
   readonly holder?: string;
   /** The time until the key expires; absent if it does not expire. */
   readonly expiresSeconds?: number;

@@ -1,6 +1,8 @@
 /**
- * Checks of `soradns set`: whether the new value hides another one or is hidden, and whether its name is served. A value
- * with names below its own is not answered, so a name set above or below another one by mistake makes one of them vanish.
+ * Checks of `soradns set`: whether the new value hides another value or is hidden, and whether its name is served. The
+ * server does not answer with a value that has names below its own, so a name that is set above or below another one by
+ * mistake makes one of them disappear from DNS. A command on a store knows the served domains only from the variables of
+ * `serve` and from the key in the store.
  */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
@@ -17,7 +19,7 @@ import { parseService } from '../service/service.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { StoreAccess } from './storeAccess.ts';
 
-/** Throws a `Failure` if a new value at the key would hide another one or be hidden. A replaced value is not checked. */
+/** Throws a `Failure` if a new value at the key would hide another one or be hidden. Accepts a key that has a value. */
 export async function refuseToHide(key: string, access: StoreAccess, io: Io): Promise<void> {
   const { store, prefix } = access;
   const named = nameOfKey(key, prefix);
@@ -91,11 +93,9 @@ function hidingFailure(problem: string, { value }: Entry): Failure {
   );
 }
 
-/** Which domains are served, as far as a command on a store can know: by the variables of `serve`, and the store's key. */
-
 const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
 
-/** The domains set by the variables of `serve` or by the key in the store; undefined if neither sets them, as a flag may. */
+/** The domains set by the variables of `serve` or by the key in the store; undefined if neither sets them: a flag may. */
 export async function servedDomains(
   { store, prefix }: StoreAccess,
   { env, readFile, stateDirectory }: Io,

@@ -66,7 +66,7 @@ export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readon
             name: `${row.name}-file`,
             form: 'text',
             placeholder: 'FILE',
-            describe: `file with the ${row.name}`,
+            describe: `file with the ${row.describe}`,
           },
         ]
       : [row],

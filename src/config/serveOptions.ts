@@ -19,10 +19,8 @@ import {
 } from './valueForms.ts';
 
 const MAX_SECONDS = 2 ** 31 - 1;
-const seconds = {
-  form: 'text',
-  placeholder: 'SECONDS',
-} as const;
+const seconds = { form: 'text', placeholder: 'SECONDS' } as const;
+
 export const SERVE_OPTIONS = {
   addr: option<readonly SocketAddress[]>({
     name: 'addr',
@@ -106,7 +104,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'WHO',
     choices: ['local', 'token'],
     describe:
-      'who may write over HTTP: "local" also trusts processes of root and of the server’s user on this host, "token" requires the token from every client',
+      'which clients may write over HTTP: only those with the token (token), or also processes of root and of the server’s user on this host (local)',
     schema: oneOfValue('local', 'token'),
     fallback: 'local',
     defaultText: 'local',
@@ -178,7 +176,7 @@ export const SERVE_OPTIONS = {
     name: 'local',
     form: 'text',
     placeholder: 'NAME',
-    describe: 'name that local.dns.DOMAIN is an alias for',
+    describe: 'target of the alias local.dns.DOMAIN',
     schema: parsedBy(parseDomain),
     fallback: undefined,
     expects: 'a domain name',
@@ -216,7 +214,7 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'HOW',
     choices: ['hinfo', 'refuse'],
-    describe: 'answer to ANY queries: HINFO (RFC 8482), or REFUSED like SkyDNS',
+    describe: 'answer to ANY queries: HINFO of RFC 8482 (hinfo), or REFUSED like SkyDNS (refuse)',
     schema: oneOfValue('hinfo', 'refuse'),
     fallback: 'hinfo',
     defaultText: 'hinfo',
@@ -230,7 +228,7 @@ export const SERVE_OPTIONS = {
     placeholder: 'HOW',
     choices: ['hidden', 'wins', 'merged'],
     describe:
-      'how to answer for a key that has both a value and child keys: without its value, with its value alone, or with both',
+      'how to answer for a key that has both a value and child keys: without its value (hidden), with its value alone (wins), or with both (merged)',
     schema: oneOfValue('hidden', 'wins', 'merged'),
     fallback: 'hidden',
     defaultText: 'hidden',
@@ -242,7 +240,7 @@ export const SERVE_OPTIONS = {
     name: 'table-memory',
     form: 'text',
     placeholder: 'MIB',
-    describe: 'most memory for the answer table, allocated on demand',
+    describe: 'largest size of the answer table; its memory is allocated on demand',
     schema: wholeNumberValue(4, 2047),
     fallback: 1024,
     defaultText: '1024',

@@ -32,6 +32,14 @@ export interface Sources {
 
 export type FlagValue = string | boolean | readonly string[];
 
+/** A parsed command line. */
+export interface Arguments {
+  /** The given options by name. */
+  readonly flags: Readonly<Record<string, FlagValue>>;
+  /** In the order of the command's `positionals`. */
+  readonly words: readonly string[];
+}
+
 export interface ConfigFile {
   readonly path: string;
   readonly values: Readonly<Record<string, unknown>>;
@@ -44,7 +52,7 @@ export interface ReadSettings<Rows> {
   readonly mistakes: readonly string[];
 }
 
-/** Rows of any value types. */
+/** Option rows, whatever the types of their values. */
 export type Rows = Readonly<Record<string, Option<unknown>>>;
 
 export interface GivenValue {
@@ -180,11 +188,4 @@ function secretFrom(path: unknown, readFile: TextFileReader): unknown {
   }
   const text = content.text.trim();
   return text === '' ? new Unreadable(`${path} is empty; put the text into it`) : text;
-}
-
-export interface Arguments {
-  /** The given options by name. */
-  readonly flags: Readonly<Record<string, FlagValue>>;
-  /** In the order of the command's `positionals`. */
-  readonly words: readonly string[];
 }

@@ -48,7 +48,8 @@ const LINGER_MS = 5_000;
 
 /**
  * How long a registrar keeps removing records after a signal. When dockerd stops, it sends SIGTERM to all containers at
- * once, this one included, so their deaths arrive after ours began. After ^C an operator waits, so it ends at once.
+ * once, including the registrar's own, so it receives their `die` events after its own signal. After ^C an operator waits,
+ * so it ends at once.
  */
 export function lingerMsAfter(signalName: unknown): number {
   return signalName === 'SIGTERM' ? LINGER_MS : 0;

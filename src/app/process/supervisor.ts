@@ -46,7 +46,7 @@ export function superviseBy(
   });
 }
 
-/** Sends late and from another process. systemd-notify finds NOTIFY_SOCKET in its environment. */
+/** Sends a message by a child process, and so later. systemd-notify finds NOTIFY_SOCKET in its environment. */
 function sendByProgram(message: string): void {
   const words = [`--pid=${process.pid}`, ...message.split('\n')];
   const child = spawn('systemd-notify', words, { stdio: 'ignore' });

@@ -51,10 +51,10 @@ export const dockerProxyCommand: Command = {
     ...wordsOf(ROWS),
   ],
   examples: [
-    ['soradns dockerproxy', 'with access to the Docker socket'],
+    ['soradns dockerproxy', 'run it as a user with access to the Docker socket'],
     [
       'soradns register --docker-host unix:///run/soradns/docker.sock',
-      'for a registrar without privileges',
+      'run a registrar that has access to the proxy only',
     ],
   ],
   async run({ flags }, io) {

@@ -1,3 +1,4 @@
+/** `soradns get`: prints the value of a name. */
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';

@@ -97,8 +97,8 @@ async function planFor(
     ? ({ config, by: 'given' } as const)
     : await locateServer(config, network);
   const server = await serverFor(target, where.config.addr, network);
-  const asking: DnsRoute = { server, domains: config.domains };
-  const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](asking, read);
+  const route: DnsRoute = { server, domains: config.domains };
+  const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](route, read);
   const rooted = (text: string) => withRoot(text, root);
   if (plan.kind === 'plan')
     return { ...plan, notes: [...whereNotes(where, server), ...plan.notes.map(rooted)] };

@@ -82,9 +82,9 @@ async function readArguments({ words, flags }: Arguments, { env }: Io): Promise<
   const [at, other] = words.filter((word) => word.startsWith('@'));
   if (other !== undefined) throw new Failure('usage', `${other}: give only one server`);
   const server = at?.slice(1) ?? flags.server;
-  const place = await serverAddress(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
+  const address = await serverAddress(String(server ?? (env.SORADNS_SERVER || DEFAULT_SERVER)));
   const transport = (wantsTcp(words) ?? flags.tcp === true) ? 'tcp' : 'udp';
-  return { name, type, ...place, transport, timeoutMs: timeoutMsOf(flags.timeout) };
+  return { name, type, ...address, transport, timeoutMs: timeoutMsOf(flags.timeout) };
 }
 
 /** The effect of dig's `+tcp` and `+notcp`; other `+` words are refused. */
@@ -106,8 +106,8 @@ function wantsTcp(words: readonly string[]): boolean | undefined {
 /** An address from `IP`, `IP:PORT`, `[IPv6]:PORT`, `IP#PORT` or a host name with or without `:PORT`. */
 async function serverAddress(text: string): Promise<SocketAddress> {
   const colons = text.replace(/^([^[]*:[^[]*)#/, '[$1]:').replace('#', ':');
-  const place = parseSocketAddress(colons, DNS_PORT);
-  if (place !== undefined) return place;
+  const socketAddress = parseSocketAddress(colons, DNS_PORT);
+  if (socketAddress !== undefined) return socketAddress;
   const [, host = '', port = DNS_PORT] =
     /^([A-Za-z0-9._-]+)(?:[:#]([0-9]{1,5}))?$/.exec(text) ?? [];
   if (host === '' || Number(port) > 65535) {

@@ -42,7 +42,7 @@ export const registerCommand: Command = {
     ['soradns register --dry-run', 'print what would be written, and why'],
     [
       'soradns register --store etcd://10.0.0.1:2379 --ip 10.0.0.7 --region east',
-      'a host of a cluster',
+      'on a host of a cluster',
     ],
     [
       'soradns register --mode internal --exposed-by-default',

@@ -1,3 +1,4 @@
+/** `soradns rm`: deletes a name, or with -r all names below it too. */
 import { Failure } from '../../app/process/failure.ts';
 import { printable } from '../../observability/printable.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';

@@ -1,3 +1,4 @@
+/** `soradns serve` and `soradns up`: from their options to a running server. */
 import { findBridgeAddress } from '../../app/process/bridgeAddress.ts';
 import { Failure } from '../../app/process/failure.ts';
 import { engineEndpoint, readIfThere } from '../../app/process/network.ts';
@@ -7,7 +8,6 @@ import type { FlagValue } from '../../config/settings.ts';
 import { DNS_PORT, printSocketAddress } from '../../dns/address.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import type { Command } from '../command.ts';
-/** `soradns serve` and `soradns up`: from their options to a running server. */
 import { configOf, SERVER_OPTIONS } from '../serverConfig.ts';
 
 export const serveCommand: Command = {
@@ -17,7 +17,7 @@ export const serveCommand: Command = {
   options: SERVER_OPTIONS,
   examples: [
     ['soradns serve --addr 127.0.0.1:5300', 'try it without root'],
-    ['soradns serve --store etcd://10.0.0.1:2379,10.0.0.2:2379', 'names that many hosts share'],
+    ['soradns serve --store etcd://10.0.0.1:2379,10.0.0.2:2379', 'share names between many hosts'],
     ['soradns serve --addr 172.17.0.1:53 --domain skydns.local', 'for docker run --dns 172.17.0.1'],
     ['soradns serve --addr 172.17.0.1:53 --register', 'also register the containers of this host'],
     [
@@ -31,7 +31,10 @@ name in the config file. Precedence: flag, environment variable, config file, th
   run: ({ flags }, io) => runServer(flags, io),
 };
 
-/** Reads the configuration, finds the engine, and serves until a signal. `decisions` are for the log. Throws a `Failure` if the server cannot start. */
+/**
+ * Reads the configuration, finds the engine, and serves until a signal. `decisions` are for the log. Throws a `Failure`
+ * if the server cannot start.
+ */
 async function runServer(
   flags: Readonly<Record<string, FlagValue>>,
   io: Io,
@@ -66,7 +69,7 @@ export const upCommand: Command = {
     return defaultText === undefined ? words : { ...words, defaultText };
   }),
   examples: [
-    ['soradns up', 'one host, with its names on disk'],
+    ['soradns up', 'on one host, with its names on disk'],
     ['soradns up --store etcd://10.0.0.1:2379', 'on each of many hosts'],
     ['soradns up --addr 172.17.0.1:53 --addr 10.0.0.7:53', 'also for other hosts'],
   ],

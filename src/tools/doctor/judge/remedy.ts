@@ -33,13 +33,13 @@ export interface DesiredServer {
 /** The command that starts the server. */
 export function startLine(desired: DesiredServer, credentials = desired.credentials): string {
   const { endpoints, domains, hasDefaultDomains, options, hasDocker, isRunning } = desired;
-  const saysDomains = isRunning || !hasDefaultDomains;
+  const namesDomains = isRunning || !hasDefaultDomains;
   const needsRoot = hasDocker || endpoints.some(({ port }) => port < 1024);
   const words = [
     ...(needsRoot ? ['sudo'] : []),
     `soradns ${hasDocker ? 'up' : 'serve'}`,
     ...(isAsUpChooses(desired) ? [] : endpoints.map((at) => `--addr ${printSocketAddress(at)}`)),
-    ...(saysDomains ? domainWords(domains) : []),
+    ...(namesDomains ? domainWords(domains) : []),
     ...options,
     ...credentials,
     ...(isRunning ? ['  # instead of the running server'] : []),

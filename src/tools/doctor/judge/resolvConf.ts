@@ -70,8 +70,8 @@ function judgeNameservers(
     const message = `this host queries another resolver, at ${local}, which must forward the domain to the server`;
     return warning(message, `${integrateLine('dnsmasq', desired)}   # or: networkmanager`);
   }
-  const whom = nameservers.length === 0 ? 'no nameserver' : nameservers.join(', ');
-  const message = `this host's own programs query ${whom}, not the server; this does not affect containers`;
+  const servers = nameservers.length === 0 ? 'no nameserver' : nameservers.join(', ');
+  const message = `this host's own programs query ${servers}, not the server; this does not affect containers`;
   const usable = endpoints.map(reachableAddress).find(({ port }) => port === DNS_PORT);
   const fix =
     usable === undefined
