@@ -5,18 +5,22 @@ import { storedKey } from '../../src/registrar/describe/record.ts';
 import { describeContainer } from '../../src/registrar/describeContainer.ts';
 import type { Inspection } from '../../src/registrar/engine/engine.ts';
 
-export interface Told {
-  /** By stored key without `/skydns/`; the number of an auto name is `*`, or `3?` if it is wished. */
+export interface DescriptionSummary {
+  /** By stored key without `/skydns/`; the number of an auto name is `*`, or `3?` if 3 is preferred. */
   readonly records: Readonly<Record<string, RecordFields>>;
   /** As sentences. */
   readonly refusals: readonly string[];
   readonly hints: readonly string[];
-  /** Of one that is ignored or waits. */
+  /** Why the container is ignored or waits. */
   readonly reason: string | undefined;
   readonly description: Description;
 }
 
-export function told(inspection: Inspection, context: RegistrarContext, parent?: Inspection): Told {
+export function summaryOf(
+  inspection: Inspection,
+  context: RegistrarContext,
+  parent?: Inspection,
+): DescriptionSummary {
   const description = describeContainer(inspection, context, parent);
   const { hints = [] } = description;
   if (description.kind !== 'described')

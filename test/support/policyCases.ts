@@ -4,7 +4,7 @@ import { it } from 'node:test';
 import { addressSet, cidrs } from '../../src/forward/addresses.ts';
 import type { RegistrarContext, RegistrationPolicy } from '../../src/registrar/describe/context.ts';
 import { parseNamePattern } from '../../src/service/namePattern.ts';
-import { told } from './descriptions.ts';
+import { summaryOf } from './descriptions.ts';
 import {
   type ContainerSpec,
   inspection,
@@ -38,7 +38,7 @@ export interface Case {
   readonly parent?: ContainerSpec;
   /** Names with a record; the number of an automatic one is `*`. */
   readonly names: readonly string[];
-  /** Each is in one refusal, in order; there are no more. */
+  /** The texts of all refusals, in order. */
   readonly refused?: readonly (string | RegExp)[];
 }
 
@@ -48,7 +48,7 @@ function check({ rules, spec, context = {}, parent, names, refused = [] }: Case)
   const make = context.compat === 'registrator' ? registratorContext : registrarContext;
   const all = make({ ...context, policy: rules === undefined ? undefined : policyOf(rules) });
   const child = inspection({ publish: PUBLISH, ...spec });
-  const { records, refusals } = told(child, all, parent && inspection(parent));
+  const { records, refusals } = summaryOf(child, all, parent && inspection(parent));
   const named = Object.keys(records).map((key) => key.split('/').reverse().join('.'));
   assert.deepEqual(named.sort(), [...names].sort(), refusals.join('\n'));
   assert.equal(refusals.length, refused.length, refusals.join('\n'));
@@ -56,13 +56,13 @@ function check({ rules, spec, context = {}, parent, names, refused = [] }: Case)
     const refusal = refusals[i] ?? '';
     if (typeof expected === 'string') assert.equal(refusal, expected);
     else assert.match(refusal, expected);
-    assert.doesNotMatch(refusal, /\.\.\.$/, 'it is told whole');
+    assert.doesNotMatch(refusal, /\.\.\.$/, 'the refusal is not shortened');
   }
 }
 
-/** One test a row. */
+/** Makes one test of each row; the row's text is the title. */
 export function run(cases: Cases): void {
-  for (const [what, one] of cases) it(what, () => check(one));
+  for (const [title, one] of cases) it(title, () => check(one));
 }
 
 export function named(name: string, labels: Record<string, string> = {}): ContainerSpec {

@@ -28,7 +28,7 @@ export function applyEvent(inspection: Inspection, event: EngineEvent): Inspecti
   }
 }
 
-/** Whether the event may withdraw the container. If so, no earlier inspection may be used. */
+/** Whether the event may withdraw the container. If so, an inspection that was requested earlier may not be used. */
 export function mayWithdraw(event: EngineEvent): boolean {
   const inspection: Inspection = { Id: event.containerId };
   return applyEvent(inspection, event) !== inspection;

@@ -32,9 +32,7 @@ export interface TrackedContainer extends ContainerState {
   lifeStartedAt: string | undefined;
   /** Whether `deaths` contains the death of this life. If not, the inspection of the next life adds it. */
   isDeathCounted: boolean;
-  /**
-   * Whether no start event followed the death. The start event resets it before the inspection resets `isDeathCounted`.
-   */
+  /** Whether it died and no start event followed. The start event comes before the inspection of the new life. */
   isDown: boolean;
   /** The life has no records before this time, because earlier lives died too soon. */
   heldUntilMs: number;
@@ -215,7 +213,7 @@ export function publishableAtMs(deaths: Deaths, nowMs: number): number {
   return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
 }
 
-/** Whether a death of the last half minute still counts. */
+/** Whether the container died within the last half minute. */
 export function hasRecentDeaths(deaths: Deaths, nowMs: number): boolean {
   return recent(deaths, nowMs).length > 0;
 }

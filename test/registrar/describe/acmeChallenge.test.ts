@@ -50,9 +50,9 @@ describe('ACME challenges', () => {
       const names = '_acme-challenge.web,web,x._acme-challenge.web';
       const attacker = fixture.engine.run(asking(names, { ip: '10.1.0.3' }));
       assert.deepEqual(await fixture.hosts(), { [WEB]: '10.1.0.2' });
-      const told = states(running, attacker.id);
-      assert.match(told[0] ?? '', /^conflict: held by container /);
-      for (const state of told.slice(1))
+      const texts = states(running, attacker.id);
+      assert.match(texts[0] ?? '', /^conflict: held by container /);
+      for (const state of texts.slice(1))
         assert.match(state, /waits until this container has the name above$/);
       await fixture.assertQuiet(120_000);
       fixture.engine.die(victim);
@@ -70,9 +70,9 @@ describe('ACME challenges', () => {
       await fixture.settle();
       const stranger = fixture.engine.run(asking('web,_acme-challenge.web', { ip: '10.1.0.3' }));
       assert.deepEqual(await fixture.hosts(), { [`${WEB}/1`]: '10.1.0.2' });
-      const told = states(running, stranger.id).join('\n');
-      assert.match(told, /^conflict: would be hidden by 1\.web\.skydns\.local, which container /m);
-      assert.match(told, /waits until this container has the name above$/m);
+      const texts = states(running, stranger.id).join('\n');
+      assert.match(texts, /^conflict: would be hidden by 1\.web\.skydns\.local, which container /m);
+      assert.match(texts, /waits until this container has the name above$/m);
     }));
 
   it('A container loses the ACME challenge when its name is set by hand', () =>

@@ -15,18 +15,18 @@ import {
 
 interface Case {
   readonly spec: ContainerSpec;
-  readonly wishes?: Partial<AddressSettings>;
+  readonly settings?: Partial<AddressSettings>;
   readonly context?: Partial<RegistrarContext>;
   readonly parent?: ContainerSpec;
   readonly port?: number | 'none';
 }
 
 /** `192.0.2.1:80 [2001:db8::1]:80`, or `waiting: ...`, `refused: ...`. */
-function choose({ spec, wishes, context, parent, port = 80 }: Case): string {
+function choose({ spec, settings, context, parent, port = 80 }: Case): string {
   const choice = chooseAddress(
     readContainer(inspection(spec)),
     port === 'none' ? undefined : { number: port, protocol: 'tcp' },
-    { mode: 'published', ...wishes },
+    { mode: 'published', ...settings },
     registrarContext(context),
     parent && readContainer(inspection(parent)),
   );
@@ -205,22 +205,22 @@ describe('networks', () => {
     [
       'DNS_NETWORK before --network',
       '10.1.0.2 80 own',
-      { spec: two, wishes: { network: 'front' }, context: { networks: ['back'] } },
+      { spec: two, settings: { network: 'front' }, context: { networks: ['back'] } },
     ],
     [
       'DNS_NETWORK that it is not on',
       'waiting: is not on the network side',
-      { spec: two, wishes: { network: 'side' } },
+      { spec: two, settings: { network: 'side' } },
     ],
     [
       'DNS_NETWORK without address',
       'waiting: has no address on the network late yet',
-      { spec: { networks: { late: [''], other: ['10.9.0.2'] } }, wishes: { network: 'late' } },
+      { spec: { networks: { late: [''], other: ['10.9.0.2'] } }, settings: { network: 'late' } },
     ],
     [
       'DNS_NETWORK of ingress',
       'refused: cannot be reached on the network ingress: set DNS_NETWORK to another one',
-      { spec: { networks: { ingress: ['10.0.0.5'] } }, wishes: { network: 'ingress' } },
+      { spec: { networks: { ingress: ['10.0.0.5'] } }, settings: { network: 'ingress' } },
     ],
     [
       'never ingress',
@@ -281,9 +281,9 @@ describe('networks', () => {
     it(`The address on a network, ${why}, is ${expected}`, () =>
       assert.equal(
         choose({
-          wishes: internal,
+          settings: internal,
           ...one,
-          ...('wishes' in one ? { wishes: { ...internal, ...one.wishes } } : {}),
+          ...('settings' in one ? { settings: { ...internal, ...one.settings } } : {}),
         }),
         expected,
       ));
@@ -303,21 +303,30 @@ describe('networks', () => {
       { b: ['10.2.0.2'], c: ['10.3.0.2'], a: ['10.1.0.2'] },
     ] as const;
     for (const networks of orders)
-      assert.equal(choose({ spec: { networks }, wishes: internal }), '10.1.0.2 80 own');
+      assert.equal(choose({ spec: { networks }, settings: internal }), '10.1.0.2 80 own');
   });
 });
 
 describe('the host’s network', () => {
   const host: ContainerSpec = { networkMode: 'host', networks: { host: [''] }, expose: ['80/tcp'] };
-  for (const [expected, one] of [
-    ['192.0.2.1 80', { spec: host }],
-    ['192.0.2.1 80', { spec: host, wishes: internal }],
-    ['192.0.2.1 80, 2001:db8::1 80', { spec: host, context: HOST6 }],
-    ['203.0.113.9 80', { spec: host, context: { ...HOST6, ip: '203.0.113.9' } }],
-    ['2001:db8::9 80', { spec: host, context: { ...HOST6, ip: '2001:db8::9' } }],
-    [NO_HOST, { spec: host, context: { hostAddresses: {} } }],
-  ] as const satisfies readonly [string, Case][]) {
-    it(expected, () => assert.equal(choose(one), expected));
+  for (const [why, expected, one] of [
+    ['in published mode', '192.0.2.1 80', { spec: host }],
+    ['in internal mode', '192.0.2.1 80', { spec: host, settings: internal }],
+    ['with both families', '192.0.2.1 80, 2001:db8::1 80', { spec: host, context: HOST6 }],
+    [
+      'with an IPv4 --ip',
+      '203.0.113.9 80',
+      { spec: host, context: { ...HOST6, ip: '203.0.113.9' } },
+    ],
+    [
+      'with an IPv6 --ip',
+      '2001:db8::9 80',
+      { spec: host, context: { ...HOST6, ip: '2001:db8::9' } },
+    ],
+    ['without known addresses', NO_HOST, { spec: host, context: { hostAddresses: {} } }],
+  ] as const satisfies readonly [string, string, Case][]) {
+    it(`The address on the host’s network, ${why}, is ${expected}`, () =>
+      assert.equal(choose(one), expected));
   }
 });
 
@@ -331,37 +340,37 @@ describe('stated addresses', () => {
     [
       'DNS_IP with the open port',
       '198.51.100.1 8080',
-      { spec: at('0.0.0.0:8080'), wishes: { ip: '198.51.100.1' } },
+      { spec: at('0.0.0.0:8080'), settings: { ip: '198.51.100.1' } },
     ],
     [
       'DNS_IP with the port inside',
       '198.51.100.1 80',
-      { spec: at('0.0.0.0:8080'), wishes: { ip: '198.51.100.1', ...internal } },
+      { spec: at('0.0.0.0:8080'), settings: { ip: '198.51.100.1', ...internal } },
     ],
     [
       'DNS_IP without published port',
       '198.51.100.1 80',
-      { spec: {}, wishes: { ip: '198.51.100.1' } },
+      { spec: {}, settings: { ip: '198.51.100.1' } },
     ],
     [
       'DNS_IP without network',
       '198.51.100.1 80',
-      { spec: { networkMode: 'none' }, wishes: { ip: '198.51.100.1' } },
+      { spec: { networkMode: 'none' }, settings: { ip: '198.51.100.1' } },
     ],
     [
       'DNS_IP of both families',
       '198.51.100.1 80, 2001:db8::5 80',
-      { spec: {}, wishes: { ip: '2001:db8::5, 198.51.100.1' } },
+      { spec: {}, settings: { ip: '2001:db8::5, 198.51.100.1' } },
     ],
     [
       'DNS_IP twice',
       'refused: states more than one IPv4 address: state one of each family',
-      { spec: {}, wishes: { ip: '198.51.100.1,198.51.100.2' } },
+      { spec: {}, settings: { ip: '198.51.100.1,198.51.100.2' } },
     ],
     [
       'DNS_IP before the label',
       '198.51.100.1 8080',
-      { spec: labelled('10.0.0.5/24'), wishes: { ip: '198.51.100.1' }, context: ipLabel },
+      { spec: labelled('10.0.0.5/24'), settings: { ip: '198.51.100.1' }, context: ipLabel },
     ],
     [
       'the label up to the last slash',
@@ -409,7 +418,7 @@ describe('stated addresses', () => {
   ]) {
     it(`The stated address ${JSON.stringify(ip.slice(0, 30))} is refused`, () =>
       assert.match(
-        choose({ spec: {}, wishes: { ip } }),
+        choose({ spec: {}, settings: { ip } }),
         /^refused: states the address ".{0,43}": state an IP address/,
       ));
   }
@@ -429,11 +438,11 @@ describe('joined networks', () => {
   const lost = 'waiting: joined the network of a container that';
   for (const [why, expected, one] of [
     ['has the parent’s published port', '192.0.2.1 8080', { spec: child, parent }],
-    ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, wishes: internal }],
+    ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, settings: internal }],
     [
       'on a user network too (registrator #561)',
       '10.2.0.2 80 own',
-      { spec: child, parent: { ...two, startedAt: '2025-12-31T23:59:59Z' }, wishes: internal },
+      { spec: child, parent: { ...two, startedAt: '2025-12-31T23:59:59Z' }, settings: internal },
     ],
     [
       'is on the host with its parent',
@@ -443,7 +452,7 @@ describe('joined networks', () => {
     [
       'has its own DNS_IP',
       '198.51.100.1 8080',
-      { spec: child, parent, wishes: { ip: '198.51.100.1' } },
+      { spec: child, parent, settings: { ip: '198.51.100.1' } },
     ],
     [
       'has the parent’s label',

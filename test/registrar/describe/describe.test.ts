@@ -8,7 +8,7 @@ import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import type { Inspection } from '../../../src/registrar/engine/engine.ts';
 import { nameOfKey } from '../../../src/service/key.ts';
 import { NO_SRV } from '../../../src/service/service.ts';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import {
   CONTAINER_ID,
   type ContainerSpec,
@@ -27,13 +27,13 @@ const compose = {
 suite('what a container should have', () => {
   for (const [why, spec, changes, records] of [
     [
-      'the seed article’s name',
+      'A container has the record of its DNS_NAME at the published port',
       { ...web, env: { DNS_NAME: '1.rails.production.east.skydns.local' } },
       {},
       { 'local/skydns/east/production/rails/1': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
-      'every field',
+      'Labels set every field of a record',
       {
         ...web,
         labels: {
@@ -63,7 +63,7 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'fields of one port',
+      'The settings of one port apply to its record only',
       {
         expose: ['1/tcp', '2/tcp'],
         env: { DNS_NAME: 'a', DNS_PORT: '1,2', DNS_2_WEIGHT: '7', DNS_WEIGHT: '5' },
@@ -75,7 +75,7 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'both families',
+      'A container with both families has a record of each below its name',
       { ...web, env: { DNS_NAME: '1.rails,www' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       {
@@ -86,7 +86,7 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'an instance to be claimed in both families',
+      'A numbered instance with both families has a record of each',
       { ...web, env: { DNS_SERVICE: 'rails', DNS_INSTANCE: 'auto' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       {
@@ -95,7 +95,7 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'both families of a port each, with what is to be stripped besides',
+      'DNS_TARGETSTRIP strips labels besides that of the family',
       {
         publish: { '80/tcp': ['192.0.2.7:81', '[2001:db8::7]:82'] },
         env: { DNS_NAME: 'a', DNS_TARGETSTRIP: '1' },
@@ -107,7 +107,7 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'both families of an address alone',
+      'A container without a port has a record of each family',
       { env: { DNS_NAME: 'a', DNS_PORT: '0', DNS_IP: '192.0.2.7,2001:db8::7' } },
       {},
       {
@@ -116,25 +116,25 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'IPv6 alone at the name itself',
+      'A container with IPv6 only has its record at the name itself',
       { publish: { '80/tcp': ['[::]:18080'] }, env: { DNS_NAME: 'a' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       { 'local/skydns/a': { host: '2001:db8::1', port: 18080, ttl: 30 } },
     ],
     [
-      'several containers under a name of their own',
+      'DNS_INSTANCE=auto numbers the containers under a DNS_NAME',
       { ...web, env: { DNS_NAME: 'rails', DNS_INSTANCE: 'auto' } },
       {},
       { 'local/skydns/rails/*': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
-      'its own mode',
+      'DNS_MODE=internal registers the container’s own address',
       { ...web, env: { DNS_NAME: 'a', DNS_MODE: 'internal' } },
       {},
       { 'local/skydns/a': { host: '172.17.0.2', port: 8080, ttl: 30 } },
     ],
     [
-      'a port’s own address',
+      'DNS_2_IP sets the address of one port',
       {
         expose: ['1/tcp', '2/tcp'],
         env: { DNS_NAME: 'a', DNS_PORT: '1,2', DNS_2_IP: '198.51.100.1' },
@@ -146,25 +146,25 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'a compose service, exposed by default',
+      'A Compose service that is exposed by default has a numbered name',
       { ...web, labels: compose },
       { exposedByDefault: true },
       { 'local/skydns/shop/web/1?': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
-      'a container without metadata, exposed by default',
+      'A container without metadata that is exposed by default has the name of its image and its id',
       web,
       { exposedByDefault: true },
       { 'local/skydns/rails/c0ffee123456': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
-      'one that only switches itself on',
+      'A container with only dns.enable has the name of its image and its id',
       { ...web, labels: { 'dns.enable': 'true' } },
       {},
       { 'local/skydns/rails/c0ffee123456': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
-      'PTR for addresses of its own',
+      'The container’s own addresses have PTR records',
       {
         expose: ['80/tcp'],
         networks: { n: ['10.1.0.2', 'fd00::2'] },
@@ -181,7 +181,7 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'PTR to the name itself rather than a sibling',
+      'A PTR record points to the name and not to a sibling',
       { expose: ['80/tcp', '90/tcp'], env: { DNS_NAME: 'a', DNS_PORT: '90,80' } },
       { mode: 'internal', ptr: true },
       {
@@ -191,19 +191,19 @@ suite('what a container should have', () => {
       },
     ],
     [
-      'no PTR for the host’s address',
+      'The host’s address has no PTR record',
       { ...web, env: { DNS_NAME: 'a' } },
       { ptr: true },
       { 'local/skydns/a': { host: '192.0.2.1', port: 18080, ttl: 30 } },
     ],
     [
-      'no PTR for an address that it only says',
+      'A stated address has no PTR record',
       { ...web, env: { DNS_NAME: 'a', DNS_IP: '8.8.8.8' } },
       { ptr: true, mode: 'internal' },
       { 'local/skydns/a': { host: '8.8.8.8', port: 8080, ttl: 30 } },
     ],
     [
-      'PTR to the service while the instance is to be claimed',
+      'A PTR record points to the service before the number of the instance is claimed',
       { expose: ['80/tcp'], env: { DNS_SERVICE: 'rails', DNS_INSTANCE: 'auto' } },
       { mode: 'internal', ptr: true },
       {
@@ -213,7 +213,7 @@ suite('what a container should have', () => {
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, object][]) {
     it(why, () => {
-      const outcome = told(inspection(spec), registrarContext(changes));
+      const outcome = summaryOf(inspection(spec), registrarContext(changes));
       assert.deepEqual(outcome.records, records, outcome.reason);
       assert.deepEqual(outcome.refusals, []);
     });
@@ -239,53 +239,59 @@ suite('a container that is ignored or waited for', () => {
   const named = { ...web, env: { DNS_NAME: 'a' } };
   for (const [why, spec, changes, kind, reason] of [
     [
-      'switched off',
+      'A container with dns.enable=false is ignored',
       { ...named, labels: { 'dns.enable': 'false' } },
       {},
       'ignored',
       'is switched off by dns.enable',
     ],
     [
-      'switched off, exposed by default',
+      'A container with DNS_ENABLE=0 is ignored although it is exposed by default',
       { ...web, env: { DNS_ENABLE: '0' } },
       { exposedByDefault: true },
       'ignored',
       'is switched off by DNS_ENABLE',
     ],
-    ['ended', { ...named, state: 'exited' }, {}, 'ignored', 'is exited'],
+    ['An exited container is ignored', { ...named, state: 'exited' }, {}, 'ignored', 'is exited'],
     [
-      'ended, though it EXPOSEs (registrator’s ghost maker)',
+      'An exited container with exposed ports is ignored in internal mode',
       { state: 'exited', expose: ['80/tcp'], env: { DNS_NAME: 'a' } },
       { mode: 'internal' },
       'ignored',
       'is exited',
     ],
-    ['paused', { ...named, state: 'paused' }, {}, 'ignored', 'is paused'],
-    ['unhealthy', { ...named, health: 'unhealthy' }, {}, 'ignored', 'is unhealthy'],
+    ['A paused container is ignored', { ...named, state: 'paused' }, {}, 'ignored', 'is paused'],
     [
-      'a one-off',
+      'An unhealthy container is ignored',
+      { ...named, health: 'unhealthy' },
+      {},
+      'ignored',
+      'is unhealthy',
+    ],
+    [
+      'A one-off container of Compose is ignored',
       { ...named, labels: { ...compose, 'com.docker.compose.oneoff': 'True' } },
       {},
       'ignored',
       'is a one-off container of docker compose run',
     ],
-    ['without id', { ...named, id: 'x' }, {}, 'ignored', 'has no id'],
+    ['A container without an id is ignored', { ...named, id: 'x' }, {}, 'ignored', 'has no id'],
     [
-      'no address yet',
+      'A container without an address waits for one',
       { expose: ['80/tcp'], networks: {}, env: { DNS_NAME: 'a' } },
       { mode: 'internal' },
       'waiting',
       'has no address on a network yet',
     ],
     [
-      'a host that does not know itself',
+      'A container waits while the address of its host is unknown',
       named,
       { hostAddresses: {} },
       'waiting',
       "needs this host's address, which is unknown: set --ip",
     ],
     [
-      'a child without its parent',
+      'A container waits while the container whose network it joined does not exist',
       { ...named, networkMode: 'container:abc' },
       {},
       'waiting',
@@ -309,19 +315,22 @@ suite('a container that is ignored or waited for', () => {
       expose: ['1/tcp', '2/tcp'],
       env: { DNS_1_NAME: 'a', DNS_2_NAME: 'b', DNS_2_NETWORK: 'late' },
     };
-    const outcome = told(inspection(spec), registrarContext({ mode: 'internal' }));
+    const outcome = summaryOf(inspection(spec), registrarContext({ mode: 'internal' }));
     assert.deepEqual(Object.keys(outcome.records), ['local/skydns/a']);
     assert.equal(outcome.reason, 'is not on the network late');
   });
 
   it('A misspelt setting is reported on a container without settings', () => {
-    const { refusals } = told(inspection({ ...web, env: { DNS_NAEM: 'a' } }), registrarContext());
+    const { refusals } = summaryOf(
+      inspection({ ...web, env: { DNS_NAEM: 'a' } }),
+      registrarContext(),
+    );
     assert.deepEqual(refusals, ['DNS_NAEM is not a setting; did you mean DNS_NAME?']);
   });
 
   it('A DNS_ variable of another program is not reported', () => {
     const spec = { ...web, env: { DNS_SERVER: '192.0.2.1' } };
-    const { description, reason } = told(inspection(spec), registrarContext());
+    const { description, reason } = summaryOf(inspection(spec), registrarContext());
     assert.equal(description.kind, 'ignored');
     assert.equal(reason, 'has no metadata');
   });
@@ -348,14 +357,14 @@ suite('a container in another’s network', () => {
   });
 
   it('A joined container is at its parent’s published port and has no PTR record', () => {
-    const { records } = told(child, registrarContext({ ptr: true }), parent);
+    const { records } = summaryOf(child, registrarContext({ ptr: true }), parent);
     assert.deepEqual(records, {
       'local/skydns/sidecar': { host: '192.0.2.1', port: 8080, ttl: 30 },
     });
   });
 
   it('A joined container chooses among its parent’s networks', () => {
-    const { records } = told(child, registrarContext({ ptr: true, mode: 'internal' }), parent);
+    const { records } = summaryOf(child, registrarContext({ ptr: true, mode: 'internal' }), parent);
     assert.deepEqual(records, { 'local/skydns/sidecar': { host: '10.1.0.2', port: 80, ttl: 30 } });
   });
 });
@@ -394,7 +403,7 @@ suite('hostile metadata costs its own record only', () => {
   ] as const) {
     it(`The name ${JSON.stringify(name.slice(0, 30))} is refused and a good name beside it is kept`, () => {
       const env = { DNS_NAME: `good,${name}` };
-      const { records, refusals } = told(inspection({ ...web, env }), registrarContext());
+      const { records, refusals } = summaryOf(inspection({ ...web, env }), registrarContext());
       assert.deepEqual(Object.keys(records), ['local/skydns/good']);
       assert.equal(refusals.length, 1);
       assert.match(refusals[0] ?? '', reason);
@@ -421,7 +430,10 @@ suite('hostile metadata costs its own record only', () => {
     it(`${setting}=${JSON.stringify(value.slice(0, 30))} costs only the record of its port`, () => {
       const env = { DNS_1_NAME: 'bad', [`DNS_1_${setting}`]: value, DNS_2_NAME: 'good' };
       const spec = { expose: ['1/tcp', '2/tcp'], env };
-      const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
+      const { records, refusals } = summaryOf(
+        inspection(spec),
+        registrarContext({ mode: 'internal' }),
+      );
       assert.deepEqual(Object.keys(records), ['local/skydns/good']);
       assert.equal(refusals.length, 1);
       assert.ok(refusals[0]?.endsWith(reason), refusals[0]);
@@ -432,7 +444,7 @@ suite('hostile metadata costs its own record only', () => {
   for (const setting of ['HEALTH', 'STOP', 'STOP_TIMEOUT', 'ENABLE', 'MODE', 'PORT']) {
     it(`A wrong ${setting} costs all records of the container`, () => {
       const env = { DNS_NAME: 'a', [`DNS_${setting}`]: 'nonsense' };
-      const { records, refusals } = told(inspection({ ...web, env }), registrarContext());
+      const { records, refusals } = summaryOf(inspection({ ...web, env }), registrarContext());
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);
       assert.match(refusals[0] ?? '', new RegExp(`^DNS_${setting} is "nonsense", which is not `));
@@ -442,7 +454,10 @@ suite('hostile metadata costs its own record only', () => {
   it('Ten thousand names of a container are one refusal', () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `n${i}`).join();
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_NAME: names, DNS_2_NAME: 'good' } };
-    const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
+    const { records, refusals } = summaryOf(
+      inspection(spec),
+      registrarContext({ mode: 'internal' }),
+    );
     assert.deepEqual(Object.keys(records), ['local/skydns/good']);
     assert.deepEqual(refusals, ['DNS_NAME lists 10000 names, and at most 64 are allowed']);
   });
@@ -450,14 +465,20 @@ suite('hostile metadata costs its own record only', () => {
   it('Too many names on several ports together are one refusal', () => {
     const names = Array.from({ length: 60 }, (_, i) => `n${i}`).join();
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_1_NAME: names, DNS_2_NAME: names } };
-    const { records, refusals } = told(inspection(spec), registrarContext({ mode: 'internal' }));
+    const { records, refusals } = summaryOf(
+      inspection(spec),
+      registrarContext({ mode: 'internal' }),
+    );
     assert.deepEqual(records, {});
     assert.deepEqual(refusals, ['DNS_NAME lists 120 names, and at most 64 are allowed']);
   });
 
   it('A container may have as many names as the limit', () => {
     const names = Array.from({ length: 64 }, (_, i) => `n${i}`).join();
-    const { records } = told(inspection({ ...web, env: { DNS_NAME: names } }), registrarContext());
+    const { records } = summaryOf(
+      inspection({ ...web, env: { DNS_NAME: names } }),
+      registrarContext(),
+    );
     assert.equal(Object.keys(records).length, 64);
   });
 
@@ -466,7 +487,7 @@ suite('hostile metadata costs its own record only', () => {
       ...web,
       env: { DNS_NAME: ','.repeat(1_000_000), DNS_SERVICE: 'x'.repeat(1_000_000) },
     };
-    const { refusals } = told(inspection(spec), registrarContext());
+    const { refusals } = summaryOf(inspection(spec), registrarContext());
     assert.deepEqual(refusals, ['DNS_NAME lists 1000001 names, and at most 64 are allowed']);
   });
 });

@@ -1,8 +1,8 @@
-/** What the operator is told of a container that is not registered as meant: the reason, and a fix that works. */
+/** What the operator reads about a container without the expected records: the reason, and a fix that works. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
 
 interface Case {
@@ -27,7 +27,7 @@ const NONE = 'internal, macvlan and ipvlan networks publish none';
 
 const CASES: readonly (readonly [string, Case])[] = [
   [
-    'no port is published',
+    'The refusal of a container that publishes no port names every fix',
     {
       spec: { env },
       says: [
@@ -36,7 +36,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port is exposed and not published',
+    'The refusal of a container that publishes no port names the exposed port',
     {
       spec: { env, expose: ['8080/tcp'] },
       says: [
@@ -45,7 +45,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '-p on a network that publishes nothing',
+    'A container with -p on an internal network waits, and the reason names the mode that helps',
     {
       spec: { env, request: ['8080/tcp'], networkMode: 'int1', networks: { int1: ['10.1.0.2'] } },
       says: [
@@ -54,7 +54,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '... with DNS_PORT',
+    'A container with -p and DNS_PORT on a macvlan network waits, and the reason names the mode that helps',
     {
       spec: {
         env: { ...env, DNS_PORT: '8080' },
@@ -68,7 +68,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '... and the fix',
+    'The fix for -p on a macvlan network registers the container',
     {
       spec: {
         env: { ...env, DNS_MODE: 'internal' },
@@ -81,7 +81,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '-p on the network none',
+    'The refusal of -p on the network none says that the network publishes no port',
     {
       spec: { env, request: ['8080/tcp'], networkMode: 'none', networks: { none: [''] } },
       says: [
@@ -90,7 +90,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'no port on the network none',
+    'The refusal of a container on the network none names another network as the fix',
     {
       spec: { env, networkMode: 'none', networks: { none: [''] } },
       says: [
@@ -99,7 +99,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'no port on the network none, in internal mode',
+    'A container on the network none is also refused in internal mode',
     {
       spec: { env, networkMode: 'none', networks: { none: [''] } },
       context: { mode: 'internal' },
@@ -107,7 +107,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'no port on the host’s network, where Docker takes no -p',
+    'The refusal of a container without ports on the host’s network names DNS_PORT',
     {
       spec: { env, networkMode: 'host', networks: { host: [''] } },
       says: [
@@ -116,7 +116,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '... and the fix',
+    'The fix for the host’s network registers the container',
     {
       spec: {
         env: { ...env, DNS_PORT: '3000' },
@@ -128,7 +128,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '-p on the host’s network, of an image that exposes another port',
+    'A hint says that -p on the host’s network selects the registered ports',
     {
       spec: {
         env,
@@ -144,7 +144,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port that only this host reaches, beside one that others reach',
+    'A hint says which port has no record because only this host reaches it',
     {
       spec: {
         env,
@@ -157,7 +157,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '... with settings of its own',
+    'A port with its own settings that only this host reaches is reported',
     {
       spec: {
         env: { ...env, DNS_9000_TTL: '5' },
@@ -170,7 +170,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port that has no address, beside one that has',
+    'A port without an address does not keep another port from its record',
     {
       spec: { env, publish: { '80/tcp': ['0.0.0.0:18100'], '9000/tcp': ['[::]:18101'] } },
       records: ['web 192.0.2.1:18100'],
@@ -180,7 +180,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port on a network that the container is not on, beside another',
+    'A port on a network that the container is not on does not keep another port from its record',
     {
       spec: { env: { ...env, DNS_90_NETWORK: 'back' }, expose: ['80/tcp', '90/tcp'] },
       context: { mode: 'internal' },
@@ -189,7 +189,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port that is switched off, beside one that only this host reaches and one that others reach',
+    'A hint does not mention a port that is switched off',
     {
       spec: {
         env: { ...env, DNS_70_ENABLE: 'false' },
@@ -206,7 +206,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'only ports that nobody else reaches',
+    'The refusal of a port that only this host reaches names another address as the fix',
     {
       spec: { env, publish: { '80/tcp': ['127.0.0.1:18100'] } },
       says: [
@@ -215,7 +215,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port that the engine has not bound yet, beside one that it has',
+    'A port that the engine has not bound yet competes for the name',
     {
       spec: { env, publish: { '80/tcp': ['0.0.0.0:81'] }, request: ['90/tcp'] },
       records: ['web-80 192.0.2.1:81'],
@@ -226,7 +226,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'two ports that others reach',
+    'Two reachable ports are reported with the setting that chooses one',
     {
       spec: { env, publish: { '80/tcp': ['0.0.0.0:81'], '90/tcp': ['0.0.0.0:91'] } },
       records: ['web-80 192.0.2.1:81', 'web-90 192.0.2.1:91'],
@@ -236,7 +236,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port that is published twice',
+    'A hint says which host port of a port that is published twice is registered',
     {
       spec: { env, publish: { '8080/tcp': ['0.0.0.0:18085', '0.0.0.0:18084'] } },
       records: ['web 192.0.2.1:18084'],
@@ -246,7 +246,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'udp on another host port than tcp',
+    'A hint says that udp on another host port than tcp is not registered',
     {
       spec: { env, publish: { '53/tcp': ['0.0.0.0:18087'], '53/udp': ['0.0.0.0:18088'] } },
       records: ['web 192.0.2.1:18087'],
@@ -256,7 +256,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'udp on the same host port, which loses nothing',
+    'No hint mentions udp on the same host port as tcp',
     {
       spec: { env, publish: { '53/tcp': ['0.0.0.0:53'], '53/udp': ['0.0.0.0:53'] } },
       records: ['web 192.0.2.1:53'],
@@ -264,7 +264,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'swarm’s routing mesh',
+    'The refusal of a container behind swarm’s routing mesh names an overlay network as a fix',
     {
       spec: { env, labels: swarm, expose: ['8080/tcp'], networks: { ingress: ['10.0.0.4'] } },
       says: [
@@ -273,7 +273,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '... beside an overlay network',
+    'The refusal of a container on swarm’s mesh and an overlay network names internal mode as a fix',
     {
       spec: { env, labels: swarm, networks: { ingress: ['10.0.0.6'], ov1: ['10.0.1.3'] } },
       says: [
@@ -282,7 +282,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    '... and the fix',
+    'The fix for swarm’s routing mesh registers the container',
     {
       spec: {
         env: { ...env, DNS_MODE: 'internal' },
@@ -294,7 +294,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a swarm service that publishes nothing',
+    'The refusal of a swarm service that publishes no port names mode=host',
     {
       spec: { env, labels: swarm, networks: { ov1: ['10.0.1.3'] } },
       says: [
@@ -303,7 +303,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a swarm service’s labels, which its containers do not have',
+    'A hint says that the labels of a swarm service are not on its containers',
     {
       spec: { labels: swarm },
       says: [
@@ -314,7 +314,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'no metadata, under other prefixes',
+    'The hint for a container without metadata uses the operator’s prefixes',
     {
       spec: {},
       context: { envPrefix: 'SORA_', labelPrefix: 'org.sora.' },
@@ -325,7 +325,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a label that is named as a variable',
+    'The refusal of a label with the name of a variable names the right label',
     {
       spec: { labels: { DNS_NAME: 'web', DNS_53_UDP_TTL: '5' } },
       says: [
@@ -335,7 +335,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a variable that is named as a label',
+    'The refusal of a variable with the name of a label names the right variable',
     {
       spec: { env: { 'dns.name': 'web', 'dns.stop-timeout': '5', 'dns.53/udp.ttl': '5' } },
       says: [
@@ -346,7 +346,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'labels and variables of other programs',
+    'Labels and variables of other programs are not reported',
     {
       spec: { env: { 'dns.server': 'x', 'dns.': 'x' }, labels: { DNS_SERVER: 'x', DNS_: 'x' } },
       says: [
@@ -356,7 +356,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'labels under the prefix of variables, which the operator chose for both',
+    'Labels are read under the prefix of variables when the operator chose one prefix for both',
     {
       spec: { labels: { DNS_NAME: 'web' }, publish: { '80/tcp': ['0.0.0.0:81'] } },
       context: { envPrefix: 'DNS_', labelPrefix: 'DNS_' },
@@ -365,14 +365,14 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a port that somebody sets to no port',
+    'The refusal of a DNS_PORT that is not a port names the accepted values',
     {
       spec: { env: { ...env, DNS_PORT: 'http' } },
       says: ['refused: DNS_PORT is "http", which is not a port from 1 to 65535, or 0 for none'],
     },
   ],
   [
-    'Podman’s network of a user, in internal mode',
+    'The refusal of a container on a rootless network of Podman names two fixes',
     {
       spec: { env, networkMode: 'slirp4netns', networks: {} },
       context: { mode: 'internal' },
@@ -382,7 +382,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a container in the network of one that publishes nothing',
+    'The refusal of a joined container names the parent that publishes no port',
     {
       spec: { env, networkMode: 'container:abc', networks: {} },
       parent: { name: 'vpn', startedAt: '2026-01-01T00:00:00Z' },
@@ -392,7 +392,7 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'a container in the network of one that publishes another port',
+    'The refusal of a joined container names the port that the parent publishes',
     {
       spec: { env, expose: ['80/tcp'], networkMode: 'container:abc', networks: {} },
       parent: { startedAt: '2026-01-01T00:00:00Z', publish: { '90/tcp': ['0.0.0.0:91'] } },
@@ -402,14 +402,14 @@ const CASES: readonly (readonly [string, Case])[] = [
     },
   ],
   [
-    'no HEALTHCHECK has passed yet',
+    'A container that has not passed its HEALTHCHECK is ignored with that reason',
     {
       spec: { env, publish: { '80/tcp': ['0.0.0.0:81'] }, health: 'starting' },
       says: ['no records: it has not passed its HEALTHCHECK yet'],
     },
   ],
   [
-    'two names of a container that publishes no port',
+    'A container with two names that publishes no port has one refusal',
     {
       spec: { env: { DNS_NAME: 'web, www' } },
       says: [
@@ -422,7 +422,7 @@ const CASES: readonly (readonly [string, Case])[] = [
 describe('explanations', () => {
   for (const [why, { spec, context, parent, records = [], says }] of CASES) {
     it(why, () => {
-      const outcome = told(
+      const outcome = summaryOf(
         inspection(spec),
         registrarContext(context),
         parent && inspection(parent),
@@ -446,7 +446,7 @@ describe('explanations', () => {
   it('The hint for a taken name says how several containers can share it', () => {
     const hintFor = (text: string, labels: Record<string, string> = {}): string | undefined => {
       const publish = { '80/tcp': ['0.0.0.0:81'] };
-      const { description } = told(
+      const { description } = summaryOf(
         inspection({ env: { DNS_NAME: text }, labels, publish }),
         registrarContext(),
       );

@@ -5,7 +5,7 @@ import {
   whyNotHealthy,
   whyNotUp,
 } from '../../../src/registrar/describe/container.ts';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
 
 const web: ContainerSpec = { publish: { '80/tcp': ['0.0.0.0:80'] } };
@@ -93,7 +93,7 @@ describe('state and health', () => {
   ] as const) {
     it(`An unhealthy container with ${JSON.stringify({ ...env, ...context })} is described by its policy`, () => {
       const spec = { ...web, health: 'unhealthy', env: { DNS_NAME: 'a', ...env } } as const;
-      const { records } = told(inspection(spec), registrarContext(context));
+      const { records } = summaryOf(inspection(spec), registrarContext(context));
       assert.equal(Object.keys(records).length > 0, isPublished);
     });
   }

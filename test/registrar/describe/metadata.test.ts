@@ -65,7 +65,7 @@ describe('metadata', () => {
     [{ DNS_NAME: 'x' }, { 'dns.name': ' ' }, 80, 'tcp', 'x'],
     [{ DNS_NAME: '  x=y ' }, {}, 80, 'tcp', 'x=y'],
   ] as const) {
-    it(`${JSON.stringify({ ...env, ...labels })} gives port ${number}/${protocol} the name ${value}`, () => {
+    it(`The setting ${JSON.stringify({ ...env, ...labels })} gives port ${number}/${protocol} the name ${value}`, () => {
       assert.equal(read({ env, labels }).value('NAME', number, protocol), value);
     });
   }
@@ -99,7 +99,7 @@ describe('metadata', () => {
     [{ DNS___proto__: 'x' }, {}, 'DNS___proto__'],
     [{}, { 'dns.\x1b[2J': 'x' }, 'dns.\\027[2J'],
   ] as const) {
-    it(`${JSON.stringify({ ...env, ...labels })} is refused only on a container with settings`, () => {
+    it(`The unknown key in ${JSON.stringify({ ...env, ...labels })} is refused only on a container with settings`, () => {
       assert.deepEqual(read({ env, labels }).refusals, []);
       const { refusals } = read({ env: { ...env, DNS_NAME: 'x' }, labels });
       assert.deepEqual(refusals, [{ about, reason: 'is not a setting' }]);

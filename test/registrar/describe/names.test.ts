@@ -8,7 +8,7 @@ import {
   siblingName,
   slug,
 } from '../../../src/registrar/describe/names.ts';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
 
 const ZONES = {
@@ -271,7 +271,7 @@ describe('the parts of a name', () => {
     ],
   ] as const) {
     it(`The parts make a name: ${why}`, () => {
-      const { records, refusals } = told(
+      const { records, refusals } = summaryOf(
         inspection({ env, labels, publish }),
         registrarContext(changes),
       );
@@ -288,7 +288,7 @@ describe('the parts of a name', () => {
     [{ DNS_SERVICE: 'ns', DNS_REGION: 'dns', DNS_INSTANCE: '1' }, /under dns/],
   ] as const) {
     it(`The parts in ${JSON.stringify(env)} are refused`, () => {
-      const { records, refusals } = told(inspection({ env, publish }), registrarContext());
+      const { records, refusals } = summaryOf(inspection({ env, publish }), registrarContext());
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);
       assert.match(refusals[0] ?? '', reason);

@@ -1,7 +1,7 @@
 /** `--allow` and `--dns-ip-allow`: which names and which stated addresses containers may have. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
 import { named, ofProject, PUBLISH, policyOf, run, SERVICE } from '../../support/policyCases.ts';
 import { withRegistrarFixture } from '../../support/registrarFixture.ts';
@@ -10,9 +10,12 @@ describe('--allow', () => {
   const webOnly = { allow: ['*.web.skydns.local', 'db.skydns.local'] };
   const perProject = { allow: ['**.{project}.skydns.local'] };
   run([
-    ['is off by default', { spec: named('free.place'), names: ['free.place.skydns.local'] }],
     [
-      'lets through the names of its patterns, and refuses the others of the container one by one',
+      'Without --allow a container may have any name',
+      { spec: named('free.place'), names: ['free.place.skydns.local'] },
+    ],
+    [
+      '--allow accepts the names of its patterns and refuses each other name of the container',
       {
         rules: webOnly,
         spec: named('db,a.web,web,x.db.skydns.local,b.a.web'),
@@ -25,7 +28,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'is named as the server has it',
+      'A refusal names --allow with the prefix that it has in a server',
       {
         rules: { ...webOnly, optionPrefix: 'register-' },
         spec: named('web'),
@@ -34,7 +37,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'holds for names made of parts',
+      '--allow applies to names that are made of parts',
       {
         rules: webOnly,
         spec: { env: { DNS_SERVICE: 'api', DNS_INSTANCE: '1' } },
@@ -43,7 +46,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'holds for the image’s name, with --exposed-by-default',
+      '--allow applies to the name of the image with --exposed-by-default',
       {
         rules: webOnly,
         spec: { image: 'nginx' },
@@ -53,7 +56,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'holds for the names that several ports make of one',
+      '--allow applies to the names of siblings',
       {
         rules: { allow: ['web.skydns.local', 'web-80.skydns.local'] },
         spec: { env: { DNS_NAME: 'web' }, publish: { ...PUBLISH, '90/tcp': ['0.0.0.0:9090'] } },
@@ -62,7 +65,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'lets numbers through where it lets any label through',
+      '--allow accepts a numbered instance where its pattern accepts any label',
       {
         rules: webOnly,
         spec: { env: { DNS_NAME: 'web', DNS_INSTANCE: 'auto' } },
@@ -70,7 +73,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'does not take the name of the numbered for the number',
+      '--allow does not accept a numbered instance because it accepts its name without the number',
       {
         rules: { allow: ['1.web.skydns.local', 'web.skydns.local'] },
         spec: { env: { DNS_NAME: 'web', DNS_INSTANCE: 'auto' } },
@@ -79,7 +82,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'with {project} confines each project to its own part',
+      '--allow with {project} confines each project to its own part',
       {
         rules: perProject,
         spec: ofProject('shop', { DNS_NAME: 'a.shop,a.bank,shop-2.bank', DNS_INSTANCE: '' }),
@@ -88,7 +91,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'with {project} refuses a container without one, and says how to have one',
+      '--allow with {project} refuses a container without a project and names the fix',
       {
         rules: perProject,
         spec: named('a.shop'),
@@ -99,7 +102,7 @@ describe('--allow', () => {
       },
     ],
     [
-      '... which works, also under another prefix',
+      '--allow with {project} accepts a container with dns.project under any label prefix',
       {
         rules: perProject,
         spec: { env: { SORA_NAME: 'a.shop' }, labels: { 'org.sora.project': 'Shop' } },
@@ -108,7 +111,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'holds for both families of a name',
+      '--allow applies to both families of a name',
       {
         rules: webOnly,
         spec: { env: { DNS_NAME: 'db,web', DNS_IP: '10.0.0.1,fd00::1' } },
@@ -117,7 +120,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'holds for registrator’s names',
+      '--allow applies to registrator’s names',
       {
         rules: { allow: ['*.web.skydns.local'] },
         spec: {
@@ -130,7 +133,7 @@ describe('--allow', () => {
       },
     ],
     [
-      'holds for registrator’s raw keys, in any case of letters',
+      '--allow applies to registrator’s raw keys in any case of letters',
       {
         rules: { allow: ['web1.web.skydns.local'] },
         spec: { env: { SERVICE_NAME: 'Web', SERVICE_ID: 'WEB1' } },
@@ -155,7 +158,7 @@ describe('--allow', () => {
     const spec = { publish: PUBLISH, env: { SERVICE_NAME: 'web', SERVICE_ID: 'one' } };
     const keyIfTaken = (allow: readonly string[]) => {
       const context = registratorContext({ policy: policyOf({ allow }) });
-      const { description } = told(inspection(spec), context);
+      const { description } = summaryOf(inspection(spec), context);
       return description.kind === 'described' && description.records[0]?.keyIfTaken;
     };
     assert.equal(keyIfTaken(['*.web.skydns.local']), '/skydns/local/skydns/web/one-c0ffee123456');
@@ -170,22 +173,28 @@ describe('--dns-ip-allow', () => {
     `web.skydns.local states the address ${ip}, which is outside --dns-ip-allow (10.0.0.0/8, fd00::/8): remove the address, or add its network`;
   const web = ['web.skydns.local'];
   run([
-    ['is off by default', { spec: at('8.8.8.8'), names: web }],
-    ['lets an address of its networks through', { rules, spec: at('10.1.2.3'), names: web }],
     [
-      'refuses another address',
+      'Without --dns-ip-allow a container may state any address',
+      { spec: at('8.8.8.8'), names: web },
+    ],
+    [
+      '--dns-ip-allow accepts an address of its networks',
+      { rules, spec: at('10.1.2.3'), names: web },
+    ],
+    [
+      '--dns-ip-allow refuses an address outside its networks',
       { rules, spec: at('8.8.8.8'), names: [], refused: [refused('8.8.8.8')] },
     ],
     [
-      'refuses another address of the other family',
+      '--dns-ip-allow refuses an address of a family that it does not list',
       { rules, spec: at('2001:DB8::0:1'), names: [], refused: [refused('2001:db8::1')] },
     ],
     [
-      'refuses both when one is refused',
+      '--dns-ip-allow refuses both stated addresses when one lies outside its networks',
       { rules, spec: at('10.1.2.3,2001:db8::1'), names: [], refused: [refused('2001:db8::1')] },
     ],
     [
-      'holds for the address of one port',
+      '--dns-ip-allow applies to the address of one port',
       {
         rules,
         spec: {
@@ -197,7 +206,7 @@ describe('--dns-ip-allow', () => {
       },
     ],
     [
-      'holds for --ip-label',
+      '--dns-ip-allow applies to the addresses of --ip-label',
       {
         rules,
         spec: named('web', { 'net.ip': '8.8.8.8/24' }),
@@ -207,7 +216,7 @@ describe('--dns-ip-allow', () => {
       },
     ],
     [
-      'holds for the address of the container whose network it joined',
+      '--dns-ip-allow applies to the stated address of the container whose network another one joined',
       {
         rules,
         spec: { ...named('web'), networkMode: 'container:abc' },
@@ -217,7 +226,7 @@ describe('--dns-ip-allow', () => {
       },
     ],
     [
-      'is about stated addresses alone: the host’s and the container’s own pass',
+      '--dns-ip-allow does not apply to the addresses of the host and of the container',
       {
         rules,
         spec: named('web'),
@@ -225,7 +234,7 @@ describe('--dns-ip-allow', () => {
       },
     ],
     [
-      'holds for registrator’s address labels',
+      '--dns-ip-allow applies to registrator’s address labels',
       {
         rules: { ...rules, optionPrefix: 'register-' },
         spec: { env: { SERVICE_NAME: 'web' }, labels: { ip: '8.8.8.8' } },

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { readContainer } from '../../../src/registrar/describe/container.ts';
 import type { Mode } from '../../../src/registrar/describe/context.ts';
 import { candidatePorts, offeredPorts } from '../../../src/registrar/describe/ports.ts';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
 
 describe('offered ports', () => {
@@ -89,7 +89,7 @@ describe('offered ports', () => {
 function leaves(expose: readonly string[], env: Record<string, string>, exposedByDefault = false) {
   const spec = { expose, env };
   const context = registrarContext({ mode: 'internal', exposedByDefault });
-  const { records, refusals, reason } = told(inspection(spec), context);
+  const { records, refusals, reason } = summaryOf(inspection(spec), context);
   const pairs = Object.entries(records).map(
     ([key, { port }]) => `${key.replace('local/skydns/', '')}:${port ?? '-'}`,
   );
@@ -251,9 +251,9 @@ describe('names and ports', () => {
     ],
   ] as const) {
     it(`The description reports ${why}`, () => {
-      const { leaves: found, refusals: told } = leaves(expose, env);
+      const { leaves: found, refusals: summaryOf } = leaves(expose, env);
       assert.equal(found, expected);
-      assert.deepEqual(told, refusals);
+      assert.deepEqual(summaryOf, refusals);
     });
   }
 

@@ -1,7 +1,7 @@
 /** `--project-scope` and `dns.project`: each project has names in its own part of the zones alone. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { inspection, registrarContext } from '../../support/inspection.ts';
 import { named, ofProject, PUBLISH, run, SERVICE } from '../../support/policyCases.ts';
 
@@ -9,11 +9,11 @@ describe('--project-scope', () => {
   const rules = { projectScope: true };
   run([
     [
-      'lets automatic names through as they are',
+      '--project-scope accepts automatic names',
       { rules, spec: ofProject('shop'), names: ['1?.web.shop.skydns.local'] },
     ],
     [
-      'lets a name at or below PROJECT.ZONE through, and refuses others',
+      '--project-scope accepts names below PROJECT.ZONE and refuses others',
       {
         rules,
         spec: { ...ofProject('shop'), env: { DNS_NAME: 'a.b.shop,shop-a,shop.bank,db.bank' } },
@@ -26,11 +26,11 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'lets the part’s own name through',
+      '--project-scope accepts the name PROJECT.ZONE itself',
       { rules, spec: named('shop', { 'dns.project': 'shop' }), names: ['shop.skydns.local'] },
     ],
     [
-      'holds in each zone',
+      '--project-scope applies to each zone',
       {
         rules,
         spec: named('a.shop.b.example,a.b.example', { 'dns.project': 'shop' }),
@@ -45,7 +45,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'is not left by an environment of one’s own',
+      '--project-scope refuses a name with an environment other than the project',
       {
         rules,
         spec: ofProject('shop', { DNS_ENVIRONMENT: 'bank' }),
@@ -54,7 +54,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'goes by compose’s project, whatever dns.project says',
+      '--project-scope uses the Compose project and not dns.project',
       {
         rules,
         spec: {
@@ -66,7 +66,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'goes by the swarm stack, too',
+      '--project-scope uses the swarm stack as the project',
       {
         rules,
         spec: named('db.shop,db.bank', { 'com.docker.stack.namespace': 'shop' }),
@@ -75,7 +75,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'takes dns.project for automatic names, too',
+      '--project-scope uses dns.project for automatic names',
       {
         rules,
         spec: { env: { DNS_SERVICE: 'web', DNS_PROJECT: 'my_shop' } },
@@ -83,7 +83,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'refuses all names of a container without a project, and says how to have one',
+      '--project-scope refuses all names of a container without a project and names the fix',
       {
         rules: { ...rules, optionPrefix: 'register-' },
         spec: named('web'),
@@ -94,7 +94,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'lies in the region',
+      'With a region --project-scope confines a project to its part of the region',
       {
         rules,
         spec: ofProject('shop'),
@@ -103,7 +103,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      '... so that a project with the region’s name does not have all of it',
+      '--project-scope does not give a region to the project with its name',
       {
         rules,
         spec: named('db.shop.east,db.east,db.east.east', { 'dns.project': 'east' }),
@@ -113,7 +113,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'does not hold a zone that is called like the project',
+      '--project-scope does not give a zone to the project with its name',
       {
         rules,
         spec: named('db.bank.shop.skydns.local,db.shop.shop', { 'dns.project': 'shop' }),
@@ -128,7 +128,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'lies in --service-domain',
+      'With --service-domain --project-scope confines a project to its part of that domain',
       {
         rules,
         spec: ofProject('shop'),
@@ -137,7 +137,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'holds for registrator’s names, which may say the project themselves',
+      '--project-scope accepts a registrator name that contains the project and refuses others',
       {
         rules,
         spec: {
@@ -151,7 +151,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      'and --allow hold both',
+      '--project-scope and --allow both apply',
       {
         rules: { ...rules, allow: ['*.shop.skydns.local', 'db.bank.skydns.local'] },
         spec: named('a.shop,b.a.shop,db.bank', { 'dns.project': 'shop' }),
@@ -163,9 +163,9 @@ describe('--project-scope', () => {
 });
 
 describe('dns.project', () => {
-  it('dns.project is refused for a single port', () => {
+  it('A single port may not set dns.project', () => {
     const spec = { env: { DNS_NAME: 'web', DNS_80_PROJECT: 'shop' }, publish: PUBLISH };
-    assert.deepEqual(told(inspection(spec), registrarContext()).refusals, [
+    assert.deepEqual(summaryOf(inspection(spec), registrarContext()).refusals, [
       'DNS_80_PROJECT applies to the whole container: leave out the port',
     ]);
   });

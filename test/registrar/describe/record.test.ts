@@ -38,7 +38,7 @@ describe('record values', () => {
       `{"host":"10.0.1.5","ttl":30,${STAMP},"meta":{"tags":["x"],"attributes":{"a":"b"}}}}`,
     ],
   ] as const) {
-    it(json, () => {
+    it(`A record is stored as ${json}`, () => {
       const value = recordValue(made, OWNER);
       assert.equal(new TextDecoder().decode(value), json);
       assert.equal(parseService(value).kind, 'service');

@@ -6,7 +6,7 @@ describe('a reserved name', () => {
   run([
     ...['wpad', 'WPAD.', 'isatap', 'localhost', 'wpad.dept', 'x.wpad', 'a.b.localhost.c'].map(
       (name): Cases[number] => [
-        `${name} is refused`,
+        `The reserved name ${name} is refused`,
         {
           spec: named(name.replace(/\.$/, '')),
           names: [],
@@ -15,7 +15,7 @@ describe('a reserved name', () => {
       ],
     ),
     [
-      'is refused with what clients do with it',
+      'The refusal of a reserved name says how clients use the name',
       {
         spec: named('wpad'),
         names: [],
@@ -25,7 +25,7 @@ describe('a reserved name', () => {
       },
     ],
     [
-      'is refused as a service, a project and an instance',
+      'A reserved name is refused as a service, a project and an instance',
       {
         spec: {
           env: { DNS_80_SERVICE: 'wpad', DNS_90_INSTANCE: 'isatap' },
@@ -37,7 +37,7 @@ describe('a reserved name', () => {
       },
     ],
     [
-      'is refused with numbers in front',
+      'A reserved name is refused behind the number of an instance',
       {
         spec: { env: { DNS_NAME: 'wpad', DNS_INSTANCE: 'auto' } },
         names: [],
@@ -45,7 +45,7 @@ describe('a reserved name', () => {
       },
     ],
     [
-      'is refused to registrator’s services and ids',
+      'A reserved name is refused as a service or id of registrator',
       {
         spec: {
           env: { SERVICE_80_NAME: 'wpad', SERVICE_90_NAME: 'web', SERVICE_90_ID: 'wpad' },
@@ -57,7 +57,7 @@ describe('a reserved name', () => {
       },
     ],
     [
-      'is refused to registrator’s raw ids, in any case and with dots',
+      'A reserved name is refused in registrator’s raw ids in any case and with dots',
       {
         spec: { env: { SERVICE_NAME: 'web', SERVICE_ID: 'x.WPad' } },
         context: { ...SERVICE, registrator: { hostName: 'node1', rawIds: true, tags: [] } },
@@ -66,7 +66,7 @@ describe('a reserved name', () => {
       },
     ],
     [
-      'stays reserved where --allow lists it',
+      'A reserved name is refused although --allow lists it',
       {
         rules: { allow: ['wpad.skydns.local'] },
         spec: named('wpad'),
@@ -75,14 +75,14 @@ describe('a reserved name', () => {
       },
     ],
     [
-      'may be in what only resembles it',
+      'A label that contains a reserved name is accepted',
       {
         spec: named('wpad-test,mylocalhost,isatap2'),
         names: ['wpad-test.skydns.local', 'mylocalhost.skydns.local', 'isatap2.skydns.local'],
       },
     ],
     [
-      'may be in the zone, which is the operator’s',
+      'A zone may contain a reserved name because the operator chose it',
       {
         spec: named('web.localhost'),
         context: { zones: [['localhost']], defaultZone: ['localhost'] },
@@ -95,7 +95,7 @@ describe('a reserved name', () => {
 describe('an ACME challenge', () => {
   run([
     [
-      'is refused to a container that does not have the name above',
+      'An ACME challenge is refused to a container that does not have the name above',
       {
         spec: named('_acme-challenge.victim,web'),
         names: ['web.skydns.local'],
@@ -105,14 +105,14 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'stands beside the name above of the same container, whatever their order',
+      'A container has an ACME challenge and the name above in any order',
       {
         spec: named('_acme-challenge.web,web'),
         names: ['_acme-challenge.web.skydns.local', 'web.skydns.local'],
       },
     ],
     [
-      'stands beside the name above of another port',
+      'A container has an ACME challenge when another port has the name above',
       {
         spec: {
           env: { DNS_80_NAME: 'web', DNS_90_NAME: '_acme-challenge.web' },
@@ -122,7 +122,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'has names below it that need the name above as well',
+      'A name below an ACME challenge needs the name above the challenge',
       {
         spec: named('x._acme-challenge.victim,y._acme-challenge.web,web'),
         names: ['y._acme-challenge.web.skydns.local', 'web.skydns.local'],
@@ -130,7 +130,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'is refused with a suffix, too',
+      'An ACME challenge with a suffix is refused without the name above',
       {
         spec: named('_acme-challenge-x.victim'),
         names: [],
@@ -138,7 +138,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'is refused to a container that has a name beside or below, but not above',
+      'An ACME challenge is refused to a container that has a name beside or below it but not above',
       {
         spec: named('_acme-challenge.victim,a.victim,victim-2'),
         names: ['a.victim.skydns.local', 'victim-2.skydns.local'],
@@ -146,7 +146,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'of the zone is refused',
+      'The ACME challenge of the zone is refused',
       {
         spec: named('_acme-challenge'),
         names: [],
@@ -154,7 +154,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'of a shared name is refused to one that is only an instance of it',
+      'The ACME challenge of a shared name is refused to a container that is an instance of the name',
       {
         spec: {
           env: { DNS_80_NAME: 'web', DNS_80_INSTANCE: 'auto', DNS_90_NAME: '_acme-challenge.web' },
@@ -165,7 +165,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'goes with the name above, where that is refused',
+      'An ACME challenge is refused when the name above is refused',
       {
         rules: { allow: ['_acme-challenge.web.skydns.local', 'db.skydns.local'] },
         spec: named('web,_acme-challenge.web,db'),
@@ -177,7 +177,7 @@ describe('an ACME challenge', () => {
       },
     ],
     [
-      'is refused to registrator’s services',
+      'An ACME challenge is refused to registrator’s services',
       {
         spec: { env: { SERVICE_NAME: 'victim', SERVICE_ID: '_acme-challenge' } },
         context: { ...SERVICE, registrator: { hostName: 'node1', rawIds: true, tags: [] } },

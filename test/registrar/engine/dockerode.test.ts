@@ -151,7 +151,7 @@ test('The events of a container arrive in order, also as single octets, doubled 
   }
 });
 
-test('since replays the events that the daemon has kept', () =>
+test('The parameter since replays the events that the daemon has kept', () =>
   withFake(async (fake, engine) => {
     const first = await follow(engine);
     fake.run();

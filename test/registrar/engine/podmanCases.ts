@@ -166,7 +166,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   );
 
   test(
-    `${label}: no event tells of podman stop, but the next comparison finds what is being stopped`,
+    `${label}: The next list withdraws a container that podman stop is stopping without an event`,
     engine.options,
     engine.on(async (podman) => {
       const dns = await follow(podman, '--register-reconcile', '1');
@@ -189,7 +189,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   );
 
   test(
-    `${label}: a registrar that was killed is followed by one that takes its records over, and a third one stands by`,
+    `${label}: A second registrar takes over the records of a killed one, and a third one stands by`,
     engine.options,
     engine.on(async (podman) => {
       const server = await startTestServer({});

@@ -20,7 +20,7 @@ const MOUNTS = `512 490 254:1 /var/lib/docker/containers/${ID}/hostname /etc/hos
 
 const at = (address: string, internal = false) => ({ address, internal }) as NetworkInterfaceInfo;
 
-function place(
+function sourcesOf(
   changes: Partial<HostSources> & { proc?: Record<string, string>; own?: Inspection },
 ): HostSources {
   const proc = { '/proc/net/route': ROUTES, '/proc/net/ipv6_route': ROUTES_6, ...changes.proc };
@@ -42,23 +42,33 @@ const NAMED = { id: 'E', isOwnId: true, name: 'n', ...UNKNOWN };
 const INFO = { ...NAMED, nodeAddress: undefined };
 
 describe('host facts', () => {
-  for (const [where, changes, info, expected] of [
-    ['on the host: the default route’s addresses', {}, INFO, ['192.0.2.7', '2001:db8::7']],
+  for (const [title, changes, info, expected] of [
     [
-      'a swarm: its word first',
+      'A registrar on the host uses the addresses of the default routes',
+      {},
+      INFO,
+      ['192.0.2.7', '2001:db8::7'],
+    ],
+    [
+      'The address of a swarm node takes precedence over that of the default route',
       {},
       { ...INFO, nodeAddress: '198.51.100.1' },
       ['198.51.100.1', '2001:db8::7'],
     ],
-    ['an engine elsewhere: nothing', { isLocal: false }, INFO, [undefined, undefined]],
     [
-      'in a container: nothing',
+      'The host of an engine on another machine has unknown addresses',
+      { isLocal: false },
+      INFO,
+      [undefined, undefined],
+    ],
+    [
+      'A registrar in a container does not know its host’s addresses',
       { proc: { '/proc/self/mountinfo': MOUNTS }, own: inspection({ id: ID }) },
       INFO,
       [undefined, undefined],
     ],
     [
-      'in a container on the host’s network: the same as there',
+      'A registrar in a container on the host’s network uses the addresses of the default routes',
       {
         proc: { '/proc/self/mountinfo': MOUNTS },
         own: inspection({ id: ID, networkMode: 'host' }),
@@ -67,20 +77,20 @@ describe('host facts', () => {
       ['192.0.2.7', '2001:db8::7'],
     ],
     [
-      'in a container of another engine: nothing',
+      'A registrar in a container of another engine does not know its host’s addresses',
       { proc: { '/proc/self/mountinfo': MOUNTS } },
       INFO,
       [undefined, undefined],
     ],
     [
-      'without routes: nothing',
+      'Without default routes the host’s addresses are unknown',
       { proc: { '/proc/net/route': '', '/proc/net/ipv6_route': '' } },
       INFO,
       [undefined, undefined],
     ],
   ] as const) {
-    it(where, async () => {
-      const { hostAddresses } = await readHostFacts(place(changes), info);
+    it(title, async () => {
+      const { hostAddresses } = await readHostFacts(sourcesOf(changes), info);
       assert.deepEqual([hostAddresses.v4, hostAddresses.v6], expected);
     });
   }
@@ -88,7 +98,7 @@ describe('host facts', () => {
   it('The registrar finds the networks of its own container', async () => {
     const own = inspection({ id: ID, networkMode: 'shop', networks: { shop: ['172.20.0.2'] } });
     const { ownNetworks } = await readHostFacts(
-      place({ proc: { '/proc/self/mountinfo': MOUNTS }, own }),
+      sourcesOf({ proc: { '/proc/self/mountinfo': MOUNTS }, own }),
       INFO,
     );
     assert.deepEqual(ownNetworks, ['shop']);

@@ -41,7 +41,7 @@ describe('registrator’s command line', () => {
     ['skydns2:///x', { store: 'etcd://127.0.0.1:2379', domain: ['x'] }],
     ['skydns2://[::1]:4001/x', { store: 'etcd://[::1]:4001', domain: ['x'] }],
   ] as const) {
-    it(`registrator’s flags are read from: ${line}`, () => {
+    it(`The flags of registrator are read from: ${line}`, () => {
       const command = parseRegistratorFlags(line.split(' '));
       assert.deepEqual(command, {
         kind: 'options',
@@ -66,7 +66,7 @@ describe('registrator’s command line', () => {
       ['-deregister has no effect: the records of an ended container are always removed'],
     ],
   ] as const) {
-    it(`registrator’s flags have no effect and a note in: ${line}`, () => {
+    it(`A flag of registrator has no effect and is noted in: ${line}`, () => {
       const command = parseRegistratorFlags(line.split(' '));
       assert.deepEqual(command, { kind: 'options', options: DEFAULTS, notes });
     });
@@ -108,7 +108,7 @@ describe('registrator’s command line', () => {
     [`-tags {{.Name}} ${URI}`, ['-tags: templates are not supported; write the tags themselves']],
     ['-ip', ['-ip needs a value', 'no URI; write skydns2://HOST:PORT/DOMAIN']],
   ] as const) {
-    it(`registrator’s command line is a mistake: ${line || 'nothing'}`, () => {
+    it(`A mistake is reported in the command line: ${line || 'nothing'}`, () => {
       const args = line === '' ? [] : line.split(' ');
       assert.deepEqual(parseRegistratorFlags(args), { kind: 'mistakes', mistakes });
     });

@@ -5,7 +5,7 @@ import { parseDurationMs } from '../../../src/registrar/describe/check.ts';
 import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { parseTags } from '../../../src/registrar/registrator/metadata.ts';
-import { told } from '../../support/descriptions.ts';
+import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
 import { policyOf } from '../../support/policyCases.ts';
 
@@ -189,7 +189,10 @@ suite('registrator’s services', () => {
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
     it(`A container in compat mode, ${why}, is registered as ${expected}`, () => {
-      const { records, refusals, reason } = told(inspection(spec), registratorContext(changes));
+      const { records, refusals, reason } = summaryOf(
+        inspection(spec),
+        registratorContext(changes),
+      );
       const found = Object.entries(records).map(
         ([key, { host, port }]) => `${key.replace('local/skydns/', '')}=${host}:${port}`,
       );
@@ -259,7 +262,7 @@ suite('registrator’s services', () => {
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, RegExp][]) {
     it(`A container is refused in compat mode: ${why}`, () => {
-      const { records, refusals } = told(inspection(spec), registratorContext(changes));
+      const { records, refusals } = summaryOf(inspection(spec), registratorContext(changes));
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);
       assert.match(refusals[0] ?? '', reason);
@@ -268,7 +271,7 @@ suite('registrator’s services', () => {
 
   it('A name that would be too long keeps the container’s id', () => {
     const spec = { ...dns, name: 'x'.repeat(200) };
-    const { records, refusals } = told(inspection(spec), registratorContext());
+    const { records, refusals } = summaryOf(inspection(spec), registratorContext());
     assert.deepEqual(refusals, []);
     const leaves = Object.keys(records).map((key) => key.split('/').at(-1) ?? '');
     assert.equal(leaves.length, 2);
@@ -470,13 +473,13 @@ suite('registrator’s issues', () => {
   };
 
   it('#337: A published port on a user network has the host’s address', () => {
-    const { records } = told(inspection(onCompose), registratorContext());
+    const { records } = summaryOf(inspection(onCompose), registratorContext());
     const [record] = Object.values(records);
     assert.deepEqual(record, { host: '192.0.2.1', port: 32768, ttl: 30 });
   });
 
   it('#337: An exposed port on a user network has the container’s address', () => {
-    const { records } = told(inspection(onCompose), registratorContext({ mode: 'internal' }));
+    const { records } = summaryOf(inspection(onCompose), registratorContext({ mode: 'internal' }));
     const [record] = Object.values(records);
     assert.deepEqual(record, { host: '172.20.0.5', port: 80, ttl: 30 });
   });
@@ -487,7 +490,7 @@ suite('registrator’s issues', () => {
       alpha: ['10.1.0.2'],
       shop_default: ['172.20.0.5'],
     } as const;
-    const { records } = told(
+    const { records } = summaryOf(
       inspection({ ...onCompose, networks }),
       registratorContext({ mode: 'internal' }),
     );
@@ -496,14 +499,14 @@ suite('registrator’s issues', () => {
 
   it('#530: A service from an image by digest has the name of the image', () => {
     const image = `registry.example.org/nginx@sha256:${'ab'.repeat(32)}`;
-    const { records } = told(inspection({ ...web, image }), registratorContext());
+    const { records } = summaryOf(inspection({ ...web, image }), registratorContext());
     assert.deepEqual(Object.keys(records), ['local/skydns/nginx/node1-web-80']);
   });
 
   it('#644: A recreated container or registrar keeps the service’s key', () => {
-    const before = told(inspection(web), registratorContext());
+    const before = summaryOf(inspection(web), registratorContext());
     const anew = { ...inspection({ ...web, id: 'ab'.repeat(32) }) };
-    const after = told(
+    const after = summaryOf(
       { ...anew, Config: { ...anew.Config, Hostname: 'abab' } },
       registratorContext(),
     );
@@ -520,7 +523,11 @@ suite('registrator’s issues', () => {
       networks: {},
       networkMode: 'container:short',
     };
-    const { records } = told(inspection(child), registratorContext({ mode: 'internal' }), parent);
+    const { records } = summaryOf(
+      inspection(child),
+      registratorContext({ mode: 'internal' }),
+      parent,
+    );
     assert.equal(Object.values(records)[0]?.host, '172.20.0.5');
   });
 
