@@ -1,7 +1,7 @@
 /**
- * The part `dataplane`: what an answer over UDP costs, and how long it takes, against the targets. Every measurement is
- * in turns and stands for itself: one that fails spoils no other. Nothing here asserts: a shared machine's figures vary, so
- * the spread is printed beside them.
+ * The part `dataplane`: what an answer over UDP costs, and how long it takes, against the targets. Every measurement
+ * alternates between its contenders, and does not depend on the others: a failure leaves the others valid. No figure is
+ * asserted: the figures of a shared machine vary, so each is printed with its spread.
  */
 import { measureBusyStore } from './dataplane/busyStore.ts';
 import { type Finding, targetTable } from './dataplane/compare.ts';
@@ -17,7 +17,7 @@ import { measureTwoWorkers } from './dataplane/twoWorkers.ts';
 
 const MEASURES = {
   hit: { title: 'CPU per answer', measure: measureHits },
-  nxdomain: { title: 'Names that are not there', measure: measureNxdomain },
+  nxdomain: { title: 'Names that do not exist', measure: measureNxdomain },
   edns: { title: 'EDNS', measure: measureEdns },
   latency: { title: 'Latency', measure: measureLatency },
   changes: { title: 'A store that changes', measure: measureBusyStore },
@@ -36,7 +36,7 @@ export const DEFAULT_MEASURES: readonly MeasureName[] = MEASURE_NAMES.filter(
   (name) => name !== 'profile',
 );
 
-/** Gives back markdown; a measurement that fails says so on stderr. */
+/** Gives back markdown; a measurement that fails is reported on stderr. */
 export async function benchDataplane(
   options: LabOptions & { readonly measures: readonly MeasureName[] },
 ): Promise<string> {

@@ -1,7 +1,8 @@
 /**
- * Answers while the store changes all the time, and how long a change takes to be answered then. The store and its writer
- * run on the generator's core and leave it less time, so that the server is asked less, in smaller batches: what the
- * changes themselves cost the server shows beside as many changes to keys that it does not hold.
+ * Answers while the store changes all the time, and how long a change takes to be answered then. The store and its
+ * writer run on the generator's core and leave it less time, so the server receives fewer questions, in smaller
+ * batches. A comparison with as many changes to keys that the server does not hold shows the cost of the changes
+ * themselves.
  */
 import { mkdtempSync } from 'node:fs';
 import { join } from 'node:path';
@@ -52,7 +53,7 @@ export async function measureBusyStore(lab: Lab): Promise<Measured> {
   return report(contenders, samples, churns, { ...store, perChange });
 }
 
-/** What following the store costs a server that nobody else asks anything. */
+/** The cost of following the store for a server that receives no questions. */
 async function cpuPerChange(lab: Lab, store: BusyStore): Promise<number> {
   const { running } = store.server;
   const { result } = await whileChanging(lab, store, async () => {
@@ -63,7 +64,7 @@ async function cpuPerChange(lab: Lab, store: BusyStore): Promise<number> {
   return (result * 1e6) / (CHANGES_PER_SECOND * lab.options.seconds);
 }
 
-/** Following the store is code that is compiled while it runs, as answering is. */
+/** Like the code that answers, the code that follows the store is compiled while it runs. */
 export async function warmUpChanging(lab: Lab, store: BusyStore): Promise<void> {
   for (let time = 0; time < WARM_UPS; time++)
     await whileChanging(lab, store, () => saturate(lab, busyContender(lab, store), time));
@@ -79,7 +80,7 @@ export async function openBusyStore(
     const server = await lab.startOurs(options);
     return { server, writer, endpoint: { kind: 'http', port: server.running.httpPort } };
   }
-  // In memory, as it is not the disk that is looked at.
+  // In memory, because the disk is not measured.
   const folder = mkdtempSync(join(MEMORY, 'soradns-bench-'));
   lab.atEnd(() => removeDir(folder));
   const etcd = await startBenchEtcd(join(folder, 'etcd'), GENERATOR_CORE);
@@ -97,7 +98,7 @@ export function busyContender(lab: Lab, store: BusyStore): Contender {
   return { ...quietContender(lab, store), title: `${figure(CHANGES_PER_SECOND)} changes/s` };
 }
 
-/** Does something for as long as a turn takes, with changes from before to after it. */
+/** Measures while the store changes; the changes begin before the measurement and end after it. */
 export async function whileChanging<R>(
   lab: Lab,
   { server, endpoint, writer }: BusyStore,

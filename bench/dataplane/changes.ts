@@ -5,15 +5,15 @@ export type KeyChange =
   | { readonly kind: 'put'; readonly key: string; readonly value: string }
   | { readonly kind: 'delete'; readonly key: string };
 
-/** A new name goes again after so many changes. */
+/** A new name is deleted after this many changes. */
 const NEW_NAME_LASTS = 400;
-/** A prime, so that every name has its turn. */
+/** A prime, so that every name gets changes. */
 const STRIDE = 7919;
 const NEW_VALUES_FROM = 1 << 20;
 
 /**
- * The change of an index, of a zone of `names` names: half give a name that is there a new address, a quarter add a
- * name, a quarter delete one that was added. None of the names that are asked for goes away.
+ * The change of an index, of a zone of `names` names: half give an existing name a new address, a quarter add a name, a
+ * quarter delete one that was added. The names that the load asks for are never deleted.
  */
 export function changeOf(index: number, names: number): KeyChange {
   const kind = index % 4;
@@ -23,7 +23,7 @@ export function changeOf(index: number, names: number): KeyChange {
   return { kind: 'put', key: benchKey((index * STRIDE) % names), value: newValue(index) };
 }
 
-/** Beside the names that are asked for, below the same parents. */
+/** A name below the same parents as the names that the load asks for. */
 function newKey(index: number): string {
   return `${BENCH_FOLDER}/service${index % 1000}/new${index}`;
 }

@@ -1,6 +1,7 @@
 /**
- * Changes a store at a steady rate, and now and then asks over UDP for what it has just put, until it is answered. It
- * keeps to its timetable: a store that is slow to acknowledge gets the next changes all the same, up to a bound.
+ * Changes a store at a steady rate, and now and then asks over UDP for the value that it has just put, until the server
+ * answers with it. It keeps to its timetable: up to a bound, it sends changes to a store that has not acknowledged
+ * earlier ones.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dueAfter } from '../generator/pacing.ts';
@@ -39,7 +40,7 @@ const PROBE_TIMEOUT_MS = 10_000;
 type Probed = Pick<ChurnResult, 'visibleMs' | 'acknowledgedMs' | 'afterwardsMs'>;
 const NOT_PROBED: Probed = { visibleMs: [], acknowledgedMs: [], afterwardsMs: [] };
 
-/** Goes on where the last run was. */
+/** A run goes on where the last one ended. */
 let nextIndex = 0;
 let nextProbe = 0;
 

@@ -1,4 +1,4 @@
-/** Comparing two things that were measured in turns. Pure. */
+/** Compares contenders that were measured in alternation. Pure. */
 import { figure, markdown, median } from '../table.ts';
 
 /** Of two series, round by round. */
@@ -10,7 +10,7 @@ export interface Ratio {
   readonly most: number;
 }
 
-/** A round in which there is nothing finite to compare with says nothing. */
+/** A round without a finite denominator has no ratio. */
 export function ratioOf(numerators: readonly number[], denominators: readonly number[]): Ratio {
   const ratios = numerators.flatMap((value, round) => {
     const denominator = denominators[round] ?? Number.NaN;

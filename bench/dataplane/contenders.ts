@@ -1,4 +1,7 @@
-/** Measuring several things in turns, each round beginning with another, so that what disturbs one disturbs all. */
+/**
+ * Measures several contenders in alternation. Each round begins with another one, so that a disturbance affects all of
+ * them.
+ */
 import type { LoadResult } from '../generator/load.ts';
 import type { StreamResult, StreamSpec } from '../generator/stream.ts';
 import { machineSeconds, untilQuietMachine } from '../quiet.ts';
@@ -11,7 +14,7 @@ export interface Contender {
   readonly load: Load;
 }
 
-/** What is asked, and how it should be answered. */
+/** The questions that are asked, and the expected answers. */
 export interface Load {
   readonly questions: QuestionFile;
   readonly edns?: boolean;
@@ -42,8 +45,8 @@ export async function alternate<L extends { readonly title: string }, S>(
 ): Promise<S[][]> {
   const samples = contenders.map((): S[] => []);
   for (let round = 0; round < rounds; round++) {
-    for (let turn = 0; turn < contenders.length; turn++) {
-      const index = (turn + round) % contenders.length;
+    for (let i = 0; i < contenders.length; i++) {
+      const index = (i + round) % contenders.length;
       await untilQuietMachine(QUIET_TIMEOUT_MS);
       const sample = await measure(contenders[index] as L, round);
       samples[index]?.push(sample);
@@ -52,10 +55,13 @@ export async function alternate<L extends { readonly title: string }, S>(
   return samples;
 }
 
-/** On all sockets together fewer than a socket of default size has room for: Knot and NSD keep to it. */
+/**
+ * Questions in flight on all sockets together: fewer than a socket with buffers of the default size can hold, which
+ * Knot and NSD use.
+ */
 export const WINDOW = 48;
 const WARM_UP_WINDOW = 16;
-/** Where a round begins in the questions: another place each time. */
+/** The distance between the questions at which two rounds begin. */
 const STRIDE = 104_729;
 const WARM_UP_SECONDS = 1;
 const ASKING_SECONDS = 600;
@@ -104,7 +110,7 @@ export async function saturate(
   return sample;
 }
 
-/** Puts a load of one stream on and weighs it. */
+/** Puts a load of one stream on, and takes its sample. */
 export async function sampleOf(
   contender: Contender,
   put: () => Promise<LoadResult>,
@@ -123,7 +129,7 @@ export interface Weighed extends Pick<Sample, 'serverBusy' | 'generatorBusy' | '
   readonly result: LoadResult;
 }
 
-/** Who used how much of a core while a load was on. */
+/** How much of a core the server, the generator and other programs used during a load. */
 export async function weigh(server: Server, put: () => Promise<LoadResult>): Promise<Weighed> {
   const [serverBefore, machineBefore] = [server.running.cpuSeconds(), machineSeconds()];
   const result = await put();

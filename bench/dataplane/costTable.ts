@@ -1,4 +1,4 @@
-/** Samples of a saturated server as a table: medians, and how far the turns were apart. */
+/** Samples of saturated servers as a table: medians, and the range over the rounds. */
 import { figure, markdown, median } from '../table.ts';
 import { withRange } from './compare.ts';
 import type { Sample } from './contenders.ts';

@@ -1,6 +1,6 @@
 /**
- * How long answers to known names take while others flood the server with questions: as many as one core of the server
- * could answer, and half as many. The known names are asked for by a timetable all the while.
+ * How long answers to existing names take during a flood of questions: as many as one core of the server could answer,
+ * and half as many. Questions for existing names are sent by a timetable all the time.
  */
 import { availableParallelism } from 'node:os';
 import type { StreamSpec } from '../generator/stream.ts';
@@ -20,7 +20,7 @@ const KINDS = [
   { kind: 'outside', title: 'random names outside' },
   { kind: 'wildcard', title: 'wildcards' },
 ] as const;
-/** Where there are cores enough, the main thread and the worker have each its own. */
+/** On a machine with enough cores the main thread and the worker have one each. */
 const CORES = availableParallelism() > 2 ? [SERVER_CORE, GENERATOR_CORE + 1].join() : SERVER_CORE;
 const SHARES = [0.5, 1];
 const KNOWN_PER_SECOND = 2000;
@@ -52,7 +52,7 @@ export async function measureFloods(lab: Lab): Promise<Measured> {
   const attempts = await alternate([contender], CAPACITY_ATTEMPTS, (_, round) =>
     saturate(lab, contender, round),
   );
-  // The best: what others of this machine leave is no figure of ours.
+  // The best attempt, because other programs on this machine reduce the others.
   const capacity = Math.max(...qpsOf(attempts[0]));
   const contenders = floodContenders(lab, capacity);
   for (const each of contenders) await ask(lab, server, each, 0);

@@ -21,7 +21,7 @@ const TARGETS = [
   { peer: 'NSD', target: 0.8 },
 ];
 
-/** Who asks, and whom. */
+/** A contender, and its load generator if that is not ours. */
 interface HitContender extends Contender {
   readonly dnsflood?: Dnsflood;
 }
@@ -51,7 +51,7 @@ export async function measureHits(lab: Lab): Promise<Measured> {
     ),
     text: `${costTable(contenders, samples)}
 
-${figure(NAMES)} names, half asked for by SRV and half by A; ${placement()}; medians of ${lab.options.rounds} turns of
+${figure(NAMES)} names, half asked for by SRV and half by A; ${placement()}; medians of ${lab.options.rounds} rounds of
 ${lab.options.seconds} s, least and most in brackets. Our generator's load ÷ dnsflood.c's: ${figure(generated.perRound, 2)}.`,
   };
 }

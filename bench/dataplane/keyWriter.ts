@@ -1,4 +1,4 @@
-/** Writes to a store as others do: through etcd, or through the server's own keys API. */
+/** Writes to a store as its other clients do: through etcd, or through the server's own keys API. */
 import { Agent, request } from 'node:http';
 import { Etcd3 } from 'etcd3';
 import type { KeyChange } from './changes.ts';
@@ -8,7 +8,7 @@ export type Endpoint =
   | { readonly kind: 'http'; readonly port: number };
 
 export interface KeyWriter {
-  /** Resolves once it is acknowledged. */
+  /** Resolves when the store has acknowledged the change. */
   write(change: KeyChange): Promise<void>;
   close(): void;
 }

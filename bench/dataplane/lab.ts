@@ -1,6 +1,7 @@
 /**
- * What the measurements share: servers that are started once, when the first measurement wants them, files of questions,
- * and the load generator. Every server is pinned to one core unless it is to have more; the generator has another.
+ * What the measurements share: servers that start once, when the first measurement needs them, files of questions, and
+ * the load generator. Every server is pinned to one core unless a measurement gives it more; the generator has another
+ * core.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -26,7 +27,7 @@ export interface LabOptions {
   readonly manyNames: number;
 }
 
-/** A line `name TYPE` for each of so many questions. */
+/** A file with a line `name TYPE` for each of `count` questions. */
 export interface QuestionFile {
   readonly path: string;
   readonly count: number;
@@ -56,7 +57,7 @@ const PUTS_AT_ONCE = 2000;
 export class Lab {
   readonly options: LabOptions;
   readonly generator: LineChild<LoadSpec, LoadResult>;
-  /** What ends with the lab, the latest first. */
+  /** Called when the lab closes, the latest first. */
   readonly #closing: (() => Promise<void>)[] = [];
   readonly #shared = new Map<string, Promise<unknown>>();
   readonly #files = new Map<string, QuestionFile>();
@@ -74,14 +75,14 @@ export class Lab {
     return child;
   }
 
-  /** Something made once; a failure is everybody's who wants it. */
+  /** Makes a value once. A failure rejects every caller's promise. */
   once<T>(key: string, make: () => Promise<T>): Promise<T> {
     const made = (this.#shared.get(key) as Promise<T> | undefined) ?? make();
     this.#shared.set(key, made);
     return made;
   }
 
-  /** To be called when the lab closes. */
+  /** Calls `close` when the lab closes. */
   atEnd(close: () => Promise<void>): void {
     this.#closing.unshift(close);
   }
@@ -102,7 +103,7 @@ export class Lab {
     return file;
   }
 
-  /** A folder of one's own. */
+  /** A new folder for one server. */
   newFolder(title: string): string {
     const path = join(this.options.folder, `${title.replace(/\W+/g, '-')}-${this.#folders++}`);
     mkdirSync(path);
@@ -133,7 +134,7 @@ export class Lab {
     return { title: 'soradns', port: running.port, running };
   }
 
-  /** The other servers that are installed here and answer right. */
+  /** The rival servers that are installed here and answer correctly. */
   peers(): Promise<Server[]> {
     return this.once('peers', async () => {
       const names = benchNames(NAMES);

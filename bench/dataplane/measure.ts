@@ -1,4 +1,4 @@
-/** What a measurement gives: a text for the reader, and what it says about the targets. */
+/** The result of a measurement: a text for the reader, and its findings about the targets. */
 import type { Finding } from './compare.ts';
 import type { Lab } from './lab.ts';
 

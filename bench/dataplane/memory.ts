@@ -1,4 +1,4 @@
-/** What a large zone takes once every name was asked for by SRV and by A. */
+/** The memory that a large zone takes after every name was asked for by SRV and by A. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { figure } from '../table.ts';
@@ -35,7 +35,7 @@ export async function measureMemory(lab: Lab): Promise<Measured> {
   };
 }
 
-/** Of a process of one, once it had time to give back what it can. */
+/** The memory of one process, after it had time to free what it can. */
 async function resident(pid: number): Promise<Resident> {
   await sleep(SETTLING_MS);
   const status = readFileSync(`/proc/${pid}/status`, 'latin1');

@@ -88,7 +88,7 @@ export async function timed(
   return { latency, result };
 }
 
-/** In microseconds; what was never answered took for ever. */
+/** In microseconds; infinite for a question that was never answered. */
 function latencyOf({ latency, lost }: StreamResult, othersBusy: number): Latency {
   const of = (value: number | null | undefined): number => value ?? Number.POSITIVE_INFINITY;
   const { p50, p90, p99, max } = latency ?? {};

@@ -1,4 +1,4 @@
-/** What a second worker on a second core costs each answer: contention, not the machine's other load. */
+/** The cost of a second worker on a second core for each answer: contention, not the machine's other load. */
 import { availableParallelism } from 'node:os';
 import type { LoadResult, LoadSpec } from '../generator/load.ts';
 import { GENERATOR_CORE, SERVER_CORE } from '../process.ts';
@@ -9,9 +9,9 @@ import type { Lab } from './lab.ts';
 import type { Measured } from './measure.ts';
 
 const CORES = `${SERVER_CORE},${GENERATOR_CORE}`;
-/** The kernel gives each client to one worker, by its port: enough of them for both to have some. */
+/** The kernel gives each client to one worker, by its port: enough clients that both workers have some. */
 const SOCKETS = 16;
-/** Enough waits for each of them to fill its batches, also where the generator is on its core for a while. */
+/** Enough questions wait to fill the batches of each worker, even if the generator uses its core for a while. */
 const WINDOW = 32;
 
 export async function measureTwoWorkers(lab: Lab): Promise<Measured> {

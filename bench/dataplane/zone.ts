@@ -1,7 +1,9 @@
-/** What is asked for: files of questions about the bench's names, about names that are not there, and about others. */
+/**
+ * The questions: files of questions for the bench's names, for names that do not exist, and for names outside the zone.
+ */
 import { BENCH_PARENT, type BenchName, questionText } from '../names.ts';
 
-/** Lines of each file of made-up names; what stands for `?` changes each time. */
+/** Lines of each file of made-up names. The generator replaces each `?` anew for every question. */
 const LINES = 1000;
 const ANY_LABEL = '????????????';
 

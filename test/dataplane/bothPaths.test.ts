@@ -195,14 +195,14 @@ function zoneWithSets(maxUdp = 1232): FastZone {
   return zone;
 }
 
-/** None, or one that ends within seconds, or before a record's own TTL, or long after. */
+/** No lease, or one that ends within seconds, before a record's own TTL, or long after it. */
 function leaseOf({ nowMs }: FastZone, choice: number) {
   const seconds = [undefined, 3, 40, 100_000][choice];
   if (seconds === undefined) return undefined;
   return { id: `${choice}`, ttlSeconds: seconds, expiresAtMs: nowMs + seconds * 1000 };
 }
 
-/** Asks both, at most twice, and compares; gives 1 if the table had an answer. */
+/** Asks both paths, at most twice, and compares their replies; gives 1 if the table had an answer. */
 function askBoth(zone: FastZone, asked: Asked): number {
   const packet = packetOf(asked);
   let fast = zone.fast(packet);
@@ -224,7 +224,7 @@ function isCut(reply: Buffer): boolean {
   return (reply.readUInt16BE(2) & 0x0200) !== 0;
 }
 
-/** Both are as much of the whole answer as fits, though not the same part. */
+/** Checks that both replies hold as much of the whole answer as fits, though not the same part. */
 function assertParts(fast: Buffer, slow: Buffer, overTcp: Buffer | undefined, what: string): void {
   assert.equal(fast.readUInt16BE(2), slow.readUInt16BE(2), `${what}: flags`);
   const [a, b, whole] = [fast, slow, overTcp ?? slow].map((reply) => decodeMessage(reply));

@@ -84,7 +84,7 @@ describe('changes', () => {
     assert.deepEqual(left(zone), all);
   });
 
-  it('A delete removes its name and the names above that have no names below any more', () => {
+  it('A delete removes its name and the names above it that have no other name below them', () => {
     const zone = published();
     zone.delete('db/a');
     assert.deepEqual(zone.held('a.db'), []);
@@ -170,7 +170,7 @@ describe('the table', () => {
     }
     zone.zone.publisher.refresh();
     zone.zone.publisher.refresh();
-    // The index may have moved to one of another size.
+    // The index may have another size than before.
     assert.ok(zone.zone.table.stats.usedOctets <= level + 100_000);
     assert.equal(zone.zone.table.stats.answers, 0);
     assert.equal(zone.zone.table.stats.names, 4);
@@ -213,7 +213,7 @@ describe('the TTL of a lease', () => {
     let longest = 0;
     for (let second = 0; second < 200; second++) {
       zone.nowMs += 1000;
-      // As a registrar does: renewed when half of it is over.
+      // A registrar renews a lease when half of it is over.
       if (second % 20 === 19) lease.expiresAtMs = zone.nowMs + 40_000;
       if (ttl(zone) === undefined) publish();
       const leftSeconds = (lease.expiresAtMs - zone.nowMs) / 1000;

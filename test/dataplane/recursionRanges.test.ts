@@ -1,6 +1,6 @@
 /**
- * Whether a client may use recursion, by its address as the kernel has it: the same as the responder decides from its
- * text.
+ * Whether a client may use recursion, by its address as the kernel writes it: the decision is the responder's, which
+ * reads the address as text.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,7 +15,7 @@ import {
   recursionRule,
 } from '../../src/forward/addresses.ts';
 
-/** As a packet's sender, somewhere in memory. */
+/** The address as a packet's sender, somewhere in memory. */
 function has(ranges: RecursionRanges, address: string): boolean {
   const memory = new ArrayBuffer(3 * Sockaddr.ROOM);
   const room = new DataView(memory, Sockaddr.ROOM, Sockaddr.ROOM);
@@ -23,7 +23,7 @@ function has(ranges: RecursionRanges, address: string): boolean {
   return ranges.has(new Int32Array(memory), Sockaddr.ROOM);
 }
 
-/** Few different octets, so that ranges and addresses meet. */
+/** Few different octets, so that many addresses are in a range. */
 const octet = fc.constantFrom(0, 1, 10, 127, 128, 192, 254, 255);
 const octets = (length: number) => fc.array(octet, { minLength: length, maxLength: length });
 const mapped = octets(4).map((four) => [...new Array(10).fill(0), 255, 255, ...four]);
@@ -63,11 +63,11 @@ test('The default recursion ranges are loopback and private addresses', () => {
 });
 
 test('The recursion ranges can allow every client or none', () => {
-  const everybody = new RecursionRanges(cidrs('0.0.0.0/0', '::/0'));
-  const nobody = new RecursionRanges([]);
+  const everyClient = new RecursionRanges(cidrs('0.0.0.0/0', '::/0'));
+  const noClient = new RecursionRanges([]);
   for (const text of ['0.0.0.0', '255.255.255.255', '::', 'ffff::ffff', '::ffff:1.2.3.4']) {
-    assert.ok(has(everybody, text), text);
-    assert.ok(!has(nobody, text), text);
+    assert.ok(has(everyClient, text), text);
+    assert.ok(!has(noClient, text), text);
   }
 });
 

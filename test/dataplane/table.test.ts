@@ -27,7 +27,7 @@ function tableOf(capacityOctets: number): AnswerTable {
   return table;
 }
 
-/** How this thread, the first, finds a name: whole, missing, or what the outcome is. */
+/** What this thread, the first, finds for a name: a whole answer, `missing`, or the outcome. */
 function openTable(
   table: AnswerTable,
 ): (id: number, qtype?: number) => 'whole' | 'missing' | number {
@@ -36,7 +36,7 @@ function openTable(
     table.handle,
     0,
     counterBlock(newCounterMemory(1), 0),
-    // So that no question is one of a flood.
+    // So no question counts as part of a flood.
     () => (nowMs += 21),
   );
   const record = new Uint8Array(1232);
@@ -62,7 +62,7 @@ test('Ten million reads beside a writer that changes everything see no torn answ
   const table = tableOf(64 * MIB);
   const tally = new SharedArrayBuffer(Tally.WORDS * 4);
   const counts = new Int32Array(tally);
-  // Epochs come round in the middle of it.
+  // Epochs wrap in the middle of the test.
   new Int32Array(table.handle.memory)[Control.EPOCH] = 0x7fffff00;
   const records = Array.from({ length: NAMES }, (_, id) => table.add(checkedName(id)));
   const readers = Array.from({ length: READERS }, (_, i) =>
@@ -110,7 +110,7 @@ test('Ten million reads beside a writer that changes everything see no torn answ
   await ended;
   assert.equal(counts[Tally.DONE], READERS, 'a reader broke off');
   assert.equal(counts[Tally.TORN], 0);
-  assert.equal(counts[Tally.LOST], 0, 'a name that was there seemed missing');
+  assert.equal(counts[Tally.LOST], 0, 'the table denied a name that it held');
   assert.ok((counts[Tally.WHOLE] as number) > READS / 4, `only ${counts[Tally.WHOLE]} answers`);
 });
 
@@ -143,7 +143,7 @@ test('The table’s memory is back at its level after a million changes', () => 
   round(1);
   const level = table.stats.usedOctets;
   for (let salt = 2; salt <= 100; salt++) round(salt);
-  // The index may be of another size, which is that of the names.
+  // The index may have another size, which depends on the number of names.
   assert.ok(table.stats.usedOctets <= level + 2 * 64 * 1024, `${table.stats.usedOctets}`);
   assert.equal(table.stats.withoutRoom, 0);
 });
@@ -158,7 +158,7 @@ test('Readers find every name while the index grows and shrinks', () => {
     table.publish(record, 0, checkedAnswer(id, 0, id));
     const earlier = (id * 7919) % (id + 1);
     assert.equal(find(earlier), 'whole', `${earlier} of ${id}`);
-    assert.equal(find(id + 1), 'missing', `${id + 1} before it is there`);
+    assert.equal(find(id + 1), 'missing', `${id + 1} before it was added`);
   }
   for (let id = 0; id < 60_000; id += 2) {
     table.remove(records[id] as number);
@@ -216,10 +216,10 @@ test('A full table refuses names, reports it, and denies none of them', () => {
   const last = records.length - 1;
   assert.ok(table.stats.withoutRoom > 0);
   assert.equal(find(last), Outcome.SLOW);
-  assert.equal(find(999_999), Outcome.SLOW, 'a name of which nothing is known');
+  assert.equal(find(999_999), Outcome.SLOW, 'a name that was never added');
   assert.equal(table.publish(NO_ROOM, 0, checkedAnswer(last, 0, 1)), false);
   assert.equal(find(0), Outcome.PENDING);
-  // Room comes back with names that go.
+  // Removed names leave room for others.
   for (const record of records.splice(0)) table.remove(record);
   table.collect();
   table.collect();

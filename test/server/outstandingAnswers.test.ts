@@ -11,7 +11,7 @@ function answer(): { readonly promise: Promise<void>; readonly send: () => void 
   return { promise, send };
 }
 
-/** Whether something resolves before the next turn of the event loop. */
+/** Whether a promise resolves before the next turn of the event loop. */
 async function isAtOnce(something: Promise<void>): Promise<boolean> {
   const nextTurn = new Promise<'later'>((resolve) => setImmediate(() => resolve('later')));
   return (await Promise.race([something, nextTurn])) !== 'later';

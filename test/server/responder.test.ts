@@ -219,7 +219,7 @@ describe('names that lead out and back', () => {
     'local/skydns/mix/a': { host: '10.0.0.2', port: 80 },
     'local/skydns/mix/b': { host: 'slow.example.com', port: 80 },
   };
-  /** Says that the name is a CNAME into our zone, and what it makes of that. */
+  /** Answers that the name is a CNAME into our zone, with forged records for the target. */
   const lying = forwarderOf((asked) => ({
     kind: 'answered',
     message: {
@@ -265,7 +265,7 @@ describe('names that lead out and back', () => {
     'local/skydns/either/a': { host: 'quick.example.com' },
     'local/skydns/either/b': { host: 'slow.example.com' },
   };
-  /** Answers for hosts after their time, with an address of that type alone. */
+  /** Answers for each host after its delay, with an address of that type only. */
   const after = (times: Readonly<Record<string, number>>, type: 'A' | 'AAAA' = 'A'): Forwarder => ({
     peek: () => undefined,
     async resolve(asked) {

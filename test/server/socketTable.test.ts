@@ -35,7 +35,7 @@ test('A connection in the socket table is not a listening socket', () => {
   assert.equal(parseSockets(row, 'tcp')[0]?.isListening, false);
 });
 
-test('Lines that are not sockets are ignored', () => {
+test('The parser of the socket table ignores lines that are not sockets', () => {
   assert.deepEqual(parseSockets('', 'udp'), []);
   assert.deepEqual(parseSockets(`${HEAD}  garbage\n 1: zz:0035 x 07\n`, 'udp'), []);
 });

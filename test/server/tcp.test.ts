@@ -87,7 +87,7 @@ test('The TCP listener receives and sends messages of 65,535 octets', async (t) 
   assert.deepEqual(client.replies, [large, messageWithId(9), large]);
 });
 
-test('respond gets the client’s address and transport', async (t) => {
+test('The TCP listener passes the client’s address and transport to `respond`', async (t) => {
   const seen: DnsClient[] = [];
   const { connect } = await serveTcp(t, (packet, client, send) => {
     seen.push(client);
@@ -165,12 +165,12 @@ test('The TCP listener closes the connection of a client that sends a query too 
   assert.equal(listener.counters().queries, 0);
 });
 
-test('A reset by the client is not reported as an error', async (t) => {
+test('The TCP listener does not report a client’s reset as an error', async (t) => {
   const { connect, listener, errors } = await serveTcp(t, after(50));
   for (let round = 0; round < 20; round += 1) {
     const client = await connect();
     client.send(messageWithId(1), messageWithId(2));
-    await until('the queries are there', () => listener.counters().queries === 2 * (round + 1));
+    await until('the queries have arrived', () => listener.counters().queries === 2 * (round + 1));
     client.socket.resetAndDestroy();
   }
   await until('all are gone', () => listener.counters().open === 0);
@@ -200,7 +200,7 @@ test('A half-closed connection without pending answers is closed', async (t) => 
   await client.untilHungUp(5_000);
 });
 
-test('A late reply to an abandoned query is dropped', async (t) => {
+test('The TCP listener drops a late reply to an abandoned query', async (t) => {
   const { connect, listener } = await serveTcp(t, after(400), { queryMs: 100 });
   const client = await connect();
   client.send(messageWithId(1));
@@ -210,7 +210,7 @@ test('A late reply to an abandoned query is dropped', async (t) => {
   assert.equal(client.hungUp, false);
 });
 
-test('close answers pending queries and accepts no more', async (t) => {
+test('A closing TCP listener answers pending queries and accepts no new connections', async (t) => {
   const { connect, listener, port } = await serveTcp(t, after(300));
   const clients = await Promise.all([connect(), connect(), connect()]);
   for (const client of clients) client.send(messageWithId(1), messageWithId(2));
@@ -225,7 +225,7 @@ test('close answers pending queries and accepts no more', async (t) => {
   await assert.rejects(FramedClient.connect(port), { code: 'ECONNREFUSED' });
 });
 
-test('close answers queries that the client has already written', async (t) => {
+test('A closing TCP listener answers queries that the client has already written', async (t) => {
   const { connect, listener } = await serveTcp(t, echo);
   const client = await connect();
   client.send(messageWithId(1));
@@ -237,7 +237,7 @@ test('close answers queries that the client has already written', async (t) => {
   assert.equal(client.replies.length, 501);
 });
 
-test('close answers queries that wait behind the limit of pending ones', async (t) => {
+test('A closing TCP listener answers queries that wait behind the limit of pending queries', async (t) => {
   const { connect, listener } = await serveTcp(t, after(50), { outstandingQueries: 1 });
   const client = await connect();
   for (let id = 0; id < 5; id += 1) {
@@ -250,7 +250,7 @@ test('close answers queries that wait behind the limit of pending ones', async (
   assert.deepEqual(client.replies.map(idOf), [0, 1, 2, 3, 4]);
 });
 
-test('close serves a client whose connection only the kernel has accepted', async (t) => {
+test('A closing TCP listener serves a client whose connection only the kernel has accepted', async (t) => {
   const { port, listener } = await serveTcp(t, echo);
   const query = framed(messageWithId(5)).toString('hex');
   const script = `const socket = require('node:net').connect(${port}, '127.0.0.1');
@@ -262,7 +262,7 @@ test('close serves a client whose connection only the kernel has accepted', asyn
   assert.equal(listener.counters().queries, 1);
 });
 
-test('close does not wait for a client that ignores it', async (t) => {
+test('A closing TCP listener does not wait for a client that ignores it', async (t) => {
   const { connect, listener } = await serveTcp(t, silent, { closeMs: 200, queryMs: 60_000 });
   const deaf = await connect({ ignoreFin: true });
   const owed = await connect();

@@ -22,7 +22,7 @@ const largeReply: Respond = (_packet, _client, send) => send(large);
 const serve = (t: TestContext, respond: Respond, limits: Partial<TcpLimits> = {}) =>
   serveTcp(t, respond, { closeMs: 100, ...limits }, '0.0.0.0');
 
-test('A client address can have a limited number of TCP connections', async (t) => {
+test('The TCP listener limits the number of connections of one client address', async (t) => {
   const { connect, listener } = await serve(t, echo);
   const hoard = await Promise.all(
     Array.from({ length: 30 }, () => connect({ localAddress: '127.0.0.2' })),
@@ -79,7 +79,7 @@ test('A new connection is closed when all connections are busy', async (t) => {
   assert.ok(workers.every((worker) => !worker.hungUp));
 });
 
-test('A TCP connection can have a limited number of pending queries', async (t) => {
+test('The TCP listener limits the number of pending queries of one connection', async (t) => {
   const sends: (() => void)[] = [];
   const respond: Respond = (packet, _client, send) => {
     const reply = Uint8Array.from(packet);
@@ -108,7 +108,7 @@ test('A client that never reads uses a limited amount of memory and is then disc
   const before = process.memoryUsage().arrayBuffers;
   const clients = await Promise.all(Array.from({ length: 10 }, () => connect({ paused: true })));
   await until('all are in', () => listener.counters().open === 10);
-  // 5,000 queries ask for 300 MB of replies from each.
+  // The replies to 5,000 queries are 300 MB for each client.
   const queries = framed(...Array.from({ length: 5000 }, () => messageWithId(1)));
   for (const client of clients) client.socket.write(queries);
   let most = 0;

@@ -1,6 +1,6 @@
 /**
- * Answers that can be seen to be whole: each carries which name it is for and a checksum over its octets. For tests of the
- * table's memory, which knows nothing of what it holds.
+ * Answers that prove that they are whole: each carries the number of its name and a checksum over its octets. For tests
+ * of the table's memory, which does not read the answers that it holds.
  */
 import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { CUT_WORDS, FOREVER, packCounts, wordsFor } from '../../src/dataplane/table/layout.ts';
@@ -18,7 +18,7 @@ export function queryFor(id: number, qtype = 1): Buffer {
   return rawPacket({ body: [rawQuestion(`name${id}.checked.example.`, qtype)] });
 }
 
-/** An answer for a name, of so many octets besides what it is checked by. */
+/** An answer for the name `id`, with `filling` octets besides its checksum, `id` and `salt`. */
 export function checkedAnswer(id: number, filling: number, salt: number): NewAnswer {
   const octets = Buffer.alloc(CHECK_OCTETS + filling);
   octets.writeUInt32BE(id, 4);
@@ -41,10 +41,10 @@ export function checkedAnswer(id: number, filling: number, salt: number): NewAns
   };
 }
 
-/** Whether a reply out of the table is whole and for this name. */
-export function isWhole(id: number, place: Uint8Array, replyOctets: number): boolean {
+/** Whether the table's reply in `packet` is whole and for the name `id`. */
+export function isWhole(id: number, packet: Uint8Array, replyOctets: number): boolean {
   if (replyOctets <= Outcome.DROP) return false;
-  const body = Buffer.from(place.buffer, place.byteOffset, replyOctets).subarray(
+  const body = Buffer.from(packet.buffer, packet.byteOffset, replyOctets).subarray(
     HEADER_OCTETS + checkedNameOctets(id) + 4,
   );
   return body.readUInt32BE(4) === id && body.readUInt32BE(0) === checksum(body);

@@ -1,4 +1,4 @@
-/** Packets that prove that they are whole: every word says which packet it is of, and the lengths differ. */
+/** Packets that prove that they are whole: every word is the packet's number, and the lengths differ. */
 import { PACKET_OCTETS } from '../../src/dataplane/sockets/batch.ts';
 import { Cmsg, Envelope, Sockaddr } from '../../src/dataplane/sockets/layout.ts';
 

@@ -105,7 +105,7 @@ export class FastZone {
     this.catalog.apply(changes);
   }
 
-  /** The reply out of the table, or which `Outcome` there is instead. */
+  /** The table's reply, or its `Outcome` if it has none. */
   fast(packet: Uint8Array): Buffer | number {
     const buffer = Buffer.alloc(Math.max(this.#fast.replyOctets, packet.length) + 3);
     buffer.set(packet, 3);
@@ -124,7 +124,9 @@ export class FastZone {
     return reply;
   }
 
-  /** What a miss leads to: the slow path answers, and publishes the decision if it holds for every client. */
+  /**
+   * Handles the packet as a miss: the slow path answers it, and publishes the decision if it holds for every client.
+   */
   publish(packet: Uint8Array): void {
     this.#isPublishing = true;
     this.slow(packet);
@@ -148,14 +150,14 @@ function forwarderIn(world: ReadonlyMap<string, External>): Forwarder {
   };
 }
 
-function forwardedOf(question: Question, said: External | undefined): Forwarded {
-  switch (said?.kind) {
+function forwardedOf(question: Question, external: External | undefined): Forwarded {
+  switch (external?.kind) {
     case 'found':
-      return answered(question, Rcode.NOERROR, said.rrs, said.soa);
+      return answered(question, Rcode.NOERROR, external.rrs, external.soa);
     case 'nxdomain':
-      return answered(question, Rcode.NXDOMAIN, said.rrs);
+      return answered(question, Rcode.NXDOMAIN, external.rrs);
     case 'unavailable':
-      return { kind: 'refused', text: 'nobody to ask' };
+      return { kind: 'refused', text: 'no server to ask' };
     default:
       return { kind: 'failed', reason: 'timeout', text: 'no reply' };
   }

@@ -1,4 +1,4 @@
-/** A scripted TCP client: writes octets as it is told, collects the framed messages that come back. */
+/** A TCP client for tests: it writes any octets, and collects the framed replies. */
 import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { until } from './until.ts';
@@ -6,7 +6,7 @@ import { until } from './until.ts';
 export interface FramedClientOptions {
   readonly address?: string;
   readonly localAddress?: string;
-  /** Leaves our half open when the server has closed its own. */
+  /** Keeps the client's half open after the server has closed its half. */
   readonly ignoreFin?: boolean;
   /** Reads nothing until `readOn`. */
   readonly paused?: boolean;

@@ -1,4 +1,4 @@
-/** A worker's end of its rings alone: puts checked packets as fast as it can, until it is told to stop. */
+/** The worker's end of one ring alone: puts checked packets as fast as it can, until `stop` is set. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { RingWriter } from '../../src/dataplane/listeners/handover.ts';
 import type { Batch } from '../../src/dataplane/sockets/batch.ts';

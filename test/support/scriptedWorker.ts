@@ -1,5 +1,5 @@
 /**
- * A worker whose "table" follows the words of packets: `die` and `exit` end the thread, in the middle of a batch;
+ * A worker whose fast path does what a packet's text says: `die` and `exit` end the thread, in the middle of a batch;
  * `pending` and `slow` are handed over; `drop` gets no reply; every other packet is sent back, with a first octet of 1
  * if the client may use recursion, else 0.
  */
@@ -20,7 +20,7 @@ const scripted: FastPath = {
   endBatch: () => {},
   answer(octets, at, length, recursionAvailable) {
     const word = Buffer.from(octets.buffer, at, length).toString();
-    if (word === 'die') throw new Error('told to die');
+    if (word === 'die') throw new Error('the packet says die');
     if (word === 'exit') process.exit(3);
     const outcome = OUTCOMES[word];
     if (outcome !== undefined) return outcome;

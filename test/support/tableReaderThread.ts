@@ -10,7 +10,7 @@ const { handle, thread, names, lasting, reads, tally } = workerData as TableRead
 const counts = new Int32Array(tally);
 const fastPath = openFastPath(handle, thread, counterBlock(newCounterMemory(1), 0), () => 0);
 const queries = Array.from({ length: names }, (_, id) => queryFor(id));
-const place = new Uint8Array(1232);
+const packet = new Uint8Array(1232);
 const BATCH = 64;
 
 let id = thread * 7;
@@ -19,13 +19,13 @@ for (let done = 0; done < reads; done += BATCH) {
   for (let i = 0; i < BATCH; i++) {
     id = (id + 1) % names;
     const query = queries[id] as Buffer;
-    place.set(query);
-    const outcome = fastPath.answer(place, 0, query.length, false);
-    const isMissing = outcome > 0 && ((place[3] as number) & 0xf) === 3;
+    packet.set(query);
+    const outcome = fastPath.answer(packet, 0, query.length, false);
+    const isMissing = outcome > 0 && ((packet[3] as number) & 0xf) === 3;
     if (isMissing && id >= lasting) continue;
     if (isMissing) Atomics.add(counts, Tally.LOST, 1);
     else if (outcome > 0)
-      Atomics.add(counts, isWhole(id, place, outcome) ? Tally.WHOLE : Tally.TORN, 1);
+      Atomics.add(counts, isWhole(id, packet, outcome) ? Tally.WHOLE : Tally.TORN, 1);
     else if (outcome === Outcome.DROP) Atomics.add(counts, Tally.TORN, 1);
   }
   fastPath.endBatch();

@@ -1,7 +1,7 @@
-/** What a reading thread is told, and the shared counts that it keeps. */
+/** The start data of a thread that reads a table, and the shared counts that it keeps. */
 import type { TableHandle } from '../../src/dataplane/table/layout.ts';
 
-/** `LOST`: a lasting name that seemed not to exist. */
+/** `LOST`: a lasting name that the table denied. */
 export const Tally = { WHOLE: 0, TORN: 1, DONE: 2, LOST: 3, WORDS: 4 } as const;
 
 export interface TableReading {
@@ -10,7 +10,7 @@ export interface TableReading {
   readonly thread: number;
   /** Names are numbered from 0. */
   readonly names: number;
-  /** So many names, from 0, are always there. */
+  /** This many names, from 0, are always in the table. */
   readonly lasting: number;
   readonly reads: number;
   /** `Tally.WORDS` words. */

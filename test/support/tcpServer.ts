@@ -5,7 +5,7 @@ import type { TcpLimits } from '../../src/server/connectionTable.ts';
 import { TcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, type FramedClientOptions } from './framedClient.ts';
 
-/** Listens on a free port; `errors` is what the listener complained of. */
+/** Listens on a free port; `errors` receives the listener's errors. */
 export async function serveTcp(
   t: TestContext,
   respond: Respond,

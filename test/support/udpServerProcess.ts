@@ -1,10 +1,11 @@
-/** A worker listener in a process of its own, to be run compiled: says its port and, whenever asked, what it counted. */
+/**
+ * A worker listener in a process of its own, which tests compile. It reports its ports and, at each message, the drops
+ * that it counted.
+ */
 import { createWorkerListener } from '../../src/dataplane/listeners/workerListener.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { DROP_REASONS, dropSlot } from '../../src/dataplane/table/counters.ts';
-import './scriptedWorker.ts';
-
-// to be compiled too
+import './scriptedWorker.ts'; // has it compiled too
 
 export type FromServer =
   | { readonly kind: 'listening'; readonly ports: readonly number[] }
@@ -21,15 +22,15 @@ async function run(addresses: readonly string[]): Promise<void> {
     respond: (packet, _client, send) => send(Uint8Array.from(packet)),
   });
   const bound = await Promise.all(addresses.map((address) => listener.listen(address, 0)));
-  const tell = (message: FromServer): void => void process.send?.(message);
+  const report = (message: FromServer): void => void process.send?.(message);
   process.on('message', () => {
     const sumOf = (slot: number): number =>
       listener.blocks.reduce((sum, { block }) => sum + (block[slot] ?? 0), 0);
     const byReason = DROP_REASONS.map((reason) => [reason, sumOf(dropSlot(reason))] as const);
-    tell({ kind: 'dropped', byReason: Object.fromEntries(byReason) });
+    report({ kind: 'dropped', byReason: Object.fromEntries(byReason) });
   });
   process.on('disconnect', () => void listener.close());
-  tell({ kind: 'listening', ports: bound.map(({ port }) => port) });
+  report({ kind: 'listening', ports: bound.map(({ port }) => port) });
 }
 
 if (process.send !== undefined) await run(process.argv.slice(2));

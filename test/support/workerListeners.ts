@@ -1,4 +1,4 @@
-/** Worker listeners as tests want them: with threads that start fast, and libc for those who look at system calls. */
+/** Worker listeners for tests, whose threads start fast, and libc for tests of system calls. */
 import { pathToFileURL } from 'node:url';
 import type { UdpListener, UdpListenerOptions } from '../../src/dataplane/listeners/udpListener.ts';
 import {
@@ -10,7 +10,7 @@ import { compileInto } from './compiled.ts';
 
 const found = loadLibc();
 
-/** Why there are no workers here; false where there are. */
+/** Why this machine can run no workers; false if it can. */
 export const NO_WORKERS: string | false = found.kind === 'missing' && `optional: ${found.reason}`;
 
 /** For tests that are skipped with `NO_WORKERS`. */
@@ -24,7 +24,7 @@ export async function compiledEntry(dir: string, source: string): Promise<URL> {
   return pathToFileURL(await compileInto(dir, new URL(source, import.meta.url)));
 }
 
-/** Two threads unless told otherwise. */
+/** With two threads by default. */
 export function workerListener(
   options: UdpListenerOptions & Partial<WorkerListenerOptions>,
 ): UdpListener {

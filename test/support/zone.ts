@@ -1,6 +1,6 @@
 /**
  * Table tests for the zone: services go in as keys and JSON, expected records are zone-file text in dig's form, one a
- * line. The tree is filled through the same door as in the server (`Catalog.apply`).
+ * line. `Catalog.apply` fills the tree, as in the server.
  */
 import assert from 'node:assert/strict';
 import type { Question, Response } from '../../src/dns/message.ts';

@@ -65,7 +65,7 @@ for (const kind of ['pending', 'slow'] as const) {
     assert.deepEqual(takeAll(reader), range(100, count));
     assert.ok(put(1000));
     assert.deepEqual(takeAll(reader), [1000]);
-    // Its neighbours in memory are as they were.
+    // Its neighbours in memory are unchanged.
     for (const [thread, other] of [
       [1, 'slow'],
       [2, kind === 'pending' ? 'slow' : 'pending'],
@@ -75,7 +75,7 @@ for (const kind of ['pending', 'slow'] as const) {
   });
 }
 
-test('Two kinds of misses and two threads have four rings', () => {
+test('Each kind of miss has a ring of its own in each thread', () => {
   const memory = newRingMemory(2);
   const { put } = ring(memory);
   put(1);
@@ -125,10 +125,10 @@ test('A ring under a flood tears no packet, and every packet is taken or counted
   const miss = new Miss();
   const seen = new Set<number>();
   const enoughMs = performance.now() + 3_000;
-  const patienceMs = performance.now() + 60_000;
-  // On a busy machine the writer takes its time to start.
-  while (performance.now() < enoughMs || (seen.size < ENOUGH && performance.now() < patienceMs)) {
-    // Slow for a while, then as fast as it can: the writer overtakes, and is caught up with.
+  const deadlineMs = performance.now() + 60_000;
+  // On a busy machine the writer starts late.
+  while (performance.now() < enoughMs || (seen.size < ENOUGH && performance.now() < deadlineMs)) {
+    // The reader is slow for a while, so the writer overtakes it; then it is as fast as it can be, and catches up.
     for (let i = 0; i < 2_000 && reader.take(miss); i++) {
       const number = checkedNumber(miss.words);
       assert.ok(!seen.has(number), `packet ${number} came twice`);

@@ -13,9 +13,9 @@ import { openUdpClient, type UdpClient } from '../../support/udpClient.ts';
 import { until } from '../../support/until.ts';
 import { compiledEntry, NO_WORKERS, workerListener } from '../../support/workerListeners.ts';
 
-/** So that workers believe they have one. */
+/** Memory that looks like a table to the workers. */
 const table = { memory: new SharedArrayBuffer(8), maxUdpOctets: 1232 };
-const unasked: Respond = () => assert.fail('nothing is to be handed over');
+const unasked: Respond = () => assert.fail('no packet may be handed over');
 
 suite('worker threads', { skip: NO_WORKERS }, () => {
   let dir = '';
@@ -76,14 +76,14 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
   test('Replies have RA for clients that may recurse, as soon as the configuration allows it', async (t) => {
     const { listener, port } = await serve(t);
     const client = await openUdpClient(t, '127.0.0.5');
-    const isTold = async () => (await client.ask(port, '127.0.0.1')).reply[0] === 1;
-    assert.ok(!(await isTold()));
+    const hasRa = async () => (await client.ask(port, '127.0.0.1')).reply[0] === 1;
+    assert.ok(!(await hasRa()));
     listener.recurseFor([{ address: '127.0.0.4', prefixLength: 31 }]);
-    await until('it is told', isTold);
+    await until('RA is set', hasRa);
     const stranger = await openUdpClient(t, '127.0.0.6');
     assert.equal((await stranger.ask(port, '127.0.0.1')).reply[0], 0);
     listener.recurseFor([]);
-    await until('it is not told any more', async () => !(await isTold()));
+    await until('RA is no longer set', async () => !(await hasRa()));
   });
 
   test('A reply on a wildcard address leaves from the address to which its query was sent', async (t) => {
@@ -114,9 +114,9 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
         if (round % 25 === 10) clients[round % 16]?.socket.send(word, port, '127.0.0.1');
         await sleep(5);
       }
-      await until('all are told', () => gone.length === deaths);
+      await until('all deaths are reported', () => gone.length === deaths);
       assert.match(errors[0]?.message ?? '', /^UDP worker [12] died: .*; it is replaced$/);
-      // The rest waited in the kernel for the successor, which may have been made to wait itself.
+      // The other packets waited in the kernel for the next worker, whose start may have been delayed.
       const least = questions - deaths * (BATCH_PACKETS - 1);
       await until('all others are answered', () => replies() >= least);
       const answered = replies();
@@ -174,7 +174,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     await workerListener({ respond: unasked, entry }).close();
   });
 
-  test('Closing a listener waits for no timeout', async (t) => {
+  test('A listener with workers closes without waiting for a timeout', async (t) => {
     const { listener, port } = await serve(t);
     await (await openUdpClient(t)).ask(port);
     const startedMs = performance.now();
@@ -196,7 +196,7 @@ function countReplies(clients: readonly UdpClient[]): () => number {
   return () => replies;
 }
 
-/** Resolves when the kernel has it. */
+/** Resolves when the kernel has accepted the packet. */
 function sent({ socket }: UdpClient, word: string, port: number): Promise<unknown> {
   return new Promise((resolve) => socket.send(word, port, '127.0.0.1', resolve));
 }

@@ -18,7 +18,7 @@ const WORKERS = 2;
 
 const KIND_DESCRIPTOR: Readonly<Record<RingKind, number>> = { pending: 0, slow: 10, wildcard: 20 };
 
-/** The descriptor of a packet tells its worker and ring: 1 and 2 are pending, 11 and 12 slow, 21 and 22 wildcards. */
+/** A packet's descriptor stands for its worker and ring: 1 and 2 are pending, 11 and 12 slow, 21 and 22 wildcards. */
 function setUp(answer: (fd: number) => void) {
   const ringMemory = newRingMemory(WORKERS);
   const channel = new MainChannel(newChannelMemory(WORKERS));
@@ -39,7 +39,7 @@ function setUp(answer: (fd: number) => void) {
   return { channel, put, misses };
 }
 
-test('Pending names are handled first but not only, and no worker is preferred', () => {
+test('Pending questions are answered first but not exclusively, and no worker is preferred', () => {
   const order: number[] = [];
   const { put, misses } = setUp((fd) => order.push(fd));
   put(1, 'slow', 100);
@@ -88,7 +88,7 @@ test('Workers wake only a sleeping main thread, and it never sleeps while a pack
   misses.close();
 });
 
-test('A wildcard query is handled when no other miss waits', () => {
+test('The main thread answers a wildcard query when no other miss waits', () => {
   const order: number[] = [];
   const { put, misses } = setUp((fd) => order.push(fd));
   put(1, 'wildcard', 10);
@@ -129,7 +129,7 @@ test('A flood of wildcard queries leaves half of the main thread to other misses
   assert.ok(wildcards * 2 < elapsedMs * 0.7, `${wildcards} wildcards of 2 ms in ${elapsedMs} ms`);
 });
 
-test('A wildcard query is handled now and then while other misses always wait', () => {
+test('The main thread answers a wildcard query now and then while other misses always wait', () => {
   let wildcards = 0;
   let others = 0;
   const { put, misses } = setUp((fd) => {

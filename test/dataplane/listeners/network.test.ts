@@ -50,9 +50,9 @@ suite('worker threads on a network', { skip }, () => {
   }
 
   async function dropped(reason: string): Promise<number> {
-    const told = nextMessage(server, 'dropped');
+    const message = nextMessage(server, 'dropped');
     server.send('dropped');
-    return (await told).byReason[reason] ?? 0;
+    return (await message).byReason[reason] ?? 0;
   }
 
   test('A reply leaves from the address to which its query was sent, of several IPv4 addresses', async (t) => {
@@ -98,9 +98,9 @@ suite('worker threads on a network', { skip }, () => {
     inHost('ip', 'route', 'del', 'default');
     t.after(() => inHost('ip', 'route', 'add', 'default', 'via', network.gateway));
     const beforeAll = await dropped('unreachable');
-    const nobody = { address: '203.0.113.5', port: 4000 };
+    const unreachable = { address: '203.0.113.5', port: 4000 };
     const here = { address: network.address, port: ports[0] ?? 0 };
-    for (const word of ['word', 'slow']) forgePacket(nobody, here, word);
+    for (const word of ['word', 'slow']) forgePacket(unreachable, here, word);
     await until('both are counted', async () => (await dropped('unreachable')) === beforeAll + 2);
     const { ask } = await openUdpClient(t, network.gateway);
     await ask(ports[0] ?? 0, network.address, 'word');
@@ -131,7 +131,7 @@ function ip(...args: readonly string[]): string {
   return execFileSync('ip', args, options);
 }
 
-/** Of the host's end of its cable. */
+/** The address of the host's end of its cable. */
 function linkLocalOf(host: string): string {
   const lines = ip('-netns', host, '-6', '-o', 'address', 'show', 'dev', 'eth0', 'scope', 'link');
   const [, address] = /inet6 (fe80:[0-9a-f:]+)/.exec(lines) ?? [];

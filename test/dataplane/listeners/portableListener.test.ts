@@ -30,7 +30,7 @@ async function serve(
   return { listener, bound, sockets, port: bound[0]?.port as number };
 }
 
-/** As if a packet had come from there. */
+/** Emits a packet as if it had come from that address. */
 function inject(socket: Socket | undefined, address: string, port: number): void {
   const family = address.includes(':') ? 'IPv6' : 'IPv4';
   socket?.emit('message', Buffer.from('forged'), { address, port, family, size: 6 });

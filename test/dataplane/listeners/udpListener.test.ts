@@ -56,7 +56,7 @@ function contract(create: Create): void {
     return { listener, bound, port: bound[0]?.port as number };
   }
 
-  /** Keeps what is asked until the test sends it. */
+  /** Keeps each reply until the test sends it. */
   function owing(): { readonly sends: (() => void)[]; readonly respond: Respond } {
     const sends: (() => void)[] = [];
     const respond: Respond = (packet, _client, send) => {
