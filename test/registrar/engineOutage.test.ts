@@ -66,8 +66,8 @@ describe('engine outage', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
       isReplaced = true;
       await fixture.advance(60_000);
-      const told = kindsOf(running).filter((kind) => kind.startsWith('socket'));
-      assert.deepEqual(told, ['socketMounted', 'socketReplaced']);
+      const kinds = kindsOf(running).filter((kind) => kind.startsWith('socket'));
+      assert.deepEqual(kinds, ['socketMounted', 'socketReplaced']);
       isUnlinked = false;
       await fixture.advance(6_000);
       assert.deepEqual(await fixture.keys(), []);
@@ -123,7 +123,7 @@ describe('engine outage', () => {
     }));
 
   describe('records of an earlier run', () => {
-    /** A run that ended by SIGKILL, and the daemon with it; its container did not. */
+    /** A run that was killed together with the daemon, while its container kept running. */
     async function leave(fixture: RegistrarFixture, setup: FixtureSetup = {}) {
       const earlier = fixture.start(setup);
       const container = fixture.engine.run(WEB);
@@ -133,7 +133,7 @@ describe('engine outage', () => {
       return container;
     }
 
-    it("The records of an earlier run stay as long without Docker as this run's own would", () =>
+    it("While Docker is down, the records of an earlier run stay as long as this run's own would", () =>
       withRegistrarFixture(async (fixture) => {
         const web = await leave(fixture);
         const deletes = watchDeletes(fixture);

@@ -64,7 +64,7 @@ describe('events', () => {
       assert.equal(entry?.createRevision, entry?.modRevision);
     }));
 
-  it('A container in a crash loop is registered only when it lasts', () =>
+  it('A container in a crash loop is registered only when it keeps running', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -191,7 +191,7 @@ describe('events', () => {
       assert.ok(second.registrar.readiness().isReady);
     }));
 
-  it('The record of a container that cannot be inspected stays until it can be', () =>
+  it('A record stays while its container cannot be inspected', () =>
     withRegistrarFixture(async (fixture) => {
       const web = fixture.engine.run(WEB);
       const first = fixture.start();

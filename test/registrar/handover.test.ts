@@ -57,7 +57,7 @@ describe('handover', () => {
       assert.deepEqual(deletes.keys, []);
     }));
 
-  it('A registrar that ends in order is succeeded at once', () =>
+  it('The next registrar takes over at once from one that closed', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.run(WEB);
       const first = fixture.start();
@@ -100,17 +100,13 @@ describe('handover', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
       const second = fixture.start();
       await fixture.settle();
-      assert.equal(
-        second.registrar.status().role,
-        'writing',
-        'without asking whether anyone is there',
-      );
+      assert.equal(second.registrar.status().role, 'writing', 'without a challenge');
       await fixture.advance(3 * LEASE_MS);
       deletes.stop();
       assert.deepEqual(deletes.keys, []);
     }));
 
-  it('At its end a registrar deletes its records if it is told to revoke them', () =>
+  it('A registrar that closes with `revoke` deletes its records', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.run(WEB);
       const first = fixture.start();
@@ -158,7 +154,7 @@ describe('handover', () => {
       assert.ok((await fixture.store.get('/other')).entry !== undefined);
     }));
 
-  it('A registrar that was taken for dead stands by when it sees the new holder', () =>
+  it('A registrar that counted as dead stands by when it sees the new holder', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.run(WEB);
       const first = fixture.start();

@@ -15,9 +15,9 @@ const SOME_TIME_MS = 30_000;
 
 interface Watch {
   readonly engine: Engine;
-  /** All events so far, as `action` or `network action`, with the signal of a kill. */
+  /** All events so far, each as `action` or `network action`; a kill with its signal. */
   actions(id?: string): string[];
-  /** Waits for the actions of a container to be these, from the first on. */
+  /** Waits until these are the container's actions, from the first on. */
   sees(id: string, expected: readonly string[]): Promise<void>;
 }
 
@@ -64,7 +64,7 @@ test(
       const all = ['connect', 'start', 'kill 1', 'pause', 'unpause', 'rename', 'connect'];
       await sees(id, all);
       await dockerd.docker('stop', id);
-      // Of two networks: which is left first is Docker's affair.
+      // Docker may leave the two networks in any order.
       const stopped = [...all, 'kill 15', 'die', 'disconnect', 'disconnect'];
       await sees(id, stopped);
       await dockerd.docker('rm', id);

@@ -69,7 +69,7 @@ describe('changes of records', () => {
       assert.deepEqual(await fixture.hosts(), { 'local/skydns/second': '172.17.0.50' });
     }));
 
-  it("A container that joined another one's network loses its record with that one", () =>
+  it('A container that joined the network of another container loses its record when that container ends', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const parent = fixture.engine.run({ ip: '172.17.0.7' });

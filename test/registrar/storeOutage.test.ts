@@ -15,7 +15,7 @@ import {
 import { entriesOf } from '../support/storeCalls.ts';
 
 describe('store outage', () => {
-  it('Without a store the registrar starts, reports that it is not ready, and registers when the store is there', () =>
+  it('Without a store the registrar starts, reports that it is not ready, and registers when the store answers', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.run(WEB);
       const running = fixture.start();
@@ -69,7 +69,7 @@ describe('store outage', () => {
       assert.deepEqual(await fixture.keys(), ['local/skydns/other', KEY]);
       assert.ok(registrar.readiness().isReady);
 
-      // It finds the key taken by then.
+      // The late write finds that the key exists.
       for (const arrive of late.splice(0)) arrive();
       const revision = await fixture.revision();
       await fixture.settle();

@@ -1,4 +1,4 @@
-/** Desired and stored records in the rows of a table, and the plan that follows from them. */
+/** Desired and stored records for the rows of test tables, and the plan that follows from them. */
 import { recordValue } from '../../src/registrar/describe/record.ts';
 import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
 import { conflictOf } from '../../src/registrar/reconcile/announcements.ts';
@@ -31,7 +31,7 @@ export function stamped(
 
 export interface Stored {
   readonly key: string;
-  readonly of: StampedRecord | 'other engine' | 'nobody' | 'mark';
+  readonly of: StampedRecord | 'other engine' | 'operator' | 'mark';
   readonly lease?: Lease;
   /** Its position in the list if not given. */
   readonly revision?: number;
@@ -50,7 +50,7 @@ export function input(desired: readonly StampedRecord[], stored: readonly Stored
     const value =
       of === 'mark'
         ? Buffer.alloc(0)
-        : of === 'nobody'
+        : of === 'operator'
           ? Buffer.from('{"host":"192.0.2.9"}')
           : of === 'other engine'
             ? recordValue(stamped('e', key).record, theirs)

@@ -51,10 +51,10 @@ export class FakeClock implements Clock {
       next.cancel();
       this.fired++;
       next.callback();
-      await settled();
+      await runEventLoop();
     }
     this.#moveTo(endMs);
-    await settled();
+    await runEventLoop();
   }
 
   /** Advances both clocks without firing a timer, as when the event loop is late. */
@@ -77,6 +77,6 @@ function byTime(a: FakeTimer, b: FakeTimer): number {
   return a.atMs - b.atMs;
 }
 
-async function settled(): Promise<void> {
+async function runEventLoop(): Promise<void> {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
 }

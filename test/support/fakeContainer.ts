@@ -1,9 +1,9 @@
-/** A container as the fake Docker daemon knows it, and the JSON that a real one (20.10) gives for it. */
+/** A container of the fake engines, and the JSON that a real Docker daemon (20.10) gives for it. */
 import { createHash } from 'node:crypto';
 import { asContainerId, type ContainerId } from '../../src/registrar/engine/containerId.ts';
 
 export interface FakeContainerSetup {
-  /** That of no other container if not given. */
+  /** If not given, a new one. */
   readonly id?: string;
   readonly name?: string;
   readonly image?: string;
@@ -11,13 +11,13 @@ export interface FakeContainerSetup {
   readonly labels?: Readonly<Record<string, string>>;
   /** As `docker run -p` takes them: `8080:80`, `127.0.0.1:8080:80/udp`. */
   readonly publish?: readonly string[];
-  /** `80/tcp`. What is published is exposed as well. */
+  /** `80/tcp`. Published ports are exposed, too. */
   readonly exposed?: readonly string[];
   /** `bridge` if not given. `host`, `none` and `container:ID` are without addresses. */
   readonly network?: string;
   readonly ip?: string;
   readonly ip6?: string;
-  /** It has a HEALTHCHECK, and this state of it. */
+  /** The state of its HEALTHCHECK; if not given, it has none. */
   readonly health?: 'starting' | 'healthy' | 'unhealthy';
   readonly stopSignal?: string;
   readonly stopTimeout?: number;
@@ -33,7 +33,7 @@ interface FakeNetwork {
 
 let made = 0;
 
-/** 64 hexadecimal digits, other ones at every call. */
+/** 64 hexadecimal digits, different at each call. */
 export function fakeId(): ContainerId {
   return asContainerId(createHash('sha256').update(`${process.pid}:${made++}`).digest('hex'));
 }
@@ -44,7 +44,7 @@ export class FakeContainer {
   name: string;
   state: FakeState = 'created';
   health: FakeContainerSetup['health'];
-  /** When its HEALTHCHECK passed, as Docker's log of it has it. */
+  /** The start times of passed HEALTHCHECKs in Docker's health log. */
   readonly passes: string[] = [];
   startedAt = '0001-01-01T00:00:00Z';
   readonly networks = new Map<string, FakeNetwork>();
@@ -60,7 +60,7 @@ export class FakeContainer {
     return this.state === 'running' || this.state === 'paused' || this.state === 'restarting';
   }
 
-  /** Gives the container on which network it is, from its start on. */
+  /** Connects the container to a network by a new endpoint. */
   join(network: string, ip: string, ip6 = ''): void {
     this.networks.set(network, { ip, ip6, endpointId: fakeId() });
   }
@@ -111,7 +111,7 @@ export class FakeContainer {
     };
   }
 
-  /** What Docker puts into the Attributes of its events: all labels among them. */
+  /** The Attributes of Docker's events about it, which include all labels. */
   attributes(): Record<string, string> {
     return { image: this.setup.image ?? 'bb', name: this.name, ...this.setup.labels };
   }
@@ -201,7 +201,7 @@ function parsePublish(text: string): [string, Binding[]] {
   return [container.includes('/') ? container : `${container}/tcp`, [{ HostIp, HostPort }]];
 }
 
-/** What is published on no address in particular is listed for both families. */
+/** A port that is published without an address is listed for both families. */
 function dualStack(bindings: Record<string, Binding[]>): Record<string, Binding[]> {
   const both = (binding: Binding): Binding[] =>
     binding.HostIp === '' ? ['0.0.0.0', '::'].map((HostIp) => ({ ...binding, HostIp })) : [binding];

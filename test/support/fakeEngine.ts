@@ -20,9 +20,9 @@ import { FakeContainer, type FakeContainerSetup } from './fakeContainer.ts';
 export interface EngineFaults {
   /** The daemon is gone: streams break, calls fail. Set it with `lose` and `restore`. */
   isGone: boolean;
-  /** Events that nobody hears. */
+  /** Events that are lost. */
   drop: ((event: EngineEvent) => boolean) | undefined;
-  /** What an inspection waits for, after it was answered: the answer is late. */
+  /** Delays the answer to an inspection, whose content is from before the delay. */
   beforeAnswer: ((id: string) => Promise<void>) | undefined;
   failInspect: ((id: string) => boolean) | undefined;
 }
@@ -47,13 +47,13 @@ export class FakeEngine implements Engine {
     kernel: undefined,
     timeNano: undefined,
   };
-  /** Of its default bridge; `undefined`: it does not tell. */
+  /** The id of its default bridge; `undefined`: unknown. */
   bridgeId: string | undefined;
   readonly #clock: Clock;
   readonly #streams = new Set<EventQueue<EngineEvent>>();
   readonly #signals: EngineEvent[] = [];
   #nextIp: number;
-  /** Keeps instants apart that the clock does not. */
+  /** Makes instants differ, even if the clock stands still between them. */
   #ticks = 0n;
 
   /** `firstIp`: the last 16 bits of the first container's address. */
@@ -173,7 +173,7 @@ export class FakeEngine implements Engine {
     this.start(container);
   }
 
-  /** Only the event. */
+  /** Sends only the event; the container runs on. */
   signal(container: FakeContainer, signal: string): void {
     this.emit(container, 'kill', signal);
   }
@@ -193,7 +193,7 @@ export class FakeEngine implements Engine {
     this.emit(container, `health_status: ${health}`);
   }
 
-  /** Its HEALTHCHECK runs and passes. Nothing is told where it did before. */
+  /** Its HEALTHCHECK runs and passes. If it was healthy before, no event is sent. */
   passCheck(container: FakeContainer): void {
     container.passes.push(this.#now().iso);
     if (container.health !== 'healthy') this.setHealth(container, 'healthy');
@@ -225,7 +225,7 @@ export class FakeEngine implements Engine {
     this.#send({ type: 'container', action, containerId: container.id, signal, timeNano: nano });
   }
 
-  /** An event that comes late. */
+  /** Sends an event late. */
   replay(event: EngineEvent): void {
     this.#send(event);
   }

@@ -1,4 +1,4 @@
-/** The same compose project on several hosts: compose counts on each for itself, and all of them are served. */
+/** One Compose project on several hosts: Compose numbers the containers of each host alone, and all of them are served. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { FakeContainer, FakeContainerSetup } from '../../support/fakeContainer.ts';
@@ -28,7 +28,7 @@ function startOther(fixture: RegistrarFixture): FakeEngine {
   return engine;
 }
 
-/** Which container has which number. */
+/** The container of each number. */
 async function numbers(
   fixture: RegistrarFixture,
   containers: Record<string, FakeContainer>,
@@ -55,7 +55,7 @@ describe('Compose projects on two hosts', () => {
       const b2 = other.run(api(2));
       const all = { a1, a2, b1, b2 };
       assert.deepEqual(await numbers(fixture, all), { 1: 'a1', 2: 'a2', 3: 'b1', 4: 'b2' });
-      // Numbers stay with their containers, whatever becomes free.
+      // Containers keep their numbers, even if a smaller one becomes free.
       fixture.engine.die(a1);
       other.restart(b1);
       assert.deepEqual(await numbers(fixture, all), { 2: 'a2', 3: 'b1', 4: 'b2' });

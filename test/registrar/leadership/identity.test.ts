@@ -1,4 +1,4 @@
-/** Which lock is whose: what the profiled of two registrars tell of their engines and of their work. */
+/** Whether a lock is of the same engine and work as this registrar, by the profiles of both. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -76,13 +76,13 @@ describe('another lock of the same engine id', () => {
       SAME,
     ],
     [
-      'of an engine of which less is known keeps our records',
+      'of an engine with fewer known facts keeps our records',
       SELF,
       claiming({ bootId: undefined, bridgeId: undefined, addresses: [] }),
       SAME,
     ],
     [
-      'of the same engine, seen from another machine, keeps our records: the bridge proves it',
+      'of the same engine, whose registrar runs on another machine, keeps our records because the bridge is the same',
       SELF,
       claiming({ bootId: 'boot-2', addresses: ['10.0.0.9'] }),
       SAME,
@@ -112,7 +112,7 @@ describe('another lock of the same engine id', () => {
       CLONE,
     ],
     [
-      'of a machine with another boot, of whose address nothing is known, is a clone',
+      'of a machine with another boot and an unknown address is a clone',
       SELF,
       claiming({ ...elsewhere, addresses: [] }),
       CLONE,
@@ -130,7 +130,7 @@ describe('another lock of the same engine id', () => {
       REBOOTED,
     ],
     [
-      'of another boot is not ours when nothing is known of its lease',
+      'of another boot is not ours when the age of its lease is unknown',
       BEFORE_BOOT,
       { ...claiming(elsewhere), renewedAgoMs: undefined },
       CLONE,
@@ -198,7 +198,7 @@ describe('another lock of the same engine id', () => {
   });
 });
 
-describe('a lock of a version that knew no host part', () => {
+describe('a lock of a version without host parts', () => {
   const bootKey = (bootId: string, host: string, engine: string) => `${bootId} ${host} ${engine}`;
   for (const [title, lock, expected] of [
     ['keeps our records when it was taken on this machine', old({}), SAME],

@@ -48,7 +48,7 @@ for (const [end, expected] of [
     });
     locks.start();
     leadership.start();
-    await until('it asks for the lock', async () => isPutting);
+    await until('it writes the lock', async () => isPutting);
     locks.close();
     await leadership.close(end);
     const { entry } = await memory.get(HOLDER);

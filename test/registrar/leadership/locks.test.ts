@@ -1,4 +1,4 @@
-/** Locks as each kind of store tells of them: how long ago one was renewed, and whether its holder answers. */
+/** Locks in each kind of store: how long ago a lock was renewed, and whether its holder answers. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -121,7 +121,7 @@ for (const [name, open] of Object.entries(STORES))
         assert.equal(await locks.isHolderAlive(identity), false);
         await store.delete(challenge);
         const asking = locks.isHolderAlive(identity);
-        await until('it is asked', async () => {
+        await until('the challenge is in the store', async () => {
           const { entry } = await store.get(challenge);
           if (entry !== undefined) await store.delete(challenge);
           return entry !== undefined;

@@ -1,4 +1,4 @@
-/** What keeps the records of a run that was killed with its engine: and what it must not keep up. */
+/** The renewal of the leases that a killed run left while its engine is down, and the leases that it must not renew. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { holderValue, lockKeys } from '../../../src/registrar/leadership/lock.ts';
@@ -50,7 +50,7 @@ describe('a registrar without its engine', () => {
     }));
 });
 
-/** A store whose listings, and with `get` whose single reads too, do not know the lives of leases. */
+/** A store whose listings give no lifetimes of leases; with `get`, its reads of single keys do not either. */
 function forgetful(store: LeaseStore, kinds: { get: boolean }): LeaseStore {
   const nameless = (entry: Entry): Entry => {
     const { lease } = entry;
@@ -73,8 +73,8 @@ function forgetful(store: LeaseStore, kinds: { get: boolean }): LeaseStore {
 
 describe('short leases', () => {
   for (const [what, kinds] of [
-    ['a listing does not know its life', { get: false }],
-    ['nothing knows its life', { get: true }],
+    ['listings do not give its lifetime', { get: false }],
+    ['no call gives its lifetime', { get: true }],
   ] as const)
     it(`An orphan lease shorter than the renewal interval is kept when ${what}`, async () => {
       const clock = new FakeClock();

@@ -1,7 +1,7 @@
 /**
- * Names above and below each other, claimed by containers of three hosts and written by hand, while registrars and their
- * writes are slow, cut off and restarted: the first holder of a name keeps it, everybody else waits, and then nothing is
- * written any more.
+ * Containers of three hosts and an operator claim names above and below each other, while registrars are cut off and
+ * restarted and their writes are slow. The first holder of a name keeps it, the other claims wait, and in the end no
+ * registrar writes.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
@@ -29,7 +29,7 @@ const numbered = (name: string, more: FakeContainerSetup = {}): FakeContainerSet
   exposed: ['80/tcp'],
   ...more,
 });
-/** With the paths of the names that may be given to it; of numbered ones the base. */
+/** Each with the path of its name; for a numbered instance with `#` below the base. */
 const SETUPS: readonly (readonly [FakeContainerSetup, string])[] = [
   [named('a'), 'a'],
   [named('x.a'), 'a/x'],
@@ -41,7 +41,7 @@ const SETUPS: readonly (readonly [FakeContainerSetup, string])[] = [
   [named('q.1.a'), 'a/1/q'],
   [named('b'), 'b'],
 ];
-/** Also with capitals, and with two labels in one component. */
+/** Some have capitals, or two labels in one component. */
 const KEYS = ['a', 'a/x', 'a/x/y/deep', 'a/1', 'a/2/w', 'A/X', 'a/y.x', 'b/c', 'a/z/ipv4'];
 const SLOW_MS = 3_000;
 
@@ -50,7 +50,7 @@ const action = fc.oneof(
   {
     weight: 10,
     arbitrary: fc.record({
-      kind: fc.constant('turn' as const),
+      kind: fc.constant('toggle' as const),
       site,
       which: fc.nat({ max: SETUPS.length - 1 }),
     }),
@@ -90,7 +90,7 @@ class Site {
     this.running = fixture.start({ engine: this.engine });
   }
 
-  turn(which: number): void {
+  toggle(which: number): void {
     const container = this.containers.get(which);
     if (container !== undefined) {
       this.engine.remove(container);
@@ -111,11 +111,11 @@ class Site {
   }
 }
 
-/** What the store holds, followed change by change: which first holder lost a record although it ran on. */
+/** Follows the store's changes. Collects the records that a first holder lost while it was running. */
 class Ledger {
   readonly entries = new Map<string, Entry>();
-  readonly wrongs: string[] = [];
-  /** Keys of records that came when there was no other holder. */
+  readonly losses: string[] = [];
+  /** Keys of records that were written while no other holder was around them. */
   readonly #firsts = new Set<string>();
   readonly #runs: (containerId: string) => boolean;
 
@@ -128,14 +128,14 @@ class Ledger {
       for (const change of changes) this.#note(change);
   }
 
-  /** Records of others at, above or below a name. */
+  /** Records of other holders at, above or below the entry's name. */
   rivals(entry: Entry): Entry[] {
     const path = nameOf(entry);
     const holder = holderOf(entry);
     return [...this.entries.values()].filter((other) => {
       const at = nameOf(other);
-      const isOnWay = at === path || at.startsWith(`${path}/`) || path.startsWith(`${at}/`);
-      return isOnWay && holderOf(other) !== holder && other.key !== entry.key;
+      const isAround = at === path || at.startsWith(`${path}/`) || path.startsWith(`${at}/`);
+      return isAround && holderOf(other) !== holder && other.key !== entry.key;
     });
   }
 
@@ -152,9 +152,9 @@ class Ledger {
     this.entries.delete(change.key);
     const wasFirst = this.#firsts.delete(change.key);
     if (!wasFirst || containerId === undefined || !this.#runs(containerId)) return;
-    // A number whose write was given up for lost, and came in the end, makes a second one needless.
+    // A write that counted as failed may take effect late. The container then has two numbers, and may lose one.
     const isLeft = [...this.entries.values()].some((one) => holderOf(one) === containerId);
-    if (!isLeft) this.wrongs.push(`${change.key} of ${containerId} was withdrawn`);
+    if (!isLeft) this.losses.push(`${change.key} of ${containerId} was withdrawn`);
   }
 }
 
@@ -163,7 +163,7 @@ function nameOf({ key }: Entry): string {
   return nameKeyOf(pathOf(key));
 }
 
-/** The container, or the key of what was written by hand. */
+/** The container; for a record that was written by hand, its key. */
 function holderOf({ key, value }: Entry): string {
   return ownerOf(value)?.shortId ?? key;
 }
@@ -178,8 +178,8 @@ async function act(
   const site = sites[action.site];
   if (site === undefined) return;
   switch (action.kind) {
-    case 'turn':
-      return site.turn(action.which);
+    case 'toggle':
+      return site.toggle(action.which);
     case 'restart':
     case 'kill':
       return site.restart(action.kind);
@@ -204,8 +204,8 @@ async function writeByHand(key: string, { store }: RegistrarFixture): Promise<vo
   else if (ownerOf(entry.value) === undefined) await store.delete(key);
 }
 
-function assertSettled(ledger: Ledger, sites: readonly Site[]): void {
-  assert.deepEqual(ledger.wrongs, []);
+function assertFirstHoldersServed(ledger: Ledger, sites: readonly Site[]): void {
+  assert.deepEqual(ledger.losses, []);
   for (const entry of ledger.entries.values()) {
     if (ownerOf(entry.value) === undefined) continue;
     for (const rival of ledger.rivals(entry)) {
@@ -221,7 +221,7 @@ function assertSettled(ledger: Ledger, sites: readonly Site[]): void {
 function assertServedOrTaken(name: string, { id }: FakeContainer, ledger: Ledger): void {
   const entries = [...ledger.entries.values()];
   if (entries.some(({ value }) => id.startsWith(ownerOf(value)?.shortId ?? '-'))) return;
-  // Numbers are never used up, so only what is at their base or above it counts.
+  // There is always another number, so only records at the base or above it can take the name.
   const path = `${ZONE}${name.replace(/\/#$/, '')}`;
   const isBelowCounted = !name.endsWith('/#');
   const isTaken = entries.some((entry) => {
@@ -230,7 +230,7 @@ function assertServedOrTaken(name: string, { id }: FakeContainer, ledger: Ledger
       at === path || path.startsWith(`${at}/`) || (isBelowCounted && at.startsWith(`${path}/`))
     );
   });
-  assert.ok(isTaken, `${name} is nobody's, and the container that wants it has none`);
+  assert.ok(isTaken, `${name} has no holder, and the container that claims it has no record`);
 }
 
 describe('names above and below each other', () => {
@@ -252,7 +252,7 @@ describe('names above and below each other', () => {
               for (const action of actions) await act(action, sites, fixture);
               for (const { running } of sites) running.link.delay = undefined;
               await fixture.advance(90_000);
-              assertSettled(ledger, sites);
+              assertFirstHoldersServed(ledger, sites);
               await fixture.assertQuiet(120_000);
             } finally {
               abort.abort();
@@ -295,15 +295,15 @@ describe('names above and below each other', () => {
       });
       for (const { running } of [first, second])
         running.link.delay = (operation) => (operation === 'put' ? both : undefined);
-      first.turn(0);
-      second.turn(1);
+      first.toggle(0);
+      second.toggle(1);
       await fixture.settle();
       for (const { running } of [first, second]) running.link.delay = undefined;
       go();
       await fixture.advance(1_000);
       const [held, ...more] = await fixture.keys();
       assert.deepEqual(more, []);
-      (held === 'local/skydns/a' ? first : second).turn(held === 'local/skydns/a' ? 0 : 1);
+      (held === 'local/skydns/a' ? first : second).toggle(held === 'local/skydns/a' ? 0 : 1);
       await fixture.advance(1_000);
       const other = held === 'local/skydns/a' ? 'local/skydns/a/x' : 'local/skydns/a';
       assert.deepEqual(await fixture.keys(), [other]);

@@ -1,4 +1,4 @@
-/** Who gets a name while others hold that name, one above it or one below it. */
+/** The claim that gets a name while other claims hold that name, a name above it or a name below it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
@@ -7,7 +7,7 @@ import { input, reasons, type Stored, stamped, steps } from '../../support/desir
 type Row = readonly [
   title: string,
   desired: readonly StampedRecord[],
-  /** The first came first. */
+  /** In the order in which they were written. */
   stored: readonly Stored[],
   steps: readonly string[],
   reasons: readonly string[],
@@ -62,14 +62,14 @@ const ROWS: readonly Row[] = [
   [
     'A container does not get a name below one that was set by hand',
     [deep],
-    [{ key: '/s/db', of: 'nobody' }],
+    [{ key: '/s/db', of: 'operator' }],
     [],
     [`stands below db, which ${BY_HAND}`],
   ],
   [
     'A container does not get a name above one that was set by hand',
     [above],
-    [{ key: '/s/db/x', of: 'nobody' }],
+    [{ key: '/s/db/x', of: 'operator' }],
     [],
     [`would be hidden by x.db, which ${BY_HAND}`],
   ],
@@ -142,7 +142,7 @@ const ROWS: readonly Row[] = [
     [above],
     [
       { key: '/s/db', of: above },
-      { key: '/s/db/x', of: 'nobody' },
+      { key: '/s/db/x', of: 'operator' },
     ],
     [],
     [],
@@ -175,7 +175,7 @@ const ROWS: readonly Row[] = [
   [
     'A key that no name can have holds none',
     [above],
-    [{ key: `/s/db/${'x'.repeat(64)}`, of: 'nobody' }],
+    [{ key: `/s/db/${'x'.repeat(64)}`, of: 'operator' }],
     ['+/s/db'],
     [],
   ],
@@ -183,9 +183,9 @@ const ROWS: readonly Row[] = [
     'A key in capitals holds the name that it stands for, also above other names',
     [above, stamped('b', '/s/web/x'), stamped('c', '/s/www')],
     [
-      { key: '/s/DB/X', of: 'nobody' },
-      { key: '/s/Web', of: 'nobody' },
-      { key: '/s/WWW', of: 'nobody' },
+      { key: '/s/DB/X', of: 'operator' },
+      { key: '/s/Web', of: 'operator' },
+      { key: '/s/WWW', of: 'operator' },
     ],
     [],
     [`would be hidden by x.db, which ${BY_HAND}`, `stands below web, which ${BY_HAND}`, BY_HAND],
@@ -208,7 +208,7 @@ const ROWS: readonly Row[] = [
     'An instance number with another holder’s name below it is skipped',
     [auto('a', '/s/n')],
     [
-      { key: '/s/n/1/x', of: 'nobody' },
+      { key: '/s/n/1/x', of: 'operator' },
       { key: '/s/n/2', of: 'other engine' },
     ],
     ['+/s/n/3'],
@@ -231,7 +231,7 @@ const ROWS: readonly Row[] = [
   [
     'A PTR record is not hidden by names below its own',
     [stamped('a', '/s/arpa/1', { pointer: {} })],
-    [{ key: '/s/arpa/1/x', of: 'nobody' }],
+    [{ key: '/s/arpa/1/x', of: 'operator' }],
     ['+/s/arpa/1'],
     [],
   ],

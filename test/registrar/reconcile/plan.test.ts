@@ -19,7 +19,7 @@ describe('plans', () => {
     ['The plan puts a missing record', [a], [], ['+/s/x']],
     ['The plan deletes an own record that is not desired', [], [{ key: '/s/x', of: a }], ['-/s/x']],
     ['The plan leaves the key of another engine', [a], [{ key: '/s/x', of: 'other engine' }], []],
-    ['The plan leaves a key that was set by hand', [a], [{ key: '/s/x', of: 'nobody' }], []],
+    ['The plan leaves a key that was set by hand', [a], [{ key: '/s/x', of: 'operator' }], []],
     ['The plan deletes no record of another engine', [], [{ key: '/s/x', of: 'other engine' }], []],
     [
       'The plan overwrites the record of a dead container of this engine',
@@ -175,7 +175,7 @@ describe('plans', () => {
       [a],
       [
         { key: '/s/x', of: a },
-        { key: '/s/x/ipv6', of: 'nobody' },
+        { key: '/s/x/ipv6', of: 'operator' },
       ],
       [],
     ],
@@ -192,7 +192,7 @@ describe('plans', () => {
       'The plan gives both families the same number, which is free in both',
       [...dual('a', '/s/n', { instance: 'auto' }), stamped('b', '/s/n', { instance: 'auto' })],
       [
-        { key: '/s/n/1/ipv6', of: 'nobody' },
+        { key: '/s/n/1/ipv6', of: 'operator' },
         { key: '/s/n/3', of: 'other engine' },
       ],
       ['+/s/n/2/ipv4', '+/s/n/2/ipv6', '+/s/n/4'],
@@ -274,14 +274,14 @@ describe('plans', () => {
     const plan = diff(
       input(desired, [
         { key: '/s/2/ipv4', of: held },
-        { key: '/s/2/ipv6', of: 'nobody' },
+        { key: '/s/2/ipv6', of: 'operator' },
         { key: '/s/2', of: other },
       ]),
     );
     const [assignment] = plan.assignments;
     assert.ok(assignment?.kind === 'key');
     const after = input(desired, [
-      { key: '/s/2/ipv6', of: 'nobody', revision: 2 },
+      { key: '/s/2/ipv6', of: 'operator', revision: 2 },
       { key: '/s/2', of: { ...assignment.stamped, value: assignment.value }, revision: 3 },
     ]);
     assert.deepEqual(steps(after), []);
@@ -293,14 +293,14 @@ describe('plans', () => {
     const plan = diff(
       input(desired, [
         { key: '/s/n/1/ipv4', of: held },
-        { key: '/s/n', of: 'nobody' },
+        { key: '/s/n', of: 'operator' },
         { key: '/s/n/1', of: held },
       ]),
     );
     const [assignment] = plan.assignments;
     assert.ok(assignment?.kind === 'key');
     const after = input(desired, [
-      { key: '/s/n', of: 'nobody', revision: 2 },
+      { key: '/s/n', of: 'operator', revision: 2 },
       { key: '/s/n/1', of: { ...assignment.stamped, value: assignment.value }, revision: 3 },
     ]);
     assert.deepEqual(steps(after), []);
@@ -321,7 +321,7 @@ describe('plans', () => {
     const of = fc.oneof(
       one.map(([first]) => first as StampedRecord),
       fc.constant('other engine' as const),
-      fc.constant('nobody' as const),
+      fc.constant('operator' as const),
     );
     const at = fc.oneof(
       key,
