@@ -4,7 +4,7 @@
  *
  * Shares. When the questions reach their bound, a question of a client with few replaces one of the client with most:
  * its oldest one is cancelled, since that one's upstreams are the likeliest to be silent. So a client that asks for
- * thousands of names that no upstream answers only uses up its own share, and other clients' questions are sent.
+ * thousands of names that no upstream answers uses up only its own share.
  *
  * Loops. `withoutOwnAddresses` drops upstreams that are this server, and soradns servers add their id to the questions
  * that they forward (`dns/edns.ts`). A loop through other servers comes back as a question in exactly the random case

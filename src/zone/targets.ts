@@ -111,7 +111,7 @@ function priorityOf(state: LookupState, service: Service): number {
   return service.attributes.priority || state.view.settings.priority;
 }
 
-/** One RR a target. An address becomes glue under the target's name; a host name is looked up. */
+/** One RR a target. An address becomes glue under the target's name; the glue of a host name comes from a look-up. */
 function rrsFor(
   state: LookupState,
   owner: Name,

@@ -1,6 +1,6 @@
 /**
- * A clock that advances only when a test says so. Its timers have the limit of Node's: a delay of 2^31 ms or more fires
- * after 1 ms, so that a test finds code that exceeds it.
+ * A clock that only a test advances. Its timers have the limit of Node's: a delay of 2^31 ms or more fires after 1 ms,
+ * so that a test finds code that exceeds it.
  */
 import type { Clock, Timer } from '../../src/timing/clock.ts';
 
