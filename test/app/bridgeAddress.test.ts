@@ -4,7 +4,7 @@ import { findBridgeAddress } from '../../src/app/process/bridgeAddress.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';
 
-/** As Linux 6 writes them, shortened; docker0 is down, br9 is another bridge. */
+/** Files of /proc from Linux 6, shortened. docker0 is down; br9 is another bridge. */
 const PROC: Readonly<Record<string, string>> = {
   '/proc/net/route': [
     'Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT',

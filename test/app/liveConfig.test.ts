@@ -39,7 +39,7 @@ function put(text: string): Change[] {
   return [{ kind: 'put', entry, previous: undefined }];
 }
 
-describe('what the server goes by', () => {
+describe('the live configuration', () => {
   it('The live configuration is the same object when an equal one is read again', async () => {
     const { liveConfig, changes } = liveConfigOf({ ttl: '60' });
     const { settings, forwarder } = liveConfig;

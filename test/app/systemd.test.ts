@@ -1,4 +1,4 @@
-/** `serve` with real inherited sockets and a real notification socket, as systemd would give them. */
+/** `serve` with real inherited sockets and a real notification socket, like those from systemd. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { after, describe, it } from 'node:test';
@@ -17,7 +17,7 @@ after(() => Promise.all([...running].map((child) => child.end('SIGKILL'))));
 
 const OPTIONS = ['serve', '--http', 'off', '--no-rec', '--lame-duck', '0'];
 
-/** `serve` with sockets handed over; `--addr` is one that nobody could have. */
+/** `serve` with inherited sockets; no interface of this host has the address in `--addr`. */
 function serveWith(sockets: readonly SocketSpec[], args: string[] = [], env = {}, pidOff = 0) {
   const line = [...OPTIONS, '--addr', '192.0.2.1:53', ...args];
   const child = startCli(line, { SORADNS_STORE: 'memory:', ...env }, activated(sockets, pidOff));
@@ -53,7 +53,7 @@ describe('socket activation', { concurrency: 3 }, () => {
   it('The server answers queries that arrived at systemd’s sockets before it started', async () => {
     const port = await freePort();
     const child = serveWith([{ kind: 'udp', address: '127.0.0.1', port }], ['--systemd']);
-    // Asked again while Node is still loading: the first that is bound holds it for the server.
+    // Repeats the query while Node loads: the kernel queues it on the bound socket until the server reads it.
     await until('an early question is answered', async () =>
       answers(`127.0.0.1:${port}`, 'udp').catch(() => false),
     );

@@ -1,4 +1,4 @@
-/** `soradns check`: every mistake, one a line, before serve meets the first; and who said what. */
+/** `soradns check`: reports every mistake on a line of its own, and the origin of each value. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

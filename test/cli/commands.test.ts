@@ -1,4 +1,4 @@
-/** Every command on a server in this process: what it prints, its `--json`, its exit code. */
+/** Each command against a server in this process: its text output, its JSON output and its exit code. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -53,7 +53,7 @@ function shellWords(line: string): string[] {
   return [...line.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2] ?? '');
 }
 
-/** A value that `set` would refuse, put by somebody else. */
+/** Stores a value that `set` would refuse. */
 async function putRaw(key: string, value: string): Promise<void> {
   const body = new URLSearchParams({ value });
   const response = await fetch(`${env.SORADNS_STORE}/v2/keys${key}`, { method: 'PUT', body });
@@ -519,7 +519,7 @@ describe('mistakes', () => {
 
 describe('help', () => {
   it('help names every command', async () => {
-    // A long summary goes on on the next line.
+    // Help breaks a long summary into two lines.
     const text = (await ok('--help')).replace(/\s+/g, ' ');
     for (const { name, summary } of COMMANDS) {
       assert.match(text, new RegExp(`soradns ${name}\\b`));
@@ -541,7 +541,7 @@ describe('help', () => {
     });
   }
 
-  /** In an order in which each finds what it needs; one of query asks a port that nobody serves here. */
+  /** Each command finds the keys of the commands before it. `query` is left out: one of its examples needs a server on another port. */
   for (const name of ['set', 'get', 'ls', 'rm', 'version']) {
     it(`The examples in the help of ${name} work`, async () => {
       const command = COMMANDS.find((candidate) => candidate.name === name);

@@ -1,4 +1,4 @@
-/** Completion scripts as the shells themselves take them; zsh and fish where they are installed. */
+/** Runs the completion scripts in the shells themselves; in zsh and fish only where they are installed. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
@@ -15,7 +15,7 @@ function isInstalled(shell: string): boolean {
   return spawnSync(shell, ['-c', 'true']).status === 0;
 }
 
-/** What bash offers for the last of the words. */
+/** The completions that bash offers for the last word. */
 function offers(source: string, words: readonly string[]): string[] {
   const array = words.map((word) => `'${word}'`).join(' ');
   const ask = `COMP_WORDS=(${array}); COMP_CWORD=${words.length - 1}; _soradns; printf '%s\\n' "\${COMPREPLY[@]}"`;

@@ -1,4 +1,4 @@
-/** `soradns dockerproxy` as a process: who it is for, what of containers it lets out, and that nobody can crowd it. */
+/** `soradns dockerproxy` as a process: which users may connect, which metadata it passes on, and its limits for each client. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +20,7 @@ import { until } from '../support/until.ts';
 const libc = loadLibc();
 const kernelTells = libc.kind === 'libc' ? {} : { skip: libc.reason };
 
-/** A process that asks for the events so many times, and keeps idle connections; ended by its standard input. */
+/** A process that opens many event streams and idle connections. It ends when its standard input closes. */
 async function startCrowd(socketPath: string, uid: number | undefined): Promise<ChildProcess> {
   const script = `
     const { request } = require('node:http');

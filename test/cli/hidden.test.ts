@@ -1,4 +1,4 @@
-/** Names that hide others: `set` refuses to make them by mistake, `ls` and `doctor` show those that there are. */
+/** Hidden values: `set` refuses to hide a value by mistake, and `ls` and `doctor` report the values that are hidden. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { printSocketAddress } from '../../src/dns/address.ts';
@@ -26,7 +26,7 @@ afterEach(() => server?.close());
 const cli = (...args: string[]) => callCli([...args, '--store', store]);
 const set = (name: string, ...more: string[]) => cli('set', name, '--host', '192.0.2.1', ...more);
 
-/** Written by a registrar, or where `set` would not. */
+/** Writes a value as a registrar would, or one that `set` would refuse. */
 async function write(path: string, owner?: object): Promise<void> {
   const client = new HttpStore({ url: store, token: undefined });
   try {

@@ -1,4 +1,4 @@
-/** What only a process of its own shows: exit codes as a shell gets them, signals, pipes that close, files. */
+/** Tests that need a separate process: exit codes, signals, closed pipes, files. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -30,7 +30,7 @@ after(() => {
   for (const child of children) child.kill('SIGKILL');
 });
 
-/** A command that goes on until it is told to stop. */
+/** Starts a command that runs until it receives a signal. */
 function start(args: readonly string[], more: Readonly<Record<string, string>> = {}) {
   const options = { env: childEnv({ ...env, ...more }) };
   const child = spawn(process.execPath, [MAIN, ...args], options);
@@ -89,7 +89,7 @@ describe('watch', () => {
   it('watch prints each change below a name once, as a line of JSON', async () => {
     const { child, texts, exit } = start(['watch', 'w.skydns.local', '--json', '-q']);
     const run = (...args: string[]) => callCli(args, { env });
-    // What was there before the watch began is not printed, so the first change is repeated until one is.
+    // A watch prints only changes after its start, so this repeats the first change until the watch prints one.
     await until(
       'it watches',
       async () => {

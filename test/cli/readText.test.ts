@@ -1,4 +1,4 @@
-/** The files that options name: bounded in size and kind, whatever the path leads to. */
+/** Reading the files that options name: only regular files of a limited size. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** What `register` and `registrar` refuse, say in help, and print of a dry run. */
+/** `register` and `registrar`: refused command lines, help, and the output of a dry run. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -12,7 +12,7 @@ import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';
 
 const HOST = { DOCKER_HOST: 'unix:///nonexistent/docker.sock' };
 
-/** A command line that is a mistake: exit code 2 and one line that names the place and the fix. */
+/** A command line that is a mistake: exit code 2 and one line that names the option and the fix. */
 async function isMistake(line: string, expected: RegExp, env = {}): Promise<void> {
   const { code, stdout, stderr } = await callCli(line.split(' '), { env: { ...HOST, ...env } });
   assert.equal(code, 2, `${line}: ${stderr}`);

@@ -1,4 +1,4 @@
-/** `soradns set` of a name that nobody will be answered: said in one line, where it can be known, and set all the same. */
+/** `soradns set` of a name outside the served domains: it stores the value, and prints a note if it knows the domains. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { printSocketAddress } from '../../src/dns/address.ts';
@@ -13,8 +13,8 @@ beforeEach(async () => {
 });
 afterEach(() => server?.close());
 
-/** What it says besides having set the name. */
-async function said(name: string, env: Record<string, string> = {}, ...more: string[]) {
+/** Sets the name, checks that it is stored, and returns the text on stderr: the note, if any. */
+async function noteOf(name: string, env: Record<string, string> = {}, ...more: string[]) {
   const args = ['set', name, '--host', '192.0.2.1', '--store', store, ...more];
   const { code, stderr } = await callCli(args, { env });
   assert.equal(code, 0, stderr);
@@ -30,11 +30,11 @@ describe('names outside the domains', () => {
   it('set notes a name outside the domains in serve’s variables', async () => {
     for (const variable of ['SORADNS_DOMAIN', 'SKYDNS_DOMAIN']) {
       const env = { [variable]: 'a.example,x.example' };
-      assert.equal(await said('b.example', env), NOTE);
-      assert.equal(await said('b.example', env, '--json'), NOTE);
-      assert.equal(await said('b.example', env, '-q'), '');
+      assert.equal(await noteOf('b.example', env), NOTE);
+      assert.equal(await noteOf('b.example', env, '--json'), NOTE);
+      assert.equal(await noteOf('b.example', env, '-q'), '');
       for (const name of ['A.example', 'b.x.example', '4.3.2.1.in-addr.arpa'])
-        assert.equal(await said(name, env), '', name);
+        assert.equal(await noteOf(name, env), '', name);
     }
   });
 
@@ -48,17 +48,17 @@ describe('names outside the domains', () => {
       stdout: 'set /skydns/config\n',
       stderr: '',
     });
-    assert.match(await said('b.example'), /^soradns: note: b\.example\. .* \(c\.example\.\)/);
-    assert.equal(await said('b.c.example'), '');
-    assert.equal(await said('b.example', own), NOTE);
+    assert.match(await noteOf('b.example'), /^soradns: note: b\.example\. .* \(c\.example\.\)/);
+    assert.equal(await noteOf('b.c.example'), '');
+    assert.equal(await noteOf('b.example', own), NOTE);
   });
 
   it('set prints no note when it cannot know the server’s domains', async () => {
-    assert.equal(await said('b.example'), '');
-    assert.equal(await said('b.example', { SORADNS_DOMAIN: '..' }), '');
+    assert.equal(await noteOf('b.example'), '');
+    assert.equal(await noteOf('b.example', { SORADNS_DOMAIN: '..' }), '');
     const config = JSON.stringify({ ttl: 5 });
     const args = ['set', '/skydns/config', '--value', config, '--store', store];
     assert.equal((await callCli(args, { env: clientEnv(server) })).code, 0);
-    assert.equal(await said('b.example'), '');
+    assert.equal(await noteOf('b.example'), '');
   });
 });

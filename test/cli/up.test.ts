@@ -9,7 +9,7 @@ import { until } from '../support/until.ts';
 const UP = ['up', '--store', 'memory:'];
 
 interface Up extends CliProcess {
-  /** Waits for it to end by itself. */
+  /** Waits until the process ends without a signal; returns its exit code. */
   ended(): Promise<number | undefined>;
 }
 
@@ -42,7 +42,7 @@ test('up listens on the address of the engine’s bridge and logs the reason', (
   const bridge = { IPAM: { Config: [{ Subnet: '192.0.2.0/24', Gateway: '192.0.2.1' }] } };
   const refused = async (up: Up): Promise<void> => {
     await up.logged('answering on 192.0.2.1:53, the gateway of Docker\'s network "bridge"');
-    // Which this host does not have.
+    // No interface of this host has this address.
     assert.equal(await up.ended(), 4);
     assert.match(up.stderr(), /cannot listen on 192\.0\.2\.1:53.* \(in a container, .*--addr\)/);
   };
@@ -53,7 +53,7 @@ test('up hints at the container network only for failures of the network', async
   const taken = createServer().listen(0, '127.0.0.1');
   await once(taken, 'listening');
   const { port } = taken.address() as AddressInfo;
-  // Whoever runs this may have port 53 there or not: neither failure is one of the network.
+  // Port 53 fails if the user may not use it, else the HTTP port that is in use; neither failure is about the network.
   const bridge = { IPAM: { Config: [{ Subnet: '127.83.0.0/24', Gateway: '127.83.0.1' }] } };
   const refused = async (up: Up): Promise<void> => {
     assert.ok([4, 6].includes((await up.ended()) ?? 0), up.stderr());

@@ -1,4 +1,4 @@
-/** `watch` while its store goes away and comes back. */
+/** `watch` while its store is unreachable for some time. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

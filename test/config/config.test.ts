@@ -252,7 +252,7 @@ describe('stores', () => {
 });
 
 describe('mistakes', () => {
-  /** Flags, then what the one line must name: the place and the fix. */
+  /** Flags, then the option and the fix that the one line must name. */
   const table: [Given['flags'], RegExp][] = [
     [{ addr: 'localhost' }, /^--addr: "localhost" is not an IP:PORT; for example --addr 127/],
     [{ addr: '127.0.0.1' }, /^--addr: .*--addr 127/],

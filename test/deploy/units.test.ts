@@ -1,4 +1,4 @@
-/** The units in deploy/, as systemd itself reads them, and that they and the program agree. */
+/** The units in deploy/: systemd accepts them, and they agree with the program. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ function settings(unit: string, key: string): string[] {
 const version = spawnSync('systemd-analyze', ['--version'], { encoding: 'utf8' }).stdout ?? '';
 const release = Number(/^systemd (\d+)/.exec(version)?.[1] ?? 0);
 const skip = release >= 250 ? false : 'optional: systemd-analyze 250 or newer is not installed';
-/** Of ten; what a network service with a state directory of its own can come down to. */
+/** Of ten; the lowest score that a network service with a state directory can reach. */
 const MAX_EXPOSURE = 2.5;
 
 describe('systemd units', () => {

@@ -1,6 +1,6 @@
 import type { DesiredServer } from '../../src/tools/doctor/judge/remedy.ts';
 
-/** The server as `doctor` would have it on a Docker host of which nothing was said: `soradns up`. */
+/** The server that `doctor` suggests on a Docker host without any options: `soradns up`. */
 export const DESIRED: DesiredServer = {
   endpoints: [{ address: '172.17.0.1', port: 53 }],
   domains: [['skydns', 'local']],

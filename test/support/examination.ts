@@ -1,4 +1,4 @@
-/** `doctor` on a host whose files, addresses and programs a test makes up; everything else it looks at is real. */
+/** `doctor` on a host whose files, addresses and programs come from the test; everything else is real. */
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -12,19 +12,19 @@ import type { Finding } from '../../src/tools/doctor/judge/finding.ts';
 import { withTempDir } from './tempDir.ts';
 
 export interface Patient {
-  /** Of `serve`; without them a memory store, no HTTP listener, and an address where nobody is, unless `isDefault`. */
+  /** Flags of `serve`. By default a memory store, no HTTP listener and, unless `isDefault`, an address without a server. */
   readonly flags?: Readonly<Record<string, FlagValue>>;
   /** Variables of `serve`, which may hold secrets. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Nobody said where the server is. */
+  /** No option sets the server's address. */
   readonly isDefault?: boolean;
-  /** Path -> text; others are not there. */
+  /** Path -> text; no other file exists. */
   readonly files?: Readonly<Record<string, string>>;
   /** This host's address on Docker's bridge. */
   readonly bridge?: string;
-  /** Who takes DNS on port 53. */
+  /** The addresses with a listener on port 53. */
   readonly listeners?: readonly string[];
-  /** Command line -> what it prints. */
+  /** Command line -> its output. */
   readonly programs?: Readonly<Record<string, string>>;
 }
 
@@ -47,7 +47,7 @@ function networkOf({ bridge, listeners = [] }: Patient): HostNetwork {
   };
 }
 
-/** All findings; `check` takes only those of one check. */
+/** All findings, or only those of one `check`. */
 export function examined(patient: Patient, check?: string): Promise<readonly Finding[]> {
   return withTempDir(async (root) => {
     await writeFiles(root, patient.files ?? {});

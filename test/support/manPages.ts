@@ -1,4 +1,4 @@
-/** The manual pages, made from the words that help is made of: one page for the program and one for each command. */
+/** The manual pages, made from the option rows and command words, like help: one page for the program and one for each command. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command, Positional } from '../../src/cli/command.ts';
@@ -118,7 +118,7 @@ function dashed(text: string): string {
   return text.replaceAll('-', '\\-');
 }
 
-/** Text as roff has it: no backslash, dash or leading dot with a meaning. */
+/** Text for roff, with backslashes, dashes and leading dots escaped. */
 function plain(text: string): string {
   return text
     .replaceAll('\\', '\\e')

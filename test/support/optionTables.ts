@@ -1,4 +1,4 @@
-/** The tables of docs/options.md, made from the rows that the program itself reads them by. */
+/** The tables of docs/options.md, made from the program's option rows. */
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
 import { type Option, type OptionWords, variablesOf, wordsOf } from '../../src/config/option.ts';
@@ -80,7 +80,7 @@ function list(words: readonly string[]): string {
   return words.map((word) => `\`${word}\``).join(', ');
 }
 
-/** A line for each option that stands in none of the other tables, with the commands that have it. */
+/** A line for each option that no other table contains, with the commands that have it. */
 function commandTable(): string {
   const commandsOf = new Map<string, { words: OptionWords; commands: string[] }>();
   for (const { name, options } of COMMANDS) {
@@ -92,7 +92,7 @@ function commandTable(): string {
     }
   }
   const rows = [...commandsOf.values()].map(({ words, commands }) => {
-    // Such an option is read by its command, whose help names the variable.
+    // The command itself reads such an option; its help names the variable.
     const [named = '', variable] = /\s*\((SORADNS_[A-Z]+)\)/.exec(words.describe) ?? [];
     const cells = [option(words), holders(commands), list(variable ? [variable] : [])];
     return [...cells, fallback(words), meaning(words).replace(named, '')];
@@ -106,7 +106,7 @@ const LISTED = new Set(
     .map(keyOf),
 );
 
-/** Options of several commands are one if they mean one thing. */
+/** Options of several commands count as one if their name and description are equal. */
 function keyOf({ name, describe }: OptionWords): string {
   return `${name} ${describe}`;
 }

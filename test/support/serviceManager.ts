@@ -1,4 +1,4 @@
-/** Plays systemd for a service: binds sockets before it starts, and receives its notifications (sd_notify). */
+/** Takes systemd's part for a service: binds sockets before it starts, and receives its notifications (sd_notify). */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** `soradns integrate` on a host's files in a folder, and with a real dnsmasq that reads what it wrote. */
+/** `soradns integrate` on a host's files in a folder, and with a real dnsmasq that reads the written file. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -274,7 +274,7 @@ describe('output', () => {
     const { code, stderr } = await integrate('dnsmasq', ...ADDR, '--reload');
     assert.equal(code, 2);
     assert.match(stderr, /--reload: works on this host only/);
-    // On a host of its own: a mount namespace with an empty /etc.
+    // In a mount namespace with an empty /etc.
     if (spawnSync('unshare', ['--mount', 'true']).status !== 0)
       return t.skip('optional: this user may not have mounts of its own');
     const line = `mount -t tmpfs tmpfs /etc && exec "$0" "$@" integrate dnsmasq --reload --addr 127.0.0.1:5300`;
@@ -291,7 +291,7 @@ describe('output', () => {
   });
 });
 
-/** Runs a shell line, whose `"$0" "$@"` is soradns, where mounts are its own; gives what it prints. */
+/** Runs a shell line, whose `"$0" "$@"` is soradns, in a new mount namespace; returns its output. */
 async function inOwnMounts(line: string, env: Record<string, string>): Promise<string> {
   const soradns = [process.execPath, MAIN];
   const child = spawn('unshare', ['--mount', 'sh', '-c', line, ...soradns], {

@@ -1,4 +1,4 @@
-/** `soradns doctor` as a person runs it: what it prints, and its exit codes. */
+/** `soradns doctor` on the command line: its output and its exit codes. */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { printSocketAddress } from '../../../src/dns/address.ts';

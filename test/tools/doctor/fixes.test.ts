@@ -1,4 +1,4 @@
-/** The fixes of one examination, beside each other: that what one of them does, no other takes back or keeps from working. */
+/** All fixes of one examination together: no fix undoes another one or keeps it from working. */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ import { examined, type Patient, writeFiles } from '../../support/examination.ts
 import { startTestServer } from '../../support/server.ts';
 import { withTempDir } from '../../support/tempDir.ts';
 
-/** The commands of all fixes that begin so, without their comments. */
+/** The commands of all fixes that match the pattern, without their comments. */
 function commands(found: readonly Finding[], pattern: RegExp): readonly string[] {
   const all = found.flatMap(({ fix = '' }) => fix.replace(/ +#.*/, '').split(' && '));
   return [...new Set(all.filter((line) => pattern.test(line)))];
@@ -80,7 +80,7 @@ describe('the port is in use', () => {
 });
 
 describe('one file with two fixes', () => {
-  /** Does what the fixes of a check say, one after the other, and looks again. */
+  /** Runs the fixes of a check one after the other, and examines the host again. */
   const afterAll = (patient: Patient, check: string) =>
     withTempDir(async (root) => {
       const { files = {} } = patient;
@@ -130,7 +130,7 @@ describe('one file with two fixes', () => {
     };
     assert.deepEqual(levels(['127.0.0.1']), ['ok', 'problem']);
     assert.deepEqual(levels(['127.0.0.1', '172.17.0.1']), ['ok', 'problem']);
-    // What `integrate docker` makes of either.
+    // `integrate docker` writes this for each of the two.
     assert.deepEqual(levels(['172.17.0.1', '127.0.0.1']), ['ok', 'ok']);
   });
 });

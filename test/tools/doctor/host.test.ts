@@ -1,4 +1,4 @@
-/** What `doctor` finds in a host's files, each condition made true; and that the fix, done as it says, mends it. */
+/** The findings of `doctor` about a host's files: each condition is created, and the printed fix removes it. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { withTempDir } from '../../support/tempDir.ts';
 const STUB = 'nameserver 127.0.0.53\noptions edns0 trust-ad\nsearch .\n';
 const RESOLVED = { '/etc/resolv.conf': STUB };
 
-/** The patient's files after its fix was run on them by a shell. */
+/** The patient's files after a shell has run the fix on them. */
 function mended({ files = {} }: Patient, fix: string): Promise<Record<string, string>> {
   return withTempDir(async (root) => {
     await writeFiles(root, files);

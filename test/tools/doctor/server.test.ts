@@ -1,4 +1,4 @@
-/** What `doctor` finds at the server's addresses and in Docker's settings: real servers, real ports that others hold. */
+/** The findings of `doctor` about the server's addresses and Docker's settings, with real servers and real ports in use by other programs. */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -22,7 +22,7 @@ import { startTestServer, type TestServer } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
 
 let server: TestServer;
-/** What is to be done where somebody else has the port; `bridgeAddress`: there is Docker. */
+/** The fix for a port that another program uses. With `bridgeAddress` the host has Docker. */
 function portFix(endpoint: SocketAddress, udp: PortHolder, bridgeAddress?: string): string {
   const facts = {
     endpoint,
@@ -160,7 +160,7 @@ describe('a failing server', () => {
 });
 
 describe('Docker', () => {
-  // Port 53 of an address that nobody else uses stands for the bridge's.
+  // Port 53 of an otherwise unused address stands for the bridge's.
   const bridge = '127.53.17.1';
   const daemon = (settings: object) => ({ '/etc/docker/daemon.json': JSON.stringify(settings) });
   const isRoot = process.getuid?.() === 0;

@@ -1,4 +1,4 @@
-/** What `doctor` finds in etcd, with real members and real certificates, and of the clock. */
+/** The findings of `doctor` about etcd, with real members and real certificates, and about the clock. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -147,7 +147,7 @@ describe('the clock', () => {
     assert.equal(level, 'ok', message);
   });
 
-  /** What stands where etcd should, with a clock of its own. */
+  /** An HTTP server in place of etcd, with a clock of its own. */
   async function withClock(aheadMs: number) {
     const other = createServer((_, response) => {
       response.setHeader('Date', new Date(Date.now() + aheadMs).toUTCString());

@@ -1,4 +1,4 @@
-/** Where `doctor` and `integrate` take the server to be when nobody says: real servers, on made-up networks and one of its own. */
+/** The address at which `doctor` and `integrate` expect the server without --addr: real servers on fake networks and in a network namespace. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
@@ -80,7 +80,7 @@ describe('an unused bridge', () => {
   const canHave = spawnSync('unshare', ['--net', 'ip', 'link', 'show']).status === 0;
   const skip = canHave ? false : 'optional: this user may not have networks of its own';
 
-  /** Runs shell lines, in which `soradns` is a command, in a folder and a network of their own; gives what they print. */
+  /** Runs shell lines, in which `soradns` is a command, in a new folder and a new network namespace; returns their output. */
   function onBridge(lines: string): Promise<string> {
     return withTempDir(async (root) => {
       const script = `set -eu
