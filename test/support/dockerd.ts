@@ -60,7 +60,7 @@ export interface Dockerd {
   clear(): Promise<void>;
   /** A command line that runs one inside the daemon's network: as a program on that host. */
   onHost(...command: readonly string[]): readonly [string, ...string[]];
-  /** SIGSTOP and SIGCONT: connections stay open and nobody answers. */
+  /** SIGSTOP and SIGCONT: connections stay open without answers. */
   freeze(): void;
   thaw(): void;
   /** SIGKILL. Containers run on unmanaged. */
@@ -69,7 +69,7 @@ export interface Dockerd {
   terminate(): Promise<void>;
   /** Starts it again after `kill` or `terminate`; waits until it answers. */
   start(): Promise<void>;
-  /** The whole host, as by the mains: all that runs on it is killed at once, only its disks last. Then `start` it. */
+  /** Cuts the power of the host: all its processes are killed at once, and only its disks last. Then call `start`. */
   crashHost(): Promise<void>;
   /** What it wrote to its log. */
   log(): string;
@@ -231,7 +231,7 @@ class DockerdProcess implements Dockerd {
     this.#isCrashed = false;
   }
 
-  /** What a killed daemon leaves. It takes its containerd along, but the next one would believe it to be there. */
+  /** The files of a killed daemon. Its containerd died with it, but the next daemon would expect it to run. */
   async #forgetKilled(): Promise<void> {
     const containerd = this.#path('exec/containerd/containerd.pid');
     const pid = Number(readText(containerd));
@@ -261,7 +261,7 @@ class DockerdProcess implements Dockerd {
   }
 }
 
-/** A dead process that nobody has asked about has no command line any more. */
+/** A zombie process has no command line. */
 function isRunning(pid: number, folder: string): boolean {
   return readText(`/proc/${pid}/cmdline`).includes(folder);
 }

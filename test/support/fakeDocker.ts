@@ -1,6 +1,6 @@
 /**
- * A Docker daemon that is none: its containers do what the test says, and its HTTP API does what networks, proxies and
- * dying daemons do. As strict as a Docker 29 behind a read-only socket proxy: GET only, no version below 1.44.
+ * A fake Docker daemon: the test decides what its containers do, and which faults of networks, proxies and dying daemons
+ * its HTTP API has. As strict as Docker 29 behind a read-only socket proxy: GET only, no version below 1.44.
  */
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -13,15 +13,15 @@ import { FakeContainer, type FakeContainerSetup, type FakeState } from './fakeCo
 import { type EventFaults, FakeEvents } from './fakeEvents.ts';
 import { newTempDir, removeDir } from './tempDir.ts';
 
-/** Each is for what happens from now on. Paths are without query: `/events`, `/containers/json`. */
+/** Each fault applies to later requests and events. Paths have no query: `/events`, `/containers/json`. */
 export interface FakeFaults extends EventFaults {
   /** Answers with this status instead. */
   status?: ((path: string) => number | undefined) | undefined;
   /** Never answers. */
   hang?: ((path: string) => boolean) | undefined;
-  /** Before each answer. */
+  /** The delay before each answer. */
   delayMs?: ((path: string) => number) | undefined;
-  /** Cuts each answer but the events off in the middle. */
+  /** Cuts off each answer except the events in the middle. */
   truncate?: ((path: string) => boolean) | undefined;
 }
 
@@ -31,7 +31,7 @@ export interface FakeRequest {
   readonly query: URLSearchParams;
 }
 
-/** Starts one on a socket of its own. */
+/** Starts a fake daemon on its own socket. */
 export async function startFakeDocker(): Promise<FakeDocker> {
   const fake = new FakeDocker(await newTempDir());
   await fake.listen();
@@ -43,7 +43,7 @@ export class FakeDocker {
   readonly requests: FakeRequest[] = [];
   readonly containers = new Map<string, FakeContainer>();
   engineId = 'FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE';
-  /** More of what `docker info` has. */
+  /** Further members of `GET /info`. */
   info: object = {};
   /** As `docker network inspect bridge` has it. */
   bridge: object = {

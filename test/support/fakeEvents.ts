@@ -1,4 +1,4 @@
-/** The event streams of the fake Docker daemon, and what goes wrong with them. */
+/** The event streams of the fake Docker daemon, and their faults. */
 import type { ServerResponse } from 'node:http';
 
 export interface EventFaults {
@@ -27,7 +27,7 @@ interface FakeEvent {
   readonly line: string;
 }
 
-/** How many events a daemon remembers for `since`. */
+/** The number of events that a daemon remembers for `since`. */
 const REMEMBERED = 256;
 
 export class FakeEvents {
@@ -44,7 +44,7 @@ export class FakeEvents {
     return this.#streams.size;
   }
 
-  /** Sends an event to those who read, and remembers it. */
+  /** Sends an event to the open streams, and remembers it. */
   emit(type: string, action: string, id: string, attributes: Record<string, string>): void {
     if (this.#faults.dropEvent?.(action) === true) return;
     const timeNano = this.now();
