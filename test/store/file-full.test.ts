@@ -60,7 +60,7 @@ it('A file: store on a full disk refuses only writes until there is space', asyn
 });
 
 const REFUSAL =
-  /^soradns: file:\S+ cannot be opened: the disk is full, and the store needs \d+ KiB of free space \(free some space [^\n]*\)\n$/;
+  /^soradns: file:\S+ cannot be opened: the disk is full, and the store needs \d+ KiB of free space \(free some space[^\n]*\)\n$/;
 
 /** Fills a volume except for this many KiB. */
 function fillBut(dir: string, kibibytes: number): void {

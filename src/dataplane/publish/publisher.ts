@@ -16,9 +16,10 @@ import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { Freshness, ZoneSettings } from '../../zone/view.ts';
-import { COUNTED_TYPES, OTHER_TYPE } from '../table/counters.ts';
+import { OTHER_TYPE } from '../table/counters.ts';
 import { FOREVER } from '../table/layout.ts';
 import { packNegatives } from '../table/negatives.ts';
+import { kindOf } from '../table/question.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { type Dependency, Dependents } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
@@ -231,11 +232,6 @@ function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> }
     }
   }
   return { live, gone };
-}
-
-function kindOf(qtype: number): number {
-  const kind = COUNTED_TYPES.findIndex(([, type]) => type === qtype);
-  return kind < 0 ? OTHER_TYPE : kind;
 }
 
 function secondOf(ms: number): number {

@@ -48,7 +48,7 @@ export class QuestionReader {
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
     const qtype = ((octets[nameEnd] as number) << 8) | (octets[nameEnd + 1] as number);
     const qclass = ((octets[nameEnd + 2] as number) << 8) | (octets[nameEnd + 3] as number);
-    this.kind = qtype < 256 ? (KIND_OF[qtype] as number) : OTHER_TYPE;
+    this.kind = kindOf(qtype);
     this.end = nameEnd + 4;
     if (qclass !== Class.IN || this.kind === NO_KIND) return false;
     this.udpSize = -1;
@@ -132,6 +132,14 @@ function isPlainHeader(octets: Uint8Array, at: number): boolean {
 function isWildcardLabel(name: Uint8Array, n: number, length: number): boolean {
   if (length === 1) return name[n - 1] === 0x2a;
   return name[n - 3] === 0x61 && name[n - 2] === 0x6e && name[n - 1] === 0x79;
+}
+
+/**
+ * The answer word of a QTYPE, for readers and for the writer alike. All types that have no word of their own share one,
+ * and so do all above 255.
+ */
+export function kindOf(qtype: number): number {
+  return qtype < 256 ? (KIND_OF[qtype] as number) : OTHER_TYPE;
 }
 
 function kinds(): Uint8Array {
