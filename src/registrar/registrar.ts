@@ -35,7 +35,7 @@ import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './s
  * never reached. Without it, records stay as long as the registrar runs, because containers usually outlive their
  * engine.
  */
-type RunSettings = Pick<
+export type RunSettings = Pick<
   RegistrarSettings,
   'dryRun' | 'dockerGraceSeconds' | 'reconcileSeconds' | 'leaseTtlSeconds'
 >;

@@ -1,5 +1,5 @@
 /**
- * The state of one look-up: its limits, which bound the work for any qname, and what the answer rests on. When a limit
+ * The state of one look-up: its limits, which bound the work for any qname, and what the answer depends on. When a limit
  * is reached, the answer is made from what was found so far.
  */
 import type { Question } from '../dns/message.ts';
@@ -46,7 +46,7 @@ export function greaterNeed(a: Need, b: Need): Need {
   return NEEDS.indexOf(a) > NEEDS.indexOf(b) ? a : b;
 }
 
-/** What an answer rests on: the same view gives the same answer until one of these changes. */
+/** What an answer depends on: the same view gives the same answer until one of these changes. */
 export interface Basis {
   /** Folded names at or below which services were looked for. */
   readonly names: readonly Name[];

@@ -1,4 +1,4 @@
-/** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), in the canonical order. */
+/** RRsets from parts: one TTL for the whole set (RFC 2181 §5.2), no record twice (§5), in the order of the parts. */
 import { type Name, nameKey } from '../dns/name.ts';
 import type { Rdata, Rr } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';

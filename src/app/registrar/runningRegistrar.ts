@@ -20,7 +20,7 @@ import { printFinding } from '../../registrar/finding.ts';
 import { readHostFacts } from '../../registrar/observe/hostFacts.ts';
 import { probe } from '../../registrar/observe/probe.ts';
 import type { Machine } from '../../registrar/observe/self.ts';
-import { Registrar } from '../../registrar/registrar.ts';
+import { Registrar, type RunSettings } from '../../registrar/registrar.ts';
 import { printReason, type UnreadyReason } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import type { LeaseStore } from '../../store/store.ts';
@@ -59,6 +59,8 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   const { endpoint, settings, context, store } = setup;
   const { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds } = settings;
+  // The type refuses a setting of the registrar that is not passed on.
+  const run: RunSettings = { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds };
   const engine = connectEngine(endpoint);
   const isHere = isOnThisMachine(endpoint);
   const bootId = readBootId();
@@ -90,7 +92,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     machine: isHere ? machineOf(bootId) : undefined,
     endpoint: isHere ? undefined : engine.label,
     socket: endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
-    ...{ dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds },
+    ...run,
     onEvent,
   });
   registrar.start();

@@ -90,8 +90,8 @@ export class EngineFollower {
     if (this.#abort.signal.aborted) return;
     const containers = await onInfo(info);
     if (containers === undefined || this.#abort.signal.aborted) return;
-    const session = new AbortController();
-    const { signal } = session;
+    const connection = new AbortController();
+    const { signal } = connection;
     const stream = engine.events(undefined, AbortSignal.any([signal, this.#abort.signal]));
     const reading = this.#read(stream, containers);
     reading.catch(() => {}); // awaited below, but another step may fail first
@@ -102,7 +102,7 @@ export class EngineFollower {
       this.#onConnected();
       await Promise.race([reading, this.#relist(containers, signal)]);
     } finally {
-      session.abort();
+      connection.abort();
     }
   }
 
