@@ -5,7 +5,9 @@
 import { createWorkerListener } from '../../src/dataplane/listeners/workerListener.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { DROP_REASONS, dropSlot } from '../../src/dataplane/table/counters.ts';
-import './scriptedWorker.ts'; // has it compiled too
+import './scriptedWorker.ts';
+
+// has it compiled too
 
 export type FromServer =
   | { readonly kind: 'listening'; readonly ports: readonly number[] }

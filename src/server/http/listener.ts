@@ -11,9 +11,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { ConnectionAdmission, mostSurplus } from './admission.ts';
-import { ChangeTexts } from './api/changeTexts.ts';
+import { ChangeTexts, TextCache } from './api/changeTexts.ts';
 import type { SharedResources } from './api/keys.ts';
-import { TextCache } from './api/textCache.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
 import { type ConnectedClient, connectedClientOf } from './exchange/client.ts';
 import type { Exchange } from './exchange/exchange.ts';

@@ -26,8 +26,14 @@ import {
 } from '../store.ts';
 import { jsonArray, jsonNumber, jsonObject, jsonString, optionalJson } from './json.ts';
 import { RemoteLeases } from './remoteLeases.ts';
-import { callPeer, type PeerCall } from './request.ts';
-import { readJson, readLines, type StorePeer, unavailable } from './response.ts';
+import {
+  callPeer,
+  type PeerCall,
+  readJson,
+  readLines,
+  type StorePeer,
+  unavailable,
+} from './request.ts';
 import {
   changeFromJson,
   conditionToJson,

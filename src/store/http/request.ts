@@ -1,9 +1,19 @@
-/** One HTTP request to another soradns server, with a deadline. Every failure is a StoreError. */
-import { type IncomingMessage, request as requestHttp } from 'node:http';
+/**
+ * One HTTP request to another soradns server, with a deadline, and its reply: JSON, or lines of JSON. Every failure is a
+ * StoreError.
+ */
+import { type Agent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { StoreError } from '../store.ts';
-import { readJson, type StorePeer, unavailable } from './response.ts';
 import { errorFromJson } from './wire.ts';
+
+export interface StorePeer {
+  /** `http://host:port`, for messages. */
+  readonly label: string;
+  readonly url: URL;
+  readonly agent: Agent;
+  readonly token: string | undefined;
+}
 
 export interface PeerCall {
   readonly method: 'GET' | 'POST';
@@ -68,4 +78,83 @@ function errorOf(peer: StorePeer, status: number, json: unknown): StoreError {
     peer,
     new Error(`HTTP status ${status}, so it is perhaps not a soradns server`),
   );
+}
+
+/** Enough for one value in base64 with its JSON. Lines without such a value have about 256 KiB. */
+const MAX_TEXT_OCTETS = 16 * 1024 * 1024;
+
+/** The whole reply as JSON; undefined if it is not JSON. */
+export async function readJson(peer: StorePeer, response: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let octets = 0;
+  try {
+    for await (const chunk of response as AsyncIterable<Buffer>) {
+      octets += chunk.length;
+      if (octets > MAX_TEXT_OCTETS) throw new Error('the reply is too large');
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw unavailable(peer, cause);
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * The reply's lines, parsed as JSON and passed through `read`, until the reply ends. After `idleTimeoutMs` without a
+ * line the peer counts as dead. Throws the error of a line that has one. When the caller stops reading, the connection
+ * closes.
+ */
+export async function* readLines<T>(
+  peer: StorePeer,
+  response: IncomingMessage,
+  idleTimeoutMs: number,
+  read: (json: unknown) => T,
+): AsyncGenerator<T, void, undefined> {
+  const dead = () => response.destroy(new Error(`silent for ${idleTimeoutMs} ms`));
+  let timer = setTimeout(dead, idleTimeoutMs);
+  try {
+    for await (const line of splitLines(response as AsyncIterable<Buffer>)) {
+      clearTimeout(timer);
+      const json: unknown = JSON.parse(line);
+      const error = errorFromJson(json);
+      if (error !== undefined) throw new StoreError(error.code, error.message);
+      yield read(json);
+      // The reader's own time for a line does not count as silence.
+      timer = setTimeout(dead, idleTimeoutMs);
+    }
+  } catch (cause) {
+    throw unavailable(peer, cause);
+  } finally {
+    clearTimeout(timer);
+    response.destroy();
+  }
+}
+
+async function* splitLines(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+  let pending: Buffer[] = [];
+  let octets = 0;
+  for await (const chunk of chunks) {
+    let start = 0;
+    for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
+      pending.push(chunk.subarray(start, end));
+      yield Buffer.concat(pending).toString('utf8');
+      pending = [];
+      octets = 0;
+      start = end + 1;
+    }
+    pending.push(chunk.subarray(start));
+    octets += chunk.length - start;
+    if (octets > MAX_TEXT_OCTETS) throw new Error('a line is too long');
+  }
+}
+
+/** The StoreError `unavailable` for a cause; a StoreError stays as it is. */
+export function unavailable(peer: StorePeer, cause: unknown): StoreError {
+  if (cause instanceof StoreError) return cause;
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new StoreError('unavailable', `${peer.label}: ${reason}`, { cause });
 }

@@ -10,8 +10,8 @@
 import { type Change, keyOfChange } from '../../../service/change.ts';
 import { directoryPrefix } from '../../../service/keyTree.ts';
 import type { Store, StoreError, WatchBatch } from '../../../store/store.ts';
+import type { TextCache } from './changeTexts.ts';
 import { isDirectory } from './listing.ts';
-import type { TextCache } from './textCache.ts';
 import {
   deletedNode,
   directoryNode,
