@@ -102,7 +102,7 @@ it('A server on a read-only volume answers the stored names, refuses writes and 
     assert.match(await server.put('b'), /^5.*its volume is read-only/);
     assert.match(
       await server.ready(),
-      /^503 store: degraded, .*its volume is read-only; answers go on/,
+      /^503 store: degraded, .*its volume is read-only; answers continue/,
     );
     assert.equal(server.child.stderr(), '');
     assert.equal(await server.child.end('SIGTERM'), 0, server.child.stderr());

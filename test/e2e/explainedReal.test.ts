@@ -82,7 +82,7 @@ test(
     await explains(
       served,
       'portless',
-      /exposes no port on the host's network: set DNS_PORT to the one that it listens on, as in DNS_PORT=3000/,
+      /exposes no port on the host's network: set DNS_PORT to the port that it listens on, as in DNS_PORT=3000/,
     );
     await run(served, 'explicit', { network, env: { DNS_PORT: '3000' } });
     await answers(served, 'SRV', 'explicit.skydns.local', ['10 100 3000 explicit.skydns.local.']);
@@ -124,7 +124,7 @@ test(
   docker.on(async (served) => {
     await served.dockerd.run({ name: 'labelled', labels: { DNS_NAME: 'x' } });
     await served.dockerd.run({ name: 'set', env: { 'dns.name': 'x' } });
-    await explains(served, 'labelled', /refused: DNS_NAME is a label.*: label it dns\.name\n/);
+    await explains(served, 'labelled', /refused: DNS_NAME is a label.*: use the label dns\.name\n/);
     await explains(served, 'set', /refused: dns\.name is a variable.*: set DNS_NAME\n/);
   }),
 );

@@ -184,7 +184,7 @@ describe('events', () => {
       const second = fixture.start();
       await fixture.advance(700);
       assert.equal(second.registrar.status().role, 'writing');
-      assert.match(troubles(second), /not all seen/);
+      assert.match(troubles(second), /not all inspected/);
       await fixture.advance(5_000);
       deletes.stop();
       assert.deepEqual(deletes.keys, []);
