@@ -77,7 +77,11 @@ describe('--workers', { skip: NO_WORKERS }, () => {
 
   for (const [what, script, reason] of [
     ['koffi', WITHOUT_KOFFI, /^koffi cannot be loaded: Cannot find module 'koffi'$/],
-    ['a supported processor', OTHER_PROCESSOR, /^batched sockets do not support this processor .*s390x/],
+    [
+      'a supported processor',
+      OTHER_PROCESSOR,
+      /^batched sockets do not support this processor .*s390x/,
+    ],
   ] as const) {
     it(`A server without ${what} answers from one thread and logs the reason`, async (t) => {
       const preload = `--import "data:text/javascript,${encodeURIComponent(script)}"`;
