@@ -52,7 +52,7 @@ export interface ReadSettings<Rows> {
   readonly mistakes: readonly string[];
 }
 
-/** Option rows, whatever the types of their values. */
+/** Option rows with values of any type. */
 export type Rows = Readonly<Record<string, Option<unknown>>>;
 
 export interface GivenValue {

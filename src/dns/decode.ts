@@ -1,9 +1,9 @@
 /**
  * Replies of other servers as values, for the forwarder and the commands. (`accept` reads queries.)
  *
- * Never throws, whatever the octets: a packet that breaks a rule is `undefined` as a whole, so no caller acts on half a
- * message. Two exceptions for real servers: octets after the last counted RR are ignored, and a message with TC set may
- * end in the middle of an RR, since some servers cut at the limit. Such a message only means "use TCP".
+ * Never throws. A packet that breaks a rule is `undefined` as a whole, so no caller acts on half a message. Two
+ * exceptions for real servers: octets after the last counted RR are ignored, and a message with TC set may end in the
+ * middle of an RR, since some servers cut at the limit. Such a message only means "use TCP".
  */
 import { Cursor } from './cursor.ts';
 import { areWellFormedOptions, ednsOf, extendedRcodeBits } from './edns.ts';

@@ -60,7 +60,7 @@ function hostRange(address: string): Cidr {
   return { address, prefixLength: isIP(address) === 4 ? 32 : 128 };
 }
 
-/** All addresses of this host; on Linux 127.0.0.0/8 belongs to them as a whole, whatever the interfaces list. */
+/** All addresses of this host. On Linux they include the whole of 127.0.0.0/8, which the interfaces do not list. */
 function hostRanges(interfaces: Interfaces): Cidr[] {
   const ranges: Cidr[] = [{ address: '127.0.0.0', prefixLength: 8 }, hostRange('::1')];
   for (const infos of Object.values(interfaces))

@@ -87,7 +87,7 @@ const HEALTHY_AFTER_MS = 6_000;
 /** After this long without a pause the mirror lets the event loop run other work. */
 const SLICE_MS = 8;
 
-/** Does nothing until `start`. No method rejects or throws, whatever the store does. */
+/** Does nothing until `start`. No method rejects or throws, even if the store fails. */
 export class Mirror {
   readonly #options: MirrorOptions;
   readonly #clock: Clock;

@@ -66,7 +66,7 @@ describe('soradns set', () => {
     assert.match(stderr, /would hide db\.skydns\.local/);
   });
 
-  it('set changes an existing value whatever names are above or below it', async () => {
+  it('set changes an existing value even if other names are above or below it', async () => {
     await write('db', CONTAINER);
     await write('db/x');
     for (const name of ['db', 'x.db']) assert.equal((await set(`${name}.skydns.local`)).code, 0);

@@ -74,7 +74,7 @@ test('The cache evicts the least recently used entry first', () => {
   );
 });
 
-test('The cache keeps its limits of entries and octets whatever is put', () => {
+test('The cache keeps its limits of entries and octets for any sequence of puts', () => {
   const texts = fc.array(fc.integer({ min: 1, max: 200 }), { maxLength: 60 });
   fc.assert(
     fc.property(texts, (sizes) => {

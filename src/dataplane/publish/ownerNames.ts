@@ -1,6 +1,6 @@
 /**
  * Keeps the owner names of the answer table equal to those of the zone tree. A name is in the table exactly while it is
- * in the tree. A fixed name (an apex, or the special name `local.dns`) is in the table whatever the tree holds.
+ * in the tree. A fixed name (an apex, or the special name `local.dns`) is always in the table, even if the tree lacks it.
  *
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.

@@ -262,7 +262,7 @@ export class TableReader implements FastPath {
     }
   }
 
-  /** Completes the reply: header and OPT. `low` is the header's fourth octet, but for CD. */
+  /** Completes the reply: header and OPT. `low` is the header's fourth octet without the CD bit. */
   #finish(
     octets: Uint8Array,
     at: number,

@@ -176,7 +176,7 @@ function isSameBootKey(a: string, b: string): boolean {
 
 /** `rebooted`: it is our machine before its last boot, or another machine. */
 function engineRelation(ours: Profile, theirs: Profile): 'same' | 'rebooted' | 'other' {
-  // The bridge's id is unique, so this is proof, whatever host name and addresses the two registrars see.
+  // The bridge's id is unique, so it proves that the engine is the same. Host names and addresses may differ.
   if (ours.bridgeId !== undefined && ours.bridgeId === theirs.bridgeId) return 'same';
   if (differ(ours.rootDir, theirs.rootDir) || differ(ours.name, theirs.name)) return 'other';
   if (differ(ours.bootId, theirs.bootId))

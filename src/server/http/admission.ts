@@ -108,7 +108,7 @@ export class ConnectionAdmission {
     return this.#connections.get(socket)?.isSurplus ?? true;
   }
 
-  /** Admits a trusted surplus connection, whatever its client's share. False if the server is full. */
+  /** Admits a trusted surplus connection without regard to its client's share. False if the server is full. */
   admit(socket: Socket): boolean {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return false;

@@ -120,7 +120,7 @@ export class HttpListener {
     }
   }
 
-  /** Counts and logs the request when its response has closed, for whatever reason. */
+  /** Counts and logs the request when its response has closed, complete or not. */
   #followToEnd(
     client: ConnectedClient,
     socket: Socket,

@@ -101,8 +101,8 @@ export class EmbeddedReader {
   }
 
   /**
-   * Waits until the watchers have the changes of a revision: the table shows a transaction as soon as it is durable,
-   * before its changes are delivered.
+   * Waits until the watchers have the changes of a revision. The table shows a durable transaction before the watchers
+   * receive its changes.
    */
   async #whenDelivered(revision: number): Promise<void> {
     while (this.#options.watchers.revision < revision) {

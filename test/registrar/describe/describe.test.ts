@@ -492,7 +492,7 @@ suite('hostile metadata costs its own record only', () => {
   });
 });
 
-suite('whatever an engine sends', () => {
+suite('any answer of an engine', () => {
   const word = fc.constantFrom(
     ...[
       '',

@@ -1,4 +1,4 @@
-/** Names that no container may have, whatever the options say. */
+/** Names that no option lets a container have. */
 import { describe } from 'node:test';
 import { type Cases, named, PUBLISH, run, SERVICE } from '../../support/policyCases.ts';
 

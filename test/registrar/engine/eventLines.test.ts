@@ -79,7 +79,7 @@ test('No event text makes the parser throw', () => {
   );
 });
 
-test('Event times keep all digits of their nanoseconds, whatever the labels contain', () => {
+test('Event times keep all digits of their nanoseconds, with any text in the labels', () => {
   const hostile = { timeNano: '1', x: '"timeNano":2', '"timeNano":3,"y': '4' };
   assert.equal(parseEvent(line('start', hostile))?.timeNano, NANO);
   assert.notEqual(String(Number(NANO)), NANO);

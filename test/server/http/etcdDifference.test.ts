@@ -1,6 +1,6 @@
 /**
  * Sends the same requests to a real etcd's v2 API and to soradns. The replies must agree in status, error, action and
- * nodes, whatever the absolute indices are. The line of an intended difference gives its form and reason.
+ * nodes; the absolute indices may differ. The line of an intended difference gives its form and reason.
  */
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';

@@ -108,7 +108,7 @@ async function readAmong(store: LeaseStore, among: readonly Step[]): Promise<voi
 
 for (const [name, withStore] of Object.entries(STORES)) {
   describe(`${name} snapshots`, () => {
-    it(`A snapshot of a ${name} store shows one revision in pages of 256 KiB, whatever is written meanwhile`, async () => {
+    it(`A snapshot of a ${name} store shows one revision in pages of 256 KiB while other writes go on`, async () => {
       await withStore((store) =>
         fc.assert(
           fc

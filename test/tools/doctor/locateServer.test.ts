@@ -59,7 +59,7 @@ describe('the server', () => {
     assert.deepEqual(config.addr, [server.dns]);
   });
 
-  it('doctor uses the given address whatever other servers run', async () => {
+  it('doctor uses the given address even if other servers run', async () => {
     const { by, config } = await where({ addr: '127.0.0.1:9' }, listening(server.dns));
     assert.equal(by, 'given');
     assert.deepEqual(config.addr, [{ address: '127.0.0.1', port: 9 }]);
