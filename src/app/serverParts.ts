@@ -232,7 +232,7 @@ function isBigLoad(event: MirrorEvent): boolean {
  * A query log with the current limit of `--log-queries`. Workers hand over as many queries a second as `table` says, so
  * that this log can record them; `unrecorded` counts the others.
  */
-export function createLiveQueryLog(
+function createLiveQueryLog(
   liveConfig: LiveConfig,
   table: Pick<AnswerTable, 'loggedPerSecond'>,
   log: Log,

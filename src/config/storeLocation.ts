@@ -51,7 +51,7 @@ export type StoreLocationResult =
 const FORMS = 'memory:, file:DIR, etcd://HOST:PORT[,HOST:PORT], etcds://… or http://HOST:PORT';
 
 /** A location from a `--store` text and the credentials that other options give. */
-export function parseStoreLocation(
+function parseStoreLocation(
   text: string,
   credentials: StoreCredentials,
   makeSecret: (text: string) => Secret,
@@ -80,7 +80,7 @@ export function parseStoreLocation(
 }
 
 /** A location from SkyDNS's `--machines`: URLs of etcd's members, all http or all https. */
-export function parseMachines(
+function parseMachines(
   machines: readonly string[],
   credentials: StoreCredentials,
 ): StoreLocationResult {
@@ -172,7 +172,7 @@ function hostOf(hostPort: string): string {
 }
 
 /** Whether a `--store` text contains a password. */
-export function holdsPassword(text: string): boolean {
+function holdsPassword(text: string): boolean {
   return /\/\/[^@/:]*:[^@/]+@/.test(text);
 }
 

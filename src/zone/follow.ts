@@ -146,7 +146,7 @@ export type ExternalLookup =
   /** The client did not ask for recursion. */
   | { readonly kind: 'unasked' };
 
-export function lookUpExternal(
+function lookUpExternal(
   state: LookupState,
   qname: Name,
   qtype: number,

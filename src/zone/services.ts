@@ -156,7 +156,7 @@ function comesBefore(a: Selected, b: Selected): boolean {
  * the services of that group and those without a group stay; with several groups or none, all services stay. If the
  * services are a sample, the shallowest ones are searched in the tree below `sampledBelow`.
  */
-export function applyGroupRule(
+function applyGroupRule(
   services: readonly Selected[],
   sampledBelow: Node | undefined,
 ): readonly Selected[] {

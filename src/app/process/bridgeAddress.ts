@@ -60,7 +60,7 @@ export async function readOwnAddresses(readProc: ReadProc): Promise<readonly str
 }
 
 /** The IPv4 addresses of this host in `/proc/net/fib_trie`: an address, then its kind on the next line. */
-export function parseOwnAddresses(text: string): readonly string[] {
+function parseOwnAddresses(text: string): readonly string[] {
   const found = text.matchAll(/\|-- ([0-9.]+)\n\s+\/32 host LOCAL$/gm);
   return [...new Set([...found].map(([, address]) => address as string))].filter(
     (address) => addressFamily(address) === 4,
@@ -75,7 +75,7 @@ interface DirectRoute {
 }
 
 /** The routes without a gateway in `/proc/net/route`. Columns: device, subnet, gateway, flags, ..., mask. */
-export function parseRoutes(text: string): readonly DirectRoute[] {
+function parseRoutes(text: string): readonly DirectRoute[] {
   return text.split('\n').flatMap((line) => {
     const [device = '', subnet = '', gateway, , , , , mask = ''] = line.trim().split(/\s+/);
     const isDirect = gateway === '00000000' && mask !== gateway;

@@ -43,7 +43,7 @@ const FIRST_FD = 3;
 const MAX_FDS = 1_024;
 
 /** Reads LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES. Variables for another process than `pid` are ignored. Pure. */
-export function readSocketActivation(env: Io['env'], pid: number): SocketActivation {
+function readSocketActivation(env: Io['env'], pid: number): SocketActivation {
   const count = Number(env.LISTEN_FDS ?? '0');
   const isOurs = env.LISTEN_PID === undefined || env.LISTEN_PID === String(pid);
   if (!isOurs || !Number.isInteger(count) || count < 1 || count > MAX_FDS) return { kind: 'none' };
@@ -61,7 +61,7 @@ export type SocketsOutcome =
   | { readonly kind: 'mistake'; readonly problem: string };
 
 /** Each descriptor must be a bound UDP socket or a listening TCP socket. Node cannot tell which; Linux's /proc can. */
-export async function identifySockets(
+async function identifySockets(
   descriptors: readonly InheritedDescriptor[],
 ): Promise<SocketsOutcome> {
   const open = [...(await readSockets('udp')), ...(await readSockets('tcp'))];

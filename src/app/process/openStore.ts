@@ -96,7 +96,7 @@ export interface TlsCredentials {
 }
 
 /** Reads the files and tries them before any connection needs them. Throws a `Failure` that names the option at fault. */
-export function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
+function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
   const tls = {
     ...readPem('ca', '--ca-cert', caFile, 'CERTIFICATE'),
     ...readPem('cert', '--tls-pem', certFile, 'CERTIFICATE'),

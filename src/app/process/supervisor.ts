@@ -54,7 +54,7 @@ function sendByProgram(message: string): void {
 }
 
 /** The watchdog's timeout for the process `pid`; undefined without one (sd_watchdog_enabled(3)). */
-export function watchdogMsOf(env: Io['env'], pid: number): number | undefined {
+function watchdogMsOf(env: Io['env'], pid: number): number | undefined {
   const isOurs = env.WATCHDOG_PID === undefined || env.WATCHDOG_PID === String(pid);
   const micros = Number(env.WATCHDOG_USEC ?? '0');
   return isOurs && Number.isInteger(micros) && micros > 0 ? micros / 1_000 : undefined;
@@ -64,7 +64,7 @@ const STATUS_EVERY_MS = 5_000;
 const MIN_PAUSE_MS = 1;
 
 /** Sends beats at once, also before `ready`: a slow start is not a hang. */
-export function startSupervisor(options: SupervisorOptions): Supervisor {
+function startSupervisor(options: SupervisorOptions): Supervisor {
   const { send, watchdogMs } = options;
   let sentStatus: string | undefined;
   const changedStatus = (): readonly string[] => {

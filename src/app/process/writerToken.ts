@@ -89,7 +89,7 @@ export type TokenFileOutcome =
   | { readonly kind: 'failed'; readonly path: string; readonly reason: string };
 
 /** The token in a folder; makes one if there is none. Servers that start at the same time get the same token. */
-export async function provideToken(folder: string): Promise<TokenFileOutcome> {
+async function provideToken(folder: string): Promise<TokenFileOutcome> {
   const path = join(folder, NAME);
   try {
     if ((await readTokenFile(folder)) === undefined) await makeToken(folder, path);
@@ -104,7 +104,7 @@ export async function provideToken(folder: string): Promise<TokenFileOutcome> {
 }
 
 /** The token in a folder; undefined if there is none or this user may not read it. */
-export async function readTokenFile(folder: string): Promise<TokenFile | undefined> {
+async function readTokenFile(folder: string): Promise<TokenFile | undefined> {
   const path = join(folder, NAME);
   try {
     const { uid, size } = await stat(path);

@@ -19,7 +19,7 @@ import type { RegistrarEvent } from '../../registrar/events.ts';
 import { printFinding } from '../../registrar/finding.ts';
 import { readHostFacts } from '../../registrar/observe/hostFacts.ts';
 import { probe } from '../../registrar/observe/probe.ts';
-import type { Machine } from '../../registrar/observe/self.ts';
+import type { Machine, RegistrarRun } from '../../registrar/observe/self.ts';
 import { Registrar, type RunSettings } from '../../registrar/registrar.ts';
 import { printReason, type UnreadyReason } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
@@ -62,8 +62,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   // The type refuses a setting of the registrar that is not passed on.
   const run: RunSettings = { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds };
   const engine = connectEngine(endpoint);
-  const isHere = isOnThisMachine(endpoint);
-  const bootId = readBootId();
+  const isUnix = endpoint.kind === 'unix';
   let isSocketReplaced = false;
   const onEvent = (event: RegistrarEvent): void => {
     setup.onEvent(event);
@@ -75,32 +74,15 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     engine,
     store,
     context,
-    readHostFacts: (info) =>
-      readHostFacts(
-        {
-          engine,
-          isLocal: endpoint.kind === 'unix',
-          interfaces: networkInterfaces,
-          readProc: readIfThere,
-        },
-        info,
-      ),
+    readHostFacts: (info) => readHostFacts({ ...host, engine, isLocal: isUnix }, info),
     probe,
-    instance: randomUUID(),
-    host: hostname(),
-    bootKey: bootId && `${bootId} ${hostname()} ${engine.label}`,
-    machine: isHere ? machineOf(bootId) : undefined,
-    endpoint: isHere ? undefined : engine.label,
-    socket: endpoint.kind === 'unix' ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
+    socket: isUnix ? new ReplacedSocket(endpoint.path, systemClock) : undefined,
+    ...thisRun(endpoint, engine.label),
     ...run,
     onEvent,
   });
   registrar.start();
-  const report = (): RegistrarReport => {
-    const { isReady, reasons } = registrar.readiness();
-    const readiness = { isReady, reasons: reasons.map(printReason) };
-    return { ...registrar.status(), prefix: context.prefix, readiness };
-  };
+  const report = (): RegistrarReport => reportOf(registrar, context.prefix);
   return {
     docker: engine.label,
     status: () => registrar.status(),
@@ -115,6 +97,26 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
       await registrar.close({ end, lingerMs });
       engine.close();
     },
+  };
+}
+
+const host = { interfaces: networkInterfaces, readProc: readIfThere };
+
+function reportOf(registrar: Registrar, prefix: string): RegistrarReport {
+  const { isReady, reasons } = registrar.readiness();
+  const readiness = { isReady, reasons: reasons.map(printReason) };
+  return { ...registrar.status(), prefix, readiness };
+}
+
+function thisRun(endpoint: EngineEndpoint, label: string): RegistrarRun {
+  const isHere = isOnThisMachine(endpoint);
+  const bootId = readBootId();
+  return {
+    instance: randomUUID(),
+    host: hostname(),
+    bootKey: bootId && `${bootId} ${hostname()} ${label}`,
+    machine: isHere ? machineOf(bootId) : undefined,
+    endpoint: isHere ? undefined : label,
   };
 }
 

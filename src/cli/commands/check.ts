@@ -130,7 +130,7 @@ export interface ExplainedOption {
 }
 
 /** The value of each option and its origin, in the order of the rows. */
-export function explainOptions(rows: Rows, sources: Sources): readonly ExplainedOption[] {
+function explainOptions(rows: Rows, sources: Sources): readonly ExplainedOption[] {
   return Object.values(rows).map((row) => {
     const { name, defaultText = 'none' } = row;
     const found = findValue(row, sources);

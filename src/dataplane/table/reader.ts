@@ -40,7 +40,7 @@ const RECENT_MS = 20;
 const SHORT = Slot.drop + DROP_REASONS.indexOf('short');
 const RESPONSE = Slot.drop + DROP_REASONS.indexOf('response');
 
-export class TableReader implements FastPath {
+class TableReader implements FastPath {
   readonly replyOctets: number;
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;

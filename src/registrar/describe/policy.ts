@@ -130,7 +130,7 @@ const RESERVED: ReadonlyMap<string, string> = new Map([
 const ACME_CHALLENGE = '_acme-challenge';
 
 /** `name` is folded. `isHeld`: whether the container also has that name. The zones' own labels do not count. */
-export function whyReserved(
+function whyReserved(
   name: Name,
   zones: readonly Name[],
   isHeld: (above: Name) => boolean,

@@ -291,7 +291,7 @@ function isRefusedQuery(error: unknown): boolean {
 const GATEWAY_STATUSES = [502, 503, 504];
 
 /** The failure of a call, with the engine and the call in its message, and the cause. */
-export function engineFailure(engine: string, call: string, cause: unknown): EngineError {
+function engineFailure(engine: string, call: string, cause: unknown): EngineError {
   if (cause instanceof EngineError) return cause;
   const code = failureCodeOf(cause);
   const because = cause instanceof Error ? cause.message.trim() : String(cause);
@@ -299,7 +299,7 @@ export function engineFailure(engine: string, call: string, cause: unknown): Eng
 }
 
 /** The HTTP status of the engine's or the proxy's answer. */
-export function httpStatusOf(cause: unknown): number | undefined {
+function httpStatusOf(cause: unknown): number | undefined {
   const status = asObject(cause).statusCode;
   return typeof status === 'number' ? status : undefined;
 }

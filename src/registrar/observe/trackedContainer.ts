@@ -157,7 +157,7 @@ export function whyWithheld(
 /** The purposes for which a container has a timer, at most one each. */
 export type ContainerTimer = 'retry' | 'ending' | 'held' | 'health';
 
-export class ContainerTimers {
+class ContainerTimers {
   readonly #clock: Clock;
   readonly #timers = new Map<ContainerTimer, Timer>();
 
@@ -202,14 +202,14 @@ const DEATHS = 3;
 const WITHIN_MS = 30_000;
 const SURVIVE_MS = 5_000;
 
-export const NO_DEATHS: Deaths = { atMs: [] };
+const NO_DEATHS: Deaths = { atMs: [] };
 
 export function addDeath(deaths: Deaths, nowMs: number): Deaths {
   return { atMs: [...recent(deaths, nowMs), nowMs].slice(-DEATHS) };
 }
 
 /** The time from which a life that begins at `nowMs` may have records. */
-export function publishableAtMs(deaths: Deaths, nowMs: number): number {
+function publishableAtMs(deaths: Deaths, nowMs: number): number {
   return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
 }
 

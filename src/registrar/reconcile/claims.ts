@@ -81,7 +81,7 @@ export function keyIfCloned({ key, owner }: Pick<Claim, 'key' | 'owner'>): strin
 }
 
 /** Splits a stored key into base and number; `undefined` if its name does not end in a number. */
-export function parseNumberedKey(key: string): { base: string; number: number } | undefined {
+function parseNumberedKey(key: string): { base: string; number: number } | undefined {
   const [, base, digits] = /^(.*)\/([1-9][0-9]{0,8})$/.exec(nameKeyOf(key)) ?? [];
   return base === undefined ? undefined : { base, number: Number(digits) };
 }

@@ -245,7 +245,7 @@ interface Internals {
  *
  * This uses private members of etcd3 and grpc-js, at the only point where they expose the new socket.
  */
-export function correctHandshakes(pool: ConnectionPool, timeoutMs: number): void {
+function correctHandshakes(pool: ConnectionPool, timeoutMs: number): void {
   for (const { channelCredentials } of (pool as unknown as Internals).hosts) {
     const create = channelCredentials._createSecureConnector.bind(channelCredentials);
     channelCredentials._createSecureConnector = (...args) => {

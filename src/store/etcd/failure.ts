@@ -136,7 +136,7 @@ const PHRASES: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** The reason in one line. A text without a matching pattern stays as it is. */
-export function plainGrpcReason(text: string): string {
+function plainGrpcReason(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim();
   for (const [pattern, words] of PHRASES) {
     const match = pattern.exec(line);

@@ -113,7 +113,7 @@ async function readPage(
  * etcd's name for its history: the cluster's id, which comes from its members' addresses and token. An etcd that was
  * wiped and started again keeps the id, and its revisions soon reach the old numbers.
  */
-export function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
+function historyOf({ header }: Pick<IRangeResponse, 'header'>): string {
   if (!header) throw malformed('a header');
   return header.cluster_id;
 }

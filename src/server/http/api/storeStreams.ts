@@ -147,7 +147,7 @@ export function checkedKey(text: string): string {
   return text;
 }
 
-export function errorLine(error: unknown): string {
+function errorLine(error: unknown): string {
   return `${JSON.stringify({ error: describeError(error) })}\n`;
 }
 

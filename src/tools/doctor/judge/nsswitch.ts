@@ -6,7 +6,7 @@ import type { Name } from '../../../dns/name.ts';
 import { type Finding, findings, isUnderLocal, plainName } from './finding.ts';
 
 /** The words of the `hosts:` line, with an action in brackets as one word; empty without the line. */
-export function hostsLine(text: string): readonly string[] {
+function hostsLine(text: string): readonly string[] {
   const line = /^[ \t]*hosts:(.*)$/m.exec(text)?.[1]?.replace(/#.*/, '') ?? '';
   return line.match(/\[[^\]]*\]|[^\s[\]]+/g) ?? [];
 }

@@ -22,7 +22,7 @@ export interface ResolvedFacts {
 }
 
 /** DNS= and Domains= of all files: each line adds to its list, and an empty one clears it. */
-export function readResolved(files: readonly string[]) {
+function readResolved(files: readonly string[]) {
   const lists = { DNS: [] as string[], Domains: [] as string[] };
   for (const line of files.flatMap((text) => text.split('\n'))) {
     const [, key, value = ''] = /^[ \t]*(DNS|Domains)[ \t]*=(.*)$/.exec(line) ?? [];
