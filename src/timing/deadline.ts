@@ -7,6 +7,9 @@ export interface DeadlineOptions {
   readonly clock?: Clock;
 }
 
+/** The shortest delay of Node's timers. */
+const LAST_POLL_MS = 1;
+
 /** Why the wait for a promise ended before the promise did. */
 export type WaitEnd = 'timeout' | 'aborted';
 
@@ -14,8 +17,8 @@ export type WaitEnd = 'timeout' | 'aborted';
  * Settles as `work` does, or with what `instead` gives or throws once `timeoutMs` have passed or the signal is aborted.
  * Leaves no timer and no listener. A later result or rejection of `work` is ignored.
  *
- * The timer runs in two halves: if this process was blocked past the deadline, a result that arrived meanwhile still
- * counts.
+ * If this process was blocked past the deadline, a result that arrived meanwhile still counts: a second timer, which
+ * starts when the first one fires, lets the event loop poll once before the wait ends.
  */
 export function withDeadline<T, Instead>(
   work: PromiseLike<T>,
@@ -50,8 +53,8 @@ export function withDeadline<T, Instead>(
     );
     if (signal?.aborted) return onAbort();
     signal?.addEventListener('abort', onAbort);
-    timer = clock.startTimer(timeoutMs / 2, () => {
-      timer = clock.startTimer(timeoutMs / 2, () => end('timeout'));
+    timer = clock.startTimer(timeoutMs - LAST_POLL_MS, () => {
+      timer = clock.startTimer(LAST_POLL_MS, () => end('timeout'));
     });
   });
 }

@@ -1,9 +1,11 @@
 /**
  * The order of an answer's records under round robin. `answer` gives records in one canonical order; every reply gets
- * an order of its own: the slow path shuffles, and the answer table holds rotations.
+ * an order of its own: the slow path shuffles, and the answer table holds rotations. In the table the additional section
+ * has one order.
  */
 import type { Question, Response } from '../dns/message.ts';
-import { Type } from '../dns/rr.ts';
+import { nameKey } from '../dns/name.ts';
+import { type Rr, Type } from '../dns/rr.ts';
 import type { ZoneSettings } from './view.ts';
 
 const ROUND_ROBIN_TYPES: readonly number[] = [Type.A, Type.AAAA, Type.SRV, Type.MX];
@@ -23,19 +25,32 @@ export function startOfRrset({ qtype }: Question, { answer }: Response): number 
   return start;
 }
 
-/** The response with the RRset of the qtype in random order, if round robin covers its type. */
+/** The response with the RRset of the qtype, and each set of addresses that goes with it, in random order. */
 export function inRandomOrder(
   question: Question,
   response: Response,
   { roundRobin }: ZoneSettings,
   random: () => number,
 ): Response {
-  if (!roundRobin || !isRoundRobinType(question.qtype)) return response;
-  const start = startOfRrset(question, response);
-  if (start === undefined) return response;
+  if (!roundRobin) return response;
+  const start = isRoundRobinType(question.qtype) ? startOfRrset(question, response) : undefined;
   const answer = [...response.answer];
-  shuffle(answer, random, start);
-  return { ...response, answer };
+  if (start !== undefined) shuffle(answer, random, start);
+  const additional = setsOf(response.additional).flatMap((set) => shuffle(set, random));
+  return { ...response, answer, additional };
+}
+
+/** Consecutive RRs of one owner name and type. */
+function setsOf(rrs: readonly Rr[]): Rr[][] {
+  const sets: Rr[][] = [];
+  let last = '';
+  for (const rr of rrs) {
+    const key = `${rr.type} ${nameKey(rr.owner)}`;
+    if (key === last) sets.at(-1)?.push(rr);
+    else sets.push([rr]);
+    last = key;
+  }
+  return sets;
 }
 
 /** Fisher–Yates, in place, of the items from `start` on. */

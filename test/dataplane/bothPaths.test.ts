@@ -16,7 +16,21 @@ import { type External, externalKey, type ZoneSettings } from '../../src/zone/vi
 import { FastZone } from '../support/fastZone.ts';
 import { name } from '../support/zone.ts';
 
-const TYPES = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'SOA', 'ANY', 'TYPE65'];
+const TYPES = [
+  'A',
+  'AAAA',
+  'SRV',
+  'TXT',
+  'MX',
+  'CNAME',
+  'PTR',
+  'NS',
+  'SOA',
+  'ANY',
+  'TYPE65',
+  'AXFR',
+  'IXFR',
+];
 
 /** Names that collide: few labels, few levels, and all labels that the zone treats specially. */
 const label = fc.constantFrom(

@@ -8,6 +8,7 @@ import { Outcome } from '../../src/dataplane/table/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/rdata.ts';
+import type { Rr } from '../../src/dns/rr.ts';
 import type { Decided } from '../../src/zone/answer.ts';
 import { Node } from '../../src/zone/tree.ts';
 import { externalKey } from '../../src/zone/view.ts';
@@ -334,6 +335,50 @@ describe('decisions of the slow path', () => {
     zone.setFreshness('synced');
     return zone;
   }
+
+  for (const type of ['AXFR', 'IXFR']) {
+    it(`An ${type} query for a reverse name changes no other name in the table`, () => {
+      const zone = new FastZone();
+      zone.put('arpa/in-addr/192/0/2/1', { host: 'web.skydns.local' });
+      const queries = Array.from({ length: 40 }, (_, i) => {
+        zone.put(`local/skydns/h${i}`, { host: `10.0.0.${i}` });
+        return ['A', 'AAAA'].map((qtype) => queryOf(`h${i}.skydns.local.`, qtype));
+      }).flat();
+      zone.setFreshness('synced');
+      for (const query of queries.filter((_, i) => i % 2 === 0)) zone.publish(query);
+      const held = () =>
+        queries.map((query) => {
+          const reply = zone.fast(query);
+          return typeof reply === 'number' ? 'miss' : reply.toString('hex');
+        });
+      const before = held();
+      zone.publish(queryOf('1.2.0.192.in-addr.arpa.', type));
+      assert.deepEqual(held(), before);
+    });
+  }
+
+  it('Clients that ask for A and AAAA by turns get every address first, over several publications', () => {
+    const zone = new FastZone({ roundRobin: true });
+    for (const [i, host] of ['192.0.2.1', '192.0.2.2', '2001:db8::1', '2001:db8::2'].entries())
+      zone.put(`local/skydns/web/${i}`, { host });
+    zone.setFreshness('synced');
+    const firsts = new Map<string, number>();
+    for (let publication = 0; publication < 60; publication++) {
+      zone.put('local/skydns/web/0', { host: '192.0.2.1' });
+      for (const type of ['A', 'AAAA']) zone.publish(queryOf('web.skydns.local.', type));
+      for (const type of ['A', 'AAAA']) {
+        const reply = zone.fast(queryOf('web.skydns.local.', type));
+        assert.ok(typeof reply !== 'number');
+        const first =
+          printRr(decodeMessage(reply)?.answer[0] as Rr)
+            .split(/\s+/)
+            .at(-1) ?? '';
+        firsts.set(first, (firsts.get(first) ?? 0) + 1);
+      }
+    }
+    for (const count of firsts.values()) assert.ok(count > 10, `${[...firsts]}`);
+    assert.equal(firsts.size, 4);
+  });
 
   it('A decision is published soon after the reply, unless a change was applied meanwhile', async () => {
     const zone = new FastZone();

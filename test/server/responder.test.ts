@@ -5,6 +5,7 @@ import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { DnsClient, Message, Question } from '../../src/dns/message.ts';
 import type { Name } from '../../src/dns/name.ts';
+import { printRdata } from '../../src/dns/rdata.ts';
 import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
 import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
@@ -64,6 +65,27 @@ function forwarderOf(resolve: (asked: Question) => Forwarded): Forwarder & { ask
 const TIMEOUT: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no reply' };
 
 describe('responder', () => {
+  it('With round robin every address comes first in some replies, in the answer and as glue', async () => {
+    const services: Record<string, unknown> = {
+      'local/skydns/s': { host: 'web.skydns.local', port: 80 },
+    };
+    for (let i = 1; i <= 3; i++) services[`local/skydns/web/${i}`] = { host: `10.0.0.${i}` };
+    const { ask } = responder({
+      root: catalogOf(services).root,
+      settings: () => settingsOf({ roundRobin: true }),
+      random: Math.random,
+    });
+    const client: DnsClient = { ...CLIENT, transport: 'tcp' };
+    const firsts = { answer: new Set<string>(), glue: new Set<string>() };
+    for (let i = 0; i < 100; i++) {
+      const direct = await ask(question('web.skydns.local.', 'A'), client);
+      const service = await ask(question('s.skydns.local.', 'SRV'), client);
+      firsts.answer.add(printRdata(direct.answer[0] as Rr));
+      firsts.glue.add(printRdata(service.additional[0] as Rr));
+    }
+    assert.deepEqual([firsts.answer.size, firsts.glue.size], [3, 3]);
+  });
+
   it('The responder sends no reply to a short packet, a response or a packet from source port 0', () => {
     const { respond } = responder();
     const reply = () => assert.fail('a reply was sent');

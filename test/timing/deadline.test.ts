@@ -90,6 +90,18 @@ test('A process that stalled for the whole time still takes a result that has ar
   assert.equal(await result, undefined);
 });
 
+test('A process that stalled late in the wait still takes a result that has arrived', async () => {
+  const clock = new FakeClock();
+  const { promise, resolve } = withResolvers<string>();
+  const result = withDeadline(promise, 1_000, () => 'late', { clock });
+  await clock.advance(700);
+  clock.stall(5_000);
+  setImmediate(() => resolve('in time')); // in the poll after the first overdue timer
+  await clock.advance(0);
+  await clock.advance(1);
+  assert.equal(await result, 'in time');
+});
+
 test('The adaptive timeout grows with slow answers, shrinks slowly after quick ones, and stays within 2 to 10 s', () => {
   const timeout = new AdaptiveTimeout();
   assert.equal(timeout.timeoutMs, 2_000);

@@ -277,7 +277,7 @@ describe('answers without an unavailable host', () => {
     }
   });
 
-  it('A name whose only host is unavailable is an error', () => {
+  it('A name whose hosts are all unavailable is an error', () => {
     const asked = { externals: HALF, settings };
     const response = respond(catalogOf(services), 'many.skydns.local.', 'TXT', asked);
     assert.equal(response.rcode, Rcode.SERVFAIL);

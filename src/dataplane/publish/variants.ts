@@ -230,8 +230,9 @@ export interface Rotations {
 }
 
 /**
- * The rotations of the RRset that the question asks for: all of them, or `MAX_VARIANTS` of a large set. Those begin at
- * `start`, a fraction of the set in [0, 1). Without round robin the canonical order comes first. Then there are further
+ * The rotations of the RRset that the question asks for: all of them, or `MAX_VARIANTS` of a large set. The first begins
+ * at `start`, a fraction of the set in [0, 1): readers count their replies to all names together, so two names that are
+ * asked for by turns would otherwise always begin with the same record. Without round robin the canonical order comes first. Then there are further
  * rotations only if some client gets a part of the answer (`mayBeCut`), so that clients together receive all records.
  */
 export function rotationsOf(
@@ -246,7 +247,7 @@ export function rotationsOf(
   const set = response.answer.slice(setAt);
   const count = Math.min(set.length, MAX_VARIANTS);
   const isComplete = count === set.length;
-  const first = isRoundRobin && !isComplete ? Math.floor(start * set.length) : 0;
+  const first = isRoundRobin ? Math.floor(start * set.length) : 0;
   const rotations = Array.from({ length: count }, (_, i) => {
     const from = (first + Math.floor((i * set.length) / count)) % set.length;
     if (from === 0) return response;

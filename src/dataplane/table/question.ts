@@ -13,6 +13,7 @@ const NO_KIND = 255;
 
 /** Answer kind of each QTYPE below 256. */
 const KIND_OF = kinds();
+const READER_KINDS = readerKinds();
 
 /** Reads a packet's question into its own fields. One object serves all packets. */
 export class QuestionReader {
@@ -48,7 +49,7 @@ export class QuestionReader {
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
     const qtype = ((octets[nameEnd] as number) << 8) | (octets[nameEnd + 1] as number);
     const qclass = ((octets[nameEnd + 2] as number) << 8) | (octets[nameEnd + 3] as number);
-    this.kind = kindOf(qtype);
+    this.kind = qtype < 256 ? (READER_KINDS[qtype] as number) : OTHER_TYPE;
     this.end = nameEnd + 4;
     if (qclass !== Class.IN || this.kind === NO_KIND) return false;
     this.udpSize = -1;
@@ -135,8 +136,8 @@ function isWildcardLabel(name: Uint8Array, n: number, length: number): boolean {
 }
 
 /**
- * The answer word of a QTYPE, for readers and for the writer alike. All types that have no word of their own share one,
- * and so do all above 255.
+ * The answer word of a QTYPE, always one of `KINDS`. All types without a word of their own share one, and so do all
+ * types above 255.
  */
 export function kindOf(qtype: number): number {
   return qtype < 256 ? (KIND_OF[qtype] as number) : OTHER_TYPE;
@@ -147,7 +148,12 @@ function kinds(): Uint8Array {
   COUNTED_TYPES.forEach(([, type], kind) => {
     table[type] = kind;
   });
-  // The slow path refuses transfers with a reason. OPT is not a QTYPE.
+  return table;
+}
+
+/** As `KIND_OF`, without the types that a reader leaves to the slow path: it refuses transfers, and OPT is no QTYPE. */
+function readerKinds(): Uint8Array {
+  const table = KIND_OF.slice();
   for (const type of [Type.AXFR, Type.IXFR, Type.OPT]) table[type] = NO_KIND;
   return table;
 }

@@ -239,6 +239,7 @@ export class AnswerTable {
   }
 
   #swap(record: number, kind: number, block: number): void {
+    if (kind >= KINDS) throw new RangeError(`a name record has no answer word ${kind}`);
     const before = Atomics.exchange(this.#words, record + 1 + kind, block);
     if (before === 0) return;
     const head = this.#words[before + AnswerField.HEAD] as number;
