@@ -95,10 +95,7 @@ function createParser(
     .wrap(io.stdout.isTty ? Math.min(100, process.stdout.columns || 100) : 100)
     .epilogue('Run soradns COMMAND --help for the options of a command.')
     .fail((message, error) => {
-      throw (
-        error ??
-        new Failure('usage', message.replaceAll('\n', ' '), `see soradns ${argv[0]} --help`)
-      );
+      throw error ?? new Failure('usage', message.replaceAll('\n', ' '), `see ${helpLine(argv)}`);
     });
   for (const command of commands) {
     const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
@@ -163,7 +160,7 @@ function argumentsOf(command: Command, parsed: Record<string, unknown>): Argumen
 function misuse(argv: readonly string[], commands: readonly Command[]): Failure | undefined {
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   const tokens = argv.slice(0, end);
-  if (tokens.includes('--help') || tokens.includes('-h')) return undefined;
+  if (tokens.some(asksForHelp)) return undefined;
   const words = [...tokens.filter((token) => !isOption(token)), ...argv.slice(end + 1)];
   const [name] = words;
   if (name === undefined) return new Failure('usage', 'no command', 'see soradns --help');
@@ -179,15 +176,29 @@ function misuse(argv: readonly string[], commands: readonly Command[]): Failure 
   return unknown === undefined ? misusedWords(command, words) : unknownOption(command, unknown);
 }
 
+/** The command line that prints help for the command of a line: its first word. */
+function helpLine(argv: readonly string[]): string {
+  const command = argv.filter((token) => !isOption(token)).slice(0, 1);
+  return ['soradns', ...command, '--help'].join(' ');
+}
+
+/** As in `--help`, `--h`, `-h`, `-qh` and `--help=true`. */
+function asksForHelp(token: string): boolean {
+  if (!isOption(token)) return false;
+  const [name = ''] = token.split('=');
+  return name.startsWith('--') ? name === '--help' || name === '--h' : name.includes('h');
+}
+
 /** `-` alone and negative numbers are words. */
 function isOption(token: string): boolean {
   return /^-[^0-9]/.test(token);
 }
 
-/** Whether each of the token's options, as in `--name=value` or `-rq`, is one of the command. */
+/** Whether each of the token's options, as in `--name=value`, `--n` or `-rq`, is one of the command. */
 function isOptionOf({ options }: Command, token: string): boolean {
   const [name = ''] = token.split('=');
-  if (name.startsWith('--')) return options.some((option) => `--${option.name}` === name);
+  if (name.startsWith('--'))
+    return options.some((option) => [option.name, option.short].includes(name.slice(2)));
   return [...name.slice(1)].every((letter) => options.some(({ short }) => short === letter));
 }
 

@@ -100,10 +100,15 @@ describe('check', () => {
 
   it('check prints a note about each --register-allow that matches no name in the zones', async () => {
     const allow = ['--register-allow', '**.corp.example', '--register-allow', '*.skydns.local'];
-    const { code, stderr } = await check(['--register', ...allow]);
+    const { code, stderr } = await check(['--register', '--domain', 'skydns.local', ...allow]);
     assert.equal(code, 0);
     const note = 'has no effect: it matches no name in skydns.local.';
     assert.equal(stderr, `note: --register-allow: **.corp.example ${note}\n`);
+  });
+
+  it('check prints no note about --register-allow while the store may still set the domains', async () => {
+    const { code, stderr } = await check(['--register', '--register-allow', '**.corp.example']);
+    assert.deepEqual([code, stderr], [0, '']);
   });
 
   it('check prints a note about an option without effect', async () => {

@@ -107,7 +107,7 @@ describe('set and get', () => {
     assert.deepEqual(service, { host: 'h.example.', group: '007' });
   });
 
-  it('set --ttl gives a key a lifetime', async () => {
+  it('set --key-ttl gives a key a lifetime', async () => {
     const { expiresSeconds } = await json(
       'set',
       'brief.skydns.local',
@@ -130,6 +130,7 @@ describe('set and get', () => {
 
   it('set and rm with --quiet print nothing on success', async () => {
     assert.equal(await ok('set', 'quiet.skydns.local', '--host', '10.0.0.1', '-q'), '');
+    assert.equal(await ok('rm', 'quiet.skydns.local', '--quiet'), '');
   });
 
   it('set refuses a value that is not a service', async () => {
@@ -478,6 +479,30 @@ describe('unusable stores', () => {
       gone.close();
       gone.closeAllConnections();
     }
+  });
+});
+
+describe('forms of options', () => {
+  for (const args of [
+    ['ls', '-qh'],
+    ['ls', '--h'],
+    ['ls', '--help=true'],
+    ['ls', '-h'],
+  ]) {
+    it(`soradns ${args.join(' ')} prints help`, async () => {
+      const { code, stdout } = await soradns(...args);
+      assert.equal(code, 0);
+      assert.match(stdout, /^soradns ls/);
+    });
+  }
+
+  it('A command takes the letter of an option behind two dashes', async () => {
+    await ok('set', 'letters.skydns.local', '--host', '10.0.0.1');
+    assert.equal(await ok('rm', '--q', 'letters.skydns.local'), '');
+  });
+
+  it('The hint about a surplus word names the command, even behind an option', async () => {
+    await fails('usage', /see soradns version --help/, '--json', 'version', 'surplus');
   });
 });
 
