@@ -77,6 +77,8 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   if (chosen.kind === 'mistake' || all.length > 0) return { kind: 'mistakes', mistakes: all };
   // The text of --store may contain a password; the location keeps it as a `Secret`.
   const { storeText: _, register, ...values } = settings;
+  // `/skydns/config` may set the domains later, if nothing that precedes it does.
+  const areZonesStated = registrar.settings.zones !== undefined || origins.domains !== 'default';
   const config = Object.freeze({
     ...values,
     store: chosen.store,
@@ -90,7 +92,9 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
       ...legacy.notes,
       ...misspeltVariables(input.env, KNOWN_ROWS),
       ...(register ? unprefixedVariables(input.env, KNOWN_ROWS) : []),
-      ...(register ? idlePatternNotes(registrar.settings, settings.domains, 'register-allow') : []),
+      ...(register && areZonesStated
+        ? idlePatternNotes(registrar.settings, settings.domains, 'register-allow')
+        : []),
     ],
   };
 }

@@ -10,7 +10,7 @@
  *   reconcile/reconciler.ts    Reconciler.#reconcile  compares `DesiredRecords.list` with the stored records
  *   reconcile/plan.ts          diff                   plans the delete
  *   reconcile/apply.ts         applyPlan              deletes the key in the store
- *   reconcile/storedRecords.ts StoredRecords.apply    receives the change from the mirror, calls `wake`
+ *   reconcile/storedRecords.ts StoredRecords.apply    receives the change, which `applyPlan` has noted
  */
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';

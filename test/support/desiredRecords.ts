@@ -1,7 +1,7 @@
 /** Desired and stored records for the rows of test tables, and the plan that follows from them. */
 import { recordValue } from '../../src/registrar/describe/record.ts';
 import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
-import { conflictOf } from '../../src/registrar/reconcile/announcements.ts';
+import { type Conflict, conflictOf } from '../../src/registrar/reconcile/announcements.ts';
 import type { StampedRecord } from '../../src/registrar/reconcile/claims.ts';
 import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
 import { type DiffInput, diff } from '../../src/registrar/reconcile/plan.ts';
@@ -81,7 +81,12 @@ export function steps(from: DiffInput): string[] {
 
 /** Why desired records get no key, in order. */
 export function reasons(from: DiffInput): string[] {
+  return conflicts(from).map(({ reason }) => reason);
+}
+
+/** The conflicts of desired records that get no key, in order. */
+export function conflicts(from: DiffInput): Conflict[] {
   return diff(from).assignments.flatMap((assignment) =>
-    assignment.kind === 'taken' ? conflictOf(assignment, from.namespace).reason : [],
+    assignment.kind === 'taken' ? conflictOf(assignment, from.namespace) : [],
   );
 }

@@ -59,7 +59,7 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
     case 'withdrawn':
       return [
         'warn',
-        'docker is unreachable beyond the grace period: removed all records',
+        'docker is unreachable beyond the grace period: withdrawing all records',
         { afterMs: event.afterMs },
       ];
     case 'inspectFailed':
@@ -83,7 +83,7 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
     case 'writeFailed':
       return ['warn', 'cannot write records', retryFields(event)];
     case 'closeFailed':
-      return ['warn', 'cannot revoke the lease', { cause: event.error.message }];
+      return ['warn', 'cannot release or revoke the lease', { cause: event.error.message }];
   }
 }
 

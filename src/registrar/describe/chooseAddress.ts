@@ -68,14 +68,16 @@ export function chooseAddress(
   const reason = whyNotJoined(container, parent);
   if (reason !== undefined || parent === undefined)
     return waitingForAddress(`joined the network of a container that ${reason}`);
-  return ownAddress(parent, port, settings, context);
+  return ownAddress(parent, port, settings, context, parent.name);
 }
 
+/** `joinedName`: the owner's name, if the described container joined its network. */
 function ownAddress(
   owner: Container,
   port: Port | undefined,
   settings: AddressSettings,
   context: AddressContext,
+  joinedName?: string,
 ): AddressChoice {
   if (parentOf(owner) !== undefined)
     return refusedAddress(
@@ -85,7 +87,9 @@ function ownAddress(
   if (owner.networkMode === 'host') return onHost(port?.number, context);
   if (settings.mode === 'internal')
     return onNetwork(owner, port?.number, settings.network, context);
-  return port === undefined ? onHost(undefined, context) : publishedOn(owner, port, context);
+  return port === undefined
+    ? onHost(undefined, context)
+    : publishedOn(owner, port, context, joinedName);
 }
 
 function whyNoNetwork(owner: Container, port: Port | undefined): string {
@@ -161,9 +165,14 @@ function hostAddresses({ ip, hostAddresses }: AddressContext): HostAddresses {
   return addressFamily(ip) === 6 ? { v6: ip } : { v4: ip };
 }
 
-function publishedOn(owner: Container, port: Port, context: AddressContext): AddressChoice {
+function publishedOn(
+  owner: Container,
+  port: Port,
+  context: AddressContext,
+  joinedName: string | undefined,
+): AddressChoice {
   const bindings = bindingsOf(owner, port);
-  if (bindings.length === 0) return whyNotBound(owner, port, context);
+  if (bindings.length === 0) return whyNotBound(owner, port, context, joinedName);
   const endpoints: ReachableAt[] = [];
   const unknown = new Set<string>();
   for (const { hostIp, hostPort } of bindings) {
@@ -227,11 +236,22 @@ export function otherHostPorts(
  * Docker Desktop lists the ports shortly after the start. On some networks Docker publishes no ports and reports no
  * error.
  */
-function whyNotBound(owner: Container, port: Port, context: AddressContext): AddressChoice {
-  if (!isRequested(owner, port))
+function whyNotBound(
+  owner: Container,
+  port: Port,
+  context: AddressContext,
+  joinedName: string | undefined,
+): AddressChoice {
+  if (!isRequested(owner, port)) {
+    // Docker refuses -p for a container that joins the network of another one.
+    const where =
+      joinedName === undefined
+        ? ''
+        : ` on the container whose network it joined (${shown(joinedName, 40)})`;
     return refusedAddress(
-      `does not publish port ${printPort(port)}: publish it with -p, or use ${internalMode(context)}`,
+      `does not publish port ${printPort(port)}: publish it with -p${where}, or use ${internalMode(context)}`,
     );
+  }
   const wait = `waits for port ${printPort(port)} to be published`;
   const names = owner.networks.map(({ name }) => name);
   if (names.length === 0 || names.includes('bridge'))

@@ -82,7 +82,7 @@ export class Containers {
     });
   }
 
-  /** Whether every container of the first list has been inspected. */
+  /** Whether the engine has answered, or failed to answer, an inspection of every container of the first list. */
   get isComplete(): boolean {
     return this.#isComplete;
   }

@@ -6,7 +6,10 @@ import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.
 import type { StampedRecord } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
-/** The readable state of a container. `description` is undefined before the first inspection. */
+/**
+ * The readable state of a container. `description` is undefined while it is unknown: before the first inspection, after
+ * an invalidation, and while the container whose network this one joined is not inspected.
+ */
 export interface ContainerState {
   readonly id: ContainerId;
   readonly inspection: Inspection | undefined;

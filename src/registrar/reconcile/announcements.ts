@@ -64,11 +64,14 @@ export function conflictOf(
   namespace: Namespace,
 ): Conflict {
   const { holder } = obstacle;
-  // The records of a name with both families are below it.
+  // The records of a name with both families are below it. One key of them is enough to hold the name.
   const obstacleKey = obstacle.stands === 'below' ? nameKeyOf(obstacle.key) : obstacle.key;
   const obstacleName = namespace.print(obstacleKey);
   const origin = holder === undefined ? 'was set by hand' : `${holder} holds`;
-  const removal = holder === undefined ? `remove it with: soradns rm ${obstacleName}` : undefined;
+  const removal =
+    holder === undefined
+      ? `remove it with: soradns rm ${namespace.argumentFor(obstacle.key)}`
+      : undefined;
   switch (obstacle.stands) {
     case 'at': {
       const reason = holder === undefined ? origin : `held by ${holder}`;

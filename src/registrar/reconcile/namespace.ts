@@ -78,4 +78,9 @@ export class Namespace {
     const named = nameOfKey(key, this.#prefix);
     return named.kind === 'name' ? printName(named.owner).replace(/\.$/, '') : key;
   }
+
+  /** The argument by which the commands find the key: its name, or the key itself if its name leads to another key. */
+  argumentFor(key: string): string {
+    return isCanonical(key) ? this.print(key) : key;
+  }
 }

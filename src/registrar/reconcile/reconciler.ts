@@ -110,7 +110,7 @@ export class Reconciler {
     return this.#isDone && !this.#isComparing;
   }
 
-  /** Why the last writes failed; `undefined` once a write succeeds. */
+  /** Why the last writes failed; `undefined` once a write succeeds, or once there is none left to do. */
   get lastFailure(): StoreError | undefined {
     return this.#lastFailure;
   }

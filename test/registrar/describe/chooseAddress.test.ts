@@ -438,6 +438,11 @@ describe('joined networks', () => {
   const lost = 'waiting: joined the network of a container that';
   for (const [why, expected, one] of [
     ['has the parent’s published port', '192.0.2.1 8080', { spec: child, parent }],
+    [
+      'on another port than the parent publishes',
+      'refused: does not publish port 81/tcp: publish it with -p on the container whose network it joined (web.1), or use DNS_MODE=internal',
+      { spec: child, parent, port: 81 },
+    ],
     ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, settings: internal }],
     [
       'on a user network too (registrator #561)',

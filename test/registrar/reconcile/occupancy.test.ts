@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
-import { input, reasons, type Stored, stamped, steps } from '../../support/desiredRecords.ts';
+import {
+  conflicts,
+  input,
+  reasons,
+  type Stored,
+  stamped,
+  steps,
+} from '../../support/desiredRecords.ts';
 
 type Row = readonly [
   title: string,
@@ -264,3 +271,14 @@ describe('a name with others above it and below it', () => {
     assert.deepEqual(steps({ ...from, mirroredRevision: 2 }), ['-/s/db/x']);
   });
 });
+
+for (const [title, key, argument] of [
+  ['its name', '/s/db', 'db'],
+  ['the key itself, if the name leads to another key', '/s/DB', '/s/DB'],
+  ['the key that holds a name of two families', '/s/db/ipv4', 'ipv4.db'],
+] as const) {
+  it(`The hint about a record that was set by hand removes it by ${title}`, () => {
+    const [conflict] = conflicts(input([below], [{ key, of: 'operator' }]));
+    assert.match(conflict?.hint ?? '', new RegExp(`remove it with: soradns rm ${argument}$`));
+  });
+}

@@ -145,7 +145,7 @@ describe('stored records', () => {
     );
   });
 
-  it('The stored records keep the few oldest of a million names below one and read more when those are gone', () => {
+  it('The stored records keep the few oldest of a million names below one and report the name as incomplete when those are gone', () => {
     want(['/s/a']);
     const count = 1_000_000;
     for (let at = 0; at < count; at += 1_000) {
@@ -167,7 +167,7 @@ describe('stored records', () => {
     assert.deepEqual(stored.takeIncomplete(), []);
   });
 
-  it('The stored records read the names below a name again when a narrower wanted name with truncated ones ends', () => {
+  it('The stored records report a name as incomplete when a narrower wanted name with truncated ones ends', () => {
     want(['/s/a', '/s/a/b']);
     stored.apply(
       Array.from({ length: MAX_KEPT_BELOW + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))),
