@@ -8,7 +8,7 @@ import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
 import { HttpListener } from '../server/http/listener.ts';
-import { findPortHolder } from '../server/portHolder.ts';
+import { findPortHolder, printProcess } from '../server/portHolder.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { openFilesLimit } from './process/openFiles.ts';
@@ -107,7 +107,7 @@ export async function listenProblem(
     namesHolder && code === 'EADDRINUSE'
       ? await findPortHolder('tcp', where.address, where.port)
       : undefined;
-  const cause = holder === undefined ? code : `in use by ${holder.command}, pid ${holder.pid}`;
+  const cause = holder === undefined ? code : `in use by ${printProcess(holder)}`;
   return {
     code: code === 'EACCES' ? 'not_permitted' : 'unreachable',
     reason: `--http: cannot listen on ${printSocketAddress(where)} (${cause})`,

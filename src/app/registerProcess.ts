@@ -87,8 +87,9 @@ async function startPages(
     const where = printSocketAddress(await listener.listen(http.address, http.port));
     return { where, close: () => listener.close() };
   } catch (error) {
-    const { code, reason } = await listenProblem(error, http, true);
-    if (mustHaveHttp) throw new Failure(code, reason, 'choose another address, or --http off');
+    const { reason } = await listenProblem(error, http, true);
+    if (mustHaveHttp)
+      throw new Failure(failureOf(error).code, reason, 'choose another address, or --http off');
     log.warn({}, `${reason}; continuing without a status page`);
     return undefined;
   }

@@ -5,7 +5,7 @@
 import type { Bound, Listen } from '../dataplane/listeners/udpListener.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
 import type { DnsClient } from '../dns/message.ts';
-import { findPortHolder, type ListeningProcess } from './portHolder.ts';
+import { findPortHolder, type ListeningProcess, printProcess } from './portHolder.ts';
 
 export interface DnsListeners {
   readonly udp: DnsListener;
@@ -79,7 +79,7 @@ export function describeListenFailure(failure: ListenFailure): string {
   switch (failure.kind) {
     case 'taken': {
       const { holder } = failure;
-      const by = holder === undefined ? '' : ` by ${holder.command} (pid ${holder.pid})`;
+      const by = holder === undefined ? '' : ` by ${printProcess(holder)}`;
       return `${where} is in use${by}; stop that process or choose another --addr`;
     }
     case 'forbidden':

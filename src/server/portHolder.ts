@@ -12,6 +12,11 @@ export interface ListeningProcess {
   readonly command: string;
 }
 
+/** `NAME (pid N)`, for messages. */
+export function printProcess({ command, pid }: ListeningProcess): string {
+  return `${command} (pid ${pid})`;
+}
+
 /** A port on which a process listens. `holder` is undefined if this process may not see that process. */
 interface HeldPort {
   readonly holder: ListeningProcess | undefined;

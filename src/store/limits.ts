@@ -1,7 +1,7 @@
 /**
  * The limits of keys, values and lifetimes. Each check throws StoreError `invalid` with a message of one line. Writes
  * have the same limits in every store, so that a write that `memory:` accepts also works on `file:`. etcd may hold
- * longer keys, and keys that are not Unicode, from other writers; reads accept those.
+ * longer keys, and keys that are not Unicode, from other writers; its store reads those.
  */
 import { type PutOptions, StoreError } from './store.ts';
 

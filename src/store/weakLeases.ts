@@ -13,10 +13,6 @@ export class WeakLeases<L extends { readonly id: string }> {
     this.#onForget = onForget;
   }
 
-  get size(): number {
-    return this.#byId.size;
-  }
-
   get(id: string): L | undefined {
     return this.#byId.get(id)?.deref();
   }

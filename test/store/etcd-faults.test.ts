@@ -36,25 +36,28 @@ describe('etcd versions', { concurrency: 1 }, () => {
 
 function faults(command: string): void {
   describe('dead members', { concurrency: 2 }, () => {
-    it('The etcd store leaves a member behind a blackhole within 20 s', { timeout: 60_000 }, () =>
-      onScene({ command, clock: systemClock }, async (scene) => {
-        const { proxy, mirror, direct } = scene;
-        const startMs = performance.now();
-        proxy.blackhole(true);
-        const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED));
-        await until('it is noticed', () => mirror.state().kind === 'stale', 20_000);
-        console.log(`# blackhole noticed after ${Math.round(performance.now() - startMs)} ms`);
-        const revision = await churn.stop();
-        await sleep(6_000);
-        assert.equal(mirror.state().kind, 'stale');
-        proxy.blackhole(false);
-        await until('it is back', () => mirror.state().kind === 'synced', 20_000);
-        await assertTrue(scene, revision);
-        assert.deepEqual(scene.replica.gaps, []);
-      }),
+    it(
+      'A mirror notices within 20 s that its member is behind a blackhole',
+      { timeout: 60_000 },
+      () =>
+        onScene({ command, clock: systemClock }, async (scene) => {
+          const { proxy, mirror, direct } = scene;
+          const startMs = performance.now();
+          proxy.blackhole(true);
+          const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED));
+          await until('it is noticed', () => mirror.state().kind === 'stale', 20_000);
+          console.log(`# blackhole noticed after ${Math.round(performance.now() - startMs)} ms`);
+          const revision = await churn.stop();
+          await sleep(6_000);
+          assert.equal(mirror.state().kind, 'stale');
+          proxy.blackhole(false);
+          await until('it is back', () => mirror.state().kind === 'synced', 20_000);
+          await assertTrue(scene, revision);
+          assert.deepEqual(scene.replica.gaps, []);
+        }),
     );
 
-    it('The etcd store leaves a stopped member within 20 s', { timeout: 60_000 }, () =>
+    it('A mirror notices within 20 s that its member has stopped', { timeout: 60_000 }, () =>
       onScene({ command, clock: systemClock }, async (scene) => {
         const { etcd, mirror, direct } = scene;
         const startMs = performance.now();

@@ -142,7 +142,7 @@ function membersAndLeases(command: string): void {
       }));
 
     it(
-      'The etcd store leaves a member that accepts connections and never answers',
+      'The etcd store closes its connections to a member that accepts them and never answers',
       { timeout: 60_000 },
       () =>
         withEtcd(async (etcd, keep) => {

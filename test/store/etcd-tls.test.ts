@@ -219,7 +219,7 @@ describe('TLS server name', () => {
 });
 
 describe('a connection over TLS', () => {
-  it('The etcd store leaves a member that completes TLS and then sends nothing', {
+  it('The etcd store closes its connections to a member that completes TLS and then sends nothing', {
     timeout: 60_000,
   }, async () => {
     const server = new SilentServer();

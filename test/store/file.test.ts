@@ -78,7 +78,7 @@ describe('file: across restarts', () => {
       await store.close();
     }));
 
-  it('A reopened file: store has the same identity, and an older copy of it has another', () =>
+  it('A reopened file: store continues a watch, and an older copy of it refuses the watch', () =>
     withTempDir(async (dir) => {
       const [data, copy] = [join(dir, 'data'), join(dir, 'copy')];
       const watchOn = async (followed: FollowedHistory, fromRevision: number) => {
@@ -151,7 +151,7 @@ describe('file: across restarts', () => {
 });
 
 describe('file: one owner', () => {
-  it('A file: store refuses a second process until it is closed', () =>
+  it('A file: store refuses a second opening until it is closed', () =>
     withTempDir(async (dir) => {
       const store = await openFileStore(dir);
       await refused(dir, /in use/);

@@ -15,11 +15,13 @@ import {
   type KeyedRow,
   type Lifetime,
   type PageBounds,
+  PageFill,
   type RowPage,
   type RowWriter,
   type Table,
   type TableRow,
   type TableView,
+  UNBOUNDED,
   type Written,
 } from './table.ts';
 import { Timeline } from './timeline.ts';
@@ -134,8 +136,6 @@ function unpack(packed: PackedRow | undefined): TableRow | undefined {
   return { value: Buffer.from(octets, 'latin1'), createRevision, modRevision, lifetime, lease };
 }
 
-const UNBOUNDED: PageBounds = { rows: Infinity, octets: Infinity };
-
 /** As `TableView.page`. */
 function readPage(
   tree: RowTree,
@@ -144,13 +144,11 @@ function readPage(
   bounds: PageBounds,
 ): RowPage {
   const rows: KeyedRow[] = [];
-  let octets = 0;
+  const fill = new PageFill(bounds);
   for (const [key, packed] of tree.entries(after ?? prefix)) {
     if (key === after) continue;
     if (!key.startsWith(prefix)) break;
-    octets += key.length + packed.octets.length;
-    const isFull = rows.length === bounds.rows || (rows.length > 0 && octets > bounds.octets);
-    if (isFull) return { rows, isLast: false };
+    if (!fill.add(key.length + packed.octets.length)) return { rows, isLast: false };
     rows.push({ key, row: unpack(packed) });
   }
   return { rows, isLast: true };

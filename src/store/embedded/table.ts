@@ -31,6 +31,28 @@ export interface PageBounds {
   readonly octets: number;
 }
 
+export const UNBOUNDED: PageBounds = { rows: Infinity, octets: Infinity };
+
+/** Counts the rows of a page against its bounds. */
+export class PageFill {
+  readonly #bounds: PageBounds;
+  #rows = 0;
+  #octets = 0;
+
+  constructor(bounds: PageBounds) {
+    this.#bounds = bounds;
+  }
+
+  /** Counts a row of that many octets; false if the page is full without it. */
+  add(octets: number): boolean {
+    this.#octets += octets;
+    const isFull = this.#rows === this.#bounds.rows || this.#octets > this.#bounds.octets;
+    if (this.#rows > 0 && isFull) return false;
+    this.#rows++;
+    return true;
+  }
+}
+
 export interface RowPage {
   readonly rows: readonly KeyedRow[];
   /** The prefix has no rows after this page. */

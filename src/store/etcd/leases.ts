@@ -94,11 +94,6 @@ export class EtcdLeases {
     await Promise.all(lookUps);
   }
 
-  /** How many leases are in the table. */
-  get size(): number {
-    return this.#leases.size;
-  }
-
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -106,6 +101,7 @@ export class EtcdLeases {
   }
 
   #add(id: string, ttlSeconds: number | undefined, expiresAtMs: number | undefined): KnownLease {
+    this.#lookUpAtTick.delete(id);
     return this.#leases.add({ id, ttlSeconds, expiresAtMs });
   }
 

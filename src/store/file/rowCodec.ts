@@ -4,7 +4,14 @@
  * store requires. Numbers are doubles in network order.
  */
 import type { Database, Transaction } from 'lmdb';
-import type { KeyedRow, PageBounds, RowPage, TableRow } from '../embedded/table.ts';
+import {
+  type KeyedRow,
+  type PageBounds,
+  PageFill,
+  type RowPage,
+  type TableRow,
+  UNBOUNDED,
+} from '../embedded/table.ts';
 
 export type Octets = Database<Buffer, Buffer>;
 
@@ -13,8 +20,6 @@ interface RowRange {
   readonly bounds?: PageBounds;
   readonly transaction?: Transaction;
 }
-
-const UNBOUNDED: PageBounds = { rows: Number.POSITIVE_INFINITY, octets: Number.POSITIVE_INFINITY };
 
 /** The rows whose keys begin with the prefix, in the order of their keys. */
 export function readRows(
@@ -27,11 +32,9 @@ export function readRows(
   const start = Buffer.from(after ?? prefix);
   const range = { start, end, exclusiveStart: after !== undefined, ...options };
   const found: KeyedRow[] = [];
-  let octets = 0;
+  const fill = new PageFill(bounds);
   for (const { key, value } of rows.getRange(range)) {
-    octets += key.length + value.length;
-    const isFull = found.length === bounds.rows || octets > bounds.octets;
-    if (found.length > 0 && isFull) return { rows: found, isLast: false };
+    if (!fill.add(key.length + value.length)) return { rows: found, isLast: false };
     found.push({ key: key.toString('utf8'), row: unpackRow(value) });
   }
   return { rows: found, isLast: true };

@@ -199,7 +199,7 @@ describe('register', () => {
     const [warning] = registrar.lines().filter(({ level }) => level === 'warn');
     assert.match(
       String(warning?.msg),
-      /127\.0\.0\.1:4002 \(in use by .*, pid [0-9]+\); continuing without a status page/,
+      /127\.0\.0\.1:4002 \(in use by .* \(pid [0-9]+\)\); continuing without a status page/,
     );
     assert.equal(await registrar.end(), 0, registrar.stderr());
     holder.close();

@@ -33,7 +33,7 @@ export interface FoundNode {
   readonly location: KeyLocation;
 }
 
-/** Reserves memory for a reply; false if the reply would be too large. */
+/** Reserves memory for a reply; false if a long reply gets no permit. */
 export type ReserveMemory = (
   octets: number,
   what: 'leaf' | 'listing',

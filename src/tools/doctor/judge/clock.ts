@@ -33,7 +33,7 @@ export function judgeClock(facts: ClockFacts): Finding {
   const { source } = facts;
   const size = Math.abs(offsetMs);
   if (size < WARN_MS)
-    return ok(`this host's clock agrees with that of ${source} to within two seconds`);
+    return ok(`this host's clock agrees with that of ${source} to within three seconds`);
   const direction = offsetMs > 0 ? 'ahead of' : 'behind';
   const message = `this host's clock is ${Math.round(size / SECOND_MS)} s ${direction} that of ${source}`;
   const fix = 'sudo timedatectl set-ntp true';
