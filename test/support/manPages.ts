@@ -33,7 +33,7 @@ function overview(): string {
       'ENVIRONMENT',
       [
         plain(
-          'Every option of serve, up and register can be set by a variable: --min-ttl by SORADNS_MIN_TTL. A flag takes precedence over a variable. The page of each command names the variables that SkyDNS had.',
+          "Every option of serve, up and register can be set by a variable: --min-ttl by SORADNS_MIN_TTL. A flag takes precedence over a variable. SkyDNS's variables work too; docs/options.md lists them with the options.",
         ),
       ],
     ],
@@ -60,17 +60,25 @@ function pageOf(command: Command): string {
         shown.filter((words) => (words.group ?? 'Options:') === group).flatMap(optionItem),
       ],
     ),
-    ...(note === undefined ? [] : [['NOTES', [plain(note.replaceAll('\n', ' '))]] as Section]),
+    ...(note === undefined ? [] : [['NOTES', note.split('\n\n').flatMap(paragraph)] as Section]),
     [
       'EXAMPLES',
-      examples.flatMap(([line, purpose]) => [
-        '.PP',
-        plain(`${purpose}:`),
-        ...['.PP', '.RS 4', '.EX', plain(line), '.EE', '.RE'],
-      ]),
+      examples.flatMap(([line, purpose]) => ['.PP', plain(`${purpose}:`), ...commandLines([line])]),
     ],
     ['SEE ALSO', ['.BR soradns (1)']],
   ]);
+}
+
+/** A paragraph of a note. Indented lines are command lines. */
+function paragraph(text: string): string[] {
+  const lines = text.split('\n');
+  return lines.every((line) => line.startsWith('  '))
+    ? commandLines(lines.map((line) => line.trim()))
+    : ['.PP', plain(lines.join(' '))];
+}
+
+function commandLines(lines: readonly string[]): string[] {
+  return ['.PP', '.RS 4', '.EX', ...lines.map(plain), '.EE', '.RE'];
 }
 
 type Section = readonly [heading: string, lines: readonly string[]];
