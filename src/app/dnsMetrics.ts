@@ -1,6 +1,5 @@
 /** The metrics of DNS queries and replies, with CoreDNS's names for labels. */
 import {
-  COUNTED_TYPES,
   COUNTER_SLOTS,
   type CounterBlock,
   DROP_REASONS,
@@ -8,6 +7,7 @@ import {
   rcodeSlot,
   Single,
   Slot,
+  TABLE_TYPES,
 } from '../dataplane/table/counters.ts';
 import { rcodeName } from '../dns/mnemonic.ts';
 import {
@@ -57,7 +57,7 @@ const TRANSPORT_FAMILIES = (['udp', 'tcp'] as const).flatMap((transport) =>
   })),
 );
 
-const TYPES = [...COUNTED_TYPES.map(([name]) => name), 'other'];
+const TYPES = [...TABLE_TYPES.map(([name]) => name), 'other'];
 
 /** The rcodes of RFC 1035 and RFC 2136; higher ones count as `other`. */
 const RCODES = Array.from({ length: 11 }, (_, rcode) => rcode);

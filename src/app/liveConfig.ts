@@ -25,7 +25,7 @@ interface ActiveConfig {
   readonly mayRecurse: (address: string) => boolean;
 }
 
-/** A replaced forwarder is closed after this time. It has answered everything, since it gives up on a query after 4 s. */
+/** A replaced forwarder is closed after this time. By then it has no open query, since it gives up on a query after 4 s. */
 const RETIREMENT_MS = 5_000;
 
 export class LiveConfig {

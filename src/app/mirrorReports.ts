@@ -28,7 +28,7 @@ export function createMirrorLog(log: Log): (event: MirrorEvent, counts: CatalogC
       if (event.failuresInARow === 1) logged.clear();
       const isNew = !logged.has(reason) && logged.size < MAX_REASONS;
       logged.add(reason);
-      (isNew ? log.warn : log.debug)({ reason }, 'the store is out of reach');
+      (isNew ? log.warn : log.debug)({ reason }, 'the store is unreachable');
       return;
     }
     const { kind, ...fields } = event;
@@ -47,6 +47,6 @@ export function storeReasons(state: MirrorState, store: Store): string[] {
     case 'synced':
       return [];
     case 'stale':
-      return [`store: ${label} is out of reach (${state.reason}); answers are the last known ones`];
+      return [`store: ${label} is unreachable (${state.reason}); answers are the last known ones`];
   }
 }

@@ -59,7 +59,7 @@ export function createProcessProbe(): ProcessProbe {
   };
 }
 
-/** The interval of the timer that measures; a longer interval is delay. */
+/** The interval of the timer that measures the delay: the delay is how much longer an interval really is. */
 const RESOLUTION_MS = 20;
 const WINDOW_MS = 60_000;
 
@@ -162,7 +162,7 @@ function fds({ openFds, maxFds }: ProcessStats): Family[] {
 function delays({ p50Seconds, p99Seconds, maxSeconds }: EventLoopDelay): Family {
   return gauges(
     'nodejs_eventloop_delay_seconds',
-    'Delay of the event loop in the last minutes.',
+    'Delay of the event loop in the last one to two minutes.',
     'stat',
     Object.entries({ p50: p50Seconds, p99: p99Seconds, max: maxSeconds }),
   );

@@ -2,7 +2,7 @@
 import { printSocketAddress } from '../dns/address.ts';
 import { printName } from '../dns/name.ts';
 import { type Log, openLog } from '../observability/log.ts';
-import type { RegistrarEvent } from '../registrar/events.ts';
+import type { RegistrarEvent } from '../registrar/registrarEvents.ts';
 import { printReason, type RegistrarStatus } from '../registrar/status.ts';
 import { HttpListener } from '../server/http/listener.ts';
 import type { LeaseStore } from '../store/store.ts';

@@ -80,7 +80,7 @@ export function registrarFamilies(status: RegistrarStatus): Family[] {
     ),
     gauges(
       'soradns_registrar_findings',
-      'Engines with the id of this engine, and registrars of this engine with overlapping zones.',
+      'Other engines with the id of this engine, and other registrars of this engine with overlapping zones.',
       'kind',
       FINDINGS.map((kind): [string, number] => [kind, countOf(findings, kind)]),
     ),

@@ -8,7 +8,7 @@ import type { Output } from '../app/process/process.ts';
 import type { TextFileReader } from '../config/settings.ts';
 import { printable } from '../observability/printable.ts';
 
-/** Colour on a terminal, unless NO_COLOR; FORCE_COLOR wins over both. */
+/** Colour on a terminal, unless NO_COLOR is set; FORCE_COLOR takes precedence over both. */
 export function wantsColour(
   env: Readonly<Record<string, string | undefined>>,
   isTty: boolean,
@@ -45,7 +45,7 @@ export function jsonLine(value: unknown): string {
   );
 }
 
-/** Rows in columns of their widest cell; the first row is the head. Cells must be printable. */
+/** Rows in columns, each as wide as its widest cell; the first row is the head. Cells must be printable. */
 export function table(rows: readonly (readonly string[])[], output: Output): string {
   const widths: number[] = [];
   for (const row of rows) {

@@ -83,7 +83,8 @@ export const REGISTRAR_OPTIONS = {
     name: 'network',
     form: 'list',
     placeholder: 'NETWORK',
-    describe: 'network whose addresses to use in internal mode, in this order; repeatable',
+    describe:
+      'network from which to take the addresses of containers in internal mode; repeatable, in order of preference',
     schema: listOf(plainText),
     fallback: [],
     defaultText: "networks shared with the registrar, then the container's first",
@@ -148,7 +149,7 @@ export const REGISTRAR_OPTIONS = {
     placeholder: 'HOW',
     choices: ['auto', 'ignore', 'require'],
     describe:
-      'which containers must be healthy first: those with a HEALTHCHECK (auto), none (ignore), or all (require)',
+      'which containers get records only while they are healthy: those with a HEALTHCHECK (auto), none (ignore), or all (require)',
     schema: oneOfValue('auto', 'ignore', 'require'),
     fallback: 'auto',
     defaultText: 'auto',
@@ -280,7 +281,7 @@ export const REGISTRAR_OPTIONS = {
 };
 
 /** The rows of `soradns register`: the registrar's, and those of its HTTP listener and log. */
-export const REGISTER_OPTIONS = {
+export const REGISTER_COMMAND_OPTIONS = {
   ...REGISTRAR_OPTIONS,
   http: {
     ...SERVE_OPTIONS.http,

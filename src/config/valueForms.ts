@@ -94,13 +94,22 @@ export function parseLinesPerSecond(text: string): number | undefined {
   return /^[0-9]{1,6}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Whether two option values are equal: scalars, secrets, and lists and plain objects of them. */
+/**
+ * Whether two option values are equal: scalars, secrets, and lists and plain objects of them. Throws on an object of any
+ * other class, which may hide its content.
+ */
 export function isSameValue(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
   if (a instanceof Secret && b instanceof Secret) return a.reveal() === b.reveal();
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false;
+  if (!isPlain(a) || !isPlain(b)) throw new TypeError('an option value has no comparable form');
   const [one, other] = [Object.entries(a), Object.entries(b)];
   if (Array.isArray(a) !== Array.isArray(b) || one.length !== other.length) return false;
   const values = new Map(other);
   return one.every(([key, value]) => values.has(key) && isSameValue(value, values.get(key)));
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return Array.isArray(value) || prototype === Object.prototype || prototype === null;
 }

@@ -59,7 +59,7 @@ export const Ede = {
 /** The answer may be out of date, since the store is unreachable (RFC 8914 §4.4). */
 export const STALE: ExtendedError = {
   code: Ede.STALE_ANSWER,
-  text: 'the store is out of reach',
+  text: 'the store is unreachable',
 };
 
 /** The decided answer to a query, before it is encoded. */

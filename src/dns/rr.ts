@@ -24,6 +24,9 @@ export const Type = {
   ANY: 255,
 } as const;
 
+/** The greatest TTL. Receivers treat one with the top bit set as 0 (RFC 2181 §8). */
+export const MAX_TTL_SECONDS: number = 2 ** 31 - 1;
+
 export const Class = { IN: 1, CH: 3, HS: 4, ANY: 255 } as const;
 
 /** RCODE (RFC 1035 §4.1.1, RFC 6895); 16 and above need an OPT record for their upper bits. */

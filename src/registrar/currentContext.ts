@@ -1,6 +1,7 @@
 /**
  * What a registrar knows besides its containers: its options, the zones that it serves, the facts about its host, and
- * the engine's host name and default bridge. Sessions share it. The registrar changes it and then calls `onContext`.
+ * the engine's host name and default bridge. Sessions share it. After a change of the zones or of the facts about the
+ * host, the registrar calls `EngineSession.onContext`.
  */
 import { isDeepStrictEqual } from 'node:util';
 import type { ConfiguredContext, HostFacts, RegistrarContext } from './describe/context.ts';

@@ -152,14 +152,14 @@ function whyNotEnabled(
   }
   if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
   if (hasServiceMetadata(container))
-    return `has only registrator's SERVICE_* metadata, which is read only with --${context.policy?.optionPrefix ?? ''}compat registrator`;
+    return `has only registrator's SERVICE_* metadata, which is read only with --${context.optionPrefix}compat registrator`;
   return NO_METADATA;
 }
 
 function hintAtMetadata({ container, context, hints }: DescriptionWork): void {
   const { envPrefix: env, labelPrefix: label } = context;
   hints.add(
-    `set ${env}NAME, label it ${label}name=..., or use --${context.policy?.optionPrefix ?? ''}exposed-by-default`,
+    `set ${env}NAME, label it ${label}name=..., or use --${context.optionPrefix}exposed-by-default`,
   );
   if (isSwarmTask(container))
     hints.add(

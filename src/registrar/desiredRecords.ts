@@ -3,22 +3,23 @@
  * fails, and without those that need a name that their container does not hold (`onlyBeside`). After the grace period
  * for an absent engine there are none.
  */
+
+import type { StampedRecord } from './describe/record.ts';
 import type { ShortId } from './engine/containerId.ts';
 import type { GracePeriod } from './gracePeriod.ts';
 import type { Checks } from './observe/checks.ts';
 import type { Containers } from './observe/containers.ts';
-import type { StampedRecord } from './reconcile/claims.ts';
 import type { DesiredSource } from './reconcile/reconciler.ts';
 import { mayStand, type StoredRecords } from './reconcile/storedRecords.ts';
 
 export class DesiredRecords implements DesiredSource {
   readonly #containers: Pick<Containers, 'all' | 'isDesiredKnown'>;
-  readonly #checks: Pick<Checks, 'passing'>;
+  readonly #checks: Pick<Checks, 'run' | 'resultOf'>;
   readonly #gracePeriod: Pick<GracePeriod, 'isExpired'>;
 
   constructor(
     containers: Pick<Containers, 'all' | 'isDesiredKnown'>,
-    checks: Pick<Checks, 'passing'>,
+    checks: Pick<Checks, 'run' | 'resultOf'>,
     gracePeriod: Pick<GracePeriod, 'isExpired'>,
   ) {
     this.#containers = containers;
@@ -26,10 +27,13 @@ export class DesiredRecords implements DesiredSource {
     this.#gracePeriod = gracePeriod;
   }
 
+  /** Also starts the checks of these records and ends all others. */
   list(stored: StoredRecords): readonly StampedRecord[] {
-    return this.#checks
-      .passing(this.#described(), stored)
-      .filter((stamped) => mayStand(stamped, stored));
+    const described = this.#described();
+    this.#checks.run(described);
+    return described.filter(
+      (stamped) => this.#isPassing(stamped, stored) && mayStand(stamped, stored),
+    );
   }
 
   /** After the grace period the desired records of every container are known: none. */
@@ -40,5 +44,10 @@ export class DesiredRecords implements DesiredSource {
   #described(): readonly StampedRecord[] {
     if (this.#gracePeriod.isExpired) return [];
     return [...this.#containers.all()].flatMap(({ desired }) => desired);
+  }
+  /** A record that an earlier registrar stored stays until the first result of its check. */
+  #isPassing(stamped: StampedRecord, stored: StoredRecords): boolean {
+    const result = this.#checks.resultOf(stamped);
+    return result === 'unknown' ? stored.has(stamped) : result !== 'failing';
   }
 }

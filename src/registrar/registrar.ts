@@ -17,7 +17,6 @@ import type { ConfiguredContext, HostFacts } from './describe/context.ts';
 import type { Zones } from './describe/names.ts';
 import { type Engine, EngineError, type EngineInfo } from './engine/engine.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
-import { type RegistrarEvent, ReportedRefusals } from './events.ts';
 import type { RegistrarFinding } from './finding.ts';
 import { GracePeriod } from './gracePeriod.ts';
 import { ownerId } from './leadership/identity.ts';
@@ -27,6 +26,7 @@ import type { Containers } from './observe/containers.ts';
 import { EngineFollower } from './observe/follow.ts';
 import { HostWatcher } from './observe/hostFacts.ts';
 import type { RegistrarRun } from './observe/self.ts';
+import { type RegistrarEvent, ReportedRefusals } from './registrarEvents.ts';
 import { EngineSession, type RegistrarHistory } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
@@ -60,9 +60,9 @@ export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
 
 export interface CloseOptions {
   /** `keep`: records live until their lease expires or the next registrar takes it over. `revoke`: they end at once. */
-  readonly end: 'keep' | 'revoke';
+  readonly onExit: 'keep' | 'revoke';
   /**
-   * With `keep`: how long deaths of containers still withdraw records. A daemon that stops ends its containers and this
+   * With `keep`: how long deaths of containers still remove records. A daemon that stops ends its containers and this
    * process together.
    */
   readonly lingerMs: number;
@@ -174,8 +174,8 @@ export class Registrar {
       engine: { label: this.#options.engine.label, state: this.#follower.state() },
       reconnects: this.#follower.reconnects,
       store: this.#options.store.label,
-      isDryRun: this.#options.dryRun === true,
-      isWithdrawn: this.#gracePeriod.isExpired,
+      dryRun: this.#options.dryRun === true,
+      isGraceExpired: this.#gracePeriod.isExpired,
       nowMs: this.#clock.monotonicMs(),
       counters: this.#history.counters,
       session: this.#session,
@@ -240,7 +240,7 @@ export class Registrar {
       context: this.#context,
       gracePeriod: this.#gracePeriod,
       history: this.#history,
-      isDryRun: dryRun === true,
+      dryRun: dryRun === true,
       clock: this.#clock,
       random: this.#random,
       onEvent: (event) => this.#emit(event),
@@ -266,7 +266,7 @@ export class Registrar {
 
   #onGraceExpired(afterMs: number): void {
     this.#orphanLeases?.stop();
-    this.#emit({ kind: 'withdrawn', afterMs });
+    this.#emit({ kind: 'graceExpired', afterMs });
     this.#session?.containers.invalidateAll();
     this.#session?.wake();
   }
@@ -277,20 +277,20 @@ export class Registrar {
     this.#session?.onContext();
   }
 
-  async #close({ end, lingerMs }: CloseOptions): Promise<void> {
-    if (end === 'keep') await this.#linger(lingerMs);
+  async #close({ onExit, lingerMs }: CloseOptions): Promise<void> {
+    if (onExit === 'keep') await this.#linger(lingerMs);
     this.#isClosed = true;
     this.#follower.close();
     this.#gracePeriod.end();
     this.#hostWatcher.close();
     this.#orphanLeases?.stop();
-    if (this.#session !== undefined) await this.#end(this.#session, end);
+    if (this.#session !== undefined) await this.#end(this.#session, onExit);
     await this.#ending;
   }
 
-  async #end(session: EngineSession, end: 'keep' | 'revoke'): Promise<void> {
+  async #end(session: EngineSession, onExit: 'keep' | 'revoke'): Promise<void> {
     try {
-      await session.close(end);
+      await session.close(onExit);
     } catch (error) {
       this.#emit({ kind: 'closeFailed', error: asStoreError(error) });
     }

@@ -5,7 +5,7 @@
  * The path of an event, such as a container's death, to the deleted key:
  *
  *   observe/follow.ts          EngineFollower.#read   reads the event from the engine's stream
- *   observe/containers.ts      Containers.onEvent     withdraws the container's desired records, calls `onChange`
+ *   observe/containers.ts      Containers.onEvent     drops the container's desired records, calls `onChange`
  *   session.ts                 EngineSession.wake     is the `onChange` of all sources of desired records
  *   reconcile/reconciler.ts    Reconciler.#reconcile  compares `DesiredRecords.list` with the stored records
  *   reconcile/plan.ts          diff                   plans the delete
@@ -21,7 +21,6 @@ import { describeContainer } from './describeContainer.ts';
 import { DesiredRecords } from './desiredRecords.ts';
 import { asContainerId, shortIdOf } from './engine/containerId.ts';
 import type { Engine, EngineInfo, Inspection } from './engine/engine.ts';
-import type { RegistrarEvent, ReportedRefusals } from './events.ts';
 import { findingOf, type RegistrarFinding } from './finding.ts';
 import type { GracePeriod } from './gracePeriod.ts';
 import { type Identity, ownerId, type Self, type SelfSource } from './leadership/identity.ts';
@@ -33,6 +32,7 @@ import { Containers } from './observe/containers.ts';
 import type { Namespace } from './reconcile/namespace.ts';
 import { type ReconcileCounters, Reconciler } from './reconcile/reconciler.ts';
 import { StoredRecords } from './reconcile/storedRecords.ts';
+import type { RegistrarEvent, ReportedRefusals } from './registrarEvents.ts';
 
 export interface SessionOptions {
   readonly info: EngineInfo;
@@ -42,7 +42,7 @@ export interface SessionOptions {
   readonly probe: Probe;
   readonly gracePeriod: Pick<GracePeriod, 'isExpired'>;
   readonly history: RegistrarHistory;
-  readonly isDryRun: boolean;
+  readonly dryRun: boolean;
   readonly leaseTtlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
@@ -89,13 +89,13 @@ export class EngineSession implements SelfSource {
     this.#options = options;
     const onChange = (): void => this.wake();
     const common = { store, engineId: info.id, clock, random, registrar: this };
-    const times = { ttlSeconds: leaseTtlSeconds, answerWithinMs: answerWithinMs(leaseTtlSeconds) };
-    this.#locks = new Locks({ ...common, ...times, instance: this.self().instance });
+    const times = { leaseTtlSeconds, answerWithinMs: answerWithinMs(leaseTtlSeconds) };
+    this.#locks = new Locks({ ...common, ...times, runId: this.self().runId });
     this.leadership = new Leadership({
       ...common,
       ...times,
       locks: this.#locks,
-      isDryRun: options.isDryRun,
+      dryRun: options.dryRun,
       onIdentity: () => this.#onIdentity(),
       onChange,
       onEvent,
@@ -127,7 +127,7 @@ export class EngineSession implements SelfSource {
     this.#sync.reconciler.start();
     this.leadership.start();
     // A dry run challenges no holder, because a challenge is a write.
-    if (this.#options.isDryRun) return;
+    if (this.#options.dryRun) return;
     this.#locks.start();
     this.#peers.start();
   }
@@ -184,7 +184,7 @@ export class EngineSession implements SelfSource {
   }
 
   /** Rejects with a `StoreError` when the lease could not be released or revoked. */
-  async close(end: 'keep' | 'revoke'): Promise<void> {
+  async close(onExit: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
     this.containers.close();
     this.checks.close();
@@ -192,7 +192,7 @@ export class EngineSession implements SelfSource {
     await this.#ending;
     await this.#closeSync();
     this.#locks.close();
-    await this.leadership.close(end);
+    await this.leadership.close(onExit);
   }
 
   /** Under another identity other records are ours, so the mirror and the reconciler start again. */
@@ -224,8 +224,8 @@ export class EngineSession implements SelfSource {
       mirror,
       leadership,
       desired: this.#desired,
-      owners: this.#peers,
-      zones: context,
+      peers: this.#peers,
+      context,
       counters: history.counters,
       onEvent,
       clock,

@@ -1,6 +1,7 @@
 /** The registrar's state as plain JSON values, for people, `/readyz` and metrics. Changes nothing. */
 import { NO_SRV } from '../service/service.ts';
 import type { Refusal } from './describe/description.ts';
+import type { StampedRecord } from './describe/record.ts';
 import { nameKeyOf, storedKey } from './describe/record.ts';
 import { shortIdOf } from './engine/containerId.ts';
 import type { RegistrarFinding } from './finding.ts';
@@ -9,7 +10,6 @@ import type { EngineState } from './observe/follow.ts';
 import type { ContainerState } from './observe/trackedContainer.ts';
 import { conflictOf } from './reconcile/announcements.ts';
 import type { Assignment } from './reconcile/assign.ts';
-import type { StampedRecord } from './reconcile/claims.ts';
 import { mayStand } from './reconcile/storedRecords.ts';
 import type { EngineSession, SessionCounters } from './session.ts';
 
@@ -95,9 +95,9 @@ export interface RegistrarView {
   readonly engine: { readonly label: string; readonly state: EngineState };
   readonly reconnects: number;
   readonly store: string;
-  readonly isDryRun: boolean;
-  /** The grace period expired, so that all records were withdrawn. */
-  readonly isWithdrawn: boolean;
+  readonly dryRun: boolean;
+  /** The grace period expired, so that all records were removed. */
+  readonly isGraceExpired: boolean;
   readonly nowMs: number;
   readonly counters: SessionCounters;
   /** `undefined` until the engine's id is known. */
@@ -105,13 +105,13 @@ export interface RegistrarView {
 }
 
 export function statusOf(view: RegistrarView): RegistrarStatus {
-  const { session, isDryRun } = view;
+  const { session, dryRun } = view;
   const leadership = session?.leadership.state();
-  const containers = session === undefined ? [] : containersOf(session, view.isWithdrawn);
+  const containers = session === undefined ? [] : containersOf(session, view.isGraceExpired);
   return {
     engine: engineOf(view),
     store: storeOf(view),
-    role: roleOf(leadership, isDryRun),
+    role: roleOf(leadership, dryRun),
     ...(leadership?.kind === 'held' ? { lease: leaseOf(leadership, view.nowMs) } : {}),
     ...(leadership?.kind === 'standby' ? { holder: leadership.holder.host } : {}),
     findings: session?.findings() ?? [],
@@ -159,11 +159,8 @@ function storeOf({ store: label, session }: RegistrarView): RegistrarStatus['sto
   return { label, state: state.kind, ...(reason === undefined ? {} : { reason }) };
 }
 
-function roleOf(
-  leadership: LeadershipState | undefined,
-  isDryRun: boolean,
-): RegistrarStatus['role'] {
-  if (isDryRun) return 'dry-run';
+function roleOf(leadership: LeadershipState | undefined, dryRun: boolean): RegistrarStatus['role'] {
+  if (dryRun) return 'dry-run';
   if (leadership?.kind === 'held') return 'writing';
   return leadership?.kind === 'standby' ? 'standby' : 'starting';
 }
@@ -173,7 +170,7 @@ function leaseOf(leadership: Extract<LeadershipState, { kind: 'held' }>, nowMs: 
   return { id: leadership.leaseId, renewedSecondsAgo };
 }
 
-function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerStatus[] {
+function containersOf(session: EngineSession, isGraceExpired: boolean): ContainerStatus[] {
   const byContainer = new Map<string, Assignment[]>();
   for (const assignment of session.reconciler.assignments()) {
     const { containerId } = assignment.stamped;
@@ -183,7 +180,7 @@ function containersOf(session: EngineSession, isWithdrawn: boolean): ContainerSt
   }
   return [...session.containers.all()].map((tracked) => {
     const assignments = byContainer.get(tracked.id) ?? [];
-    const reason = isWithdrawn
+    const reason = isGraceExpired
       ? 'was on an engine that has been absent for longer than the grace period'
       : reasonOf(tracked);
     return {
@@ -225,7 +222,7 @@ function recordState(
   const leadership = session.leadership.state();
   if (assignment?.kind === 'taken')
     return { state: 'conflict', reason: whyTaken(assignment, session) };
-  if (session.checks.isFailing(stamped))
+  if (['failing', 'unknown'].includes(session.checks.resultOf(stamped)))
     return { state: 'unchecked', reason: 'its check does not pass' };
   if (leadership.kind === 'held' && assignment === undefined && !mayStand(stamped, session.stored))
     return { state: 'pending', reason: 'waits until this container has the name above' };

@@ -5,7 +5,6 @@
  */
 import {
   bucketOf,
-  COUNTED_TYPES,
   type CounterBlock,
   count,
   countDrop,
@@ -17,6 +16,7 @@ import {
   rcodeSlot,
   Single,
   Slot,
+  TABLE_TYPES,
 } from '../dataplane/table/counters.ts';
 import type { DnsClient, Edns } from '../dns/message.ts';
 
@@ -92,7 +92,7 @@ export class AnswerCounters {
 const TC = 0x02;
 
 const INDEX_OF_TYPE: ReadonlyMap<number, number> = new Map(
-  COUNTED_TYPES.map(([, type], index) => [type, index]),
+  TABLE_TYPES.map(([, type], index) => [type, index]),
 );
 
 function typeIndex(qtype: number | undefined): number {

@@ -11,6 +11,7 @@
  */
 import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
+import { MAX_TTL_SECONDS } from '../dns/rr.ts';
 
 export interface Service {
   /** 4 or 6: the host is `address`. 0: the host is `target` or, without a target, the service has no host. */
@@ -50,8 +51,6 @@ const MAX_TEXT_OCTETS = 59_000;
 const MAX_DEPTH = 32;
 /** More than SRV's 16 bits: answers use the weight relative to the other services' weights, in percent. */
 const MAX_WEIGHT = 2 ** 31 - 1;
-/** RFC 2181 §8. SkyDNS takes any 32 bits, but receivers treat a larger TTL as 0. */
-const MAX_TTL_SECONDS = 2 ** 31 - 1;
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
@@ -139,6 +138,7 @@ function readField(
       });
     case 'ttl':
       return readInteger(value, 0, 2 ** 32 - 1, (n) => {
+        // SkyDNS takes any 32 bits.
         attributes.ttlSeconds = Math.min(n, MAX_TTL_SECONDS);
       });
     case 'targetstrip':

@@ -1,6 +1,6 @@
 /** The TTLs of services' records, and how their leases limit them. */
 import type { Name } from '../dns/name.ts';
-import { Class, type Rdata, type Rr } from '../dns/rr.ts';
+import { Class, MAX_TTL_SECONDS, type Rdata, type Rr } from '../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
 import type { Registration } from './tree.ts';
 
@@ -11,15 +11,13 @@ export interface Ttl {
   readonly leaseLeftSeconds: number;
 }
 
-/** RFC 2181 §8: receivers treat a TTL with the top bit set as 0. */
-const MAX_TTL_SECONDS = 2 ** 31 - 1;
-
 /** For a lease whose end is not known yet: the store reports it soon. */
 const UNKNOWN_LEFT_SECONDS = 5;
 
 /**
- * A service's TTL, at most the time left of its lease. A service that sets no TTL gets the time left or, without a
- * lease, the default. The end of the lease and the current time are both rounded down to whole seconds, so that all
+ * A service's TTL, at most the time left of its lease, which counts as `minLeaseTtlSeconds` at least, and as 5 s while it
+ * is unknown. A service that sets no TTL gets the time left or, without a lease, the default. `state.isLeased` becomes
+ * true if the service has a lease. The end of the lease and the current time are both rounded down to whole seconds, so that all
  * TTLs of an answer fall at the same moment, and a lease of 360 s gives 360 s right after the write.
  */
 export function serviceTtl(state: LookupState, { attributes, lease }: Registration): Ttl {

@@ -11,7 +11,7 @@ export interface ZoneSettings {
   readonly apexes: readonly Name[];
   /** TTL of RRs whose service sets none, and of the SOA as an answer. */
   readonly ttlSeconds: number;
-  /** SOA minimum: for how long a negative answer may be cached (RFC 2308 §4). */
+  /** SOA minimum: for how long a negative answer may be cached (RFC 2308 §4). Also the greatest TTL of partial answers. */
   readonly minTtlSeconds: number;
   /** The least TTL of an RR whose lease is about to end. */
   readonly minLeaseTtlSeconds: number;
@@ -61,7 +61,7 @@ export type Freshness =
   /** The store has not been read completely yet, so a name that seems missing may not have arrived. */
   | 'loading'
   | 'synced'
-  /** The store is out of reach: the data is from the last contact. */
+  /** The store is unreachable: the data is from the last contact. */
   | 'stale';
 
 /** The apex of the zone that a name is in: the longest one that matches. */

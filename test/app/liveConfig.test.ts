@@ -40,7 +40,7 @@ function put(text: string): Change[] {
 }
 
 describe('the live configuration', () => {
-  it('The live configuration is the same object when an equal one is read again', async () => {
+  it('The live configuration keeps its settings and its forwarder when an equal one is read again', async () => {
     const { liveConfig, changes } = liveConfigOf({ ttl: '60' });
     const { settings, forwarder } = liveConfig;
     liveConfig.reload(read({ ttl: '60', 'min-ttl': '5' }));
@@ -71,7 +71,7 @@ describe('the live configuration', () => {
     await liveConfig.close();
   });
 
-  it('The live configuration uses the stored key once it is read and keeps its last valid value', async () => {
+  it('The live configuration uses the stored key once the store is read, and keeps the key’s last valid value', async () => {
     const { liveConfig, changes } = liveConfigOf();
     liveConfig.readChanges(put('{"ttl":7}'));
     liveConfig.applyNewStoreConfig();

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  registrarContextOf,
-  registratorSettings,
-} from '../../src/app/registrar/registrarConfig.ts';
+import { registrarContextOf, registratorLine } from '../../src/app/registrar/registrarConfig.ts';
 import { REGISTRAR_OPTIONS } from '../../src/config/registerOptions.ts';
 import {
   type RegistrarSettingsAndOrigins,
@@ -64,12 +61,12 @@ function wishesOf(flags: Record<string, FlagValue>): RegistrarSettingsAndOrigins
 }
 
 function lineOf(words: string, flags: Record<string, FlagValue> = {}) {
-  const line = registratorSettings(wishesOf(flags), words.split(' ').filter(Boolean));
+  const line = registratorLine(wishesOf(flags), words.split(' ').filter(Boolean));
   assert.ok(line.kind === 'line', JSON.stringify(line));
   return line;
 }
 
-describe('registratorSettings', () => {
+describe('registratorLine', () => {
   it('Every flag of registrator becomes a setting', () => {
     const flags = '-internal -explicit -ttl 60 -ttl-refresh 20 -resync 90 -useIpFromLabel a.b/c';
     const { settings, store, tags, notes } = lineOf(`${flags} -tags x,y skydns2://e:1/my.example`);

@@ -27,7 +27,7 @@ describe('names outside the domains', () => {
   const NOTE =
     'soradns: note: b.example. is outside the served domains (a.example., x.example.); add its domain with soradns serve --domain\n';
 
-  it('set notes a name outside the domains in serve’s variables', async () => {
+  it('set prints a note about a name outside the domains in serve’s variables', async () => {
     for (const variable of ['SORADNS_DOMAIN', 'SKYDNS_DOMAIN']) {
       const env = { [variable]: 'a.example,x.example' };
       assert.equal(await noteOf('b.example', env), NOTE);
@@ -38,7 +38,7 @@ describe('names outside the domains', () => {
     }
   });
 
-  it('set notes a name outside the domains of the stored configuration, which a variable overrides', async () => {
+  it('set prints a note about a name outside the domains of the stored configuration, which a variable overrides', async () => {
     const config = JSON.stringify({ domain: 'c.example.' });
     const own = { SORADNS_DOMAIN: 'a.example,x.example' };
     const env = { ...clientEnv(server), ...own };

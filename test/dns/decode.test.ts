@@ -241,7 +241,7 @@ for (const [what, hex] of badNames) {
     assert.equal(decodeMessage(owned(hex)), undefined));
 }
 
-test('decodeMessage refuses names that point at each other and pointers forward', () => {
+test('decodeMessage refuses two names that point at each other', () => {
   const first = rawRr(unhex(here(16)), 1, unhex('c0000201'));
   const second = rawRr(unhex(here(0)), 1, unhex('c0000201'));
   assert.equal(decodeMessage(reply(first, second)), undefined);
@@ -258,7 +258,7 @@ test('decodeMessage follows pointers to names, into names and to pointers', () =
 const label = (length: number, octet = 0x61) =>
   Buffer.concat([Buffer.of(length), Buffer.alloc(length, octet)]);
 
-test('decodeMessage accepts names of 255 octets, with or without a pointer, and no longer ones', () => {
+test('decodeMessage accepts names of 255 octets, with or without a pointer, and refuses names of 256', () => {
   const suffix = Buffer.concat([label(63), label(63), label(63), unhex('00')]);
   const message = (first: number) => {
     const question = Buffer.concat([suffix, u16(1, 1)]);
@@ -281,7 +281,7 @@ function chain(length: number, offset: number): Buffer {
   return u16(...pointers.map((target) => 0xc000 | target));
 }
 
-test('decodeMessage follows chains of as many pointers as a name can have labels and no longer ones', () => {
+test('decodeMessage follows chains of as many pointers as a name can have labels, and refuses longer chains', () => {
   const offset = AFTER_QUESTION + 12;
   const ends = (length: number) => {
     const target = rawRr(u16(0xc000 | (offset + 2 * (length - 1))), 1, unhex('c0000201'));
@@ -316,7 +316,7 @@ test('decodeMessage refuses a packet that makes it read long names too often', (
     1000,
     Buffer.concat([...Array.from({ length: 120 }, () => label(1)), unhex('00')]),
   );
-  // With its own label before the pointer each name costs all of its labels.
+  // Each name has its own label before the pointer, so it costs all of its labels.
   const names = Array.from({ length: 3500 }, () =>
     rawRr(Buffer.concat([label(1), u16(0xc000 | offset)]), 1000, Buffer.of()),
   );

@@ -123,7 +123,7 @@ const storeOf = ({ etcd, options }: Refusal): readonly string[] => {
 };
 
 const losses = (child: CliProcess) =>
-  child.lines().filter(({ msg }) => msg === 'the store is out of reach');
+  child.lines().filter(({ msg }) => msg === 'the store is unreachable');
 
 /** Long enough for several connection attempts. */
 const RETRIES_MS = 2_000;
@@ -135,7 +135,7 @@ describe('serve', { concurrency: 4 }, () => {
     }, async () => {
       const child = start(['serve', ...storeOf(refusal), ...ON_FREE_PORTS]);
       const { dns, http } = await child.logged('serving');
-      await child.logged('the store is out of reach');
+      await child.logged('the store is unreachable');
       await sleep(RETRIES_MS);
       const logged = losses(child);
       assert.equal(logged.length, 1, JSON.stringify(logged));
@@ -163,7 +163,7 @@ describe('serve', { concurrency: 4 }, () => {
     const urls = [];
     for (const child of [renewed, allowed]) {
       urls.push(`http://${(await child.logged('serving')).http}`);
-      await child.logged('the store is out of reach');
+      await child.logged('the store is unreachable');
     }
     // etcd reads its certificate again for each connection.
     const { path } = certificates;

@@ -98,7 +98,7 @@ for (const how of ['terminate', 'kill'] as const)
         await first.logged(SOCKET_MOUNTED);
         await first.logged('registered');
         await dockerd[how]();
-        await first.logged('docker is out of reach');
+        await first.logged('docker is unreachable');
         // A restart before dockerd is back would not help, so register keeps running and renews the lease.
         await sleep(25_000);
         assert.ok(first.isRunning, first.stdout());
@@ -120,7 +120,7 @@ test(
       const registrar = start(dockerd, args);
       await registrar.logged('registered');
       await dockerd.terminate();
-      await registrar.logged('docker is out of reach');
+      await registrar.logged('docker is unreachable');
       await dockerd.start();
       const isBack = () =>
         registrar.lines().filter(({ msg }) => msg === 'following docker').length > 1;

@@ -56,7 +56,7 @@ test('The server applies the stored configuration when it reads the store late, 
       assert.equal(early.rcode, Rcode.SERVFAIL);
       await until(
         'the server has missed the store',
-        () => logLines(server, /out of reach/).length > 0,
+        () => logLines(server, /unreachable/).length > 0,
       );
 
       await proxy.refuse(false);

@@ -112,7 +112,7 @@ describe('--takeover', () => {
         ...['serve', '--takeover', '--addr', addr, '--http', 'off', '--no-rec'],
         ...['--store', 'etcd://127.0.0.1:1'],
       ]);
-      await late.logged('the store is out of reach');
+      await late.logged('the store is unreachable');
       await sleep(300);
       assert.ok(!late.lines().some(({ msg }) => msg === 'serving'));
       await late.end('SIGKILL');
@@ -127,7 +127,7 @@ describe('--takeover', () => {
         ...['serve', '--takeover', '--addr', '127.0.0.1:0', '--http', 'off', '--no-rec'],
         ...['--store', 'etcd://127.0.0.1:1'],
       ]);
-      await waiting.logged('the store is out of reach');
+      await waiting.logged('the store is unreachable');
       const ended = waiting.end(signal);
       try {
         await until('the process has exited', () => !waiting.isRunning, 20_000);

@@ -92,7 +92,7 @@ describe('records of a container', () => {
       assert.deepEqual(deletes.keys, [], 'it was never without a record');
     }));
 
-  it('The stop signal and SIGKILL withdraw a record before the container ends; other signals do not', () =>
+  it('The stop signal and SIGKILL end a record before the container ends; other signals do not', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run({ ...WEB, stopSignal: 'SIGQUIT' });

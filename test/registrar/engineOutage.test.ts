@@ -1,4 +1,4 @@
-/** What the registrar keeps and withdraws while the engine is down, and after it is back: case 5 of the specification. */
+/** What the registrar keeps and removes while the engine is down, and after it is back: case 5 of the specification. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {

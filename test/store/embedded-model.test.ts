@@ -1,6 +1,6 @@
 /**
  * Tests both embedded stores against a Map as their model: random writes, conditions, leases and steps of time. After
- * every command the snapshot equals the model. At the end the watch's changes, applied to a Map, equal it too.
+ * every command the snapshot equals the model. At the end a Map to which the watch's changes were applied equals the model too.
  */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
@@ -376,7 +376,7 @@ it('A memory: store behaves like a map with revisions and deadlines', {
   );
 });
 
-it('A file: store behaves like a map with revisions and deadlines, also through restarts', {
+it('A file: store behaves like a map with revisions and deadlines, even across restarts', {
   timeout: 120_000,
 }, async () => {
   const commands = fc.array(fc.oneof(...common, restart), { minLength: 5, maxLength: 40 });

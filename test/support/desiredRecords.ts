@@ -1,8 +1,9 @@
 /** Desired and stored records for the rows of test tables, and the plan that follows from them. */
+
+import type { StampedRecord } from '../../src/registrar/describe/record.ts';
 import { recordValue } from '../../src/registrar/describe/record.ts';
 import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
 import { type Conflict, conflictOf } from '../../src/registrar/reconcile/announcements.ts';
-import type { StampedRecord } from '../../src/registrar/reconcile/claims.ts';
 import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
 import { type DiffInput, diff } from '../../src/registrar/reconcile/plan.ts';
 import { StoredRecords } from '../../src/registrar/reconcile/storedRecords.ts';
@@ -73,7 +74,7 @@ export function input(desired: readonly StampedRecord[], stored: readonly Stored
   };
 }
 
-/** `-key` withdrawn, `+key` put, `*key` put of a second family, `~key` left for another. */
+/** `-key` removed, `+key` put, `*key` put of a second family, `~key` left for another. */
 export function steps(from: DiffInput): string[] {
   const marks = ['-', '+', '*', '~'];
   return diff(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));

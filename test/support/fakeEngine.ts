@@ -12,7 +12,7 @@ import {
   type Inspection,
   type ListedContainer,
 } from '../../src/registrar/engine/engine.ts';
-import { EventQueue } from '../../src/registrar/engine/events.ts';
+import { EventQueue } from '../../src/registrar/engine/eventStream.ts';
 import { parseListing } from '../../src/registrar/engine/responses.ts';
 import type { Clock } from '../../src/timing/clock.ts';
 import { FakeContainer, type FakeContainerSetup } from './fakeContainer.ts';

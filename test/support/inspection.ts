@@ -98,6 +98,7 @@ function binding(at: string): PortBinding {
 export function registrarContext(changes: Partial<RegistrarContext> = {}): RegistrarContext {
   return {
     prefix: '/skydns/',
+    optionPrefix: '',
     envPrefix: 'DNS_',
     labelPrefix: 'dns.',
     zones: [['skydns', 'local']],

@@ -53,7 +53,11 @@ function install(folder, version) {
   const wanted = `${packageName()}@${version}`;
   console.error(`installing ${wanted}, once on this machine`);
   writeFileSync(join(folder, 'package.json'), '{"private":true}\n');
-  const args = ['install', '--no-audit', '--no-fund', '--ignore-scripts', '--save-exact', wanted];
+  const args = [
+    ...['install', '--no-audit', '--no-fund', '--ignore-scripts', '--save-exact'],
+    // Even if this process was started by `npm run --silent`.
+    ...['--loglevel', 'error', wanted],
+  ];
   const options = { cwd: folder, encoding: 'utf8', timeout: TIMEOUT_MS };
   const { status, stderr, error } = spawnSync('npm', args, options);
   if (status === 0) return;

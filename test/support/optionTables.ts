@@ -3,7 +3,7 @@ import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
 import { type Option, type OptionWords, variablesOf, wordsOf } from '../../src/config/option.ts';
 import {
-  REGISTER_OPTIONS,
+  REGISTER_COMMAND_OPTIONS,
   REGISTRAR_OPTIONS,
   SERVE_REGISTRAR_OPTIONS,
 } from '../../src/config/registerOptions.ts';
@@ -14,7 +14,7 @@ type Rows = Readonly<Record<string, Option<unknown>>>;
 
 /** The text between the marks of docs/options.md. */
 export function optionTables(): string {
-  const ofRegister = Object.entries(REGISTER_OPTIONS);
+  const ofRegister = Object.entries(REGISTER_COMMAND_OPTIONS);
   const own = Object.fromEntries(ofRegister.filter(([field]) => !(field in REGISTRAR_OPTIONS)));
   return [
     '### serve and up',
@@ -101,7 +101,7 @@ function commandTable(): string {
 }
 
 const LISTED = new Set(
-  [SERVE_OPTIONS, STORE_OPTIONS, REGISTER_OPTIONS, SERVE_REGISTRAR_OPTIONS]
+  [SERVE_OPTIONS, STORE_OPTIONS, REGISTER_COMMAND_OPTIONS, SERVE_REGISTRAR_OPTIONS]
     .flatMap((rows) => wordsOf(rows))
     .map(keyOf),
 );

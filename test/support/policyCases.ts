@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { addressSet, cidrs } from '../../src/forward/addresses.ts';
-import type { RegistrarContext, RegistrationPolicy } from '../../src/registrar/describe/context.ts';
+import type { OptionPrefix, RegistrarContext } from '../../src/registrar/describe/context.ts';
 import { parseNamePattern } from '../../src/service/namePattern.ts';
 import { summaryOf } from './descriptions.ts';
 import {
@@ -18,17 +18,17 @@ export interface Rules {
   readonly allow?: readonly string[];
   readonly projectScope?: boolean;
   readonly networks?: readonly string[];
-  readonly optionPrefix?: RegistrationPolicy['optionPrefix'];
+  readonly optionPrefix?: OptionPrefix;
 }
 
-export function policyOf({ allow, projectScope = false, networks, optionPrefix = '' }: Rules) {
+export function policyOf({ allow, projectScope = false, networks }: Rules) {
   const patterns = allow?.flatMap((text) => parseNamePattern(text) ?? []);
   assert.equal(patterns?.length, allow?.length);
   const dnsIpAllow = networks && {
     has: addressSet(cidrs(...networks)),
     networks: networks.join(', '),
   };
-  return { optionPrefix, allow: patterns, projectScope, dnsIpAllow };
+  return { allow: patterns, projectScope, dnsIpAllow };
 }
 
 export interface Case {
@@ -46,7 +46,8 @@ export type Cases = readonly (readonly [string, Case])[];
 
 function check({ rules, spec, context = {}, parent, names, refused = [] }: Case): void {
   const make = context.compat === 'registrator' ? registratorContext : registrarContext;
-  const all = make({ ...context, policy: rules === undefined ? undefined : policyOf(rules) });
+  const policy = rules && policyOf(rules);
+  const all = make({ ...context, optionPrefix: rules?.optionPrefix ?? '', policy });
   const child = inspection({ publish: PUBLISH, ...spec });
   const { records, refusals } = summaryOf(child, all, parent && inspection(parent));
   const named = Object.keys(records).map((key) => key.split('/').reverse().join('.'));

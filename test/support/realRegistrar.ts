@@ -5,9 +5,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
-import type { RegistrarEvent } from '../../src/registrar/events.ts';
 import { probe } from '../../src/registrar/observe/probe.ts';
 import { Registrar } from '../../src/registrar/registrar.ts';
+import type { RegistrarEvent } from '../../src/registrar/registrarEvents.ts';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { registrarContext } from './inspection.ts';
 
@@ -38,14 +38,14 @@ export function startRealRegistrar(setup: RealSetup): RealRegistrar {
     context: registrarContext(context),
     readHostFacts: async () => ({ hostAddresses: { v4: hostAddress }, ownNetworks: [] }),
     probe,
-    instance,
+    runId: instance,
     host: instance,
     onEvent: (event) => events.push(event),
     ...rest,
   });
   registrar.start();
-  const close = async (end: 'keep' | 'revoke' = 'revoke'): Promise<void> => {
-    await registrar.close({ end, lingerMs: 0 });
+  const close = async (onExit: 'keep' | 'revoke' = 'revoke'): Promise<void> => {
+    await registrar.close({ onExit, lingerMs: 0 });
     engine.close();
     await store.close();
   };

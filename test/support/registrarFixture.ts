@@ -1,9 +1,9 @@
 /** A registrar between a fake engine and a memory store, all on one clock that only the test moves. */
 import assert from 'node:assert/strict';
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
-import type { RegistrarEvent } from '../../src/registrar/events.ts';
 import { isLockKey, LOCKS } from '../../src/registrar/leadership/lock.ts';
 import { Registrar, type RegistrarOptions } from '../../src/registrar/registrar.ts';
+import type { RegistrarEvent } from '../../src/registrar/registrarEvents.ts';
 import { printReason } from '../../src/registrar/status.ts';
 import { createMemoryStore } from '../../src/store/embedded/memoryStore.ts';
 import type { LeaseStore } from '../../src/store/store.ts';
@@ -62,7 +62,7 @@ export class RegistrarFixture {
         ownNetworks: [],
       }),
       probe: async () => true,
-      instance: `instance-${number}`,
+      runId: `instance-${number}`,
       host: `host-${number}`,
       bootKey: 'this machine and its engine',
       clock: this.clock,
@@ -83,10 +83,10 @@ export class RegistrarFixture {
   }
 
   /** Like SIGTERM. */
-  async end(running: Running, end: 'keep' | 'revoke' = 'keep', lingerMs = 0): Promise<void> {
+  async end(running: Running, onExit: 'keep' | 'revoke' = 'keep', lingerMs = 0): Promise<void> {
     this.#running.delete(running);
     let isClosed = false;
-    const closing = running.registrar.close({ end, lingerMs }).finally(() => {
+    const closing = running.registrar.close({ onExit, lingerMs }).finally(() => {
       isClosed = true;
     });
     await this.advance(Math.max(lingerMs, 1_000) + 100);

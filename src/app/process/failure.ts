@@ -15,7 +15,7 @@ export const EXIT_CODES = {
   not_permitted: 6,
   bad_data: 7,
   no_reply: 9,
-  /** Docker replaced its socket, and this container's mount still leads to the old one: restart it (EX_TEMPFAIL). */
+  /** Docker replaced its socket, and this container's mount still leads to the old one: restart the container (EX_TEMPFAIL). */
   socket_replaced: 75,
   /** An uncaught exception (EX_SOFTWARE). */
   broken: 70,
@@ -23,7 +23,7 @@ export const EXIT_CODES = {
 
 export type FailureCode = keyof typeof EXIT_CODES;
 
-/** One line that says what went wrong and, if there is a fix, one line that says how. */
+/** One line that says what went wrong and, if there is a fix, one line that names it. */
 export class Failure extends Error {
   readonly code: FailureCode;
   readonly hint: string | undefined;
@@ -56,7 +56,7 @@ const SYSTEM_FAILURES: Record<string, [FailureCode, string | undefined]> = {
   EPERM: ['not_permitted', undefined],
 };
 
-/** Any thrown value as a `Failure`; an unexpected error keeps its text and gets code 1. `store` fits the hint to the store. */
+/** Any thrown value as a `Failure`; an unexpected error keeps its text and gets code 1. `store` selects the hint for that kind of store. */
 export function failureOf(error: unknown, store?: StoreLocation['kind']): Failure {
   if (error instanceof Failure) return error;
   if (error instanceof StoreError) {

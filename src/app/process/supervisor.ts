@@ -8,7 +8,7 @@ import type { Io } from './process.ts';
 
 export interface Supervisor {
   ready(): void;
-  /** The state until the next `ready`. */
+  /** Reports that the process reloads, until the next `ready`. */
   reloading(): void;
   stopping(): void;
   /** Ends the beats. */
@@ -46,7 +46,7 @@ export function superviseBy(
   });
 }
 
-/** Sends a message by a child process, and so later. systemd-notify finds NOTIFY_SOCKET in its environment. */
+/** Sends a message through a child process, so it arrives later. systemd-notify finds NOTIFY_SOCKET in its environment. */
 function sendByProgram(message: string): void {
   const words = [`--pid=${process.pid}`, ...message.split('\n')];
   const child = spawn('systemd-notify', words, { stdio: 'ignore' });
@@ -63,7 +63,7 @@ function watchdogMsOf(env: Io['env'], pid: number): number | undefined {
 const STATUS_EVERY_MS = 5_000;
 const MIN_PAUSE_MS = 1;
 
-/** Sends beats at once, also before `ready`: a slow start is not a hang. */
+/** Sends beats from the start, even before `ready`: a slow start is not a hang. */
 function startSupervisor(options: SupervisorOptions): Supervisor {
   const { send, watchdogMs } = options;
   let sentStatus: string | undefined;

@@ -8,7 +8,11 @@ import type { SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
 import { addressSet } from '../../forward/addresses.ts';
 import type { LogLevel } from '../../observability/log.ts';
-import type { ConfiguredContext, RegistrationPolicy } from '../../registrar/describe/context.ts';
+import type {
+  ConfiguredContext,
+  OptionPrefix,
+  RegistrationPolicy,
+} from '../../registrar/describe/context.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import {
   parseRegistratorFlags,
@@ -39,7 +43,7 @@ export interface ContextSources {
   /** The zones if the options set none. Never empty. */
   readonly domains: readonly Name[];
   /** In front of the options' names; empty for `register`, the default. */
-  readonly optionPrefix?: RegistrationPolicy['optionPrefix'];
+  readonly optionPrefix?: OptionPrefix;
   /** registrator's `-tags`. */
   readonly tags?: readonly string[];
 }
@@ -54,21 +58,18 @@ export function registrarContextOf(
   return {
     ...settings,
     prefix,
+    optionPrefix,
     zones: zones.map(printName).includes(printName(defaultZone)) ? zones : [...zones, defaultZone],
     defaultZone,
-    policy: policyOf(settings, optionPrefix),
+    policy: policyOf(settings),
     // The registrar replaces an empty host name by the engine's name.
     registrator: { hostName: '', rawIds, tags, checkMethods },
   };
 }
 
-function policyOf(
-  { allow, projectScope, dnsIpAllow }: RegistrarSettings,
-  optionPrefix: RegistrationPolicy['optionPrefix'],
-): RegistrationPolicy {
+function policyOf({ allow, projectScope, dnsIpAllow }: RegistrarSettings): RegistrationPolicy {
   const networks = dnsIpAllow?.map(({ address, prefixLength }) => `${address}/${prefixLength}`);
   return {
-    optionPrefix,
     allow,
     projectScope,
     dnsIpAllow:
@@ -93,7 +94,7 @@ export type RegistratorLine =
  * Applies registrator's command line: a setting that no option sets gets the value of registrator's flag or default.
  * Without `words` it gets the default.
  */
-export function registratorSettings(
+export function registratorLine(
   options: RegistrarSettingsAndOrigins,
   words: readonly string[],
 ): RegistratorLine {

@@ -1,6 +1,6 @@
 /** Prints a registrar's events as log lines with the container's `id`, the `key` and the `cause`. */
 import type { Log } from '../../observability/log.ts';
-import type { RegistrarEvent } from '../../registrar/events.ts';
+import type { RegistrarEvent } from '../../registrar/registrarEvents.ts';
 
 type LineLevel = 'info' | 'warn' | 'error';
 type LogFields = Readonly<Record<string, unknown>>;
@@ -45,7 +45,7 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
     case 'engineConnected':
       return ['info', 'following docker', { docker: event.label }];
     case 'engineLost':
-      return ['warn', 'docker is out of reach', retryFields(event)];
+      return ['warn', 'docker is unreachable', retryFields(event)];
     case 'engineChanged':
       return ['warn', "Docker's engine id, host name or data folder changed", changeFields(event)];
     case 'socketMounted':
@@ -56,10 +56,10 @@ function logLineOf(event: RegistrarEvent): readonly [LineLevel, string, LogField
       const { message, hosts, fix } = event.finding;
       return ['warn', message, { hosts, fix }];
     }
-    case 'withdrawn':
+    case 'graceExpired':
       return [
         'warn',
-        'docker is unreachable beyond the grace period: withdrawing all records',
+        'docker is unreachable beyond the grace period: removing all records',
         { afterMs: event.afterMs },
       ];
     case 'inspectFailed':
@@ -95,13 +95,13 @@ function operationLine({
 }: Of<'wrote' | 'would'>): readonly [LineLevel, string, LogFields] {
   const { shortId: id, key } = operation;
   if (operation.kind === 'delete')
-    return ['info', kind === 'wrote' ? 'withdrawn' : 'would withdraw', { id, key }];
+    return ['info', kind === 'wrote' ? 'removed' : 'would remove', { id, key }];
   const value = Buffer.from(operation.value).toString('utf8');
   return ['info', kind === 'wrote' ? 'registered' : 'would register', { id, key, value }];
 }
 
 function storeLine({ event }: Of<'store'>): readonly [LineLevel, string, LogFields] {
-  if (event.kind === 'lost') return ['warn', 'the store is out of reach', retryFields(event)];
+  if (event.kind === 'lost') return ['warn', 'the store is unreachable', retryFields(event)];
   const { kind, ...fields } = event;
   return ['info', `the registrar's view of the store is ${kind}`, fields];
 }

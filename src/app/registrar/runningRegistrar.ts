@@ -15,12 +15,12 @@ import type { ConfiguredContext } from '../../registrar/describe/context.ts';
 import { connectEngine } from '../../registrar/engine/dockerode.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
-import type { RegistrarEvent } from '../../registrar/events.ts';
 import { printFinding } from '../../registrar/finding.ts';
 import { readHostFacts } from '../../registrar/observe/hostFacts.ts';
 import { probe } from '../../registrar/observe/probe.ts';
 import type { Machine, RegistrarRun } from '../../registrar/observe/self.ts';
 import { Registrar, type RunSettings } from '../../registrar/registrar.ts';
+import type { RegistrarEvent } from '../../registrar/registrarEvents.ts';
 import { printReason, type UnreadyReason } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import type { LeaseStore } from '../../store/store.ts';
@@ -93,8 +93,8 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {
       // With a replaced socket the containers still run, and the next start adopts their records.
-      const end = isSocketReplaced ? 'keep' : settings.onExit;
-      await registrar.close({ end, lingerMs });
+      const onExit = isSocketReplaced ? 'keep' : settings.onExit;
+      await registrar.close({ onExit, lingerMs });
       engine.close();
     },
   };
@@ -112,7 +112,7 @@ function thisRun(endpoint: EngineEndpoint, label: string): RegistrarRun {
   const isHere = isOnThisMachine(endpoint);
   const bootId = readBootId();
   return {
-    instance: randomUUID(),
+    runId: randomUUID(),
     host: hostname(),
     bootKey: bootId && `${bootId} ${hostname()} ${label}`,
     machine: isHere ? machineOf(bootId) : undefined,

@@ -9,7 +9,7 @@ import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { LeaseStore } from '../../store/store.ts';
-import { registrarContextOf, registratorSettings } from './registrarConfig.ts';
+import { registrarContextOf, registratorLine } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
 import { REPORT_PATH } from './registrarReport.ts';
 import type { RunningRegistrar } from './runningRegistrar.ts';
@@ -108,7 +108,7 @@ export class ServerRegistrar {
   #settings(): RegistrarSettings | undefined {
     const { registrar } = this.#config;
     if (registrar?.settings.compat !== 'registrator') return registrar?.settings;
-    const line = registratorSettings(registrar, []);
+    const line = registratorLine(registrar, []);
     return line.kind === 'line' ? line.settings : undefined;
   }
 }

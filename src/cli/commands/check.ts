@@ -33,7 +33,7 @@ export const checkCommand: Command = {
     ...OUTPUT_OPTIONS,
   ],
   examples: [
-    ['soradns check --config /etc/soradns/config.json', 'print its mistakes, one a line'],
+    ['soradns check --config /etc/soradns/config.json', 'print its mistakes, one per line'],
     ['soradns check --show', 'print the configuration of serve, and where each value comes from'],
     ['soradns check --show --json', 'for scripts'],
   ],

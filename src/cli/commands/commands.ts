@@ -1,5 +1,5 @@
 /**
- * cli/commands/: The commands, one a file: from options to a call, from its result to output.
+ * cli/commands/: The commands, one per file: from options to a call, from its result to output.
  * Imports: every folder.
  * Used by: main.
  */

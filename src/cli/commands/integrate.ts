@@ -55,12 +55,16 @@ export const integrateCommand: Command = {
   examples: [
     ['soradns integrate systemd-resolved --dry-run', 'print what would change'],
     ['sudo soradns integrate systemd-resolved --reload', 'resolve skydns.local on this host'],
-    ['sudo soradns integrate dnsmasq --addr 127.0.0.1:5300', 'use it beside a dnsmasq on port 53'],
+    [
+      'sudo soradns integrate dnsmasq --addr 127.0.0.1:5300',
+      'make a dnsmasq on port 53 query the server on port 5300',
+    ],
     ['sudo soradns integrate docker', 'make --dns unnecessary for containers'],
     ['sudo soradns integrate docker --undo', 'restore the previous configuration'],
   ],
   note: `It takes all options, variables and the config file of serve, to find the server; without --addr it
-looks on port 53. It never replaces a file that it did not write: exit code 5.`,
+looks on port 53. If another program wrote the file, it changes nothing (exit code 5); in
+daemon.json it only adds the address.`,
   async run(args, io) {
     const target = args.words[0] as TargetName;
     const root = typeof args.flags.root === 'string' ? args.flags.root : '/';

@@ -41,8 +41,8 @@ export const lsCommand: Command = {
     ['soradns ls', 'list everything'],
     ['soradns ls rails.skydns.local --table', 'list the instances of rails'],
     ['soradns ls --json', 'a JSON array, for scripts'],
-    ['soradns ls --invalid', 'list keys and values that are not answered'],
-    ['soradns ls --hidden', 'list values that are not answered because of names below them'],
+    ['soradns ls --invalid', 'list keys and values that soradns skips, with the reason'],
+    ['soradns ls --hidden', 'list values that names below them hide'],
   ],
   run: (args, io) => {
     if (args.flags.tree && args.flags.table) {

@@ -52,7 +52,7 @@ export const queryCommand: Command = {
   examples: [
     ['soradns query 1.rails.skydns.local SRV', 'query the local server'],
     ['soradns query rails.skydns.local @127.0.0.1:5300', 'query another port'],
-    ['soradns query rails.skydns.local -q', 'print only the addresses, one a line'],
+    ['soradns query rails.skydns.local -q', 'print only the addresses, one per line'],
     ['soradns query rails.skydns.local TXT +tcp --json', 'print the JSON form of DNS over HTTPS'],
   ],
   async run(args, io) {

@@ -6,11 +6,11 @@ import {
   type RegisterConfig,
   type RegistratorLine,
   registrarContextOf,
-  registratorSettings,
+  registratorLine,
 } from '../../app/registrar/registrarConfig.ts';
 import { readClientConfig } from '../../config/config.ts';
 import { wordsOf } from '../../config/option.ts';
-import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
+import { REGISTER_COMMAND_OPTIONS } from '../../config/registerOptions.ts';
 import {
   idlePatternNotes,
   type RegistrarSettingsAndOrigins,
@@ -36,7 +36,7 @@ export const registerCommand: Command = {
       many: true,
     },
   ],
-  options: [...wordsOf(REGISTER_OPTIONS), ...CLIENT_OPTIONS],
+  options: [...wordsOf(REGISTER_COMMAND_OPTIONS), ...CLIENT_OPTIONS],
   examples: [
     ['soradns register', 'register the local containers in the server on this host'],
     ['soradns register --dry-run', 'print what would be written, and why'],
@@ -46,11 +46,11 @@ export const registerCommand: Command = {
     ],
     [
       'soradns register --mode internal --exposed-by-default',
-      'register containers by their own addresses',
+      'register containers with their own addresses',
     ],
     [
       'soradns register --compat=registrator -internal skydns2://10.0.0.1:2379/skydns.local',
-      'run with a command line of registrator',
+      "run with registrator's command line",
     ],
   ],
   note: `Containers set their names themselves:
@@ -73,7 +73,7 @@ Every option can also be set by an environment variable (--mode by SORADNS_MODE)
 function readRegister({ flags, words }: Arguments, io: Io): RegisterConfig {
   const { env, readFile } = io;
   const sources = { flags, env, readFile, file: undefined };
-  const own = readRegistrarSettings(REGISTER_OPTIONS, sources, DEFAULT_ZONES);
+  const own = readRegistrarSettings(REGISTER_COMMAND_OPTIONS, sources, DEFAULT_ZONES);
   const line = own.mistakes.length > 0 ? undefined : lineSettings(own, words);
   // --store takes precedence over the etcd in registrator's URI.
   const isChosen = flags.store !== undefined || Boolean(env.SORADNS_STORE);
@@ -113,13 +113,13 @@ function lineSettings(
 ): RegistratorSettings {
   const { settings } = given;
   if (settings.compat === 'registrator') {
-    const line = registratorSettings(given, words);
+    const line = registratorLine(given, words);
     if (line.kind === 'mistakes') throw mistakesFailure(line.mistakes);
     return line;
   }
   const [word] = words;
   if (word === undefined) return { kind: 'line', settings, store: undefined, tags: [], notes: [] };
-  const hint = 'for a command line of registrator, put --compat=registrator in front of it';
+  const hint = "for registrator's command line, put --compat=registrator in front of it";
   throw new Failure('usage', `${word}: unexpected argument`, hint);
 }
 

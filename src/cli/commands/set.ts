@@ -38,7 +38,7 @@ const FIELDS: readonly OptionWords[] = [
     ...text,
     name: 'group',
     placeholder: 'GROUP',
-    describe: 'services of one group are answered together, without others',
+    describe: 'group of the service: an answer leaves out services of other groups',
   },
   {
     ...text,

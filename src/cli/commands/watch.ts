@@ -27,7 +27,7 @@ export const watchCommand: Command = {
   options: CLIENT_OPTIONS,
   examples: [
     ['soradns watch', 'print every change'],
-    ['soradns watch rails.skydns.local --json', 'print one JSON object a line'],
+    ['soradns watch rails.skydns.local --json', 'print one JSON object per line'],
   ],
   run: (args, io) => {
     io.handleSignals();

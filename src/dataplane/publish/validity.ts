@@ -1,8 +1,9 @@
 /**
  * How long an answer in the table holds, if no change withdraws it before. A lease ends at a whole second of the clock
  * (`serviceTtl`). So a TTL that a lease limits falls by one each second until it reaches the least TTL. Any other TTL
- * stays the same until the lease has less time left. The table reduces falling TTLs by itself, and holds an answer
- * until one of its TTLs begins or ceases to fall.
+ * stays the same until the lease has less time left. The table reduces falling TTLs by itself. It holds an answer until
+ * one of its TTLs begins or ceases to fall, but at most 15 s and a quarter of its least TTL, because it does not notice
+ * the renewal of a lease.
  */
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
@@ -19,7 +20,7 @@ const ROTATIONS_LIFE_SECONDS = 15;
 const SOA_LIFE_SECONDS = 15;
 const LEASED_LIFE_SECONDS = 15;
 
-/** The table does not notice the renewal of a lease: TTLs are then too low, by a quarter at most. */
+/** After a renewal TTLs are too low until the answer is computed again, by a quarter at most. */
 const TTL_PART = 4;
 
 /** Whether the question has the same answer until a name changes on which the answer depends. */

@@ -6,9 +6,10 @@
 import { Type } from '../../dns/rr.ts';
 
 /**
- * QTYPEs that have their own counter, and their own answer word in a name record. All other types share `OTHER_TYPE`.
+ * QTYPEs that have their own answer word in a name record (layout.ts), and their own counter. All other types share
+ * `OTHER_TYPE`.
  */
-export const COUNTED_TYPES = [
+export const TABLE_TYPES = [
   ['A', Type.A],
   ['AAAA', Type.AAAA],
   ['SRV', Type.SRV],
@@ -21,7 +22,7 @@ export const COUNTED_TYPES = [
   ['ANY', Type.ANY],
 ] as const;
 
-export const OTHER_TYPE: number = COUNTED_TYPES.length;
+export const OTHER_TYPE: number = TABLE_TYPES.length;
 
 /** Upper bounds of the latency buckets in microseconds: from reading a packet's batch to sending its reply. */
 export const LATENCY_BOUNDS_US = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] as const;
@@ -57,12 +58,12 @@ const RCODES = 16;
 /** First slot of each group in a block. */
 export const Slot = {
   type: 0,
-  rcode: COUNTED_TYPES.length + 1,
-  drop: COUNTED_TYPES.length + 1 + RCODES,
-  batch: COUNTED_TYPES.length + 1 + RCODES + DROP_REASONS.length,
-  latency: COUNTED_TYPES.length + 1 + RCODES + DROP_REASONS.length + BATCH_BOUNDS.length + 1,
+  rcode: TABLE_TYPES.length + 1,
+  drop: TABLE_TYPES.length + 1 + RCODES,
+  batch: TABLE_TYPES.length + 1 + RCODES + DROP_REASONS.length,
+  latency: TABLE_TYPES.length + 1 + RCODES + DROP_REASONS.length + BATCH_BOUNDS.length + 1,
   single:
-    COUNTED_TYPES.length +
+    TABLE_TYPES.length +
     1 +
     RCODES +
     DROP_REASONS.length +

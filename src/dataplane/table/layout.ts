@@ -59,9 +59,9 @@ export const INDEX_HEAD_WORDS = 2;
 /** Replaces a record that was removed. */
 export const GONE = -1;
 
-/** Answer kinds: a word of the name record for each type of `COUNTED_TYPES`, and one for all other types. */
-export const KINDS: number = OTHER_TYPE + 1;
-export const RECORD_HEAD_WORDS: number = 1 + KINDS;
+/** Answer words of a name record: one for each of `TABLE_TYPES`, and one for all other types. */
+export const KIND_COUNT: number = OTHER_TYPE + 1;
+export const RECORD_HEAD_WORDS: number = 1 + KIND_COUNT;
 
 /** Words of an answer, before its variants. */
 export const AnswerField = {

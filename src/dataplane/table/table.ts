@@ -18,7 +18,7 @@ import {
   HEAP_START,
   hashStep,
   isNegative,
-  KINDS,
+  KIND_COUNT,
   packHead,
   RECORD_HEAD_WORDS,
   type TableHandle,
@@ -47,7 +47,7 @@ export interface NewAnswer {
   readonly plainOnly: boolean;
   readonly fixedOrder: boolean;
   readonly variants: number;
-  /** From `Answer.VARIANTS` on. */
+  /** The answer's words from `AnswerField.VARIANTS` on. */
   readonly words: Int32Array;
 }
 
@@ -164,7 +164,7 @@ export class AnswerTable {
   /** Withdraws the name's answers. */
   withdraw(record: number): void {
     if (record === NO_ROOM) return;
-    for (let kind = 0; kind < KINDS; kind++) {
+    for (let kind = 0; kind < KIND_COUNT; kind++) {
       if (this.#words[record + 1 + kind] !== 0) this.#swap(record, kind, 0);
     }
   }
@@ -226,7 +226,7 @@ export class AnswerTable {
   sweep(second: number): void {
     if (this.#heap.usedWords < this.#heap.capacityWords * SCARCE_SHARE) return;
     this.#index.visit(SWEPT_PAIRS, (record) => {
-      for (let kind = 0; kind < KINDS; kind++) {
+      for (let kind = 0; kind < KIND_COUNT; kind++) {
         if (this.#words[record + 1 + kind] === 0 || this.has(record, kind, second)) continue;
         this.#swap(record, kind, 0);
       }
@@ -239,7 +239,7 @@ export class AnswerTable {
   }
 
   #swap(record: number, kind: number, block: number): void {
-    if (kind >= KINDS) throw new RangeError(`a name record has no answer word ${kind}`);
+    if (kind >= KIND_COUNT) throw new RangeError(`a name record has no answer word ${kind}`);
     const before = Atomics.exchange(this.#words, record + 1 + kind, block);
     if (before === 0) return;
     const head = this.#words[before + AnswerField.HEAD] as number;

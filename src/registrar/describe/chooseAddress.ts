@@ -47,6 +47,7 @@ export type AddressContext = Pick<
   | 'compat'
   | 'envPrefix'
   | 'policy'
+  | 'optionPrefix'
 >;
 
 /**
@@ -155,8 +156,8 @@ function onHost(port: number | undefined, context: AddressContext): AddressChoic
 }
 
 /** `family`: `IPv6 ` if only an address of that family helps, else empty. */
-function needsHostAddress(family: string, { policy }: AddressContext): string {
-  const option = `--${policy?.optionPrefix ?? ''}ip`;
+function needsHostAddress(family: string, { optionPrefix }: AddressContext): string {
+  const option = `--${optionPrefix}ip`;
   return `needs this host's ${family}address, which is unknown: set ${option}`;
 }
 
@@ -323,7 +324,7 @@ function atNetwork(
 }
 
 /** The setting that registers the container's own address. */
-function internalMode({ compat, envPrefix, policy }: AddressContext): string {
+function internalMode({ compat, envPrefix, optionPrefix }: AddressContext): string {
   if (compat === 'dns') return `${envPrefix}MODE=internal`;
-  return `--${policy?.optionPrefix ?? ''}mode internal`;
+  return `--${optionPrefix}mode internal`;
 }

@@ -34,6 +34,8 @@ type DescribingSettings = Pick<
 export interface ConfiguredContext extends DescribingSettings {
   /** The prefix of the store's keys, as `keyPrefix` returns it: `/skydns/`. */
   readonly prefix: string;
+  /** In front of the names of options, for messages: `register-` in a server. */
+  readonly optionPrefix: OptionPrefix;
   /** Folded. Every record except a PTR record lies inside one of the zones. */
   readonly zones: readonly Name[];
   /** One of the zones. */
@@ -41,7 +43,7 @@ export interface ConfiguredContext extends DescribingSettings {
   /** Without it, containers may have any name inside the zones and any address. */
   readonly policy?: RegistrationPolicy | undefined;
   /** Only read with `compat: 'registrator'`. */
-  readonly registrator?: RegistratorContext | undefined;
+  readonly registrator?: CompatContext | undefined;
 }
 
 /** What the registrar reads from its host while it runs. */
@@ -59,7 +61,7 @@ export interface HostAddresses {
 
 export interface RegistrarContext extends ConfiguredContext, HostFacts {}
 
-export interface RegistratorContext {
+export interface CompatContext {
   /** The first part of each service id. It is the engine's name, which outlives the registrar's own container. */
   readonly hostName: string;
   /** Whether ids have registrator's form `host:name:80`, which is not a host name, instead of `host-name-80`. */
@@ -70,9 +72,9 @@ export interface RegistratorContext {
   readonly checkMethods?: RegistrarSettings['checkMethods'];
 }
 
+export type OptionPrefix = '' | 'register-';
+
 export interface RegistrationPolicy {
-  /** In front of the names of options: `register-` in a server. */
-  readonly optionPrefix: '' | 'register-';
   /** `undefined` allows any name. */
   readonly allow: readonly NamePattern[] | undefined;
   /** Whether a name must lie in its project's part of the zones. */

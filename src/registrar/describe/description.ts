@@ -3,7 +3,8 @@
  * Imports: config, dns, observability, registrar/engine, service.
  * Used by: app/registrar, cli, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
  *
- * `Description` is the result for one container: its records, and each refused value with the reason.
+ * `Description` is the result for one container: its records, and each refused value with the reason. The function that
+ * makes it is in ../describeContainer.ts, because it also calls registrator/.
  */
 import { printable } from '../../observability/printable.ts';
 import type { Check } from './check.ts';
@@ -93,7 +94,7 @@ export type Description =
       readonly kind: 'described';
       readonly records: readonly DesiredRecord[];
       readonly refusals: readonly Refusal[];
-      /** When the records are withdrawn: `drain`: at the stop signal; `die`: after the death. */
+      /** When the records end: `drain`: at the stop signal; `die`: after the death. */
       readonly stop: 'drain' | 'die';
       readonly draining: Draining;
       /** Present if more records will follow: what they wait for. */

@@ -21,7 +21,7 @@ const MAX_RECORD_TTL_SECONDS = 604_800;
 /** `undefined` if a field is refused, because a record needs all of its fields. */
 export function readRecordAttributes(
   find: FindSetting,
-  defaultTtlSeconds: number,
+  recordTtlSeconds: number,
   refusals: Refusals,
 ): RecordAttributes | undefined {
   const priority = readForm(find, 'PRIORITY', wholeNumberForm(0, 65_535), refusals);
@@ -34,7 +34,7 @@ export function readRecordAttributes(
   const all = { priority, weight, text, mail, ttl, targetstrip, group };
   if (Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
-  return { ttl: defaultTtlSeconds, ...(Object.fromEntries(set) as Partial<RecordAttributes>) };
+  return { ttl: recordTtlSeconds, ...(Object.fromEntries(set) as Partial<RecordAttributes>) };
 }
 
 /** The result for a wrong value. The reason is among the refusals. */

@@ -96,7 +96,7 @@ export function readMetadata(
     },
   ]);
   if (settings === undefined) {
-    refusals.add(`${prefix.envPrefix}*`, `has more than ${MAX_SETTINGS} settings: remove some`);
+    refusals.add(`${prefix.envPrefix}*`, `matches more than ${MAX_SETTINGS} settings: remove some`);
     return new Map();
   }
   const isOurs = settings.size > 0;

@@ -12,7 +12,14 @@ import { zoneDepth } from './names.ts';
 /** The part of the context that the decisions depend on. */
 export type PolicyContext = Pick<
   RegistrarContext,
-  'policy' | 'zones' | 'defaultZone' | 'region' | 'serviceDomain' | 'labelPrefix' | 'compat'
+  | 'policy'
+  | 'optionPrefix'
+  | 'zones'
+  | 'defaultZone'
+  | 'region'
+  | 'serviceDomain'
+  | 'labelPrefix'
+  | 'compat'
 >;
 
 const MAX_LISTED = 90;
@@ -47,7 +54,7 @@ function whyOutOfScope(
   context: PolicyContext,
 ): string | undefined {
   if (context.policy?.projectScope !== true) return undefined;
-  const option = `--${context.policy.optionPrefix}project-scope`;
+  const option = `--${context.optionPrefix}project-scope`;
   if (project === undefined)
     return `belongs to no project, which ${option} requires: ${projectFix(context)}`;
   const parts = projectPartsOf(project, context);
@@ -89,10 +96,10 @@ function rootsOf({
 function whyNotAllowed(
   name: Name,
   project: string | undefined,
-  { policy, labelPrefix }: PolicyContext,
+  { policy, optionPrefix, labelPrefix }: PolicyContext,
 ): string | undefined {
   if (policy?.allow === undefined) return undefined;
-  const { allow, optionPrefix } = policy;
+  const { allow } = policy;
   if (allow.some((pattern) => matchesPattern(pattern, name, project))) return undefined;
   const option = `--${optionPrefix}allow`;
   const listed = shown(allow.map((one) => printPattern(one, project)).join(', '), MAX_LISTED);
@@ -108,10 +115,13 @@ function projectFix({ labelPrefix }: Pick<PolicyContext, 'labelPrefix'>): string
 }
 
 /** Why an address that a container states is refused. */
-export function whyNotStated(address: string, { policy }: Pick<PolicyContext, 'policy'>) {
+export function whyNotStated(
+  address: string,
+  { policy, optionPrefix }: Pick<PolicyContext, 'policy' | 'optionPrefix'>,
+) {
   const allowed = policy?.dnsIpAllow;
-  if (policy === undefined || allowed === undefined || allowed.has(address)) return undefined;
-  const option = `--${policy.optionPrefix}dns-ip-allow`;
+  if (allowed === undefined || allowed.has(address)) return undefined;
+  const option = `--${optionPrefix}dns-ip-allow`;
   const networks = shown(allowed.networks, MAX_LISTED);
   return `states the address ${address}, which is outside ${option} (${networks}): remove the address, or add its network`;
 }

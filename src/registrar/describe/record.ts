@@ -3,9 +3,10 @@
  * values, always with the same order of members, so that equal content gives equal octets and needs no write.
  */
 import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
-import { asShortId, type ShortId } from '../engine/containerId.ts';
+import { asShortId, type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
+import type { Inspection } from '../engine/engine.ts';
 import { asObject } from '../engine/json.ts';
-import type { DesiredRecord, FamilyLabel } from './description.ts';
+import type { Description, DesiredRecord, FamilyLabel } from './description.ts';
 
 /** The author of a value: a registrar, and the life of a container that the registrar wrote it for. */
 export interface OwnerStamp {
@@ -45,6 +46,29 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner)
       owner: stamp,
     }),
   );
+}
+
+/** A desired record with the owner stamp that it gets. */
+export interface StampedRecord {
+  readonly containerId: ContainerId;
+  readonly owner: OwnerStamp;
+  readonly record: DesiredRecord;
+  /** `recordValue(record, owner)`. */
+  readonly value: Uint8Array;
+}
+
+/** The desired records of a described container, stamped with the owner; none if the description has none. */
+export function stampedRecordsOf(
+  { id, description }: { readonly id: ContainerId; readonly description: Description | undefined },
+  inspection: Inspection,
+  ownerId: string,
+): StampedRecord[] {
+  if (description?.kind !== 'described') return [];
+  const startedAt = inspection.State?.StartedAt || 'unknown';
+  const owner = { id: ownerId, shortId: shortIdOf(id), startedAt };
+  return description.records.map((record) => {
+    return { containerId: id, owner, record, value: recordValue(record, owner) };
+  });
 }
 
 /** The stamp of a value; `undefined` without a valid one: then no registrar may change the value. Never throws. */

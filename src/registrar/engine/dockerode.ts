@@ -21,7 +21,7 @@ import {
   type ListedContainer,
 } from './engine.ts';
 import { ACTIONS, LineSplitter, parseEvent } from './eventLines.ts';
-import { subscribe } from './events.ts';
+import { subscribe } from './eventStream.ts';
 import { asObject } from './json.ts';
 import { parseBridge, parseInfo, parseListing } from './responses.ts';
 

@@ -31,7 +31,10 @@ export interface Profile {
   readonly work: RegistrarWork;
 }
 
-/** The settings that decide which names a registrar keeps. Other settings only change values. */
+/**
+ * The settings by which registrars tell whether they keep the same records. Settings that only select containers are
+ * left out, so that a registrar keeps its identity when they change.
+ */
 export interface RegistrarWork {
   /** The prefix of the store's keys. */
   readonly prefix: string;
@@ -43,7 +46,7 @@ export interface RegistrarWork {
 
 /** This registrar's own facts, to compare with other locks. */
 export interface Self {
-  readonly instance: string;
+  readonly runId: string;
   readonly host: string;
   readonly bootKey: string | undefined;
   readonly profile: Profile;
@@ -57,9 +60,9 @@ export interface SelfSource {
 }
 
 /** The content of a lock. */
-export interface Holder {
-  /** Unique to one run of a registrar. */
-  readonly instance: string;
+export interface LockHolder {
+  /** Unique to one run of a registrar. `instance` in the lock's JSON. */
+  readonly runId: string;
   /** The host on which it runs, for people. */
   readonly host: string;
   /**
@@ -76,7 +79,7 @@ export interface Holder {
 
 export interface Lock {
   readonly identity: Identity;
-  readonly holder: Holder;
+  readonly holder: LockHolder;
   readonly createRevision: number;
   readonly modRevision: number;
   /** Time since the last renewal of its lease; `undefined`: unknown. */
@@ -160,7 +163,7 @@ export function lockCandidates(self: Self, locks: readonly Lock[]): LockCandidat
 }
 
 /** The relation to a lock that an older version wrote without a profile. Only the boot key decides it. */
-function oldRelation(self: Self, { host, bootKey }: Holder): Relation {
+function oldRelation(self: Self, { host, bootKey }: LockHolder): Relation {
   const isSame =
     self.bootKey === undefined || bootKey === undefined
       ? host === self.host

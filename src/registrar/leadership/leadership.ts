@@ -24,10 +24,10 @@ import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { WakeableSleep } from '../../timing/sleep.ts';
 import {
-  type Holder,
   type Identity,
   isSameIdentity,
   type Lock,
+  type LockHolder,
   newIdentity,
   relationOf,
   type SelfSource,
@@ -37,14 +37,14 @@ import type { Locks } from './locks.ts';
 
 export type LeadershipState =
   | { readonly kind: 'seeking'; readonly reason: string | undefined }
-  | { readonly kind: 'standby'; readonly holder: Holder }
+  | { readonly kind: 'standby'; readonly holder: LockHolder }
   | { readonly kind: 'held'; readonly leaseId: string; readonly renewedAtMs: number }
   | { readonly kind: 'dryRun' };
 
 export type LeadershipEvent =
   | { readonly kind: 'leaseHeld'; readonly leaseId: string; readonly isAdopted: boolean }
   | { readonly kind: 'leaseLost'; readonly leaseId: string; readonly reason: string }
-  | { readonly kind: 'standby'; readonly holder: Holder }
+  | { readonly kind: 'standby'; readonly holder: LockHolder }
   | { readonly kind: 'leaseFailed'; readonly error: StoreError; readonly retryInMs: number };
 
 export interface LeadershipOptions {
@@ -53,8 +53,8 @@ export interface LeadershipOptions {
   readonly engineId: string;
   readonly registrar: SelfSource;
   /** Takes no lock and no lease. */
-  readonly isDryRun: boolean;
-  readonly ttlSeconds: number;
+  readonly dryRun: boolean;
+  readonly leaseTtlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
   /** Called before the first call of the store under another identity. */
@@ -90,7 +90,7 @@ export class Leadership {
   #identity: Identity;
   #heldLock: HeldLock | undefined;
   #state: LeadershipState = { kind: 'seeking', reason: undefined };
-  /** The instance of the holder that last proved to be alive. */
+  /** The run id of the holder that last proved to be alive. */
   #lastAliveHolder: string | undefined;
   #mustRenew = false;
   #failures = 0;
@@ -132,7 +132,7 @@ export class Leadership {
   /**
    * `keep`: the lease lives until it expires or the next registrar takes it over. `revoke` ends it with all its keys.
    */
-  async close(end: 'keep' | 'revoke'): Promise<void> {
+  async close(onExit: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
     this.#sleep.wake();
     this.#backoff.wake();
@@ -140,7 +140,7 @@ export class Leadership {
     if (this.#heldLock === undefined) await this.#running;
     const heldLock = this.#heldLock;
     if (heldLock === undefined) return;
-    if (end === 'revoke') await this.#options.store.revokeLease(heldLock.leaseId);
+    if (onExit === 'revoke') await this.#options.store.revokeLease(heldLock.leaseId);
     else await this.#release(heldLock);
   }
 
@@ -220,7 +220,7 @@ export class Leadership {
     if (!locks.hasSeen(modRevision)) return 'ours';
     const entry = locks.get(this.#keys.holder);
     if (entry === undefined) return 'gone';
-    const isOurs = parseHolder(entry.value)?.instance === registrar.self().instance;
+    const isOurs = parseHolder(entry.value)?.runId === registrar.self().runId;
     return isOurs || entry.modRevision < modRevision ? 'ours' : 'taken';
   }
 
@@ -244,16 +244,16 @@ export class Leadership {
   }
 
   async #seek(): Promise<number> {
-    const { store, locks, registrar, isDryRun } = this.#options;
+    const { store, locks, registrar, dryRun } = this.#options;
     const { identity, takeOverRevision } = await locks.chooseIdentity(registrar.self(), {
-      mayChallenge: !isDryRun,
+      mayChallenge: !dryRun,
     });
     if (this.#isClosed) return 0;
     if (!isSameIdentity(identity, this.#identity)) {
       this.#identity = identity;
       this.#options.onIdentity(identity);
     }
-    if (isDryRun) {
+    if (dryRun) {
       this.#setState({ kind: 'dryRun' });
       return this.#ttlMs;
     }
@@ -261,40 +261,40 @@ export class Leadership {
     if (entry === undefined) return this.#takeFree();
     const holder = parseHolder(entry.value);
     const isOurs =
-      holder === undefined || holder.isReleased || holder.instance === registrar.self().instance;
+      holder === undefined || holder.isReleased || holder.runId === registrar.self().runId;
     if (isOurs || entry.modRevision === takeOverRevision) return this.#takeOver(entry, holder);
     if (!this.#hasRenewedInTime(entry, holder) && !(await locks.isHolderAlive(identity)))
       return this.#takeOver(entry, holder);
-    this.#lastAliveHolder = holder.instance;
+    this.#lastAliveHolder = holder.runId;
     if (this.#state.kind !== 'standby') this.#options.onEvent({ kind: 'standby', holder });
     this.#setState({ kind: 'standby', holder });
     return this.#ttlMs * READ_EVERY;
   }
 
   /** Whether the holder that last proved to be alive has renewed its lease in time since then. */
-  #hasRenewedInTime({ lease }: Entry, { instance }: Holder): boolean {
+  #hasRenewedInTime({ lease }: Entry, { runId }: LockHolder): boolean {
     const { ttlSeconds, expiresAtMs } = lease ?? {};
     if (ttlSeconds === undefined || expiresAtMs === undefined) return false;
-    if (instance !== this.#lastAliveHolder) return false;
+    if (runId !== this.#lastAliveHolder) return false;
     const leftMs = expiresAtMs - this.#options.clock.monotonicMs();
     return leftMs > ttlSeconds * 1000 * CHALLENGE_BELOW;
   }
 
   /** The lock has no entry. */
   async #takeFree(): Promise<number> {
-    const { id } = await this.#options.store.grantLease(this.#options.ttlSeconds);
+    const { id } = await this.#options.store.grantLease(this.#options.leaseTtlSeconds);
     return this.#writeLock(id, { kind: 'absent' }, true);
   }
 
   /** Takes the lock from a holder that has ended, and also its lease if the lock's entry is attached to that lease. */
-  async #takeOver({ lease, modRevision }: Entry, holder: Holder | undefined): Promise<number> {
+  async #takeOver({ lease, modRevision }: Entry, holder: LockHolder | undefined): Promise<number> {
     const { store } = this.#options;
     if (this.#isClosed) return 0;
     const condition = { kind: 'modRevision', modRevision } as const;
     if (lease !== undefined && lease.id === holder?.lease && (await store.renewLease(lease.id))) {
       return this.#writeLock(lease.id, condition, false);
     }
-    const { id } = await store.grantLease(this.#options.ttlSeconds);
+    const { id } = await store.grantLease(this.#options.leaseTtlSeconds);
     return this.#writeLock(id, condition, true);
   }
 
@@ -326,7 +326,7 @@ export class Leadership {
   }
 
   get #ttlMs(): number {
-    return this.#options.ttlSeconds * 1000;
+    return this.#options.leaseTtlSeconds * 1000;
   }
 
   get #keys(): LockKeys {
@@ -334,8 +334,8 @@ export class Leadership {
   }
 
   #holderValue(lease: string, isReleased: boolean): Uint8Array {
-    const { instance, host, bootKey, profile } = this.#options.registrar.self();
-    return holderValue({ instance, host, bootKey, lease, isReleased, profile });
+    const { runId, host, bootKey, profile } = this.#options.registrar.self();
+    return holderValue({ runId, host, bootKey, lease, isReleased, profile });
   }
 
   #setState(state: LeadershipState): void {

@@ -6,7 +6,7 @@
  */
 import type { Entry } from '../../service/change.ts';
 import { asList, asObject, asText, parseJson } from '../engine/json.ts';
-import type { Holder, Identity, Lock, Profile, RegistrarWork } from './identity.ts';
+import type { Identity, Lock, LockHolder, Profile, RegistrarWork } from './identity.ts';
 
 /** The prefix of the locks of all engines. */
 export const LOCKS = '/registrar/';
@@ -34,23 +34,23 @@ export function challengeBeside(holderKey: string): string {
   return holderKey.replace(/[^/]*$/, 'challenge');
 }
 
-export function holderValue(holder: Holder): Uint8Array {
-  const { instance, host, bootKey, lease, isReleased, profile } = holder;
+export function holderValue(holder: LockHolder): Uint8Array {
+  const { runId, host, bootKey, lease, isReleased, profile } = holder;
   const released = isReleased ? true : undefined;
-  const json = { instance, host, place: bootKey, lease, released, profile };
+  const json = { instance: runId, host, place: bootKey, lease, released, profile };
   return new TextEncoder().encode(JSON.stringify(json));
 }
 
 /** `undefined` if no registrar wrote the value. Never throws. */
-export function parseHolder(value: Uint8Array): Holder | undefined {
+export function parseHolder(value: Uint8Array): LockHolder | undefined {
   if (value.length > MAX_VALUE_OCTETS) return undefined;
   const json = asObject(parseJson(Buffer.from(value).toString()));
-  const [instance, host, lease] = [json.instance, json.host, json.lease];
-  if (typeof instance !== 'string' || typeof host !== 'string' || typeof lease !== 'string')
+  const [runId, host, lease] = [json.instance, json.host, json.lease];
+  if (typeof runId !== 'string' || typeof host !== 'string' || typeof lease !== 'string')
     return undefined;
   const isReleased = json.released === true;
   const bootKey = asText(json.place) || undefined;
-  return { instance, host, bootKey, lease, isReleased, profile: parseProfile(json.profile) };
+  return { runId, host, bootKey, lease, isReleased, profile: parseProfile(json.profile) };
 }
 
 function parseProfile(value: unknown): Profile | undefined {

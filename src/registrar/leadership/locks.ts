@@ -18,7 +18,7 @@ export interface LocksOptions {
   readonly store: LeaseStore;
   readonly engineId: string;
   /** Ours; written into challenges. */
-  readonly instance: string;
+  readonly runId: string;
   /** How long a challenged holder has to answer. */
   readonly answerWithinMs: number;
   readonly clock: Clock;
@@ -32,8 +32,8 @@ const ANSWER_WITHIN = 1 / 15;
 const MAX_ANSWER_MS = 5_000;
 
 /** How long the holder of a lease with that lifetime has to answer a challenge. */
-export function answerWithinMs(ttlSeconds: number): number {
-  return Math.min(ttlSeconds * 1000 * ANSWER_WITHIN, MAX_ANSWER_MS);
+export function answerWithinMs(leaseTtlSeconds: number): number {
+  return Math.min(leaseTtlSeconds * 1000 * ANSWER_WITHIN, MAX_ANSWER_MS);
 }
 
 export class Locks {
@@ -104,10 +104,10 @@ export class Locks {
       const hasEnded = holder.isReleased || (mayChallenge && !(await this.isHolderAlive(identity)));
       if (hasEnded) return { identity, takeOverRevision };
     }
-    const { profile, instance } = self;
+    const { profile, runId } = self;
     const own = newIdentity(this.#options.engineId, profile);
     const isTaken = locks.some(({ identity }) => isSameIdentity(identity, own));
-    const identity = isTaken ? newIdentity(this.#options.engineId, profile, instance) : own;
+    const identity = isTaken ? newIdentity(this.#options.engineId, profile, runId) : own;
     return { identity };
   }
 
@@ -124,9 +124,9 @@ export class Locks {
 
   /** Challenges the lock's holder and waits for its answer. Rejects with a `StoreError`. */
   async isHolderAlive(identity: Identity): Promise<boolean> {
-    const { store, instance, answerWithinMs, clock } = this.#options;
+    const { store, runId, answerWithinMs, clock } = this.#options;
     const { challenge } = lockKeys(identity);
-    const value = Buffer.from(JSON.stringify({ instance }));
+    const value = Buffer.from(JSON.stringify({ instance: runId }));
     const written = await store.put(challenge, value, { ttlSeconds: CHALLENGE_TTL_SECONDS });
     if (!written.done) return true;
     const sleep = new WakeableSleep(clock);

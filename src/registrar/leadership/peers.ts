@@ -33,7 +33,7 @@ export interface PeerRegistrarsOptions {
   readonly leadership: Pick<Leadership, 'identity'>;
   /** Owner ids of this run's former sessions. */
   readonly formerOwners: ReadonlySet<string>;
-  readonly ttlSeconds: number;
+  readonly leaseTtlSeconds: number;
   readonly clock: Clock;
   readonly random: () => number;
   readonly onChange: () => void;
@@ -166,7 +166,7 @@ export class PeerRegistrars {
   }
 
   async #probe(lock: Lock): Promise<ProbedLock> {
-    const { clock, ttlSeconds } = this.#options;
+    const { clock, leaseTtlSeconds } = this.#options;
     const id = ownerId(lock.identity);
     const before = this.#probed.get(id);
     const { modRevision } = lock;
@@ -174,7 +174,7 @@ export class PeerRegistrars {
       before?.modRevision === modRevision && clock.monotonicMs() < before.probeAgainAtMs;
     if (before !== undefined && isCurrent) return before;
     const state = await this.#stateOf(lock, before);
-    const probeAgainAtMs = clock.monotonicMs() + ttlSeconds * 1000 * PROBE_AGAIN;
+    const probeAgainAtMs = clock.monotonicMs() + leaseTtlSeconds * 1000 * PROBE_AGAIN;
     const probed = {
       modRevision,
       state,
@@ -209,10 +209,10 @@ export class PeerRegistrars {
   }
 
   #report(peer: PeerRegistrar): void {
-    const { instance } = peer.lock.holder;
-    if (this.#reported.has(instance)) return;
+    const { runId } = peer.lock.holder;
+    if (this.#reported.has(runId)) return;
     if (this.#reported.size >= MAX_REPORTED) this.#reported.clear();
-    this.#reported.add(instance);
+    this.#reported.add(runId);
     this.#options.onFound(peer);
   }
 

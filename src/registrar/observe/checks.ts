@@ -4,9 +4,8 @@
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
+import type { StampedRecord } from '../describe/record.ts';
 import type { ContainerId } from '../engine/containerId.ts';
-import type { StampedRecord } from '../reconcile/claims.ts';
-import type { StoredRecords } from '../reconcile/storedRecords.ts';
 import { ProbeScheduler } from './probeScheduler.ts';
 
 export interface ProbeTarget {
@@ -43,41 +42,33 @@ export class Checks {
     this.#scheduler = new ProbeScheduler({ clock: options.clock });
   }
 
-  /**
-   * Starts and ends checks so that exactly the checks of `desired` run. Returns the records without a check and those whose
-   * check passes. A record that is stored already, by an earlier registrar, stays until the first result of its check.
-   */
-  passing(
-    desired: readonly StampedRecord[],
-    stored: Pick<StoredRecords, 'has'>,
-  ): readonly StampedRecord[] {
+  /** Starts and ends checks so that exactly the checks of `desired` run. */
+  run(desired: readonly StampedRecord[]): void {
     const wanted = new Set<string>();
-    const passing = desired.filter((stamped) => {
+    for (const stamped of desired) {
       const target = probeTargetOf(stamped);
-      if (target === undefined) return true;
+      if (target === undefined) continue;
       const id = checkIdOf(stamped, target);
       wanted.add(id);
-      return this.#get(id, stamped.containerId, target).isPassing ?? stored.has(stamped);
-    });
+      if (!this.#running.has(id)) this.#start(id, stamped.containerId, target);
+    }
     for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
-    return passing;
   }
 
-  /** Whether the record has a check that does not pass, or has no result yet. */
-  isFailing(stamped: StampedRecord): boolean {
+  /** The last result of the record's check: `none` without a check, `unknown` before the first result. */
+  resultOf(stamped: StampedRecord): 'none' | 'unknown' | 'passing' | 'failing' {
     const target = probeTargetOf(stamped);
-    return (
-      target !== undefined && this.#running.get(checkIdOf(stamped, target))?.isPassing !== true
-    );
+    if (target === undefined) return 'none';
+    const isPassing = this.#running.get(checkIdOf(stamped, target))?.isPassing;
+    if (isPassing === undefined) return 'unknown';
+    return isPassing ? 'passing' : 'failing';
   }
 
   close(): void {
     for (const [id, running] of this.#running) this.#end(id, running);
   }
 
-  #get(id: string, containerId: ContainerId, target: ProbeTarget): RunningCheck {
-    const known = this.#running.get(id);
-    if (known !== undefined) return known;
+  #start(id: string, containerId: ContainerId, target: ProbeTarget): void {
     const running: RunningCheck = {
       containerId,
       isPassing: undefined,
@@ -85,11 +76,10 @@ export class Checks {
       timer: undefined,
     };
     this.#running.set(id, running);
-    void this.#run(target, running);
-    return running;
+    void this.#probe(target, running);
   }
 
-  async #run(target: ProbeTarget, running: RunningCheck): Promise<void> {
+  async #probe(target: ProbeTarget, running: RunningCheck): Promise<void> {
     const { probe, clock, onChange } = this.#options;
     const { signal } = running.abort;
     const isPassing = await this.#scheduler.run(running.containerId, signal, () =>
@@ -100,7 +90,7 @@ export class Checks {
     running.isPassing = isPassing;
     running.timer = clock.startTimer(
       target.check.intervalMs,
-      () => void this.#run(target, running),
+      () => void this.#probe(target, running),
     );
     if (isChanged) onChange();
   }

@@ -1,15 +1,16 @@
 /**
  * registrar/observe/: Follows the engine: which containers run, what each should have in DNS, and which checks pass.
- * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, registrar/reconcile, timing.
+ * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, timing.
  * Used by: app/registrar, registrar.
  *
- * `Containers` holds every running container with its description. An event that withdraws a container takes effect at
- * once. Every other change waits for an inspection, which also corrects a wrong withdrawal. A container without an
+ * `Containers` holds every running container with its description. An event that ends a container's records takes effect at
+ * once. Every other change waits for an inspection, which also restores records that ended by mistake. A container without an
  * inspection has no description, and its stored records stay.
  */
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';
 import type { Description, Draining } from '../describe/description.ts';
+import { stampedRecordsOf } from '../describe/record.ts';
 import { asContainerId, type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
 import type {
   Engine,
@@ -21,9 +22,8 @@ import type {
 import { precedesLife } from '../engine/instants.ts';
 import { ownerId } from '../leadership/identity.ts';
 import type { Leadership } from '../leadership/leadership.ts';
-import { stampedRecordsOf } from '../reconcile/claims.ts';
 import { hasSurvived, nextInspectionInMs } from './ending.ts';
-import { applyEvent, isAboutHealth, isDeath, isStart, mayWithdraw } from './eventEffects.ts';
+import { applyEvent, isAboutHealth, isDeath, isStart, mayEndRecords } from './eventEffects.ts';
 import { Inspector } from './inspector.ts';
 import {
   addDeath,
@@ -121,7 +121,7 @@ export class Containers {
     // No inspection after a death: the event is enough, and Docker answers an inspection only after its clean-up.
     // Inspections of many dead containers would delay those of starting ones.
     const isEventEnough = isDeath(event) && container.inspection !== undefined && !isStale;
-    if (mayWithdraw(event)) this.#inspector.invalidate(container.id);
+    if (mayEndRecords(event)) this.#inspector.invalidate(container.id);
     if (!isEventEnough) this.#inspector.request(container.id);
     if (isAboutHealth(event)) this.#scheduleHealthInspections(container);
   }

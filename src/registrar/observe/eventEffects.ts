@@ -1,10 +1,10 @@
 /**
- * The changes that an event makes before the next inspection. Only a change that withdraws a container takes effect at
+ * The changes that an event makes before the next inspection. Only a change that ends a container's records takes effect at
  * once; a change that could bring it into DNS waits for the inspection. PURE.
  */
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
 
-/** The inspection with the event applied; the same object when the event withdraws nothing. */
+/** The inspection with the event applied; the same object when the event ends no records. */
 export function applyEvent(inspection: Inspection, event: EngineEvent): Inspection {
   if (event.type !== 'container') return inspection;
   const { State } = inspection;
@@ -28,8 +28,8 @@ export function applyEvent(inspection: Inspection, event: EngineEvent): Inspecti
   }
 }
 
-/** Whether the event may withdraw the container. If so, an inspection that was requested earlier may not be used. */
-export function mayWithdraw(event: EngineEvent): boolean {
+/** Whether the event may end the container's records. If so, an inspection that was requested earlier may not be used. */
+export function mayEndRecords(event: EngineEvent): boolean {
   const inspection: Inspection = { Id: event.containerId };
   return applyEvent(inspection, event) !== inspection;
 }

@@ -16,7 +16,7 @@ export interface Machine {
 /** The facts that are constant while the registrar runs. */
 export interface RegistrarRun {
   /** Unique to this run. */
-  readonly instance: string;
+  readonly runId: string;
   /** The registrar's host name, for people. */
   readonly host: string;
   /**
@@ -32,7 +32,7 @@ export interface RegistrarRun {
 
 /** `bridgeId`: as in a `Profile`. */
 export function selfOf(
-  { instance, host, bootKey, machine, endpoint }: RegistrarRun,
+  { runId, host, bootKey, machine, endpoint }: RegistrarRun,
   info: EngineInfo,
   bridgeId: string | undefined,
   context: RegistrarContext,
@@ -50,7 +50,7 @@ export function selfOf(
     bridgeId: info.isOwnId ? bridgeId : undefined,
     work: workOf(context),
   };
-  return { instance, host, bootKey, profile, uptimeMs: local?.uptimeMs() };
+  return { runId, host, bootKey, profile, uptimeMs: local?.uptimeMs() };
 }
 
 function addressesOf({ ip, hostAddresses: { v4, v6 } }: RegistrarContext): readonly string[] {

@@ -1,9 +1,9 @@
 /** The state of one container between events, lists and inspections. */
 import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
+import type { StampedRecord } from '../describe/record.ts';
 import type { ContainerId } from '../engine/containerId.ts';
 import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.ts';
-import type { StampedRecord } from '../reconcile/claims.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';
 
 /**
@@ -83,7 +83,7 @@ export function noteLife(
   container.isDown = false;
   if (container.ending !== undefined && precedesInspectedLife(container.ending, inspection))
     container.ending = undefined;
-  container.heldUntilMs = publishableAtMs(container.deaths, nowMs);
+  container.heldUntilMs = firstRecordAtMs(container.deaths, nowMs);
   return true;
 }
 
@@ -212,7 +212,7 @@ export function addDeath(deaths: Deaths, nowMs: number): Deaths {
 }
 
 /** The time from which a life that begins at `nowMs` may have records. */
-function publishableAtMs(deaths: Deaths, nowMs: number): number {
+function firstRecordAtMs(deaths: Deaths, nowMs: number): number {
   return recent(deaths, nowMs).length >= DEATHS ? nowMs + SURVIVE_MS : nowMs;
 }
 

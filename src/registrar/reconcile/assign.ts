@@ -4,6 +4,8 @@
  * other holders either. Every other claim waits, or gets its alternative name. Pure and deterministic: present holders
  * come first, the oldest in front; of the other claims the one whose container started first comes first.
  */
+
+import type { StampedRecord } from '../describe/record.ts';
 import { recordValue } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import {
@@ -12,7 +14,6 @@ import {
   keyForRecord,
   keyIfCloned,
   numberId,
-  type StampedRecord,
   StoredNumbers,
 } from './claims.ts';
 import { type Obstacle, Occupancy, type OccupancyInput } from './occupancy.ts';

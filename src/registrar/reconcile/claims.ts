@@ -1,34 +1,10 @@
 /** A container's claims: each for a name with all of its records, or for a number below a base. Pure. */
 import { compareTexts } from '../describe/container.ts';
-import type { Description, DesiredRecord } from '../describe/description.ts';
-import { keysOfName, nameKeyOf, type OwnerStamp, recordValue } from '../describe/record.ts';
-import { type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
-import type { Inspection } from '../engine/engine.ts';
+import type { DesiredRecord } from '../describe/description.ts';
+import { keysOfName, nameKeyOf, type OwnerStamp, type StampedRecord } from '../describe/record.ts';
+import type { ShortId } from '../engine/containerId.ts';
 import { identityOf } from '../leadership/identity.ts';
 import type { StoredRecord } from './storedRecords.ts';
-
-/** A desired record with the owner stamp that it gets. */
-export interface StampedRecord {
-  readonly containerId: ContainerId;
-  readonly owner: OwnerStamp;
-  readonly record: DesiredRecord;
-  /** `recordValue(record, owner)`. */
-  readonly value: Uint8Array;
-}
-
-/** The desired records of a described container, stamped with the owner; none if the description has none. */
-export function stampedRecordsOf(
-  { id, description }: { readonly id: ContainerId; readonly description: Description | undefined },
-  inspection: Inspection,
-  ownerId: string,
-): StampedRecord[] {
-  if (description?.kind !== 'described') return [];
-  const startedAt = inspection.State?.StartedAt || 'unknown';
-  const owner = { id: ownerId, shortId: shortIdOf(id), startedAt };
-  return description.records.map((record) => {
-    return { containerId: id, owner, record, value: recordValue(record, owner) };
-  });
-}
 
 /** The records of one container under one name: one record, or one for each address family. */
 export interface Claim {

@@ -3,8 +3,9 @@
  * and of numbers. It reads each name once, when it is first wanted; later changes come from the mirror.
  */
 import type { Store } from '../../store/store.ts';
+import type { StampedRecord } from '../describe/record.ts';
 import { keysOfName, nameKeyOf } from '../describe/record.ts';
-import { keyIfCloned, type StampedRecord } from './claims.ts';
+import { keyIfCloned } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
 import type { RelevantNames, WantedNames } from './relevance.ts';
 import type { StoredRecords } from './storedRecords.ts';

@@ -138,7 +138,7 @@ export class Occupancy {
 
   /**
    * Whether our name, held since that revision, precedes the other record. If two registrars raced and both wrote, the
-   * later one withdraws. A record that we know from before our own write may be gone, so the mirror has to reach that
+   * later one removes. A record that we know from before our own write may be gone, so the mirror has to reach that
    * write first.
    */
   #wasFirst(since: number | undefined, other: StoredRecord): boolean {

@@ -38,7 +38,7 @@ export type Operation = DeleteOperation | PutOperation;
 export interface Plan {
   /** Carried out one after the other. The operations within a phase do not depend on each other. */
   readonly phases: readonly [
-    withdraw: readonly DeleteOperation[],
+    remove: readonly DeleteOperation[],
     put: readonly PutOperation[],
     widen: readonly PutOperation[],
     retire: readonly DeleteOperation[],
@@ -64,8 +64,8 @@ export function diff(input: DiffInput): Plan {
     const operation = putOf(assignment, input);
     if (operation !== undefined) (isSecondFamily(assignment, input) ? widen : put).push(operation);
   }
-  const { withdraw, retire } = deletes(given, input);
-  const phases = [withdraw, put, widen, retire] as const;
+  const { remove, retire } = deletes(given, input);
+  const phases = [remove, put, widen, retire] as const;
   return { phases, assignments, isEmpty: phases.every(({ length }) => length === 0) };
 }
 
@@ -73,7 +73,7 @@ export function diff(input: DiffInput): Plan {
 function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owners }: DiffInput) {
   const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
   const assigned = new Set(given.map(({ stamped }) => stamped.owner.shortId));
-  const withdraw: DeleteOperation[] = [];
+  const remove: DeleteOperation[] = [];
   const retire: DeleteOperation[] = [];
   for (const { entry, owner, isOwn, isDangling } of stored.records()) {
     if (owner === undefined || byKey.has(entry.key) || !isDesiredKnown(owner.shortId)) continue;
@@ -82,9 +82,9 @@ function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owne
     const { shortId } = owner;
     const name = byKey.get(nameKeyOf(key));
     const isLeft = assigned.has(shortId) && (name === undefined || !hasLostFamily(key, name));
-    (isLeft ? retire : withdraw).push({ kind: 'delete', key, modRevision, shortId });
+    (isLeft ? retire : remove).push({ kind: 'delete', key, modRevision, shortId });
   }
-  return { withdraw, retire };
+  return { remove, retire };
 }
 
 /** Whether the key is that of the lost family, below a name that has one family again. */

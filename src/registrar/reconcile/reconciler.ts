@@ -1,7 +1,7 @@
 /**
  * registrar/reconcile/: Desired against stored records: which key goes to which claim, and the writes that are missing.
  * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, service, store, timing.
- * Used by: cli, cli/commands, registrar, registrar/observe, tools/doctor.
+ * Used by: cli, cli/commands, registrar, tools/doctor.
  *
  * `Reconciler` compares desired with stored records, writes the difference, and compares again until there is none. It
  * runs one comparison at a time, so that a change during one is part of the next. After a failure of the store it
@@ -11,19 +11,20 @@
  *   ----------|---------------------------------------------------------------------------------------------
  *   sleeping  | `wake` is called, or the retry after a failure is due
  *   resting   | the pace (pace.ts) allows another comparison
- *   comparing | the names around the desired ones are read and the plan is made; at once if the leader is unknown
+ *   comparing | the names around the desired ones are read and the plan is made; without a plan if the leader is unknown
  *   writing   | every write of the plan has an outcome or no answer in time; only as leader
  */
 import type { Mirror, MirrorState } from '../../store/mirror.ts';
 import { asStoreError, type Store, type StoreError } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { AdaptiveTimeout } from '../../timing/deadline.ts';
+import type { StampedRecord } from '../describe/record.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import type { Leadership, LeadershipState } from '../leadership/leadership.ts';
 import { type AnnouncedEvent, Announcements } from './announcements.ts';
 import { applyPlan, type WriteOutcome } from './apply.ts';
 import type { Assignment } from './assign.ts';
-import { FormerNumbers, type StampedRecord } from './claims.ts';
+import { FormerNumbers } from './claims.ts';
 import { HolderLookup } from './holderLookup.ts';
 import type { Namespace } from './namespace.ts';
 import type { OwnerStates } from './occupancy.ts';
@@ -44,6 +45,11 @@ export interface DesiredSource {
   isKnown(shortId: ShortId): boolean;
 }
 
+/** The keys of the zones that are served now. */
+export interface CurrentNamespace {
+  readonly namespace: Namespace;
+}
+
 export interface ReconcilerOptions {
   readonly store: Store;
   readonly stored: StoredRecords;
@@ -51,9 +57,8 @@ export interface ReconcilerOptions {
   readonly mirror: Pick<Mirror, 'state'>;
   readonly leadership: Pick<Leadership, 'state' | 'verifyLease'>;
   readonly desired: DesiredSource;
-  readonly owners: OwnerStates;
-  /** `namespace` covers the zones that are served now. */
-  readonly zones: { readonly namespace: Namespace };
+  readonly peers: OwnerStates;
+  readonly context: CurrentNamespace;
   readonly counters: ReconcileCounters;
   readonly onEvent: (event: ReconcileEvent) => void;
   readonly clock: Clock;
@@ -149,11 +154,11 @@ export class Reconciler {
 
   /** Returns when the next comparison is due: 0 at once, `undefined` at the next `wake`. */
   async #reconcile(): Promise<number | undefined> {
-    const { mirror, leadership, zones } = this.#options;
+    const { mirror, leadership, context } = this.#options;
     const permission = permissionOf(mirror.state(), leadership.state());
     if (permission.kind === 'wait') return undefined;
     this.#isDone = true; // a `wake` during the comparison resets it
-    const { namespace } = zones;
+    const { namespace } = context;
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const plan = await this.#compare(namespace, leaseId);
     this.#assignments = plan.assignments;
@@ -172,16 +177,16 @@ export class Reconciler {
   }
 
   async #compare(namespace: Namespace, leaseId: string | undefined): Promise<Plan> {
-    const { stored, owners, mirror, clock, desired: source } = this.#options;
+    const { stored, peers, mirror, clock, desired: source } = this.#options;
     stored.onMirrored(revisionOf(mirror.state()));
     const desired = source.list(stored);
-    const isDesiredKnown = this.#knownOwners();
+    const isDesiredKnown = this.#knownContainers();
     await this.#holderLookup.lookUp(desired, namespace);
     const startMs = clock.monotonicMs();
     const plan = diff({
       desired,
       stored,
-      owners,
+      owners: peers,
       namespace,
       leaseId,
       isDesiredKnown,
@@ -193,10 +198,10 @@ export class Reconciler {
   }
 
   /**
-   * The containers with records whose desired records are known at this moment. A container that gets its inspection
+   * Tells the containers with stored records whose desired records are known at this moment. A container that gets its inspection
    * while the store is read is not in `desired` yet, and must not lose its records for that.
    */
-  #knownOwners(): (shortId: ShortId) => boolean {
+  #knownContainers(): (shortId: ShortId) => boolean {
     const { stored, desired } = this.#options;
     const known = new Set<ShortId>();
     for (const { owner } of stored.records())
@@ -298,11 +303,11 @@ function revisionOf(mirror: MirrorState): number {
 }
 
 /** The part of a plan that is carried out before the next comparison. */
-function firstSteps([withdraw, put, widen, retire]: Plan['phases']): Plan['phases'] {
+function firstSteps([remove, put, widen, retire]: Plan['phases']): Plan['phases'] {
   const isPut = put.length <= MAX_PUTS;
   const isWidened = isPut && widen.length <= MAX_PUTS;
   return [
-    withdraw,
+    remove,
     put.slice(0, MAX_PUTS),
     isPut ? widen.slice(0, MAX_PUTS) : [],
     isWidened ? retire : [],

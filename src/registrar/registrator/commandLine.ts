@@ -4,14 +4,14 @@
  * registrator's part then follows `--`. Pure.
  */
 import { wordsOf } from '../../config/option.ts';
-import { REGISTER_OPTIONS } from '../../config/registerOptions.ts';
+import { REGISTER_COMMAND_OPTIONS } from '../../config/registerOptions.ts';
 import { STORE_OPTIONS } from '../../config/storeOptions.ts';
 import { REGISTRATOR_FLAGS } from './flags.ts';
 
 type RegistratorEnv = Readonly<Record<string, string | undefined>>;
 
 const SORADNS_OPTIONS: ReadonlyMap<string, string> = new Map(
-  wordsOf({ ...REGISTER_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
+  wordsOf({ ...REGISTER_COMMAND_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
 );
 
 /** Moves registrator's flags and URI behind `--` in their order. Returns the line of any other command unchanged. */

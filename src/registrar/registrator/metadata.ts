@@ -44,13 +44,13 @@ export interface ServiceExtras {
 export function readExtras(
   settings: ContainerSettings,
   port: Port,
-  { registrator, policy }: Pick<RegistrarContext, 'registrator' | 'policy'>,
+  { registrator, optionPrefix }: Pick<RegistrarContext, 'registrator' | 'optionPrefix'>,
   refusals: Refusals,
 ): ServiceExtras | undefined {
   const find = (key: string) => findSetting(settings, key, port);
   const parsed = parseCheck((key) => find(key)?.value, {
     methods: [...SAFE_METHODS, ...(registrator?.checkMethods ?? [])],
-    optionPrefix: policy?.optionPrefix ?? '',
+    optionPrefix,
   });
   switch (parsed.kind) {
     case 'invalid':

@@ -4,9 +4,8 @@
  * Used by: app/process, server/http/api.
  *
  * This file is the store `http://`, the client of `server/http/api/storeApi.ts`. Revisions, conditions and batches are
- * those of the server's store. Each call has a deadline, and a watch ends 15 s after its server's last sign of life.
- * The store repeats only a write that the server refused for its token: a write whose answer was lost may have
- * happened.
+ * those of the server's store. Each call has a deadline, and a watch ends when its server has sent nothing for 15 s.
+ * The store repeats only a write that the server refused because of its token: a write whose answer was lost may have taken effect.
  */
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';
@@ -52,7 +51,7 @@ export interface HttpStoreOptions {
   /** Called for a token when the server refuses a write and `token` is undefined. */
   readonly findToken?: (() => Promise<string | undefined>) | undefined;
   readonly callTimeoutMs?: number | undefined;
-  /** Three intervals of the server's signs of life. */
+  /** Three of the intervals at which the server reports that a watch is alive. */
   readonly silenceTimeoutMs?: number | undefined;
 }
 
@@ -63,7 +62,7 @@ export class HttpStore implements LeaseStore {
   readonly label: string;
   #peer: StorePeer;
   readonly #findToken: () => Promise<string | undefined>;
-  /** Whether the options have a token. Otherwise each refusal makes the store look for a token by `findToken`. */
+  /** Whether the options have a token. Otherwise the store calls `findToken` after each refusal. */
   readonly #hasOptionToken: boolean;
   readonly #callTimeoutMs: number;
   readonly #silenceTimeoutMs: number;
@@ -120,7 +119,7 @@ export class HttpStore implements LeaseStore {
       if (page === 'end') return;
       yield page;
     }
-    throw unavailable(this.#peer, new Error('the snapshot broke off'));
+    throw unavailable(this.#peer, new Error('the snapshot ended early'));
   }
 
   async *watch(
@@ -155,7 +154,7 @@ export class HttpStore implements LeaseStore {
       if (signal.aborted) return;
       throw error;
     }
-    if (!signal.aborted) throw unavailable(this.#peer, new Error('the watch broke off'));
+    if (!signal.aborted) throw unavailable(this.#peer, new Error('the watch ended early'));
   }
 
   async put(key: string, value: Uint8Array, options: PutOptions = {}): Promise<PutResult> {

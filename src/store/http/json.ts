@@ -1,4 +1,4 @@
-/** Checked access to JSON that another process sent. Every function throws `Malformed` for another form. */
+/** Checked access to JSON that another process sent. Every function throws `Malformed` if the JSON has another form. */
 
 /** The JSON does not have the expected form. */
 export class Malformed extends Error {

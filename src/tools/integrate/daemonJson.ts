@@ -49,7 +49,7 @@ export function planDaemonJsonUndo(read: ReadHostFile): IntegrationPlan {
   if (undo === undefined) return unreadable(UNDO_PATH);
   const current = read(PATH);
   const gone = { path: UNDO_PATH, before: undoText, after: undefined };
-  // The process was ended between writing the two files.
+  // The process ended after it had written the first of the two files.
   if (current === (undo.before ?? undefined)) return planOf([gone]);
   if (current === undo.after) {
     return planOf([{ path: PATH, before: current, after: undo.before ?? undefined }, gone]);
@@ -120,6 +120,6 @@ function printDaemonJson(json: Json, replaced: string | undefined): string {
 }
 
 function unreadable(path: string): IntegrationPlan {
-  const problem = `${path} must be a JSON object, with "dns" a list`;
+  const problem = `${path} must be a JSON object, and its "dns" must be a list`;
   return { kind: 'refused', why: 'unreadable', problem, fix: `python3 -m json.tool ${path}` };
 }

@@ -31,7 +31,7 @@ describe('register', () => {
     return fixture.start(['register', ...options, ...args]);
   };
 
-  it('register follows containers, logs it, and keeps the names for its successor at SIGTERM', async () => {
+  it('register follows containers, logs its writes, and keeps the names for its successor at SIGTERM', async () => {
     fixture.docker.run({ name: 'plain' });
     const id = fixture.docker.run(WEB);
     const first = register();
@@ -41,7 +41,7 @@ describe('register', () => {
     const written = await recordAt(store);
     const startedMs = performance.now();
     const ending = first.end('SIGTERM');
-    // It still serves deaths, as those of a daemon that ends us and all others.
+    // It still handles events, such as the deaths when a stopping daemon ends all containers, this registrar's included.
     fixture.docker.run({ ...WEB, name: 'late', env: { DNS_NAME: 'late.skydns.local' } });
     await until('the late one is there', async () => {
       return (await hostAt(store, '/skydns/local/skydns/late')) === '192.0.2.1';
@@ -53,7 +53,7 @@ describe('register', () => {
     const second = register('--on-exit', 'revoke');
     assert.equal((await second.logged('the lease is held')).isAdopted, true);
     fixture.docker.stop(id);
-    await second.logged('withdrawn');
+    await second.logged('removed');
     assert.equal(await hostAt(store), undefined);
     assert.equal(await hostAt(store, '/skydns/local/skydns/late'), '192.0.2.1');
     assert.equal(await second.end('SIGTERM'), 0, second.stderr());
@@ -72,7 +72,7 @@ describe('register', () => {
     await fixture.docker.kill();
     const registrar = register();
     const { http } = await registrar.logged('registering');
-    const { cause } = await registrar.logged('docker is out of reach');
+    const { cause } = await registrar.logged('docker is unreachable');
     assert.match(String(cause), /docker\.sock/);
     assert.match(await readyz(`http://${http}`), /^503 docker: .*docker\.sock/);
     fixture.docker.run(WEB);
@@ -88,7 +88,7 @@ describe('register', () => {
     const nowhere = ['register', '--store', 'http://127.0.0.1:1', '--http', '127.0.0.1:0'];
     const registrar = fixture.start(nowhere);
     const { http } = await registrar.logged('registering');
-    await registrar.logged('the store is out of reach');
+    await registrar.logged('the store is unreachable');
     await until('it tells the reason', async () => {
       return /^503 store: .*127\.0\.0\.1:1/m.test(await readyz(`http://${http}`));
     });
@@ -188,7 +188,7 @@ describe('register', () => {
   });
 
   it('register starts without pages when the default address is in use', async () => {
-    // Ours, or somebody else's: taken it is.
+    // Either this test holds the port or another program already does.
     const holder = createServer().on('error', () => {});
     await new Promise((resolve) => {
       holder.once('listening', resolve).once('error', resolve).listen(4002, '127.0.0.1');

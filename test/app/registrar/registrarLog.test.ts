@@ -8,7 +8,7 @@ import {
 import type { Log } from '../../../src/observability/log.ts';
 import { asShortId } from '../../../src/registrar/engine/containerId.ts';
 import { EngineError } from '../../../src/registrar/engine/engine.ts';
-import type { RegistrarEvent } from '../../../src/registrar/events.ts';
+import type { RegistrarEvent } from '../../../src/registrar/registrarEvents.ts';
 import { StoreError } from '../../../src/store/store.ts';
 
 type Line = readonly [level: string, message: string, fields: Readonly<Record<string, unknown>>];
@@ -63,8 +63,8 @@ describe('registrar events', () => {
       { kind: 'wrote', operation: put },
       ['info', 'registered', { id: SHORT_ID, key: '/k', value: '{"host":"10.0.0.1"}' }],
     ],
-    [{ kind: 'wrote', operation: gone1 }, ['info', 'withdrawn', { id: SHORT_ID, key: '/k' }]],
-    [{ kind: 'would', operation: gone1 }, ['info', 'would withdraw', { id: SHORT_ID, key: '/k' }]],
+    [{ kind: 'wrote', operation: gone1 }, ['info', 'removed', { id: SHORT_ID, key: '/k' }]],
+    [{ kind: 'would', operation: gone1 }, ['info', 'would remove', { id: SHORT_ID, key: '/k' }]],
     [
       { kind: 'refused', shortId: SHORT_ID, refusal },
       ['warn', 'refused', { id: SHORT_ID, about: 'a.example', cause: 'is bad' }],
@@ -79,7 +79,7 @@ describe('registrar events', () => {
     ],
     [
       { kind: 'store', event: { kind: 'lost', error: away, retryInMs: 50, failuresInARow: 1 } },
-      ['warn', 'the store is out of reach', { cause: 'http://x: away', retryInMs: 50 }],
+      ['warn', 'the store is unreachable', { cause: 'http://x: away', retryInMs: 50 }],
     ],
     [
       { kind: 'leaseLost', leaseId: '7', reason: 'the store has ended it' },

@@ -369,14 +369,14 @@ suite('a container in another’s network', () => {
   });
 });
 
-suite('when it is withdrawn', () => {
+suite('when its records end', () => {
   for (const [env, changes, stop] of [
     [{}, {}, 'drain'],
     [{}, { stop: 'die' }, 'die'],
     [{ DNS_STOP: 'die' }, {}, 'die'],
     [{ DNS_STOP: 'Drain' }, { stop: 'die' }, 'drain'],
   ] as const) {
-    it(`A container with ${JSON.stringify({ ...env, ...changes })} is withdrawn at ${stop}`, () => {
+    it(`The records of a container with ${JSON.stringify({ ...env, ...changes })} end at ${stop}`, () => {
       const spec = { ...web, env: { DNS_NAME: 'a', ...env } };
       const description = describeContainer(inspection(spec), registrarContext(changes));
       assert.ok(description.kind === 'described');

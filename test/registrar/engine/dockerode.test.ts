@@ -1,4 +1,4 @@
-/** The engine over a fake daemon: what it asks for, and what it makes of each thing that can go wrong on the way. */
+/** The engine client on a fake daemon: which requests it makes, and how it reports each failure. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -113,7 +113,7 @@ test('No environment variable redirects the engine client or ends its event stre
   });
 });
 
-test('The events of a container arrive in order, also as single octets, doubled and unfiltered', async () => {
+test('The events of a container arrive in order, even as single octets, doubled or unfiltered', async () => {
   const faults = [
     {},
     { eventPieceOctets: 1 },
@@ -180,7 +180,7 @@ test('A cut event stream gives the complete events and then ends as unreachable'
   }
 });
 
-test('A killed daemon ends the stream and its calls fail, and a new daemon is reached again', () =>
+test('When the daemon is killed, the event stream ends and calls fail, and the engine client reaches a new daemon again', () =>
   withFake(async (fake, engine) => {
     const { ended } = await follow(engine);
     await fake.kill();
@@ -226,7 +226,7 @@ test('An idle event stream stays open while pings are answered or refused by a p
     { callTimeoutMs: SLOW, pingEveryMs: 5 },
   ));
 
-test('Every engine call has a deadline, also in the middle of a response', () =>
+test('Every engine call has a deadline, even in the middle of a response', () =>
   withFake(
     async (fake, engine) => {
       const id = fake.run();
@@ -305,13 +305,13 @@ test('The engine client refuses a response that is not Docker’s', async () => 
   }
 });
 
-test('The engine client reports a missing socket and one without permission', async () => {
+test('The engine client reports a missing socket as unreachable', async () => {
   const engine = connectEngine({ kind: 'unix', path: '/nowhere/docker.sock' });
   await assert.rejects(engine.ping(), failsWith('unreachable', /^unix:\/\/\/nowhere.*ENOENT/));
   engine.close();
 });
 
-test('A reader that does not read delays no other and is told to list again', () =>
+test('The engine client ends the event stream of a reader that does not read, with an error', () =>
   withFake(
     async (fake, engine) => {
       const stream = engine.events(undefined, new AbortController().signal);
@@ -374,7 +374,7 @@ test('The fingerprint changes with ports, networks, restarts, names and health a
     }
   }));
 
-test('The list has no container that does not run', () =>
+test('The list has running, paused and restarting containers and no others', () =>
   withFake(async (fake, engine) => {
     const states = ['running', 'paused', 'restarting', 'created', 'exited'] as const;
     for (const state of states) {
@@ -410,7 +410,7 @@ test('An engine that refuses a filter is followed without filters', async () => 
   }
 });
 
-test('An engine that refuses its events is tried once more, and then the refusal is reported', () =>
+test('The engine client requests refused events once more, and then reports the refusal', () =>
   withFake(async (fake, engine) => {
     fake.faults.status = (path) => (path === '/events' ? 500 : undefined);
     await assert.rejects(follow(engine), failsWith('failed', /events: .*a fault/));
@@ -447,7 +447,7 @@ test('A thousand containers are listed and inspected, eight at a time', () =>
     assert.equal(names.size, 1000);
   }));
 
-test('TLS: the certificate of the engine is verified, and ours shown', async () => {
+test('Over TLS the engine client verifies the engine’s certificate and presents its own', async () => {
   const certificates = makeCertificates();
   const fake = await startFakeDocker();
   const pem = (name: string): string => certificates.pem(name).toString();

@@ -4,7 +4,7 @@ import test from 'node:test';
 import fc from 'fast-check';
 import type { EngineEvent } from '../../../src/registrar/engine/engine.ts';
 import { LineSplitter, parseEvent } from '../../../src/registrar/engine/eventLines.ts';
-import { EventQueue } from '../../../src/registrar/engine/events.ts';
+import { EventQueue } from '../../../src/registrar/engine/eventStream.ts';
 
 const ID = 'c'.repeat(64);
 const NANO = '1795370708543808495';

@@ -166,7 +166,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   );
 
   test(
-    `${label}: The next list withdraws a container that podman stop is stopping without an event`,
+    `${label}: The next list ends the records of a container that podman stop is stopping without an event`,
     engine.options,
     engine.on(async (podman) => {
       const dns = await follow(podman, '--register-reconcile', '1');
@@ -210,8 +210,8 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
         third = startCli(line);
         await third.logged('another registrar of this engine is at work');
         await podman.podman('rm', '--force', '--time', '0', id);
-        const withdrawn = await second.logged('withdrawn');
-        assert.equal(withdrawn.id, id.slice(0, 12));
+        const removed = await second.logged('removed');
+        assert.equal(removed.id, id.slice(0, 12));
         const messages = second.lines().map(({ msg }) => msg);
         assert.ok(!messages.includes('registered'), 'what was there was written again');
       } finally {

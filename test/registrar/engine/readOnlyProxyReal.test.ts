@@ -26,7 +26,7 @@ function text(socketPath: string, path: string): Promise<string> {
 }
 
 test(
-  'A real Docker behind the proxy has the same identity, without its labels, proxies and other containers',
+  'The proxy passes on a real Docker’s identity and default network, without its labels, proxy settings and containers',
   options,
   async () => {
     const dockerd = await startDockerd({

@@ -33,7 +33,7 @@ describe('a reboot within the lease', () => {
       assert.deepEqual(foundMessagesOf(again), []);
     }));
 
-  it('A machine that reboots with an unknown address has its old records for at most the lease and then its own', () =>
+  it('After a reboot with an unknown address a machine’s old records stay for at most the lease, and then it has only its new ones', () =>
     withRegistrarFixture(async (fixture) => {
       const readHostFacts = async () => ({ hostAddresses: {}, ownNetworks: [] });
       const site = new Site(fixture, 'a', { readHostFacts });

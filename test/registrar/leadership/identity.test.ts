@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
-  type Holder,
   type Lock,
+  type LockHolder,
   lockCandidates,
   newIdentity,
   ownerId,
@@ -29,14 +29,14 @@ const PROFILE: Profile = {
   work: { prefix: '/skydns/', zones: ['skydns.local.'], metadata: 'dns DNS_ dns.' },
 };
 const SELF: Self = {
-  instance: 'me',
+  runId: 'me',
   host: 'vm',
   bootKey: 'boot-1 vm unix:///run/docker.sock',
   profile: PROFILE,
   uptimeMs: 3_600_000,
 };
-const HOLDER: Holder = {
-  instance: 'other',
+const HOLDER: LockHolder = {
+  runId: 'other',
   host: 'vm',
   bootKey: SELF.bootKey,
   lease: '7',
@@ -56,7 +56,7 @@ const claiming = (changes: Partial<Profile>): Lock => {
   return { ...LOCK, holder: { ...HOLDER, profile: { ...PROFILE, ...changes } } };
 };
 /** As a version without a host part wrote it. */
-const old = (changes: Partial<Holder>): Lock => {
+const old = (changes: Partial<LockHolder>): Lock => {
   return { ...LOCK, holder: { ...HOLDER, profile: undefined, ...changes } };
 };
 
@@ -278,7 +278,7 @@ describe('the value of a lock', () => {
 
   it('A lock’s value from an earlier version is read without a profile', () => {
     const text = '{"instance":"i","host":"h","place":"p","lease":"7","released":true}';
-    const expected = { ...HOLDER, instance: 'i', host: 'h', bootKey: 'p', isReleased: true };
+    const expected = { ...HOLDER, runId: 'i', host: 'h', bootKey: 'p', isReleased: true };
     assert.deepEqual(parseHolder(Buffer.from(text)), { ...expected, profile: undefined });
   });
 

@@ -12,7 +12,7 @@ import { systemClock } from '../../../src/timing/clock.ts';
 import { until } from '../../support/until.ts';
 
 const SELF: Self = {
-  instance: 'me',
+  runId: 'me',
   host: 'vm',
   bootKey: undefined,
   profile: {
@@ -39,11 +39,11 @@ for (const [end, expected] of [
       },
     });
     const common = { store, engineId: 'ENGINE', clock: systemClock, random: Math.random };
-    const locks = new Locks({ ...common, instance: 'me', answerWithinMs: 100 });
+    const locks = new Locks({ ...common, runId: 'me', answerWithinMs: 100 });
     const ignore = () => undefined;
     const leadership = new Leadership({
       ...common,
-      ...{ locks, registrar: { self: () => SELF }, isDryRun: false, ttlSeconds: 30 },
+      ...{ locks, registrar: { self: () => SELF }, dryRun: false, leaseTtlSeconds: 30 },
       ...{ onIdentity: ignore, onChange: ignore, onEvent: ignore },
     });
     locks.start();

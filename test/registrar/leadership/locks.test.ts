@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import {
-  type Holder,
+  type LockHolder,
   newIdentity,
   type Profile,
   type Self,
@@ -25,7 +25,7 @@ const BEFORE: Profile = {
   ...{ bootId: 'before', addresses: ['192.0.2.1'], work },
 };
 const SELF: Self = {
-  instance: 'me',
+  runId: 'me',
   host: 'vm',
   bootKey: undefined,
   profile: { ...BEFORE, bootId: 'after' },
@@ -76,7 +76,7 @@ for (const [name, open] of Object.entries(STORES))
       const locks = new Locks({
         ...common,
         engineId: 'ENGINE',
-        instance: 'me',
+        runId: 'me',
         answerWithinMs: ANSWER_MS,
       });
       locks.start();
@@ -88,10 +88,10 @@ for (const [name, open] of Object.entries(STORES))
       }
     }
 
-    async function lock(store: LeaseStore, profile: Profile): Promise<Holder> {
+    async function lock(store: LeaseStore, profile: Profile): Promise<LockHolder> {
       const { id } = await store.grantLease(30);
       const identity = newIdentity('ENGINE', profile);
-      const holder = { instance: 'other', host: 'vm', lease: id, isReleased: true, profile };
+      const holder = { runId: 'other', host: 'vm', lease: id, isReleased: true, profile };
       await store.put(lockKeys(identity).holder, holderValue(holder), { lease: id });
       return { ...holder, bootKey: undefined };
     }

@@ -81,7 +81,7 @@ describe('short leases', () => {
       const store = createMemoryStore({ clock });
       const { id } = await store.grantLease(6);
       const holder = {
-        instance: 'earlier',
+        runId: 'earlier',
         host: 'h',
         bootKey: BOOT_KEY,
         lease: id,

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RegistrarEvent } from '../../../src/registrar/events.ts';
+import type { RegistrarEvent } from '../../../src/registrar/registrarEvents.ts';
 import { type Running, withRegistrarFixture } from '../../support/registrarFixture.ts';
 
 const CONTAINERS = 12;
@@ -15,7 +15,7 @@ function deletesOf({ events }: Running): RegistrarEvent[] {
 }
 
 for (const isDryRun of [false, true])
-  it(`${isDryRun ? 'A dry run' : 'A registrar'} that starts again withdraws no name of a running container`, () =>
+  it(`${isDryRun ? 'A dry run' : 'A registrar'} that starts again removes no name of a running container`, () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       for (let n = 0; n < CONTAINERS; n++) {

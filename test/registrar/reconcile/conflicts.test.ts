@@ -154,7 +154,7 @@ class Ledger {
     if (!wasFirst || containerId === undefined || !this.#runs(containerId)) return;
     // A write that counted as failed may take effect late. The container then has two numbers, and may lose one.
     const isLeft = [...this.entries.values()].some((one) => holderOf(one) === containerId);
-    if (!isLeft) this.losses.push(`${change.key} of ${containerId} was withdrawn`);
+    if (!isLeft) this.losses.push(`${change.key} of ${containerId} was removed`);
   }
 }
 

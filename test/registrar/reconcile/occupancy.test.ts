@@ -1,7 +1,7 @@
 /** The claim that gets a name while other claims hold that name, a name above it or a name below it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
+import type { StampedRecord } from '../../../src/registrar/describe/record.ts';
 import {
   conflicts,
   input,
@@ -115,7 +115,7 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'Of two names above and below each other the later one is withdrawn',
+    'Of two names above and below each other the registrar removes the later one',
     [above, below],
     [
       { key: '/s/db/x', of: below },
@@ -125,7 +125,7 @@ const ROWS: readonly Row[] = [
     [hiddenBy('x.db', B)],
   ],
   [
-    'Another engine’s later name below is left for that engine to withdraw',
+    'Another engine’s later name below is left for that engine to remove',
     [above],
     [
       { key: '/s/db', of: above },
@@ -135,7 +135,7 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'The registrar withdraws its own later name below another engine’s',
+    'The registrar removes its own later name below another engine’s',
     [below],
     [
       { key: '/s/db', of: 'other engine' },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { StampedRecord } from '../../../src/registrar/reconcile/claims.ts';
+import type { StampedRecord } from '../../../src/registrar/describe/record.ts';
 import { diff } from '../../../src/registrar/reconcile/plan.ts';
 import { input, LEASE, type Stored, stamped, steps } from '../../support/desiredRecords.ts';
 
@@ -78,7 +78,7 @@ describe('plans', () => {
         ],
       ),
     );
-    const [withdraw, put] = plan.phases;
+    const [remove, put] = plan.phases;
     assert.deepEqual(
       put.map(({ key, modRevision }) => [key, modRevision]),
       [
@@ -87,7 +87,7 @@ describe('plans', () => {
       ],
     );
     assert.deepEqual(
-      withdraw.map(({ key, modRevision }) => [key, modRevision]),
+      remove.map(({ key, modRevision }) => [key, modRevision]),
       [['/s/z', 2]],
     );
   });
@@ -245,8 +245,8 @@ describe('plans', () => {
     });
     const desired = [numbered('a', 1), pointer];
     const pointsTo = (stored: readonly Stored[]): unknown => {
-      const [withdraw, put] = diff(input(desired, stored)).phases;
-      assert.deepEqual(withdraw, []);
+      const [remove, put] = diff(input(desired, stored)).phases;
+      assert.deepEqual(remove, []);
       const value = put.find(({ key }) => key === '/s/arpa/1')?.value;
       return value && JSON.parse(Buffer.from(value).toString()).host;
     };

@@ -33,7 +33,7 @@ describe('stored records', () => {
     stored = new StoredRecords('E1', () => changes++);
   });
 
-  it('The stored records include records of the engine’s id without a lease from other owners', () => {
+  it('The stored records include records without a lease whose owner is another registrar with the engine’s id', () => {
     stored = new StoredRecords('E1/0a', () => changes++);
     const lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
     const stamps = ['E1', 'E1/0b', 'E2/0a', 'E1/0a'].map((r) => ({ ...OURS, r }));
@@ -110,14 +110,14 @@ describe('stored records', () => {
     assert.equal(revision('/s/a'), 3);
   });
 
-  it('The stored records keep no own writes that the mirror has passed', () => {
+  it('The stored records forget the registrar’s own writes once the mirror has passed them', () => {
     stored.learn('/s/a', undefined, 5);
     stored.onMirrored(5);
     stored.apply([put(entry('/s/a', 4, OURS))]);
     assert.equal(revision('/s/a'), 4);
   });
 
-  it('The stored records include others’ records above and below the wanted names and beside the numbers', () => {
+  it('The stored records include others’ records above and below the wanted names and the wanted numbers', () => {
     want(['/s/a/b'], ['/s/n']);
     const keys = [
       '/s/a',
@@ -145,7 +145,7 @@ describe('stored records', () => {
     );
   });
 
-  it('The stored records keep the few oldest of a million names below one and report the name as incomplete when those are gone', () => {
+  it('Of a million records below a wanted name the stored records keep the few oldest, and report the name as incomplete when those are gone', () => {
     want(['/s/a']);
     const count = 1_000_000;
     for (let at = 0; at < count; at += 1_000) {
@@ -167,7 +167,7 @@ describe('stored records', () => {
     assert.deepEqual(stored.takeIncomplete(), []);
   });
 
-  it('The stored records report a name as incomplete when a narrower wanted name with truncated ones ends', () => {
+  it('When a truncated name is no longer wanted and its kept records are gone, the stored records report the wanted name above it as incomplete', () => {
     want(['/s/a', '/s/a/b']);
     stored.apply(
       Array.from({ length: MAX_KEPT_BELOW + 1 }, (_, i) => put(entry(`/s/a/b/${i}`, i + 1))),
@@ -189,7 +189,7 @@ describe('stored records', () => {
     assert.equal(revision('/s/a'), 7);
   });
 
-  it('The stored records report an own new record once the watch has it where others are above or below it', () => {
+  it('The stored records report the registrar’s own new record once the watch has it, if others have records above or below it', () => {
     want(['/s/a']);
     const theirs = { ...OURS, r: 'E2' };
     stored.apply([put(entry('/s/a/x', 1, theirs))]);

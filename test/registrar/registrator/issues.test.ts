@@ -79,7 +79,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), before);
     }));
 
-  it('#248: A stopping container is withdrawn at its signal, before it ends', () =>
+  it('#248: The registrar removes a stopping container’s records at its signal, before it ends', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start({ context: COMPAT });
       const web = fixture.engine.run({ name: 'web', image: 'nginx', exposed: ['80/tcp'] });

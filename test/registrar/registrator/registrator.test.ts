@@ -7,7 +7,6 @@ import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { parseTags } from '../../../src/registrar/registrator/metadata.ts';
 import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
-import { policyOf } from '../../support/policyCases.ts';
 
 const web: ContainerSpec = {
   name: 'web',
@@ -430,10 +429,7 @@ suite('what registrator dropped or overwrote', () => {
 
   it('The hint to allow a check method names the option of a server', () => {
     const env = { SERVICE_CHECK_HTTP: '/', SERVICE_CHECK_HTTP_METHOD: 'POST' };
-    const { refusals } = first(
-      { ...web, env },
-      { policy: policyOf({ optionPrefix: 'register-' }) },
-    );
+    const { refusals } = first({ ...web, env }, { optionPrefix: 'register-' });
     assert.match(refusals[0]?.reason ?? '', /allow it with --register-check-method POST$/);
   });
 

@@ -22,7 +22,7 @@ export type RegistrarEvent =
   | { readonly kind: 'socketReplaced'; readonly label: string }
   | { readonly kind: 'found'; readonly finding: RegistrarFinding }
   /** The grace period for an absent engine expired. */
-  | { readonly kind: 'withdrawn'; readonly afterMs: number }
+  | { readonly kind: 'graceExpired'; readonly afterMs: number }
   | { readonly kind: 'inspectFailed'; readonly shortId: ShortId; readonly error: EngineError }
   | { readonly kind: 'refused'; readonly shortId: ShortId; readonly refusal: Refusal }
   | { readonly kind: 'hostFacts'; readonly hostFacts: HostFacts }
