@@ -1,4 +1,5 @@
 /** The metrics of DNS queries and replies, with CoreDNS's names for labels. */
+import { TABLE_TYPES } from '../dataplane/table/answerKinds.ts';
 import {
   COUNTER_SLOTS,
   type CounterBlock,
@@ -7,7 +8,6 @@ import {
   rcodeSlot,
   Single,
   Slot,
-  TABLE_TYPES,
 } from '../dataplane/table/counters.ts';
 import { rcodeName } from '../dns/mnemonic.ts';
 import {

@@ -64,7 +64,7 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
       measured.invalidValues++;
       log.warn({ key, reason }, 'value skipped');
     },
-    onApplied: (nodes) => publisher.applied(nodes),
+    onApplied: (nodes) => publisher.onApplied(nodes),
   });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);

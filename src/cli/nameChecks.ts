@@ -10,7 +10,7 @@ import { CONFIG_OPTIONS, readConfig } from '../config/config.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
 import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name } from '../dns/name.ts';
-import { keysOfName, nameKeyOf } from '../registrar/describe/record.ts';
+import { keysOfName, nameKeyOf } from '../registrar/describe/storedValue.ts';
 import { printHolder } from '../registrar/reconcile/hiddenValues.ts';
 import { Namespace, pathOf } from '../registrar/reconcile/namespace.ts';
 import type { Entry } from '../service/change.ts';

@@ -4,7 +4,7 @@ import type { Io } from '../app/process/process.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
 import { type OptionWords, wordsOf } from '../config/option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from '../config/registerOptions.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../config/registrarOptions.ts';
 import { SERVE_OPTIONS } from '../config/serveOptions.ts';
 import type { Arguments } from '../config/settings.ts';
 import { STORE_OPTIONS } from '../config/storeOptions.ts';

@@ -9,7 +9,7 @@
  */
 import { LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
 import { fileKeysOf, type Option, type OptionValues } from './option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from './registerOptions.ts';
+import { SERVE_REGISTRAR_OPTIONS } from './registrarOptions.ts';
 import {
   idlePatternNotes,
   type RegistrarSettingsAndOrigins,

@@ -2,7 +2,7 @@
 import { type Name, printName } from '../dns/name.ts';
 import { matchesBelow, printPattern } from '../service/namePattern.ts';
 import type { OptionValues } from './option.ts';
-import type { REGISTRAR_OPTIONS } from './registerOptions.ts';
+import type { REGISTRAR_OPTIONS } from './registrarOptions.ts';
 import { type Origins, type ReadSettings, readSettings, type Sources } from './settings.ts';
 
 type RegistrarRows = typeof REGISTRAR_OPTIONS;

@@ -2,7 +2,7 @@
 import { excerpt } from '../observability/printable.ts';
 import { nearestWord } from '../observability/suggest.ts';
 import { type NamedOption, variablesOf } from './option.ts';
-import { REGISTER_COMMAND_OPTIONS, REGISTRAR_OPTIONS } from './registerOptions.ts';
+import { REGISTER_COMMAND_OPTIONS, REGISTRAR_OPTIONS } from './registrarOptions.ts';
 import { type ConfigFile, MAX_SHOWN, type Sources } from './settings.ts';
 
 /** A mistake for each key of the config file that sets no option. */

@@ -56,6 +56,18 @@ export function foldName(name: Name): Name {
   return name.map(foldLabel);
 }
 
+/** The name in wire form (RFC 1035 §3.1), folded. */
+export function wireName(name: Name): Uint8Array {
+  const octets = new Uint8Array(nameOctets(name));
+  let at = 0;
+  for (const label of name) {
+    const folded = foldLabel(label);
+    octets[at++] = folded.length;
+    for (let i = 0; i < folded.length; i++) octets[at++] = folded.charCodeAt(i);
+  }
+  return octets;
+}
+
 /** A text that is the same for equal names (RFC 4343) only: the length of each label, then the folded label. */
 export function nameKey(name: Name): string {
   let key = '';

@@ -4,7 +4,7 @@
  * for an absent engine there are none.
  */
 
-import type { StampedRecord } from './describe/record.ts';
+import type { StampedRecord } from './describe/storedValue.ts';
 import type { ShortId } from './engine/containerId.ts';
 import type { GracePeriod } from './gracePeriod.ts';
 import type { Checks } from './observe/checks.ts';

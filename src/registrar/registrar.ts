@@ -128,7 +128,7 @@ export class Registrar {
       clock,
       random,
       relistEveryMs: reconcileSeconds * 1000,
-      onInfo: (info) => this.#onInfo(info),
+      openReceiver: (info) => this.#openSession(info),
       onConnected: () => this.#onConnected(),
       onLost: (error, retryInMs) => this.#onLost(error, retryInMs),
     });
@@ -186,7 +186,7 @@ export class Registrar {
    * Opens a session for the engine that answered, unless the present session is that engine's. Returns the session's
    * containers. Descriptions need the host's facts, so it reads those first.
    */
-  async #onInfo(info: EngineInfo): Promise<Containers | undefined> {
+  async #openSession(info: EngineInfo): Promise<Containers | undefined> {
     const [bridgeId] = await Promise.all([this.#readBridgeId(), this.#hostWatcher.read(info)]);
     if (this.#isClosed) return undefined;
     const session = this.#session;

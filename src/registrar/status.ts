@@ -1,8 +1,8 @@
 /** The registrar's state as plain JSON values, for people, `/readyz` and metrics. Changes nothing. */
 import { NO_SRV } from '../service/service.ts';
 import type { Refusal } from './describe/description.ts';
-import type { StampedRecord } from './describe/record.ts';
-import { nameKeyOf, storedKey } from './describe/record.ts';
+import type { StampedRecord } from './describe/storedValue.ts';
+import { nameKeyOf, storedKey } from './describe/storedValue.ts';
 import { shortIdOf } from './engine/containerId.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { LeadershipState } from './leadership/leadership.ts';

@@ -3,6 +3,7 @@
  * workers' blocks. A worker counts types, rcodes and times only of its hits, so a packet that it hands over is counted
  * once, here.
  */
+import { kindOf, OTHER_KIND } from '../dataplane/table/answerKinds.ts';
 import {
   bucketOf,
   type CounterBlock,
@@ -12,11 +13,9 @@ import {
   type DropReason,
   LATENCY_BOUNDS_US,
   newCounterMemory,
-  OTHER_TYPE,
   rcodeSlot,
   Single,
   Slot,
-  TABLE_TYPES,
 } from '../dataplane/table/counters.ts';
 import type { DnsClient, Edns } from '../dns/message.ts';
 
@@ -72,7 +71,7 @@ export class AnswerCounters {
     const micros = durationMs * 1000;
     count(block, Single.received);
     count(block, Single.receivedOctets, packetOctets);
-    count(block, Slot.type + typeIndex(qtype));
+    count(block, Slot.type + kindOrOther(qtype));
     count(block, rcodeSlot(rcode));
     count(block, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros));
     count(block, Single.latencyMicros, micros);
@@ -91,10 +90,6 @@ export class AnswerCounters {
 /** In the third octet of a header. */
 const TC = 0x02;
 
-const INDEX_OF_TYPE: ReadonlyMap<number, number> = new Map(
-  TABLE_TYPES.map(([, type], index) => [type, index]),
-);
-
-function typeIndex(qtype: number | undefined): number {
-  return qtype === undefined ? OTHER_TYPE : (INDEX_OF_TYPE.get(qtype) ?? OTHER_TYPE);
+function kindOrOther(qtype: number | undefined): number {
+  return qtype === undefined ? OTHER_KIND : kindOf(qtype);
 }

@@ -9,9 +9,10 @@ import {
 } from '../../src/config/config.ts';
 import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
 import { variablesOf } from '../../src/config/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../../src/config/registrarOptions.ts';
 import type { FlagValue, Rows, TextFileReader } from '../../src/config/settings.ts';
 import { withStoreConfig } from '../../src/config/storeConfig.ts';
-import type { Secret } from '../../src/config/valueForms.ts';
+import { isSameValue, Secret } from '../../src/config/valueForms.ts';
 import { printName } from '../../src/dns/name.ts';
 
 interface Given {
@@ -200,6 +201,31 @@ describe('forms', () => {
     const rate = (value: string) =>
       configOf({ flags: { 'log-queries': value } }).logQueriesPerSecond;
     assert.deepEqual(['true', '20', 'false', '0'].map(rate), [100, 20, 0, 0]);
+  });
+});
+
+describe('comparison', () => {
+  it('Two option values are equal if their contents are', () => {
+    const value = (port: number, secret: string) => [{ port, token: new Secret(secret) }, 'x'];
+    assert.ok(isSameValue(value(53, 'a'), value(53, 'a')));
+    assert.ok(!isSameValue(value(53, 'a'), value(53, 'b')));
+    assert.ok(!isSameValue(value(53, 'a'), value(54, 'a')));
+    assert.ok(!isSameValue({ a: undefined }, {}));
+    assert.ok(!isSameValue([], {}));
+  });
+
+  it('Values of every option can be compared', () => {
+    const rows = Object.values({ ...CONFIG_OPTIONS, ...SERVE_REGISTRAR_OPTIONS } as Rows);
+    assert.ok(rows.length > 60, `${rows.length}`);
+    for (const { name, form, schema, example } of rows) {
+      const given = form === 'list' ? [example] : form === 'switch' ? true : example;
+      assert.ok(isSameValue(schema.parse(given), schema.parse(given)), name);
+    }
+  });
+
+  it('The comparison of option values refuses objects that may hide their content', () => {
+    assert.throws(() => isSameValue(/a/, /b/), TypeError);
+    assert.throws(() => isSameValue([new Map()], [new Map()]), TypeError);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Descriptions in a form that a table can hold: records as `key -> JSON`, refusals as sentences. */
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import type { Description, RecordFields } from '../../src/registrar/describe/description.ts';
-import { storedKey } from '../../src/registrar/describe/record.ts';
+import { storedKey } from '../../src/registrar/describe/storedValue.ts';
 import { describeContainer } from '../../src/registrar/describeContainer.ts';
 import type { Inspection } from '../../src/registrar/engine/engine.ts';
 

@@ -1,11 +1,11 @@
 /** Desired and stored records for the rows of test tables, and the plan that follows from them. */
 
-import type { StampedRecord } from '../../src/registrar/describe/record.ts';
-import { recordValue } from '../../src/registrar/describe/record.ts';
+import type { StampedRecord } from '../../src/registrar/describe/storedValue.ts';
+import { recordValue } from '../../src/registrar/describe/storedValue.ts';
 import { asContainerId, shortIdOf } from '../../src/registrar/engine/containerId.ts';
 import { type Conflict, conflictOf } from '../../src/registrar/reconcile/announcements.ts';
 import { Namespace, pathOf } from '../../src/registrar/reconcile/namespace.ts';
-import { type DiffInput, diff } from '../../src/registrar/reconcile/plan.ts';
+import { type PlanInput, planWrites } from '../../src/registrar/reconcile/plan.ts';
 import { StoredRecords } from '../../src/registrar/reconcile/storedRecords.ts';
 import type { Lease } from '../../src/service/change.ts';
 
@@ -38,7 +38,7 @@ export interface Stored {
   readonly revision?: number;
 }
 
-export function input(desired: readonly StampedRecord[], stored: readonly Stored[]): DiffInput {
+export function input(desired: readonly StampedRecord[], stored: readonly Stored[]): PlanInput {
   const records = new StoredRecords(ENGINE, () => undefined);
   const keys = desired.flatMap(({ record }) => [record.key, record.keyIfTaken ?? record.key]);
   const paths = new Set(keys.map(pathOf));
@@ -75,19 +75,19 @@ export function input(desired: readonly StampedRecord[], stored: readonly Stored
 }
 
 /** `-key` removed, `+key` put, `*key` put of a second family, `~key` left for another. */
-export function steps(from: DiffInput): string[] {
+export function steps(from: PlanInput): string[] {
   const marks = ['-', '+', '*', '~'];
-  return diff(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));
+  return planWrites(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));
 }
 
 /** Why desired records get no key, in order. */
-export function reasons(from: DiffInput): string[] {
+export function reasons(from: PlanInput): string[] {
   return conflicts(from).map(({ reason }) => reason);
 }
 
 /** The conflicts of desired records that get no key, in order. */
-export function conflicts(from: DiffInput): Conflict[] {
-  return diff(from).assignments.flatMap((assignment) =>
+export function conflicts(from: PlanInput): Conflict[] {
+  return planWrites(from).assignments.flatMap((assignment) =>
     assignment.kind === 'taken' ? conflictOf(assignment, from.namespace) : [],
   );
 }

@@ -46,7 +46,7 @@ export class FastZone {
     this.table = new AnswerTable(capacityOctets, 0x5eed, maxUdpOctets);
     this.catalog = new Catalog({
       prefix: '/skydns/',
-      onApplied: (nodes) => this.publisher.applied(nodes),
+      onApplied: (nodes) => this.publisher.onApplied(nodes),
     });
     const clock = {
       monotonicMs: () => this.nowMs,

@@ -6,7 +6,7 @@ import {
   REGISTER_COMMAND_OPTIONS,
   REGISTRAR_OPTIONS,
   SERVE_REGISTRAR_OPTIONS,
-} from '../../src/config/registerOptions.ts';
+} from '../../src/config/registrarOptions.ts';
 import { SERVE_OPTIONS } from '../../src/config/serveOptions.ts';
 import { STORE_OPTIONS } from '../../src/config/storeOptions.ts';
 

@@ -1,5 +1,5 @@
 /** Two hosts whose engines have one id, with their containers and registrars, and the random actions on them. */
-import { ownerOf, storedKey } from '../../src/registrar/describe/record.ts';
+import { ownerOf, storedKey } from '../../src/registrar/describe/storedValue.ts';
 import { describeContainer } from '../../src/registrar/describeContainer.ts';
 import { shortIdOf } from '../../src/registrar/engine/containerId.ts';
 import type { EngineEvent, Inspection } from '../../src/registrar/engine/engine.ts';

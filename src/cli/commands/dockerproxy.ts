@@ -7,7 +7,7 @@ import { engineEndpoint } from '../../app/process/network.ts';
 import { exitOnFault, untilAborted } from '../../app/process/process.ts';
 import { SOCKET_MOUNTED, SOCKET_REPLACED } from '../../app/registrar/registrarLog.ts';
 import { wordsOf } from '../../config/option.ts';
-import { REGISTRAR_OPTIONS } from '../../config/registerOptions.ts';
+import { REGISTRAR_OPTIONS } from '../../config/registrarOptions.ts';
 import { readSettings, type TextFileReader } from '../../config/settings.ts';
 import { peerCredentials } from '../../dataplane/sockets/unixSocket.ts';
 import { openLog } from '../../observability/log.ts';

@@ -10,7 +10,7 @@ import {
 } from '../../app/registrar/registrarConfig.ts';
 import { readClientConfig } from '../../config/config.ts';
 import { wordsOf } from '../../config/option.ts';
-import { REGISTER_COMMAND_OPTIONS } from '../../config/registerOptions.ts';
+import { REGISTER_COMMAND_OPTIONS } from '../../config/registrarOptions.ts';
 import {
   idlePatternNotes,
   type RegistrarSettingsAndOrigins,

@@ -48,7 +48,7 @@ export function createWorkerListener(options: WorkerListenerOptions): UdpListene
 }
 
 const ENTRY = new URL(
-  import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js',
+  import.meta.url.endsWith('.ts') ? './workerMain.ts' : './workerMain.js',
   import.meta.url,
 );
 

@@ -1,7 +1,7 @@
 /** The negative replies of each zone, as `zone/answer` decides them for an empty zone. */
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { authoritative } from '../../dns/message.ts';
-import { foldLabel, isSubdomainOf, type Name, nameOctets, printName } from '../../dns/name.ts';
+import { isSubdomainOf, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { RR_FIELDS_OCTETS } from '../../dns/wire.ts';
 import { answer } from '../../zone/answer.ts';
@@ -75,16 +75,4 @@ function soaPointers(octets: Uint8Array): number[] {
   return [owner, mname, rname].flatMap(({ pointerAt }) =>
     pointerAt === undefined ? [] : [pointerAt],
   );
-}
-
-/** The name in wire form (RFC 1035 §3.1), folded. */
-export function wireName(name: Name): Uint8Array {
-  const octets = new Uint8Array(nameOctets(name));
-  let at = 0;
-  for (const label of name) {
-    const folded = foldLabel(label);
-    octets[at++] = folded.length;
-    for (let i = 0; i < folded.length; i++) octets[at++] = folded.charCodeAt(i);
-  }
-  return octets;
 }

@@ -5,11 +5,10 @@
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.
  */
-import { equalNames, type Name, printName } from '../../dns/name.ts';
+import { equalNames, type Name, printName, wireName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
-import { wireName } from './negatives.ts';
 
 /** Names that one call of `retry` tries to add. */
 const RETRIES = 1_000;

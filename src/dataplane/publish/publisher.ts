@@ -16,10 +16,9 @@ import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { Freshness, ZoneSettings } from '../../zone/view.ts';
-import { OTHER_TYPE } from '../table/counters.ts';
+import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
 import { FOREVER } from '../table/layout.ts';
 import { packNegatives } from '../table/negatives.ts';
-import { kindOf } from '../table/question.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { type Dependency, Dependents } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
@@ -100,7 +99,7 @@ export class Publisher {
   }
 
   /** Call this after each set of changes was applied, with the nodes of their owner names; see `CatalogOptions`. */
-  applied(nodes: readonly Node[]): void {
+  onApplied(nodes: readonly Node[]): void {
     this.#version++;
     const { live, gone } = touchedBy(nodes);
     for (const node of gone) this.#names.transfer(node);
@@ -144,7 +143,7 @@ export class Publisher {
   #mayBeKept({ view, response, basis }: Decided, kind: number): boolean {
     if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return false;
     // One word of the table stands for all other types, and another server may answer each of them differently.
-    if (kind === OTHER_TYPE && basis.leadsOutside) return false;
+    if (kind === OTHER_KIND && basis.leadsOutside) return false;
     // A sample for a reply of another size is not the sample that the table's clients would get.
     return !basis.isSample || view.roomOctets === this.#table.maxUdpOctets;
   }

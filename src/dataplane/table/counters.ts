@@ -3,26 +3,7 @@
  * the main thread reads it for metrics. Each counter is one aligned 64-bit word, so the reader never sees half a
  * number.
  */
-import { Type } from '../../dns/rr.ts';
-
-/**
- * QTYPEs that have their own answer word in a name record (layout.ts), and their own counter. All other types share
- * `OTHER_TYPE`.
- */
-export const TABLE_TYPES = [
-  ['A', Type.A],
-  ['AAAA', Type.AAAA],
-  ['SRV', Type.SRV],
-  ['TXT', Type.TXT],
-  ['MX', Type.MX],
-  ['CNAME', Type.CNAME],
-  ['PTR', Type.PTR],
-  ['NS', Type.NS],
-  ['SOA', Type.SOA],
-  ['ANY', Type.ANY],
-] as const;
-
-export const OTHER_TYPE: number = TABLE_TYPES.length;
+import { KIND_COUNT } from './answerKinds.ts';
 
 /** Upper bounds of the latency buckets in microseconds: from reading a packet's batch to sending its reply. */
 export const LATENCY_BOUNDS_US = [10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000] as const;
@@ -58,13 +39,12 @@ const RCODES = 16;
 /** First slot of each group in a block. */
 export const Slot = {
   type: 0,
-  rcode: TABLE_TYPES.length + 1,
-  drop: TABLE_TYPES.length + 1 + RCODES,
-  batch: TABLE_TYPES.length + 1 + RCODES + DROP_REASONS.length,
-  latency: TABLE_TYPES.length + 1 + RCODES + DROP_REASONS.length + BATCH_BOUNDS.length + 1,
+  rcode: KIND_COUNT,
+  drop: KIND_COUNT + RCODES,
+  batch: KIND_COUNT + RCODES + DROP_REASONS.length,
+  latency: KIND_COUNT + RCODES + DROP_REASONS.length + BATCH_BOUNDS.length + 1,
   single:
-    TABLE_TYPES.length +
-    1 +
+    KIND_COUNT +
     RCODES +
     DROP_REASONS.length +
     BATCH_BOUNDS.length +

@@ -21,7 +21,7 @@
 import { encodedError, UDP_SIZE, writeOpt } from '../../dns/edns.ts';
 import { STALE } from '../../dns/message.ts';
 import { MessageWriter } from '../../dns/writer.ts';
-import { OTHER_TYPE } from './counters.ts';
+import { KIND_COUNT } from './answerKinds.ts';
 
 /** The parts of a table that a reading thread needs. It can be posted to the thread. */
 export interface TableHandle {
@@ -59,8 +59,7 @@ export const INDEX_HEAD_WORDS = 2;
 /** Replaces a record that was removed. */
 export const GONE = -1;
 
-/** Answer words of a name record: one for each of `TABLE_TYPES`, and one for all other types. */
-export const KIND_COUNT: number = OTHER_TYPE + 1;
+/** Words before the name: the length, and the answer of each kind. */
 export const RECORD_HEAD_WORDS: number = 1 + KIND_COUNT;
 
 /** Words of an answer, before its variants. */

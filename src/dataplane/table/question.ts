@@ -5,18 +5,8 @@
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
 import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
-import { OTHER_TYPE, TABLE_TYPES } from './counters.ts';
+import { NO_KIND, readerKindOf } from './answerKinds.ts';
 import { finishHash, hashStep } from './layout.ts';
-
-/** QTYPEs that the table never answers: the main thread refuses transfers, and OPT is no QTYPE. */
-const SLOW_TYPES = [Type.AXFR, Type.IXFR, Type.OPT];
-
-/** Instead of their kind. */
-const NO_KIND = 255;
-
-/** The answer kind of each QTYPE up to the greatest that is not `OTHER_TYPE` for readers. */
-const KIND_OF = kinds();
-const READER_KINDS = readerKinds();
 
 /** Reads a packet's question into its own fields. One object serves all packets. */
 export class QuestionReader {
@@ -52,7 +42,7 @@ export class QuestionReader {
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
     const qtype = ((octets[nameEnd] as number) << 8) | (octets[nameEnd + 1] as number);
     const qclass = ((octets[nameEnd + 2] as number) << 8) | (octets[nameEnd + 3] as number);
-    this.kind = qtype < READER_KINDS.length ? (READER_KINDS[qtype] as number) : OTHER_TYPE;
+    this.kind = readerKindOf(qtype);
     this.end = nameEnd + 4;
     if (qclass !== Class.IN || this.kind === NO_KIND) return false;
     this.udpSize = -1;
@@ -136,25 +126,4 @@ function isPlainHeader(octets: Uint8Array, at: number): boolean {
 function isWildcardLabel(name: Uint8Array, n: number, length: number): boolean {
   if (length === 1) return name[n - 1] === 0x2a;
   return name[n - 3] === 0x61 && name[n - 2] === 0x6e && name[n - 1] === 0x79;
-}
-
-/** The answer word of a QTYPE, always below `KIND_COUNT`. All types outside `TABLE_TYPES` share one word. */
-export function kindOf(qtype: number): number {
-  return qtype < KIND_OF.length ? (KIND_OF[qtype] as number) : OTHER_TYPE;
-}
-
-function kinds(): Uint8Array {
-  const types = TABLE_TYPES.map(([, type]) => type);
-  const table = new Uint8Array(Math.max(...types, ...SLOW_TYPES) + 1).fill(OTHER_TYPE);
-  TABLE_TYPES.forEach(([, type], kind) => {
-    table[type] = kind;
-  });
-  return table;
-}
-
-/** As `KIND_OF`, without the types that a reader leaves to the main thread. */
-function readerKinds(): Uint8Array {
-  const table = KIND_OF.slice();
-  for (const type of SLOW_TYPES) table[type] = NO_KIND;
-  return table;
 }

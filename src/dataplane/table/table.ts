@@ -7,7 +7,9 @@
  * decides which names exist, which answers they have, and when an answer is withdrawn. The table never exceeds its
  * memory: it leaves out a name or an answer that finds no room, and counts it.
  */
+
 import { UDP_SIZE } from '../../dns/edns.ts';
+import { KIND_COUNT } from './answerKinds.ts';
 import { Heap } from './heap.ts';
 import {
   AnswerField,
@@ -18,7 +20,6 @@ import {
   HEAP_START,
   hashStep,
   isNegative,
-  KIND_COUNT,
   packHead,
   RECORD_HEAD_WORDS,
   type TableHandle,

@@ -1,6 +1,6 @@
 /**
  * What the operator and the host decide about every container: the second argument of `describeContainer`. A value of
- * an option has the name of its row in config/registerOptions.ts.
+ * an option has the name of its row in config/registrarOptions.ts.
  */
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import type { Name } from '../../dns/name.ts';

@@ -1,5 +1,5 @@
 /**
- * registrar/describe/: Derives the records that one container should have from its inspection. Pure.
+ * registrar/describe/: Derives the records that one container should have, and their values in the store. Pure.
  * Imports: config, dns, observability, registrar/engine, service.
  * Used by: app/registrar, cli, registrar, registrar/observe, registrar/reconcile, registrar/registrator.
  *

@@ -21,7 +21,7 @@ import type {
 import type { RecordAttributes } from './fields.ts';
 import { checkFullName, type RequestedName } from './names.ts';
 import { challengedName, judgeNames } from './policy.ts';
-import { familyLabel } from './record.ts';
+import { familyLabel } from './storedValue.ts';
 
 /** The records of one name: one record, or one for each family. */
 export interface NameRecords {

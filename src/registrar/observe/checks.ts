@@ -4,7 +4,7 @@
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Check } from '../describe/check.ts';
-import type { StampedRecord } from '../describe/record.ts';
+import type { StampedRecord } from '../describe/storedValue.ts';
 import type { ContainerId } from '../engine/containerId.ts';
 import { ProbeScheduler } from './probeScheduler.ts';
 

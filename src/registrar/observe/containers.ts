@@ -10,7 +10,7 @@
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';
 import type { Description, Draining } from '../describe/description.ts';
-import { stampedRecordsOf } from '../describe/record.ts';
+import { stampedRecordsOf } from '../describe/storedValue.ts';
 import { asContainerId, type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
 import type {
   Engine,

@@ -26,7 +26,7 @@ export interface FollowerOptions {
    * Called at the start of each connection. Returns the containers that receive the signals, events and lists of this engine;
    * `undefined`: the registrar is closed. May reject with an `EngineError`, which ends the connection.
    */
-  readonly onInfo: (info: EngineInfo) => Promise<EngineReceiver | undefined>;
+  readonly openReceiver: (info: EngineInfo) => Promise<EngineReceiver | undefined>;
   readonly onConnected: () => void;
   readonly onLost: (error: EngineError, retryInMs: number) => void;
 }
@@ -84,7 +84,7 @@ export class EngineFollower {
   }
 
   async #follow(): Promise<void> {
-    const { engine, onInfo, clock } = this.#options;
+    const { engine, openReceiver: onInfo, clock } = this.#options;
     const requestedAtMs = clock.monotonicMs();
     const info = await engine.info();
     if (this.#abort.signal.aborted) return;

@@ -1,7 +1,7 @@
 /** The state of one container between events, lists and inspections. */
 import { type Clock, MAX_TIMER_MS, type Timer } from '../../timing/clock.ts';
 import type { Description } from '../describe/description.ts';
-import type { StampedRecord } from '../describe/record.ts';
+import type { StampedRecord } from '../describe/storedValue.ts';
 import type { ContainerId } from '../engine/containerId.ts';
 import type { EngineEvent, Inspection, ListedContainer } from '../engine/engine.ts';
 import { type Ending, endingBy, precedesInspectedLife, whyEnding } from './ending.ts';

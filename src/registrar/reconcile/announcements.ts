@@ -2,7 +2,7 @@
  * The reconciler's reports of its plans: each conflict, with the reason and the remedy, and in standby each write that
  * it would do. Each is reported once while it lasts.
  */
-import { nameKeyOf } from '../describe/record.ts';
+import { nameKeyOf } from '../describe/storedValue.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import type { Assignment } from './assign.ts';
 import type { Namespace } from './namespace.ts';

@@ -5,8 +5,8 @@
  * come first, the oldest in front; of the other claims the one whose container started first comes first.
  */
 
-import type { StampedRecord } from '../describe/record.ts';
-import { recordValue } from '../describe/record.ts';
+import type { StampedRecord } from '../describe/storedValue.ts';
+import { recordValue } from '../describe/storedValue.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import {
   type Claim,

@@ -1,7 +1,12 @@
 /** A container's claims: each for a name with all of its records, or for a number below a base. Pure. */
 import { compareTexts } from '../describe/container.ts';
 import type { DesiredRecord } from '../describe/description.ts';
-import { keysOfName, nameKeyOf, type OwnerStamp, type StampedRecord } from '../describe/record.ts';
+import {
+  keysOfName,
+  nameKeyOf,
+  type OwnerStamp,
+  type StampedRecord,
+} from '../describe/storedValue.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import { identityOf } from '../leadership/identity.ts';
 import type { StoredRecord } from './storedRecords.ts';

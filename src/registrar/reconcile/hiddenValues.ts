@@ -6,7 +6,7 @@ import { isReverseName } from '../../dns/address.ts';
 import type { Entry } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
-import { ownerOf } from '../describe/record.ts';
+import { ownerOf } from '../describe/storedValue.ts';
 import { parentPath, pathOf } from './namespace.ts';
 
 /** A value and its holder. */

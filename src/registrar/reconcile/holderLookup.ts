@@ -3,8 +3,8 @@
  * and of numbers. It reads each name once, when it is first wanted; later changes come from the mirror.
  */
 import type { Store } from '../../store/store.ts';
-import type { StampedRecord } from '../describe/record.ts';
-import { keysOfName, nameKeyOf } from '../describe/record.ts';
+import type { StampedRecord } from '../describe/storedValue.ts';
+import { keysOfName, nameKeyOf } from '../describe/storedValue.ts';
 import { keyIfCloned } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
 import type { RelevantNames, WantedNames } from './relevance.ts';

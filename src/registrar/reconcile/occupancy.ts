@@ -3,7 +3,7 @@
  * Answers do not contain a value with names below it. So a holder below another's name would take all of its clients,
  * and a holder with names below its own would have none. The holder that came first keeps its name.
  */
-import { keysOfName } from '../describe/record.ts';
+import { keysOfName } from '../describe/storedValue.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import { type Claim, keyForRecord } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';

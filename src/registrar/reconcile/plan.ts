@@ -11,7 +11,7 @@
  */
 import { addressFamily } from '../../dns/address.ts';
 import type { FamilyLabel } from '../describe/description.ts';
-import { familyLabel, familyOf, nameKeyOf } from '../describe/record.ts';
+import { familyLabel, familyOf, nameKeyOf } from '../describe/storedValue.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import { type AssignInput, type Assignment, assignKeys } from './assign.ts';
 import type { StoredRecord } from './storedRecords.ts';
@@ -48,14 +48,14 @@ export interface Plan {
   readonly isEmpty: boolean;
 }
 
-export interface DiffInput extends AssignInput {
+export interface PlanInput extends AssignInput {
   /** The lease that all our records need; `undefined`: any. */
   readonly leaseId: string | undefined;
 }
 
 type KeyAssignment = Extract<Assignment, { kind: 'key' }>;
 
-export function diff(input: DiffInput): Plan {
+export function planWrites(input: PlanInput): Plan {
   const assignments = assignKeys(input);
   const given = assignments.filter((assignment) => assignment.kind === 'key');
   const put: PutOperation[] = [];
@@ -70,7 +70,7 @@ export function diff(input: DiffInput): Plan {
 }
 
 /** Deletes our records without an assignment, and records that have no lease and whose registrar has no lock. */
-function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owners }: DiffInput) {
+function deletes(given: readonly KeyAssignment[], { stored, isDesiredKnown, owners }: PlanInput) {
   const byKey = new Map(given.map((assignment) => [assignment.key, assignment]));
   const assigned = new Set(given.map(({ stamped }) => stamped.owner.shortId));
   const remove: DeleteOperation[] = [];
@@ -96,7 +96,7 @@ function hasLostFamily(key: string, { stamped }: KeyAssignment): boolean {
 /** Whether the key would hide the name's own value before the key of that value's family exists. */
 function isSecondFamily(
   { stamped: { record }, key }: KeyAssignment,
-  { stored }: DiffInput,
+  { stored }: PlanInput,
 ): boolean {
   const { family } = record;
   const name = nameKeyOf(key);
@@ -106,7 +106,7 @@ function isSecondFamily(
   return family !== first && stored.get(`${name}/${first}`) === undefined;
 }
 
-function putOf({ key, stamped, value }: KeyAssignment, input: DiffInput): PutOperation | undefined {
+function putOf({ key, stamped, value }: KeyAssignment, input: PlanInput): PutOperation | undefined {
   const { shortId } = stamped.owner;
   const stored: StoredRecord | undefined = input.stored.get(key);
   if (stored === undefined) return { kind: 'put', key, value, modRevision: undefined, shortId };

@@ -18,7 +18,7 @@ import type { Mirror, MirrorState } from '../../store/mirror.ts';
 import { asStoreError, type Store, type StoreError } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { AdaptiveTimeout } from '../../timing/deadline.ts';
-import type { StampedRecord } from '../describe/record.ts';
+import type { StampedRecord } from '../describe/storedValue.ts';
 import type { ShortId } from '../engine/containerId.ts';
 import type { Leadership, LeadershipState } from '../leadership/leadership.ts';
 import { type AnnouncedEvent, Announcements } from './announcements.ts';
@@ -29,7 +29,7 @@ import { HolderLookup } from './holderLookup.ts';
 import type { Namespace } from './namespace.ts';
 import type { OwnerStates } from './occupancy.ts';
 import { ReconcilePace } from './pace.ts';
-import { diff, type Operation, type Plan } from './plan.ts';
+import { type Operation, type Plan, planWrites } from './plan.ts';
 import type { StoredRecords } from './storedRecords.ts';
 
 export type ReconcileEvent =
@@ -183,7 +183,7 @@ export class Reconciler {
     const isDesiredKnown = this.#knownContainers();
     await this.#holderLookup.lookUp(desired, namespace);
     const startMs = clock.monotonicMs();
-    const plan = diff({
+    const plan = planWrites({
       desired,
       stored,
       owners: peers,

@@ -1,5 +1,5 @@
 /** Which records of other owners matter to a registrar: those at, above and below the names that it wants. Pure. */
-import { nameKeyOf } from '../describe/record.ts';
+import { nameKeyOf } from '../describe/storedValue.ts';
 import { type Namespace, parentPath } from './namespace.ts';
 
 /** Names, as paths. */

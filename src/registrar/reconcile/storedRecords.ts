@@ -15,7 +15,7 @@ import {
   ownerOf,
   type StoredOwner,
   storedKey,
-} from '../describe/record.ts';
+} from '../describe/storedValue.ts';
 import { identityOf } from '../leadership/identity.ts';
 import { Namespace, pathOf } from './namespace.ts';
 import { OldestBelow } from './oldestBelow.ts';

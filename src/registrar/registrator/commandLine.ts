@@ -4,7 +4,7 @@
  * registrator's part then follows `--`. Pure.
  */
 import { wordsOf } from '../../config/option.ts';
-import { REGISTER_COMMAND_OPTIONS } from '../../config/registerOptions.ts';
+import { REGISTER_COMMAND_OPTIONS } from '../../config/registrarOptions.ts';
 import { STORE_OPTIONS } from '../../config/storeOptions.ts';
 import { REGISTRATOR_FLAGS } from './flags.ts';
 

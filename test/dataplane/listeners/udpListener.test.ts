@@ -36,7 +36,7 @@ suite('with worker threads', { skip: NO_WORKERS }, () => {
   let entry: URL;
   before(async () => {
     dir = await newTempDir();
-    entry = await compiledEntry(dir, '../../src/dataplane/listeners/entry.ts');
+    entry = await compiledEntry(dir, '../../src/dataplane/listeners/workerMain.ts');
   });
   after(() => removeDir(dir));
   contract((options) => workerListener({ ...options, entry }));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { DesiredRecord } from '../../../src/registrar/describe/description.ts';
-import { ownerOf, recordValue } from '../../../src/registrar/describe/record.ts';
+import { ownerOf, recordValue } from '../../../src/registrar/describe/storedValue.ts';
 import { asShortId } from '../../../src/registrar/engine/containerId.ts';
 import { parseService } from '../../../src/service/service.ts';
 

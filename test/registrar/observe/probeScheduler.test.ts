@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StampedRecord } from '../../../src/registrar/describe/record.ts';
+import type { StampedRecord } from '../../../src/registrar/describe/storedValue.ts';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import {
   asContainerId,

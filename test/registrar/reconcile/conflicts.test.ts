@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { nameKeyOf, ownerOf } from '../../../src/registrar/describe/record.ts';
+import { nameKeyOf, ownerOf } from '../../../src/registrar/describe/storedValue.ts';
 import { pathOf } from '../../../src/registrar/reconcile/namespace.ts';
 import type { Change, Entry } from '../../../src/service/change.ts';
 import type { FakeContainer, FakeContainerSetup } from '../../support/fakeContainer.ts';

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { keysOfName, nameKeyOf } from '../../../src/registrar/describe/record.ts';
+import { keysOfName, nameKeyOf } from '../../../src/registrar/describe/storedValue.ts';
 import { type Action, action } from '../../support/randomActions.ts';
 import { type RegistrarFixture, withRegistrarFixture } from '../../support/registrarFixture.ts';
 import { FOREIGN, keyOf, SimulatedHosts } from '../../support/simulatedHosts.ts';

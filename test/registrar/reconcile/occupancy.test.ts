@@ -1,7 +1,7 @@
 /** The claim that gets a name while other claims hold that name, a name above it or a name below it. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { StampedRecord } from '../../../src/registrar/describe/record.ts';
+import type { StampedRecord } from '../../../src/registrar/describe/storedValue.ts';
 import {
   conflicts,
   input,

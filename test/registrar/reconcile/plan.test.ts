@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { StampedRecord } from '../../../src/registrar/describe/record.ts';
-import { diff } from '../../../src/registrar/reconcile/plan.ts';
+import type { StampedRecord } from '../../../src/registrar/describe/storedValue.ts';
+import { planWrites } from '../../../src/registrar/reconcile/plan.ts';
 import { input, LEASE, type Stored, stamped, steps } from '../../support/desiredRecords.ts';
 
 const a = stamped('a', '/s/x');
@@ -65,11 +65,11 @@ describe('plans', () => {
       isDesiredKnown: (id: string) => id[0] !== 'a',
     };
     assert.deepEqual(steps(from), []);
-    assert.equal(diff(from).assignments[0]?.kind, 'taken');
+    assert.equal(planWrites(from).assignments[0]?.kind, 'taken');
   });
 
   it('The plan guards each write with the record that it has seen', () => {
-    const plan = diff(
+    const plan = planWrites(
       input(
         [a, stamped('c', '/s/y')],
         [
@@ -245,7 +245,7 @@ describe('plans', () => {
     });
     const desired = [numbered('a', 1), pointer];
     const pointsTo = (stored: readonly Stored[]): unknown => {
-      const [remove, put] = diff(input(desired, stored)).phases;
+      const [remove, put] = planWrites(input(desired, stored)).phases;
       assert.deepEqual(remove, []);
       const value = put.find(({ key }) => key === '/s/arpa/1')?.value;
       return value && JSON.parse(Buffer.from(value).toString()).host;
@@ -260,7 +260,10 @@ describe('plans', () => {
       ...input(desired, []),
       formerNumber: (id: string) => (id[0] === 'b' ? 1 : undefined),
     };
-    const keys = diff(from).assignments.map(({ key, stamped }) => [stamped.containerId[0], key]);
+    const keys = planWrites(from).assignments.map(({ key, stamped }) => [
+      stamped.containerId[0],
+      key,
+    ]);
     assert.deepEqual(keys, [
       ['b', '/s/n/1'],
       ['a', '/s/n/2'],
@@ -271,7 +274,7 @@ describe('plans', () => {
     const other = stamped('a', '/s/2');
     const desired = [stamped('b', '/s/2')];
     const [held] = dual('b', '/s/2') as [StampedRecord, StampedRecord];
-    const plan = diff(
+    const plan = planWrites(
       input(desired, [
         { key: '/s/2/ipv4', of: held },
         { key: '/s/2/ipv6', of: 'operator' },
@@ -290,7 +293,7 @@ describe('plans', () => {
   it('A container that moves its numbered name to one key keeps the age of the name', () => {
     const desired = [stamped('a', '/s/n', { instance: 'auto' })];
     const held = stamped('a', '/s/n/1');
-    const plan = diff(
+    const plan = planWrites(
       input(desired, [
         { key: '/s/n/1/ipv4', of: held },
         { key: '/s/n', of: 'operator' },
@@ -331,7 +334,7 @@ describe('plans', () => {
     fc.assert(
       fc.property(names, stored, (each, before) => {
         const desired = each.flat();
-        const plan = diff(input(desired, before));
+        const plan = planWrites(input(desired, before));
         const foreign: string[] = before.flatMap(({ key, of }) =>
           typeof of === 'string' ? key : [],
         );
