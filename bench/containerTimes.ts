@@ -102,6 +102,6 @@ function elapsedSince({ happenedMs }: DockerEvent): number {
   return performance.now() - happenedMs;
 }
 
-function readAfterMs({ happenedMs, readMs: heardMs }: DockerEvent): number {
-  return heardMs - happenedMs;
+function readAfterMs({ happenedMs, readMs }: DockerEvent): number {
+  return readMs - happenedMs;
 }

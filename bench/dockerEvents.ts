@@ -24,12 +24,10 @@ export async function openDockerEvents(socketPath: string): Promise<DockerEvents
   const awaited = new Map<string, Waiter>();
   const lines = createInterface({ input: response });
   lines.on('line', (line) => {
-    const heardMs = performance.now();
+    const readMs = performance.now();
     const { Action, Actor, timeNano } = JSON.parse(line) as RawEvent;
     const what = `${Action} ${Actor.Attributes.name}`;
-    awaited
-      .get(what)
-      ?.resolve({ happenedMs: timeNano / 1e6 - performance.timeOrigin, readMs: heardMs });
+    awaited.get(what)?.resolve({ happenedMs: timeNano / 1e6 - performance.timeOrigin, readMs });
     awaited.delete(what);
   });
   lines.on('error', (error) => {

@@ -27,7 +27,7 @@ export interface RegistrarBenchOptions {
 
 interface DeploymentResult {
   readonly title: string;
-  readonly lives: ContainerRuns | undefined;
+  readonly runs: ContainerRuns | undefined;
   readonly coldSeconds: readonly number[];
 }
 
@@ -44,7 +44,9 @@ export async function benchRegistrar(options: RegistrarBenchOptions): Promise<st
         await deployment.close();
       }
     }
-    return [livesReport(figures, skipReason, options), coldReport(figures, options)].join('\n\n');
+    return [containersReport(figures, skipReason, options), coldReport(figures, options)].join(
+      '\n\n',
+    );
   } finally {
     await dockerd?.stop();
   }
@@ -119,8 +121,8 @@ async function measure(
       `${deployment.title}: cold start ${round + 1}: ${figure(coldSeconds.at(-1) ?? 0, 2)} s`,
     );
   }
-  const lives = dockerd && (await measureOn(dockerd, deployment, starts, rounds));
-  return { title: deployment.title, lives, coldSeconds };
+  const runs = dockerd && (await measureOn(dockerd, deployment, starts, rounds));
+  return { title: deployment.title, runs, coldSeconds };
 }
 
 async function measureOn(
@@ -156,7 +158,7 @@ const ROWS: readonly (readonly [
   ],
 ];
 
-function livesReport(
+function containersReport(
   figures: readonly DeploymentResult[],
   skipReason: string | undefined,
   { starts, rounds }: RegistrarBenchOptions,
@@ -165,8 +167,8 @@ function livesReport(
   const head = figures.flatMap(({ title }) => [`${title}: p50 ms`, 'p95 ms']);
   const rows = ROWS.map(([title, of, times]) => [
     title,
-    ...figures.flatMap(({ lives }) => {
-      const all = lives?.[of].flatMap((life) => times.map((time) => life[time])) ?? [];
+    ...figures.flatMap(({ runs }) => {
+      const all = runs?.[of].flatMap((run) => times.map((time) => run[time])) ?? [];
       return [0.5, 0.95].map((share) => figure(percentile(all, share), 1));
     }),
   ]);

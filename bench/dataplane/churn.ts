@@ -80,7 +80,7 @@ async function changeAll(
 }
 
 async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Promise<Probed> {
-  const asker = await openQueryClient(dnsPort);
+  const client = await openQueryClient(dnsPort);
   const endMs = performance.now() + seconds * 1000;
   const visibleMs: number[] = [];
   const acknowledgedMs: number[] = [];
@@ -93,7 +93,7 @@ async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Pro
       const written = writer
         .write({ kind: 'put', ...change })
         .then(() => performance.now() - beganMs);
-      await untilAnswers(asker, `probe.${BENCH_PARENT}`, address, PROBE_TIMEOUT_MS);
+      await untilAnswers(client, `probe.${BENCH_PARENT}`, address, PROBE_TIMEOUT_MS);
       const visible = performance.now() - beganMs;
       const acknowledged = await written;
       visibleMs.push(visible);
@@ -102,7 +102,7 @@ async function probe(writer: KeyWriter, { dnsPort, seconds }: ChurnRequest): Pro
       await sleep(PROBE_PAUSE_MS);
     }
   } finally {
-    asker.close();
+    client.close();
   }
   return { visibleMs, acknowledgedMs, afterwardsMs };
 }

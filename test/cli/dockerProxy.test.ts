@@ -21,7 +21,7 @@ const libc = loadLibc();
 const kernelTells = libc.kind === 'libc' ? {} : { skip: libc.reason };
 
 /** A process that opens many event streams and idle connections. It ends when its standard input closes. */
-async function startCrowd(socketPath: string, uid: number | undefined): Promise<ChildProcess> {
+async function startClients(socketPath: string, uid: number | undefined): Promise<ChildProcess> {
   const script = `
     const { request } = require('node:http');
     const { connect } = require('node:net');
@@ -35,12 +35,12 @@ async function startCrowd(socketPath: string, uid: number | undefined): Promise<
     process.stdin.resume().on('end', () => process.exit());
     setTimeout(() => console.log('there'), 500);`;
   const node = uid === undefined ? process.execPath : await nodeForAll();
-  const crowd = spawn(node, ['--eval', script], {
+  const clients = spawn(node, ['--eval', script], {
     stdio: ['pipe', 'pipe', 'inherit'],
     ...(uid !== undefined && { uid, gid: uid }),
   });
-  await once(crowd, 'spawn');
-  return crowd;
+  await once(clients, 'spawn');
+  return clients;
 }
 
 for (const [who, uid] of [
@@ -56,12 +56,12 @@ for (const [who, uid] of [
         const listen = join(folder, 'docker.sock');
         const fake = await startFakeDocker();
         const proxy = startCli(['dockerproxy', '--listen', listen, '--docker-host', fake.host]);
-        let crowd: ChildProcess | undefined;
+        let clients: ChildProcess | undefined;
         const engine = connectEngine({ kind: 'unix', path: listen });
         try {
           await proxy.logged('proxy started');
-          crowd = await startCrowd(listen, uid);
-          if (crowd.stdout !== null) await once(crowd.stdout, 'data');
+          clients = await startClients(listen, uid);
+          if (clients.stdout !== null) await once(clients.stdout, 'data');
           const abort = new AbortController();
           const stream = engine.events(undefined, abort.signal);
           await stream.opened;
@@ -82,8 +82,8 @@ for (const [who, uid] of [
           abort.abort();
         } finally {
           engine.close();
-          crowd?.stdin?.end();
-          if (crowd?.exitCode === null) await once(crowd, 'exit');
+          clients?.stdin?.end();
+          if (clients?.exitCode === null) await once(clients, 'exit');
           await proxy.end();
           await fake.close();
         }

@@ -116,8 +116,8 @@ describe('help', () => {
     let checked = 0;
     for (const [field, row] of Object.entries(REGISTRAR_OPTIONS as Rows)) {
       if (values[field] === undefined || row.form === 'list' || row.name === 'compat') continue;
-      const told = parseValue(row, row.defaultText);
-      assert.deepEqual(told, { kind: 'value', value: values[field] }, `--${row.name}`);
+      const parsed = parseValue(row, row.defaultText);
+      assert.deepEqual(parsed, { kind: 'value', value: values[field] }, `--${row.name}`);
       checked++;
     }
     assert.ok(checked > 10);

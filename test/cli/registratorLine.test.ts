@@ -49,19 +49,19 @@ describe('splitRegistratorLine', () => {
   });
 });
 
-function wishesOf(flags: Record<string, FlagValue>): RegistrarSettingsAndOrigins {
+function settingsOf(flags: Record<string, FlagValue>): RegistrarSettingsAndOrigins {
   const none = { env: {}, file: undefined, readFile: () => ({ problem: 'none' }) };
-  const { mistakes, ...wishes } = readRegistrarSettings(
+  const { mistakes, ...settings } = readRegistrarSettings(
     REGISTRAR_OPTIONS,
     { flags: { compat: 'registrator', ...flags }, ...none },
     [['skydns', 'local']],
   );
   assert.deepEqual(mistakes, []);
-  return wishes;
+  return settings;
 }
 
 function lineOf(words: string, flags: Record<string, FlagValue> = {}) {
-  const line = registratorLine(wishesOf(flags), words.split(' ').filter(Boolean));
+  const line = registratorLine(settingsOf(flags), words.split(' ').filter(Boolean));
   assert.ok(line.kind === 'line', JSON.stringify(line));
   return line;
 }

@@ -30,13 +30,13 @@ afterEach(async () => {
 /** Reads a descriptor through Node, and counts its packets. */
 async function counting(fd: number): Promise<{ count: number }> {
   const socket = dgram.createSocket('udp4');
-  const heard = { count: 0 };
-  socket.on('message', () => heard.count++);
+  const received = { count: 0 };
+  socket.on('message', () => received.count++);
   const isBound = once(socket, 'listening');
   socket.bind({ fd });
   await isBound;
   cleanup.push(() => socket.close());
-  return heard;
+  return received;
 }
 
 /** One packet each from many ports. */
@@ -49,15 +49,15 @@ async function sendTo(port: number): Promise<void> {
 }
 
 async function accepting(fd: number): Promise<{ count: number; server: Server }> {
-  const heard = { count: 0, server: net.createServer() };
-  heard.server.on('connection', (socket) => {
-    heard.count++;
+  const received = { count: 0, server: net.createServer() };
+  received.server.on('connection', (socket) => {
+    received.count++;
     socket.end();
   });
-  heard.server.listen({ fd });
-  await once(heard.server, 'listening');
-  cleanup.push(() => heard.server.close());
-  return heard;
+  received.server.listen({ fd });
+  await once(received.server, 'listening');
+  cleanup.push(() => received.server.close());
+  return received;
 }
 
 async function connectTo(port: number): Promise<void> {
@@ -91,8 +91,8 @@ describe('takeover of an address', { skip }, () => {
     const next = maker().open({ ...ANY, port }, 2, true);
     const before = await Promise.all(old.map(({ fd }) => counting(fd)));
     const after = await Promise.all(next.map(({ fd }) => counting(fd)));
-    const sum = (heard: readonly { count: number }[]) =>
-      heard.reduce((n, { count }) => n + count, 0);
+    const sum = (received: readonly { count: number }[]) =>
+      received.reduce((n, { count }) => n + count, 0);
     await sendTo(port);
     await until('all came', () => sum(before) + sum(after) === CLIENTS);
     assert.ok(sum(before) > 0, 'the old ones still get some');

@@ -3,7 +3,7 @@ import test from 'node:test';
 import { CompressionTable } from '../../src/dns/writer.ts';
 
 /** Octets of consecutive labels of two characters, and the offset of each. */
-function crowd(): { octets: Uint8Array; labels: readonly (readonly [string, number])[] } {
+function manyNames(): { octets: Uint8Array; labels: readonly (readonly [string, number])[] } {
   const octets = new Uint8Array(0x4000);
   const labels: [string, number][] = [];
   for (let at = 12; at + 3 <= octets.length; at += 3) {
@@ -32,7 +32,7 @@ test('The compression table refuses offsets that do not fit in 14 bits', () => {
 });
 
 test('A full compression table refuses some names and finds all others', () => {
-  const { octets, labels } = crowd();
+  const { octets, labels } = manyNames();
   const table = new CompressionTable(octets);
   const added = labels.filter(([label, at]) => table.add(label, 0, at));
   assert.ok(added.length > labels.length / 2);
@@ -40,7 +40,7 @@ test('A full compression table refuses some names and finds all others', () => {
 });
 
 test('The compression table forgets names from an offset on, keeps the others, and reuses the space', () => {
-  const { octets, labels } = crowd();
+  const { octets, labels } = manyNames();
   const table = new CompressionTable(octets);
   const added = labels.filter(([label, at]) => table.add(label, 0, at));
   const [, middle] = labels[labels.length >> 1] ?? assert.fail();

@@ -149,9 +149,9 @@ test('Octets that cannot be a message end an exchange over TCP at once', async (
 
 test('An exchange ignores a forged reply from another port or address', async (t) => {
   const forger = createSocket('udp4').bind(0, '127.0.0.1');
-  const neighbour = createSocket('udp4').bind(0, '127.0.0.2');
-  t.after(() => [forger, neighbour].map((socket) => socket.close()));
-  await Promise.all([once(forger, 'listening'), once(neighbour, 'listening')]);
+  const other = createSocket('udp4').bind(0, '127.0.0.2');
+  t.after(() => [forger, other].map((socket) => socket.close()));
+  await Promise.all([once(forger, 'listening'), once(other, 'listening')]);
   let forged = 0;
   const upstream = await upstreamFor(t, {
     behaviour: (query) => {
@@ -161,7 +161,7 @@ test('An exchange ignores a forged reply from another port or address', async (t
         questions: [{ name: query.name, type: 'A' }],
         answers: [{ name: query.name, type: 'A', data: '203.0.113.66' }],
       });
-      for (const socket of [forger, neighbour])
+      for (const socket of [forger, other])
         socket.send(packet, query.clientPort, '127.0.0.1', () => forged++);
       return { drop: true };
     },

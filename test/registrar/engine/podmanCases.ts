@@ -129,8 +129,8 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
   podmanTest(
     'The registrar follows a Podman container that joins and leaves a network in internal mode',
     async (podman, dns) => {
-      const wishes = { DNS_MODE: 'internal', DNS_NETWORK: 'backend', DNS_PORT: '80' };
-      const env = { DNS_NAME: 'inside.skydns.local', ...wishes };
+      const settings = { DNS_MODE: 'internal', DNS_NETWORK: 'backend', DNS_PORT: '80' };
+      const env = { DNS_NAME: 'inside.skydns.local', ...settings };
       await podman.podman('network', 'create', '--subnet', '10.99.0.0/24', 'backend');
       const id = await podman.run({ name: 'inside', env });
       await untilReason(dns, 'inside', 'is not on the network backend');

@@ -74,20 +74,20 @@ function text(socketPath: string, path: string): Promise<string> {
   });
 }
 
-/** What is told of events until a start is. */
+/** The events that the proxy passes on until it passes on a `start`. */
 async function listenTo(socketPath: string, act: () => Promise<void>): Promise<string> {
   const asked = request({ socketPath, path: '/events', agent: false });
   asked.end();
   const [answer] = (await once(asked, 'response')) as [IncomingMessage];
-  let told = '';
+  let received = '';
   answer.setEncoding('utf8').on('data', (piece: string) => {
-    told += piece;
+    received += piece;
   });
   answer.on('error', () => {});
   await act();
-  await until('the start is told', () => told.includes('start'));
+  await until('the start arrives', () => received.includes('start'));
   asked.destroy();
-  return told;
+  return received;
 }
 
 function ask(socketPath: string, method: string, path: string, body = ''): Promise<number> {
