@@ -1,4 +1,4 @@
-/** The ACME challenge of a name goes to the container that has the name, not to one that only asks for it. */
+/** A container gets the ACME challenge of a name if it holds the name, and not if it only claims the name. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Running, withRegistrarFixture } from '../../support/registrarFixture.ts';
@@ -10,7 +10,7 @@ function asking(names: string, more: { readonly ip: string; readonly ip6?: strin
   return { env: { DNS_NAME: names }, exposed: ['80/tcp'], ...more };
 }
 
-/** Of one container: the state of each record, with the reason if there is one. */
+/** The state of each record of one container, with the reason if there is one. */
 function states({ registrar }: Running, id: string): string[] {
   const one = registrar.status().containers.find((container) => id.startsWith(container.id));
   return (one?.records ?? []).map(({ state, reason }) =>
@@ -30,7 +30,7 @@ describe('ACME challenges', () => {
       assert.deepEqual(await fixture.hosts(), {});
     }));
 
-  it('The ACME challenge of a dual-stack name is stored beside it', () =>
+  it('The ACME challenge of a dual-stack name is stored beside the name', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       fixture.engine.run(asking('web,_acme-challenge.web', { ip: '10.1.0.2', ip6: 'fd00::2' }));

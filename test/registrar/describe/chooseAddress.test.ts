@@ -46,118 +46,136 @@ const NO_HOST = "waiting: needs this host's address, which is unknown: set --ip"
 const HOST6 = { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } };
 
 describe('published ports', () => {
-  for (const [why, expected, one] of [
-    ['any address is the host’s', '192.0.2.1 8080', { spec: at('0.0.0.0:8080') }],
-    ['both any addresses fold', '192.0.2.1 8080', { spec: at('0.0.0.0:8080', '[::]:8080') }],
+  for (const [what, expected, one] of [
+    ['a port published at 0.0.0.0', '192.0.2.1 8080', { spec: at('0.0.0.0:8080') }],
     [
-      'both, where the host has both',
+      'a port published at 0.0.0.0 and [::] of a host whose IPv6 address is unknown',
+      '192.0.2.1 8080',
+      { spec: at('0.0.0.0:8080', '[::]:8080') },
+    ],
+    [
+      'a port published at 0.0.0.0 and [::] of a host with both addresses',
       '192.0.2.1 8080, 2001:db8::1 8081',
       { spec: at('0.0.0.0:8080', '[::]:8081'), context: HOST6 },
     ],
-    ['IPv6 alone', '2001:db8::1 8080', { spec: at('[::]:8080'), context: HOST6 }],
     [
-      'IPv6 alone, the host’s unknown',
+      'a port published only at [::]',
+      '2001:db8::1 8080',
+      { spec: at('[::]:8080'), context: HOST6 },
+    ],
+    [
+      'a port published only at [::] of a host whose IPv6 address is unknown',
       "waiting: needs this host's IPv6 address, which is unknown: set --ip",
       { spec: at('[::]:8080') },
     ],
-    ['a specific one is itself', '198.51.100.7 8080', { spec: at('198.51.100.7:8080') }],
     [
-      'a specific one comes before any',
+      'a port published at a specific address',
+      '198.51.100.7 8080',
+      { spec: at('198.51.100.7:8080') },
+    ],
+    [
+      'a port published at 0.0.0.0 and at a specific address',
       '198.51.100.7 81',
       { spec: at('0.0.0.0:80', '198.51.100.7:81') },
     ],
-    ['an IPv6 one is in canonical form', '2001:db8::7 80', { spec: at('[2001:DB8:0::7]:80') }],
-    ['loopback is passed over', '192.0.2.1 81', { spec: at('127.0.0.1:80', '0.0.0.0:81') }],
     [
-      'loopback alone',
+      'a port published at an IPv6 address in another form',
+      '2001:db8::7 80',
+      { spec: at('[2001:DB8:0::7]:80') },
+    ],
+    [
+      'a port published at loopback and at 0.0.0.0',
+      '192.0.2.1 81',
+      { spec: at('127.0.0.1:80', '0.0.0.0:81') },
+    ],
+    [
+      'a port published only at loopback',
       'refused: is published at 127.0.0.1:80, which only this host can reach: publish it on another address',
       { spec: at('127.0.0.1:80') },
     ],
     [
-      'IPv6 loopback alone',
+      'a port published only at IPv6 loopback',
       'refused: is published at [::1]:80, which only this host can reach: publish it on another address',
       { spec: at('[::1]:80') },
     ],
     [
-      '--ip is the host’s',
+      'a port published at 0.0.0.0 beside --ip',
       '203.0.113.9 8080',
       { spec: at('0.0.0.0:8080'), context: { ...HOST6, ip: '203.0.113.9' } },
     ],
     [
-      '--ip leaves a specific one',
+      'a port published at a specific address beside --ip',
       '198.51.100.7 80',
       { spec: at('198.51.100.7:80'), context: { ip: '203.0.113.9' } },
     ],
     [
-      'registrator’s -ip does not',
+      'a port published at a specific address beside registrator’s -ip',
       '203.0.113.9 80',
       { spec: at('198.51.100.7:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
     ],
     [
-      'but it opens no loopback',
+      'a port published only at loopback beside registrator’s -ip',
       'refused: is published at 127.0.0.1:80, which only this host can reach: publish it on another address',
       { spec: at('127.0.0.1:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
     ],
     [
-      'the host’s is not known',
+      'a port published at 0.0.0.0 of a host without known addresses',
       NO_HOST,
       { spec: at('0.0.0.0:80'), context: { hostAddresses: {} } },
     ],
     [
-      'not published',
+      'a port that is exposed and not published',
       'refused: does not publish port 80/tcp: publish it with -p, or use DNS_MODE=internal',
       { spec: { expose: ['80/tcp'] } },
     ],
     [
-      'another port',
+      'a port beside the published one',
       'refused: does not publish port 81/tcp: publish it with -p, or use DNS_MODE=internal',
       { spec: at('0.0.0.0:80'), port: 81 },
     ],
-    ['without a port', '192.0.2.1 -', { spec: {}, port: 'none' }],
+    ['a container without a port', '192.0.2.1 -', { spec: {}, port: 'none' }],
     [
-      'on a user network it is still the host’s (registrator #337)',
+      'a port published by a container on user networks (registrator #337)',
       '192.0.2.1 18080',
       { spec: { ...two, ...at('0.0.0.0:18080') } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`The address of a published port, ${why}, is ${expected}`, () =>
-      assert.equal(choose(one), expected));
+    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
   }
 
   const bridge: ContainerSpec = { request: ['80/tcp'] };
   const onInternal = { ...bridge, networkMode: 'int1', networks: { int1: ['10.1.0.2'] } } as const;
   const waits = 'waiting: waits for port 80/tcp to be published';
   const publishNone = `${waits}: internal, macvlan and ipvlan networks publish none; if`;
-  for (const [why, expected, one] of [
-    ['the engine has not said it yet', waits, { spec: bridge }],
+  for (const [what, expected, one] of [
+    ['a requested port on the bridge that the engine has not bound yet', waits, { spec: bridge }],
     [
-      'the network may publish none',
+      'a requested port on a network that may publish none',
       `${publishNone} int1 is one of these, use DNS_MODE=internal`,
       { spec: onInternal },
     ],
     [
-      'so may each of two networks',
+      'a requested port on two networks that may publish none',
       `${publishNone} a, b is one of these, use DNS_MODE=internal`,
       { spec: { ...bridge, networkMode: 'a', networks: { a: ['10.1.0.2'], b: ['10.2.0.2'] } } },
     ],
     [
-      'one of the networks is Docker’s bridge, which publishes',
+      'a requested port on Docker’s bridge and on a network that may publish none',
       waits,
       { spec: { ...onInternal, networks: { bridge: ['172.17.0.2'], int1: ['10.1.0.2'] } } },
     ],
     [
-      'of registrator only the registrar says the mode',
+      'a requested port in compat mode, where only an option sets the mode',
       `${publishNone} int1 is one of these, use --mode internal`,
       { spec: onInternal, context: { compat: 'registrator' } },
     ],
     [
-      'on no network at all',
+      'a requested port on the network none',
       'refused: is on the network none, which publishes no port, 80/tcp included: put it on another network',
       { spec: { ...bridge, networkMode: 'none', networks: { none: [''] } } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`A requested port that is not bound waits or is refused: ${why}`, () =>
-      assert.equal(choose(one), expected));
+    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
   }
 
   it('A port that -P requests waits until the engine has bound it', () => {
@@ -176,54 +194,66 @@ describe('published ports', () => {
 
 describe('networks', () => {
   const bridge: ContainerSpec = { expose: ['80/tcp'] };
-  for (const [why, expected, one] of [
-    ['the bridge’s', '172.17.0.2 80 own', { spec: bridge }],
-    ['published ports do not matter', '172.17.0.2 80 own', { spec: at('0.0.0.0:8080') }],
-    ['NetworkMode’s of several (registrator #498)', '10.2.0.2 80 own', { spec: two }],
-    ['NetworkMode by id', '10.2.0.2 80 own', { spec: { ...two, networkMode: networkId('back') } }],
-    ['the lowest name', '10.2.0.2 80 own', { spec: { ...two, networkMode: 'gone' } }],
+  for (const [what, expected, one] of [
+    ['a container on the bridge', '172.17.0.2 80 own', { spec: bridge }],
+    ['a container with a published port', '172.17.0.2 80 own', { spec: at('0.0.0.0:8080') }],
     [
-      'one shared with the registrar',
+      'a container on two networks, one of them named by NetworkMode (registrator #498)',
+      '10.2.0.2 80 own',
+      { spec: two },
+    ],
+    [
+      'a container on two networks, one of them named by NetworkMode with its id',
+      '10.2.0.2 80 own',
+      { spec: { ...two, networkMode: networkId('back') } },
+    ],
+    [
+      'a container on two networks that NetworkMode does not name: the lowest name wins',
+      '10.2.0.2 80 own',
+      { spec: { ...two, networkMode: 'gone' } },
+    ],
+    [
+      'a container that shares a network with the registrar',
       '10.1.0.2 80 own',
       { spec: two, context: { ownNetworks: ['front', 'x'] } },
     ],
     [
-      'shared by id',
+      'a container on a network whose id the registrar has among its own',
       '10.1.0.2 80 own',
       { spec: two, context: { ownNetworks: [networkId('front')] } },
     ],
     [
-      '--network before shared',
+      'a container on a network of --network and on one that it shares with the registrar',
       '10.2.0.2 80 own',
       { spec: two, context: { networks: ['x', 'back'], ownNetworks: ['front'] } },
     ],
     [
-      '--network in its order',
+      'a container on both networks of --network: the first one wins',
       '10.1.0.2 80 own',
       { spec: two, context: { networks: ['front', 'back'] } },
     ],
     [
-      'DNS_NETWORK before --network',
+      'a container on its DNS_NETWORK and on a network of --network',
       '10.1.0.2 80 own',
       { spec: two, settings: { network: 'front' }, context: { networks: ['back'] } },
     ],
     [
-      'DNS_NETWORK that it is not on',
+      'a container that is not on its DNS_NETWORK',
       'waiting: is not on the network side',
       { spec: two, settings: { network: 'side' } },
     ],
     [
-      'DNS_NETWORK without address',
+      'a container without an address on its DNS_NETWORK',
       'waiting: has no address on the network late yet',
       { spec: { networks: { late: [''], other: ['10.9.0.2'] } }, settings: { network: 'late' } },
     ],
     [
-      'DNS_NETWORK of ingress',
+      'a container whose DNS_NETWORK is ingress',
       'refused: cannot be reached on the network ingress: set DNS_NETWORK to another one',
       { spec: { networks: { ingress: ['10.0.0.5'] } }, settings: { network: 'ingress' } },
     ],
     [
-      'never ingress',
+      'a container on ingress and on an overlay network',
       '10.5.0.3 80 own',
       {
         spec: {
@@ -236,49 +266,57 @@ describe('networks', () => {
       },
     ],
     [
-      'nothing but ingress',
+      'a container on ingress alone',
       "waiting: is only on swarm's ingress, where clients cannot reach it: attach an overlay network",
       { spec: { networks: { ingress: ['10.0.0.5'] } } },
     ],
     [
-      'Podman’s network of a user',
+      'a container on slirp4netns, Podman’s network of a user',
       'refused: has no address of its own on slirp4netns: publish a port, or use a bridge network',
       { spec: { networkMode: 'slirp4netns', networks: {} } },
     ],
     [
-      'Podman’s newer one, with options',
+      'a container on pasta, Podman’s newer network of a user, with options',
       'refused: has no address of its own on pasta: publish a port, or use a bridge network',
       { spec: { networkMode: 'pasta:-T,auto', networks: {} } },
     ],
     [
-      'an empty address is passed over (registrator #710)',
+      'a container with an empty address on one of its networks (registrator #710)',
       '10.3.0.2 80 own',
       { spec: { networkMode: 'a', networks: { a: [''], b: ['10.3.0.2'] } } },
     ],
-    ['no network yet', 'waiting: has no address on a network yet', { spec: { networks: {} } }],
     [
-      'network none',
+      'a container without a network',
+      'waiting: has no address on a network yet',
+      { spec: { networks: {} } },
+    ],
+    [
+      'a container on the network none',
       'refused: is on the network none: put it on another network',
       { spec: { networkMode: 'none', networks: { none: [''] } } },
     ],
     [
-      'both families',
+      'a container with addresses of both families',
       '10.1.0.2 80 own, fd00::2 80 own',
       { spec: { networks: { dual: ['10.1.0.2', 'fd00::2'] } } },
     ],
-    ['IPv6 alone', 'fd00::2 80 own', { spec: { networks: { six: ['', 'fd00::2'] } } }],
     [
-      'no link-local address',
+      'a container with an IPv6 address alone',
+      'fd00::2 80 own',
+      { spec: { networks: { six: ['', 'fd00::2'] } } },
+    ],
+    [
+      'a container with link-local addresses alone',
       'waiting: has no address on a network yet',
       { spec: { networks: { six: ['169.254.1.1', 'fe80::2'] } } },
     ],
     [
-      'text that is no address',
+      'a container with invalid addresses alone',
       'waiting: has no address on a network yet',
       { spec: { networks: { bad: ['10.0.0.256', 'x::y'] } } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`The address on a network, ${why}, is ${expected}`, () =>
+    it(`chooseAddress in internal mode gives "${expected}" for ${what}`, () =>
       assert.equal(
         choose({
           settings: internal,
@@ -325,7 +363,7 @@ describe('the host’s network', () => {
     ],
     ['without known addresses', NO_HOST, { spec: host, context: { hostAddresses: {} } }],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`The address on the host’s network, ${why}, is ${expected}`, () =>
+    it(`chooseAddress gives "${expected}" on the host’s network ${why}`, () =>
       assert.equal(choose(one), expected));
   }
 });
@@ -336,51 +374,59 @@ describe('stated addresses', () => {
     ...at('0.0.0.0:8080'),
   });
   const ipLabel = { ipLabel: 'net.ip' };
-  for (const [why, expected, one] of [
+  for (const [what, expected, one] of [
     [
-      'DNS_IP with the open port',
+      'DNS_IP beside a published port',
       '198.51.100.1 8080',
       { spec: at('0.0.0.0:8080'), settings: { ip: '198.51.100.1' } },
     ],
     [
-      'DNS_IP with the port inside',
+      'DNS_IP in internal mode',
       '198.51.100.1 80',
       { spec: at('0.0.0.0:8080'), settings: { ip: '198.51.100.1', ...internal } },
     ],
     [
-      'DNS_IP without published port',
+      'DNS_IP without a published port',
       '198.51.100.1 80',
       { spec: {}, settings: { ip: '198.51.100.1' } },
     ],
     [
-      'DNS_IP without network',
+      'DNS_IP without a network',
       '198.51.100.1 80',
       { spec: { networkMode: 'none' }, settings: { ip: '198.51.100.1' } },
     ],
     [
-      'DNS_IP of both families',
+      'DNS_IP with an address of each family',
       '198.51.100.1 80, 2001:db8::5 80',
       { spec: {}, settings: { ip: '2001:db8::5, 198.51.100.1' } },
     ],
     [
-      'DNS_IP twice',
+      'DNS_IP with two IPv4 addresses',
       'refused: states more than one IPv4 address: state one of each family',
       { spec: {}, settings: { ip: '198.51.100.1,198.51.100.2' } },
     ],
     [
-      'DNS_IP before the label',
+      'DNS_IP beside the label of --ip-label',
       '198.51.100.1 8080',
       { spec: labelled('10.0.0.5/24'), settings: { ip: '198.51.100.1' }, context: ipLabel },
     ],
     [
-      'the label up to the last slash',
+      'a label of --ip-label with a prefix length',
       '10.0.0.5 8080',
       { spec: labelled('10.0.0.5/24'), context: ipLabel },
     ],
-    ['the label without slash', '10.0.0.5 8080', { spec: labelled('10.0.0.5'), context: ipLabel }],
-    ['the label is not there', '192.0.2.1 8080', { spec: at('0.0.0.0:8080'), context: ipLabel }],
     [
-      'the label before -ip',
+      'a label of --ip-label without a slash',
+      '10.0.0.5 8080',
+      { spec: labelled('10.0.0.5'), context: ipLabel },
+    ],
+    [
+      'a container without the label of --ip-label',
+      '192.0.2.1 8080',
+      { spec: at('0.0.0.0:8080'), context: ipLabel },
+    ],
+    [
+      'a label of -useIpFromLabel beside -ip',
       '10.0.0.5 8080',
       {
         spec: labelled('10.0.0.5/24'),
@@ -388,12 +434,12 @@ describe('stated addresses', () => {
       },
     ],
     [
-      'the label is nonsense',
+      'a label of --ip-label that is not an address',
       'refused: states the address "x": state an IP address that other hosts can reach',
       { spec: labelled('x/24'), context: ipLabel },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`A stated address, ${why}, gives ${expected}`, () => assert.equal(choose(one), expected));
+    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
   }
 
   for (const ip of [
@@ -437,30 +483,30 @@ describe('joined networks', () => {
   };
   const lost = 'waiting: joined the network of a container that';
   for (const [why, expected, one] of [
-    ['has the parent’s published port', '192.0.2.1 8080', { spec: child, parent }],
+    ['whose parent publishes the port', '192.0.2.1 8080', { spec: child, parent }],
     [
-      'on another port than the parent publishes',
+      'whose parent publishes another port',
       'refused: does not publish port 81/tcp: publish it with -p on the container whose network it joined (web.1), or use DNS_MODE=internal',
       { spec: child, parent, port: 81 },
     ],
-    ['has the parent’s address', '172.17.0.2 80 own', { spec: child, parent, settings: internal }],
+    ['in internal mode', '172.17.0.2 80 own', { spec: child, parent, settings: internal }],
     [
-      'on a user network too (registrator #561)',
+      'in internal mode whose parent is on user networks (registrator #561)',
       '10.2.0.2 80 own',
       { spec: child, parent: { ...two, startedAt: '2025-12-31T23:59:59Z' }, settings: internal },
     ],
     [
-      'is on the host with its parent',
+      'whose parent is on the host’s network',
       '192.0.2.1 80',
       { spec: child, parent: { ...parent, networkMode: 'host' } },
     ],
     [
-      'has its own DNS_IP',
+      'with its own DNS_IP',
       '198.51.100.1 8080',
       { spec: child, parent, settings: { ip: '198.51.100.1' } },
     ],
     [
-      'has the parent’s label',
+      'whose parent has the label of --ip-label',
       '10.0.0.5 8080',
       {
         spec: child,
@@ -469,30 +515,38 @@ describe('joined networks', () => {
       },
     ],
     [
-      'started at the same instant',
+      'that started at the same instant as its parent',
       '192.0.2.1 8080',
       { spec: child, parent: { ...parent, startedAt: '2026-01-01T00:00:00.12Z' } },
     ],
-    ['without parent', `${lost} does not exist`, { spec: child }],
-    ['parent ended', `${lost} is exited`, { spec: child, parent: { ...parent, state: 'exited' } }],
-    ['parent paused', `${lost} is paused`, { spec: child, parent: { ...parent, state: 'paused' } }],
+    ['whose parent does not exist', `${lost} does not exist`, { spec: child }],
     [
-      'parent restarted since',
+      'whose parent has ended',
+      `${lost} is exited`,
+      { spec: child, parent: { ...parent, state: 'exited' } },
+    ],
+    [
+      'whose parent is paused',
+      `${lost} is paused`,
+      { spec: child, parent: { ...parent, state: 'paused' } },
+    ],
+    [
+      'whose parent has restarted since',
       `${lost} has restarted since: restart this one too`,
       { spec: child, parent: { ...parent, startedAt: '2026-01-01T00:00:00.1200001Z' } },
     ],
     [
-      'times unknown',
+      'whose parent has an unknown start time',
       `${lost} has restarted since: restart this one too`,
       { spec: child, parent: { ...parent, startedAt: '' } },
     ],
     [
-      'parent has joined another',
+      'whose parent has joined another container',
       'refused: joined the network of a container that joined another one: join the last one directly',
       { spec: child, parent: { ...parent, networkMode: 'container:x' } },
     ],
   ] as const satisfies readonly [string, string, Case][]) {
-    it(`The address in another container’s network, ${why}, is ${expected}`, () =>
+    it(`chooseAddress gives "${expected}" for a joined container ${why}`, () =>
       assert.equal(choose(one), expected));
   }
 });

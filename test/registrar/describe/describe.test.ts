@@ -24,7 +24,7 @@ const compose = {
   'com.docker.compose.container-number': '1',
 };
 
-suite('what a container should have', () => {
+suite('the records of a container', () => {
   for (const [why, spec, changes, records] of [
     [
       'A container has the record of its DNS_NAME at the published port',
@@ -235,7 +235,7 @@ suite('what a container should have', () => {
   });
 });
 
-suite('a container that is ignored or waited for', () => {
+suite('a container that is ignored or waits', () => {
   const named = { ...web, env: { DNS_NAME: 'a' } };
   for (const [why, spec, changes, kind, reason] of [
     [
@@ -369,7 +369,7 @@ suite('a container in another’s network', () => {
   });
 });
 
-suite('when its records end', () => {
+suite('the end of a container’s records', () => {
   for (const [env, changes, stop] of [
     [{}, {}, 'drain'],
     [{}, { stop: 'die' }, 'die'],
@@ -451,7 +451,7 @@ suite('hostile metadata costs its own record only', () => {
     });
   }
 
-  it('Ten thousand names of a container are one refusal', () => {
+  it('Ten thousand names of a container cause one refusal', () => {
     const names = Array.from({ length: 10_000 }, (_, i) => `n${i}`).join();
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_NAME: names, DNS_2_NAME: 'good' } };
     const { records, refusals } = summaryOf(
@@ -462,7 +462,7 @@ suite('hostile metadata costs its own record only', () => {
     assert.deepEqual(refusals, ['DNS_NAME lists 10000 names, and at most 64 are allowed']);
   });
 
-  it('Too many names on several ports together are one refusal', () => {
+  it('Too many names on several ports together cause one refusal', () => {
     const names = Array.from({ length: 60 }, (_, i) => `n${i}`).join();
     const spec = { expose: ['1/tcp', '2/tcp'], env: { DNS_1_NAME: names, DNS_2_NAME: names } };
     const { records, refusals } = summaryOf(
@@ -647,10 +647,10 @@ suite('any answer of an engine', () => {
     );
 
   const anyParent = fc.option(anyInspection, { nil: undefined });
-  /** Reasons follow "it", and refusals what they are about. */
+  /** Every reason starts with a verb: messages put it behind "it", or behind the thing that is refused. */
   const VERB = /^(?:is|has|does|lists|publishes|exposes|waits|needs|cannot|states|joined|and) /;
 
-  it('Any container gets keys inside the zones and bounded printable reasons without an exception', () => {
+  it('The description of any container throws nothing, and has only keys inside the zones and short printable reasons', () => {
     let described = 0;
     fc.assert(
       fc.property(anyInspection, anyContext, anyParent, (made, context, parent) => {
@@ -698,7 +698,7 @@ suite('any answer of an engine', () => {
     assert.ok(!name.owner.some((label) => /^(\*|any|\.\.?|)$/.test(label)), key);
   }
 
-  it('Any JSON as an inspection is described without an exception', () => {
+  it('The description of any JSON as an inspection throws nothing', () => {
     fc.assert(
       fc.property(
         fc.jsonValue({ maxDepth: 5 }),
@@ -725,7 +725,7 @@ suite('any answer of an engine', () => {
     );
   });
 
-  /** The same JSON with members, and the list of variables, the other way round. Bindings keep their order. */
+  /** The same JSON with its members and its list of variables in reverse order. Bindings keep their order. */
   function reversed(json: unknown, name = ''): unknown {
     if (Array.isArray(json)) {
       const items = json.map((item) => reversed(item));

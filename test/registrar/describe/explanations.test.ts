@@ -9,7 +9,7 @@ interface Case {
   readonly spec: ContainerSpec;
   readonly context?: Partial<RegistrarContext>;
   readonly parent?: ContainerSpec;
-  /** By key without the zone: `web 192.0.2.1:8080`. */
+  /** Each as its key without the zone and its target: `web 192.0.2.1:8080`. */
   readonly records?: readonly string[];
   readonly says: readonly string[];
 }

@@ -1,4 +1,4 @@
-/** A container with IPv4 and IPv6 has both at its one name, which is one claim. */
+/** A container with IPv4 and IPv6 has both addresses at one name, and claims that name once. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { FakeEngine } from '../../support/fakeEngine.ts';
@@ -9,14 +9,17 @@ const NAME = 'local/skydns/web';
 const DUAL = { ...WEB, ip: '10.1.0.2', ip6: 'fd00::2' };
 const BOTH = { [`${NAME}/ipv4`]: '10.1.0.2', [`${NAME}/ipv6`]: 'fd00::2' };
 
-/** A second machine of the same store. */
+/** The engine of a second machine that uses the same store. */
 function otherEngine(fixture: RegistrarFixture): FakeEngine {
   const engine = new FakeEngine(fixture.clock);
   engine.engineInfo = { ...engine.engineInfo, id: 'ENGINE:2', name: 'other' };
   return engine;
 }
 
-/** What is answered at the name after each change of the store: a value with keys below it is hidden. */
+/**
+ * The addresses in the answer for the name after each change of the store. The server does not answer with a value that
+ * has keys below it.
+ */
 async function answersDuring(
   fixture: RegistrarFixture,
   change: () => Promise<void>,
@@ -83,7 +86,7 @@ describe('dual-stack containers', () => {
       assert.deepEqual(await fixture.hosts(), { [NAME]: '10.1.0.2' });
     }));
 
-  it('A dual-stack container and one with a single address cannot hold one name together', () =>
+  it('A dual-stack container and a container with a single address cannot hold the same name together', () =>
     withRegistrarFixture(async (fixture) => {
       const running = fixture.start();
       const dual = fixture.engine.run(DUAL);
@@ -148,7 +151,7 @@ describe('dual-stack containers', () => {
       const other = otherEngine(fixture);
       const running = [fixture.start(), fixture.start({ engine: other })];
       await fixture.settle();
-      // Each finds all of its keys free, and writes only once the other one has looked, too.
+      // Each registrar finds its keys free, and writes only after the other one has read them too.
       let go = (): void => {};
       const both = new Promise<void>((resolve) => {
         go = resolve;

@@ -22,7 +22,11 @@ describe('state and health', () => {
     ],
     ['unhealthy', 'is unhealthy', undefined, 'is unhealthy'],
   ] as const) {
-    it(`A container with the health ${health ?? 'no check'} is judged by auto, ignore and require`, () => {
+    const accepting = Object.entries({ auto, ignore, require }).filter(
+      ([, why]) => why === undefined,
+    );
+    const policies = accepting.map(([policy]) => policy).join(', ');
+    it(`A container with the health ${health ?? 'none'} is accepted by the policies ${policies}`, () => {
       const container = readContainer(inspection(health === undefined ? {} : { health }));
       assert.equal(whyNotHealthy(container, 'auto'), auto);
       assert.equal(whyNotHealthy(container, 'ignore'), ignore);
@@ -33,12 +37,12 @@ describe('state and health', () => {
   for (const [why, state, config, health] of [
     ['no check', { Health: null }, {}, 'none'],
     ['--no-healthcheck', { Health: null }, { Healthcheck: { Test: ['NONE'] } }, 'none'],
-    ['Podman’s word for none', { Health: { Status: 'none' } }, {}, 'none'],
-    ['a check without result', {}, { Healthcheck: { Test: ['CMD', 'true'] } }, 'starting'],
+    ['Podman’s status none', { Health: { Status: 'none' } }, {}, 'none'],
+    ['a check without a result', {}, { Healthcheck: { Test: ['CMD', 'true'] } }, 'starting'],
     ['an empty check', { Health: {} }, { Healthcheck: { Test: [] } }, 'none'],
-    ['a result', { Health: { Status: 'healthy' } }, {}, 'healthy'],
+    ['a check that passed', { Health: { Status: 'healthy' } }, {}, 'healthy'],
   ] as const) {
-    it(`The container’s health is read: ${why}`, () => {
+    it(`A container with ${why} has the health ${health}`, () => {
       const plain = inspection();
       const container = readContainer({
         ...plain,
@@ -60,11 +64,11 @@ describe('state and health', () => {
     ['\u001b[2J', 'is not running'],
     ['', 'is not running'],
   ] as const) {
-    it(`A container with the state ${JSON.stringify(state)} is up or not`, () =>
+    it(`A container with the state ${JSON.stringify(state)} is ${reason === undefined ? 'up' : 'not up'}`, () =>
       assert.equal(whyNotUp(readContainer(inspection({ state }))), reason));
   }
 
-  it('A container that is Running and restarting at once is not up', () => {
+  it('A container that is both running and restarting is not up', () => {
     const State = { Status: 'restarting', Running: true, Restarting: true };
     assert.equal(whyNotUp(readContainer({ ...inspection(), State })), 'is restarting');
   });
@@ -77,7 +81,7 @@ describe('state and health', () => {
       assert.equal(whyNotUp(readContainer({ ...inspection(), State })), 'is stopping'));
   }
 
-  it('A container with only the status running is up', () => {
+  it('A container that has the status running and no other field of its state is up', () => {
     const State = { Status: 'running' };
     assert.equal(whyNotUp(readContainer({ ...inspection(), State })), undefined);
   });
@@ -91,7 +95,7 @@ describe('state and health', () => {
     [{ DNS_HEALTH: 'require' }, { health: 'ignore' }, false],
     [{ DNS_HEALTH: 'never' }, { health: 'ignore' }, false],
   ] as const) {
-    it(`An unhealthy container with ${JSON.stringify({ ...env, ...context })} is described by its policy`, () => {
+    it(`An unhealthy container with ${JSON.stringify({ ...env, ...context })} has ${isPublished ? 'a record' : 'no record'}`, () => {
       const spec = { ...web, health: 'unhealthy', env: { DNS_NAME: 'a', ...env } } as const;
       const { records } = summaryOf(inspection(spec), registrarContext(context));
       assert.equal(Object.keys(records).length > 0, isPublished);

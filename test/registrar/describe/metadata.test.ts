@@ -32,7 +32,7 @@ describe('metadata', () => {
     assert.deepEqual(refusals, []);
   });
 
-  it('A port’s setting precedes a generic one, then a label precedes a variable', () => {
+  it('A setting of a port overrides a generic one, and a label overrides a variable for the same ports', () => {
     const all = {
       env: { DNS_TTL: '1', DNS_53_TTL: '3', DNS_53_UDP_TTL: '5' },
       labels: { 'dns.ttl': '2', 'dns.53.ttl': '4', 'dns.53/udp.ttl': '6' },
@@ -144,7 +144,7 @@ describe('metadata', () => {
     ]);
   });
 
-  it('A switch is yes, no or refused', () => {
+  it('parseSwitch reads words for true and for false and refuses every other word', () => {
     for (const yes of ['true', 'TRUE', '1', 'yes', 'on']) assert.equal(parseSwitch(yes), true);
     for (const no of ['false', 'False', '0', 'no', 'off']) assert.equal(parseSwitch(no), false);
     for (const other of ['', 'maybe', '2', 'truely']) assert.equal(parseSwitch(other), undefined);

@@ -170,18 +170,24 @@ describe('the parts of a name', () => {
   };
   for (const [why, spec, service, environment, instance] of [
     ['the image', {}, 'rails', undefined, 'c0ffee123456'],
-    ['compose', { labels: compose }, 'web-front', 'shop', 2],
+    ['the labels of Compose', { labels: compose }, 'web-front', 'shop', 2],
     [
-      'a number that is none',
+      'the labels of Compose when their number is invalid',
       { labels: { ...compose, [NUMBER]: '0x2' } },
       'web-front',
       'shop',
       '0x2',
     ],
-    ['swarm', { labels: swarm }, 'web', 'shop', '3'],
+    ['the labels of swarm', { labels: swarm }, 'web', 'shop', '3'],
     ['SERVICE_NAME', { env: { SERVICE_NAME: 'api' } }, 'api', undefined, 'c0ffee123456'],
-    ['its name', { image: 'ab'.repeat(32), name: 'Big_Web' }, 'big-web', undefined, 'c0ffee123456'],
-    ['its id', { image: '', name: '***' }, 'c0ffee123456', undefined, 'c0ffee123456'],
+    [
+      'the container’s name',
+      { image: 'ab'.repeat(32), name: 'Big_Web' },
+      'big-web',
+      undefined,
+      'c0ffee123456',
+    ],
+    ['the container’s id', { image: '', name: '***' }, 'c0ffee123456', undefined, 'c0ffee123456'],
   ] as const satisfies readonly [
     string,
     ContainerSpec,
@@ -202,7 +208,7 @@ describe('the parts of a name', () => {
   const publish = { '8080/tcp': ['0.0.0.0:8080'] };
   for (const [why, env, labels, changes, key] of [
     [
-      'all of them',
+      'settings of all parts',
       {
         DNS_SERVICE: 'rails',
         DNS_ENVIRONMENT: 'production',
@@ -214,63 +220,63 @@ describe('the parts of a name', () => {
       'local/skydns/east/production/rails/1',
     ],
     [
-      'flags for what is not said',
+      'settings of some parts, and options for the others',
       { DNS_SERVICE: 'rails', DNS_REGION: 'west', DNS_INSTANCE: '1' },
       {},
       { environment: 'staging', region: 'east' },
       'local/skydns/west/staging/rails/1',
     ],
     [
-      'compose over flags',
+      'labels of Compose beside options',
       {},
       { ...compose, 'dns.enable': 'true' },
       { environment: 'staging' },
       'local/skydns/shop/web-front/2?',
     ],
     [
-      'an instance to be claimed',
+      'DNS_INSTANCE=auto',
       { DNS_SERVICE: 'rails', DNS_INSTANCE: 'AUTO' },
       {},
       {},
       'local/skydns/rails/*',
     ],
     [
-      'an instance that is said over compose’s number',
+      'a DNS_INSTANCE beside the number of Compose',
       { DNS_INSTANCE: '7' },
       compose,
       {},
       'local/skydns/shop/web-front/7',
     ],
     [
-      'underscores that are written, beside those of compose',
+      'settings with underscores beside labels of Compose with underscores',
       { DNS_SERVICE: 'My_Web', DNS_ENVIRONMENT: 'my_shop', DNS_INSTANCE: '1' },
       compose,
       {},
       'local/skydns/my_shop/my_web/1',
     ],
     [
-      'two-letter parts',
+      'parts of one and two letters',
       { DNS_SERVICE: 'a', DNS_REGION: 'eu', DNS_INSTANCE: '1' },
       {},
       {},
       'local/skydns/eu/a/1',
     ],
     [
-      'a domain of its own',
+      'a DNS_DOMAIN',
       { DNS_SERVICE: 'a', DNS_DOMAIN: 'b.skydns.local', DNS_INSTANCE: '1' },
       {},
       {},
       'local/skydns/b/a/1',
     ],
     [
-      'the registrar’s domain',
+      'the registrar’s --service-domain',
       { DNS_INSTANCE: '1' },
       {},
       { serviceDomain: 'b.skydns.local' },
       'local/skydns/b/rails/1',
     ],
   ] as const) {
-    it(`The parts make a name: ${why}`, () => {
+    it(`The key is ${key} for ${why}`, () => {
       const { records, refusals } = summaryOf(
         inspection({ env, labels, publish }),
         registrarContext(changes),

@@ -73,7 +73,7 @@ describe('--allow', () => {
       },
     ],
     [
-      '--allow does not accept a numbered instance because it accepts its name without the number',
+      '--allow refuses a numbered instance although it accepts the name without the number',
       {
         rules: { allow: ['1.web.skydns.local', 'web.skydns.local'] },
         spec: { env: { DNS_NAME: 'web', DNS_INSTANCE: 'auto' } },
@@ -143,7 +143,7 @@ describe('--allow', () => {
     ],
   ]);
 
-  it('The registrar removes records of an earlier run that --allow does not list', () =>
+  it('The registrar removes records of an earlier run that --allow no longer accepts', () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       fixture.engine.run({ env: { DNS_NAME: 'web,db' }, exposed: ['80/tcp'], ip: '10.1.0.2' });
@@ -154,7 +154,7 @@ describe('--allow', () => {
       assert.deepEqual(await fixture.hosts(), { 'local/skydns/db': '10.1.0.2' });
     }));
 
-  it('--allow also counts for the second name of a replica with one SERVICE_ID', () => {
+  it('--allow applies to the second name of a replica whose SERVICE_ID is taken', () => {
     const spec = { publish: PUBLISH, env: { SERVICE_NAME: 'web', SERVICE_ID: 'one' } };
     const keyIfTaken = (allow: readonly string[]) => {
       const context = registratorContext({ policy: policyOf({ allow }) });

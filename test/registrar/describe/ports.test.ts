@@ -12,49 +12,73 @@ describe('offered ports', () => {
   const parent = { publish: { '80/tcp': ['0.0.0.0:8080'], '90/tcp': ['0.0.0.0:9090'] } };
   const joined = 'container:abc';
   for (const [why, spec, mode, ports, parentSpec] of [
-    ['bound ones when published', nginx, 'published', '80/tcp', undefined],
-    ['exposed ones on a network', nginx, 'internal', '80/tcp 443/tcp', undefined],
-    ['a number once, as tcp', dns, 'internal', '53/tcp 9153/tcp', undefined],
-    ['udp alone as udp', { expose: ['53/udp'] }, 'internal', '53/udp', undefined],
-    ['none', {}, 'internal', '', undefined],
     [
-      'none of sctp, 0 or nonsense',
+      'that exposes two ports and publishes one, in published mode,',
+      nginx,
+      'published',
+      '80/tcp',
+      undefined,
+    ],
+    [
+      'that exposes two ports and publishes one, in internal mode,',
+      nginx,
+      'internal',
+      '80/tcp 443/tcp',
+      undefined,
+    ],
+    ['that exposes a number over both tcp and udp', dns, 'internal', '53/tcp 9153/tcp', undefined],
+    [
+      'that exposes a number over udp alone',
+      { expose: ['53/udp'] },
+      'internal',
+      '53/udp',
+      undefined,
+    ],
+    ['without ports', {}, 'internal', '', undefined],
+    [
+      'that exposes only sctp, port 0 and invalid ports',
       { expose: ['9/sctp', '0/tcp', '70000/tcp', 'x/tcp', '1-2/tcp'] },
       'internal',
       '',
       undefined,
     ],
     [
-      'exposed ones on the host’s network',
+      'that exposes ports on the host’s network',
       { ...dns, networkMode: 'host' },
       'published',
       '53/tcp 9153/tcp',
       undefined,
     ],
     [
-      'asked-for ones there',
+      'that requests a published port on the host’s network',
       { publish: nginx.publish, networkMode: 'host' },
       'published',
       '80/tcp',
       undefined,
     ],
     [
-      'its own of the parent’s',
+      'that exposes one of its parent’s published ports',
       { expose: ['80/tcp', '7/tcp'], networkMode: joined },
       'published',
       '80/tcp',
       parent,
     ],
-    ['the parent’s without own', { networkMode: joined }, 'published', '80/tcp 90/tcp', parent],
     [
-      'its own inside the parent',
+      'that exposes no port and has a parent',
+      { networkMode: joined },
+      'published',
+      '80/tcp 90/tcp',
+      parent,
+    ],
+    [
+      'that exposes a port and has a parent, in internal mode,',
       { expose: ['7/tcp'], networkMode: joined },
       'internal',
       '7/tcp',
       parent,
     ],
     [
-      'the parent’s inside, without own',
+      'that exposes no port and has a parent, in internal mode,',
       { networkMode: joined },
       'internal',
       '80/tcp 90/tcp',
@@ -67,7 +91,7 @@ describe('offered ports', () => {
     string,
     ContainerSpec | undefined,
   ][]) {
-    it(`The offered ports are ${why}`, () => {
+    it(`The offered ports of a container ${why} are ${ports || 'none'}`, () => {
       const candidates = candidatePorts(
         readContainer(inspection(spec)),
         mode,
@@ -80,12 +104,12 @@ describe('offered ports', () => {
     });
   }
 
-  it('Both protocols of a port are offered where each is a service', () => {
+  it('offeredPorts gives a number over tcp and a number over udp separately', () => {
     assert.equal(offeredPorts(readContainer(inspection(dns)), 'internal').length, 3);
   });
 });
 
-/** Records of a container that exposes ports on the bridge, as `leaf:port`; refusals. */
+/** The records of a container that exposes ports on the bridge, as `leaf:port`, and its refusals. */
 function leaves(expose: readonly string[], env: Record<string, string>, exposedByDefault = false) {
   const spec = { expose, env };
   const context = registrarContext({ mode: 'internal', exposedByDefault });
@@ -99,23 +123,28 @@ function leaves(expose: readonly string[], env: Record<string, string>, exposedB
 describe('names and ports', () => {
   const NAME = { DNS_NAME: '1.rails' };
   for (const [why, expose, env, expected] of [
-    ['the only port', ['8080/tcp'], NAME, 'rails/1:8080'],
-    ['tcp and udp of one number', ['53/tcp', '53/udp'], NAME, 'rails/1:53'],
-    ['the named port', ['8080/tcp', '9090/tcp'], { ...NAME, DNS_PORT: '9090' }, 'rails/1:9090'],
-    ['a port that is not exposed', ['8080/tcp'], { ...NAME, DNS_PORT: '9090' }, 'rails/1:9090'],
-    ['a udp port by name', ['53/tcp', '53/udp'], { ...NAME, DNS_PORT: '53/udp' }, 'rails/1:53'],
-    ['portless', ['8080/tcp', '9090/tcp'], { ...NAME, DNS_PORT: '0' }, 'rails/1:-1'],
-    ['portless without ports', [], { ...NAME, DNS_PORT: '0' }, 'rails/1:-1'],
-    ['an address alone where there is no port', [], NAME, 'rails/1:-1'],
+    ['one port', ['8080/tcp'], NAME, 'rails/1:8080'],
+    ['one number over tcp and udp', ['53/tcp', '53/udp'], NAME, 'rails/1:53'],
     [
-      'an address alone beside a port with its own name',
+      'two ports, of which DNS_PORT names one',
+      ['8080/tcp', '9090/tcp'],
+      { ...NAME, DNS_PORT: '9090' },
+      'rails/1:9090',
+    ],
+    ['a DNS_PORT that is not exposed', ['8080/tcp'], { ...NAME, DNS_PORT: '9090' }, 'rails/1:9090'],
+    ['a DNS_PORT over udp', ['53/tcp', '53/udp'], { ...NAME, DNS_PORT: '53/udp' }, 'rails/1:53'],
+    ['DNS_PORT=0 beside ports', ['8080/tcp', '9090/tcp'], { ...NAME, DNS_PORT: '0' }, 'rails/1:-1'],
+    ['DNS_PORT=0 without ports', [], { ...NAME, DNS_PORT: '0' }, 'rails/1:-1'],
+    ['a container without a port', [], NAME, 'rails/1:-1'],
+    [
+      'a name without a port beside a port with its own name',
       [],
       { ...NAME, DNS_90_NAME: 'm' },
       'm:90 rails/1:-1',
     ],
-    ['only the port that has a name', [], { DNS_90_NAME: 'm', DNS_TTL: '5' }, 'm:90'],
+    ['a port with the only name', [], { DNS_90_NAME: 'm', DNS_TTL: '5' }, 'm:90'],
     [
-      'a list: the first has the name',
+      'a DNS_PORT with two ports, of which the first gets the name',
       ['8080/tcp', '9090/tcp'],
       { ...NAME, DNS_PORT: '9090, 8080' },
       'rails-8080/1:8080 rails/1:9090',
@@ -133,39 +162,44 @@ describe('names and ports', () => {
       'metrics/1:9090 rails/1:8080',
     ],
     [
-      'its own service beside a NAME',
+      'a port with its own service beside a DNS_NAME',
       ['8080/tcp', '9090/tcp'],
       { ...NAME, DNS_INSTANCE: '7', DNS_9090_SERVICE: 'metrics' },
       'metrics/7:9090 rails/1:8080',
     ],
     [
-      'only the port that is spoken of',
+      'two ports, of which one has a name',
       ['8080/tcp', '9090/tcp'],
       { DNS_9090_NAME: 'metrics' },
       'metrics:9090',
     ],
     [
-      'both protocols, each with a name',
+      'two protocols of a number, each with a name',
       ['53/tcp', '53/udp'],
       { DNS_53_TCP_NAME: 'a', DNS_53_UDP_NAME: 'b' },
       'a:53 b:53',
     ],
     [
-      'not the one switched off',
+      'two ports, of which one is switched off',
       ['8080/tcp', '9090/tcp'],
       { ...NAME, DNS_9090_ENABLE: 'false' },
       'rails/1:8080',
     ],
     [
-      'PORT of one with its own name',
+      'a DNS_PORT with two ports, of which the first has its own name',
       ['80/tcp', '90/tcp'],
       { ...NAME, DNS_PORT: '80,90', DNS_80_NAME: 'web' },
       'rails-90/1:90 web:80',
     ],
-    ['several names', ['80/tcp'], { DNS_NAME: 'a, b,,c.d' }, 'a:80 b:80 d/c:80'],
-    ['one name twice', ['80/tcp'], { DNS_NAME: 'a,A,a.skydns.local' }, 'a:80'],
+    ['a list of names', ['80/tcp'], { DNS_NAME: 'a, b,,c.d' }, 'a:80 b:80 d/c:80'],
+    [
+      'a list with one name in several forms',
+      ['80/tcp'],
+      { DNS_NAME: 'a,A,a.skydns.local' },
+      'a:80',
+    ],
   ] as const) {
-    it(`Ports get their names, ${why}: ${expected}`, () => {
+    it(`The records are ${expected} for ${why}`, () => {
       const { leaves: found, refusals } = leaves(expose, env);
       assert.equal(found, expected);
       assert.deepEqual(refusals, []);
@@ -174,7 +208,7 @@ describe('names and ports', () => {
 
   for (const [why, expose, env, expected, refusals] of [
     [
-      'no port is said to have the name',
+      'two ports if none is chosen for the name',
       ['8080/tcp', '9090/tcp'],
       NAME,
       'rails-8080/1:8080 rails-9090/1:9090',
@@ -190,7 +224,7 @@ describe('names and ports', () => {
       ['DNS_PORT is "65536", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
-      'a port that is no number',
+      'a port that is not a number',
       ['80/tcp'],
       { ...NAME, DNS_PORT: 'http' },
       '',
@@ -211,7 +245,7 @@ describe('names and ports', () => {
       ['DNS_PORT is "0", which is not a port from 1 to 65535, or 0 for none'],
     ],
     [
-      'PORT is wrong, but another port has its own name',
+      'a wrong DNS_PORT beside a port with its own name',
       ['80/tcp'],
       { ...NAME, DNS_PORT: 'x', DNS_90_NAME: 'm' },
       'm:90',
@@ -227,21 +261,21 @@ describe('names and ports', () => {
       ],
     ],
     [
-      'a switch that is neither',
+      'a switch that is neither true nor false',
       ['80/tcp'],
       { ...NAME, DNS_80_ENABLE: 'maybe' },
       '',
       ['DNS_80_ENABLE is "maybe", which is not true or false'],
     ],
     [
-      'two ports of one name',
+      'two ports with the same name',
       ['80/tcp', '90/tcp'],
       { DNS_80_NAME: 'a', DNS_90_NAME: 'a' },
       'a:80',
       ['a.skydns.local is the name of two ports of the container: give each its own'],
     ],
     [
-      'a name above another',
+      'a name above another name of the container',
       ['80/tcp'],
       { DNS_NAME: 'rails,1.rails' },
       'rails/1:80',
@@ -257,7 +291,7 @@ describe('names and ports', () => {
     });
   }
 
-  it('Ten thousand ports do not become ten thousand siblings', () => {
+  it('Ten thousand ports to choose from cause one refusal and no siblings', () => {
     const expose = Array.from({ length: 10_000 }, (_, i) => `${i + 10_000}/udp`);
     const { leaves: found, refusals } = leaves(expose, { ...NAME, DNS_80_NAME: 'web' });
     assert.equal(found, 'web:80');
@@ -265,7 +299,7 @@ describe('names and ports', () => {
     assert.match(refusals[0] ?? '', /has 10000 ports to choose from/);
   });
 
-  it('Ten thousand words in PORT are one refusal', () => {
+  it('Ten thousand ports in DNS_PORT cause one refusal', () => {
     const ports = Array.from({ length: 10_000 }, (_, i) => i + 1).join();
     const { leaves: found, refusals } = leaves(['80/tcp'], { ...NAME, DNS_PORT: ports });
     assert.equal(found, '');

@@ -1,4 +1,4 @@
-/** `--project-scope` and `dns.project`: each project has names in its own part of the zones alone. */
+/** `--project-scope` and `dns.project`: each project has names only in its own part of the zones. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { summaryOf } from '../../support/descriptions.ts';
@@ -103,7 +103,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      '--project-scope does not give a region to the project with its name',
+      '--project-scope does not give a region to the project with the region’s name',
       {
         rules,
         spec: named('db.shop.east,db.east,db.east.east', { 'dns.project': 'east' }),
@@ -113,7 +113,7 @@ describe('--project-scope', () => {
       },
     ],
     [
-      '--project-scope does not give a zone to the project with its name',
+      '--project-scope does not give a zone to the project with the zone’s name',
       {
         rules,
         spec: named('db.bank.shop.skydns.local,db.shop.shop', { 'dns.project': 'shop' }),
