@@ -66,7 +66,7 @@ describe('registrator’s command line', () => {
       ['-deregister has no effect: the records of an ended container are always removed'],
     ],
   ] as const) {
-    it(`A flag of registrator has no effect and is noted in: ${line}`, () => {
+    it(`A note says which flag has no effect in registrator’s command line: ${line}`, () => {
       const command = parseRegistratorFlags(line.split(' '));
       assert.deepEqual(command, { kind: 'options', options: DEFAULTS, notes });
     });
@@ -108,16 +108,17 @@ describe('registrator’s command line', () => {
     [`-tags {{.Name}} ${URI}`, ['-tags: templates are not supported; write the tags themselves']],
     ['-ip', ['-ip needs a value', 'no URI; write skydns2://HOST:PORT/DOMAIN']],
   ] as const) {
-    it(`A mistake is reported in the command line: ${line || 'nothing'}`, () => {
+    it(`Mistakes are reported in registrator’s command line: ${line || '(empty)'}`, () => {
       const args = line === '' ? [] : line.split(' ');
       assert.deepEqual(parseRegistratorFlags(args), { kind: 'mistakes', mistakes });
     });
   }
 
-  it('--version is the only argument of its command line', () => {
+  it('--version is accepted only as the sole argument', () => {
     assert.deepEqual(parseRegistratorFlags(['--version']), { kind: 'version' });
     assert.equal(parseRegistratorFlags(['--version', URI]).kind, 'mistakes');
   });
 
-  it('-h asks for help', () => assert.deepEqual(parseRegistratorFlags(['-h']), { kind: 'help' }));
+  it('-h is parsed as a request for help', () =>
+    assert.deepEqual(parseRegistratorFlags(['-h']), { kind: 'help' }));
 });

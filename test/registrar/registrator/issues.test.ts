@@ -1,4 +1,4 @@
-/** What gliderlabs/registrator was reported for, by the numbers of its issues, does not happen here. */
+/** The faults in the issues of gliderlabs/registrator, by their numbers, do not occur here. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { withRegistrarFixture } from '../../support/registrarFixture.ts';
@@ -43,7 +43,7 @@ describe('registrator’s issues', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('#277: The registrar removes records without a container unasked', () =>
+  it('#277: The registrar removes records without a container on its own', () =>
     withRegistrarFixture(async (fixture) => {
       const owner = { r: 'ENGINE:1', c: '0123456789ab', s: '2020-01-01T00:00:00Z' };
       const value = Buffer.from(JSON.stringify({ host: '172.17.0.99', ttl: 30, owner }));

@@ -1,4 +1,4 @@
-/** registrator's metadata and keys, and its issues as far as they are about what to register. */
+/** registrator's metadata and keys, and those of its issues that concern what is registered. */
 import assert from 'node:assert/strict';
 import { it, describe as suite } from 'node:test';
 import { parseDurationMs } from '../../../src/registrar/describe/check.ts';
@@ -26,168 +26,168 @@ const raw = { registrator: { hostName: 'Node1', rawIds: true, tags: [] } };
 
 suite('registrator’s services', () => {
   for (const [why, spec, changes, expected] of [
-    ['one port', web, {}, 'nginx/node1-web-80=192.0.2.1:8080'],
+    ['with one port', web, {}, 'nginx/node1-web-80=192.0.2.1:8080'],
     [
-      'SERVICE_NAME',
+      'with SERVICE_NAME',
       { ...web, env: { SERVICE_NAME: 'www' } },
       {},
       'www/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'label over environment',
+      'with SERVICE_NAME as a label and as a variable',
       { ...web, env: { SERVICE_NAME: 'a' }, labels: { SERVICE_NAME: 'b' } },
       {},
       'b/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'port-specific environment over label',
+      'with SERVICE_80_NAME as a variable and SERVICE_NAME as a label',
       { ...web, env: { SERVICE_80_NAME: 'a' }, labels: { SERVICE_NAME: 'b' } },
       {},
       'a/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'an empty value is none',
+      'with an empty SERVICE_80_NAME and a SERVICE_NAME',
       { ...web, env: { SERVICE_NAME: 'a', SERVICE_80_NAME: '' } },
       {},
       'a/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'keys in any case',
+      'with a key in small letters',
       { ...web, env: { SERVICE_name: 'a' } },
       {},
       'a/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'a suffix for more ports',
+      'with two ports',
       both,
       {},
       'nginx-443/node1-web-443=192.0.2.1:8443 nginx-80/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'and for a generic name',
+      'with two ports and SERVICE_NAME',
       { ...both, env: { SERVICE_NAME: 'w' } },
       {},
       'w-443/node1-web-443=192.0.2.1:8443 w-80/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'but not for the port’s own',
+      'with two ports and SERVICE_80_NAME',
       { ...both, env: { SERVICE_80_NAME: 'w' } },
       {},
       'nginx-443/node1-web-443=192.0.2.1:8443 w/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'udp in the id (#244)',
+      'with one number over tcp and udp (#244)',
       dns,
       {},
       'bind-53/node1-ns-53=192.0.2.1:53 bind-53/node1-ns-53-udp=192.0.2.1:53',
     ],
-    ['SERVICE_ID', { ...web, env: { SERVICE_ID: 'one' } }, {}, 'nginx/one=192.0.2.1:8080'],
+    ['with SERVICE_ID', { ...web, env: { SERVICE_ID: 'one' } }, {}, 'nginx/one=192.0.2.1:8080'],
     [
-      'SERVICE_ID of one port',
+      'with two ports and SERVICE_80_ID',
       { ...both, env: { SERVICE_80_ID: 'one' } },
       {},
       'nginx-443/node1-web-443=192.0.2.1:8443 nginx-80/one=192.0.2.1:8080',
     ],
     [
-      'SERVICE_ID on two ports of one name (PR #599)',
+      'with two ports of one name and SERVICE_ID (PR #599)',
       { ...dns, env: { SERVICE_ID: 'one' } },
       {},
       'bind-53/one=192.0.2.1:53 bind-53/one-53-udp=192.0.2.1:53',
     ],
     [
-      'names and ids made safe (#62)',
+      'with underscores and a dot in its names (#62)',
       { ...web, name: 'My_web.1', env: { SERVICE_NAME: 'Shop_Web' } },
       {},
       'shop-web/node1-my-web-1-80=192.0.2.1:8080',
     ],
     [
-      'SERVICE_ID made safe',
+      'with a dot and a colon in SERVICE_ID',
       { ...web, env: { SERVICE_ID: 'web.1:80' } },
       {},
       'nginx/web-1-80=192.0.2.1:8080',
     ],
     [
-      'dots in a name are labels',
+      'with a dot in SERVICE_NAME',
       { ...web, env: { SERVICE_NAME: 'web.prod' } },
       {},
       'prod/web/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'ignored port',
+      'with an ignored port',
       { ...both, env: { SERVICE_443_IGNORE: 'true' } },
       {},
       'nginx-80/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'IGNORE=false means false',
+      'with SERVICE_IGNORE=false',
       { ...web, env: { SERVICE_IGNORE: 'false' } },
       {},
       'nginx/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'a port not published',
+      'with an exposed port that is not published',
       { ...web, expose: ['443/tcp'] },
       {},
       'nginx/node1-web-80=192.0.2.1:8080',
     ],
     [
-      '-internal',
+      'with -internal',
       { ...web, expose: ['443/tcp'] },
       { mode: 'internal' },
       'nginx-443/node1-web-443=172.17.0.2:443 nginx-80/node1-web-80=172.17.0.2:80',
     ],
-    ['-ip', web, { ip: '203.0.113.9' }, 'nginx/node1-web-80=203.0.113.9:8080'],
+    ['with -ip', web, { ip: '203.0.113.9' }, 'nginx/node1-web-80=203.0.113.9:8080'],
     [
-      '-ip has no effect with -internal',
+      'with -ip and -internal',
       web,
       { ip: '203.0.113.9', mode: 'internal' },
       'nginx/node1-web-80=172.17.0.2:80',
     ],
     [
-      '-useIpFromLabel',
+      'with -useIpFromLabel',
       { ...web, labels: { ip: '10.32.0.7/12' } },
       { ipLabel: 'ip', ip: '203.0.113.9' },
       'nginx/node1-web-80=10.32.0.7:8080',
     ],
     [
-      'host networking',
+      'on the host’s network',
       { ...web, publish: {}, expose: ['80/tcp'], networkMode: 'host' },
       {},
       'nginx/node1-web-80=192.0.2.1:80',
     ],
     [
-      '-explicit with a name',
+      'with -explicit and a name',
       { ...both, env: { SERVICE_80_NAME: 'w' } },
       { exposedByDefault: false },
       'w/node1-web-80=192.0.2.1:8080',
     ],
     [
-      'both families',
+      'on a host with addresses of both families',
       web,
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       'nginx/node1-web-80=192.0.2.1:8080 nginx/node1-web-80-v6=2001:db8::1:8080',
     ],
     [
-      'an unhealthy one: registrator never asked',
+      'that is unhealthy, which registrator does not check,',
       { ...web, health: 'unhealthy' },
       {},
       'nginx/node1-web-80=192.0.2.1:8080',
     ],
-    ['raw ids', { ...web, name: 'web.1' }, raw, 'nginx/Node1:web.1:80=192.0.2.1:8080'],
+    ['with raw ids', { ...web, name: 'web.1' }, raw, 'nginx/Node1:web.1:80=192.0.2.1:8080'],
     [
-      'raw ids of udp',
+      'with raw ids and one number over tcp and udp',
       dns,
       raw,
       'bind-53/Node1:ns:53=192.0.2.1:53 bind-53/Node1:ns:53:udp=192.0.2.1:53',
     ],
     [
-      'a raw name and SERVICE_ID',
+      'with raw ids, SERVICE_NAME and SERVICE_ID',
       { ...web, env: { SERVICE_NAME: 'My_App', SERVICE_ID: 'a.b:1' } },
       raw,
       'My_App/a.b:1=192.0.2.1:8080',
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
-    it(`A container in compat mode, ${why}, is registered as ${expected}`, () => {
+    it(`In compat mode a container ${why} is registered as ${expected}`, () => {
       const { records, refusals, reason } = summaryOf(
         inspection(spec),
         registratorContext(changes),
@@ -201,23 +201,33 @@ suite('registrator’s services', () => {
   }
 
   for (const [why, spec, changes, reason] of [
-    ['no port (#38)', { name: 'x' }, {}, 'has no published port'],
+    ['without a port (#38)', { name: 'x' }, {}, 'has no published port'],
     [
-      'ignored',
+      'with SERVICE_IGNORE',
       { ...web, env: { SERVICE_IGNORE: 'true' } },
       {},
       'is switched off by SERVICE_IGNORE',
     ],
-    ['-explicit without a name (#298)', web, { exposedByDefault: false }, 'has no SERVICE_NAME'],
     [
-      'dead, though it EXPOSEs',
+      'with -explicit and without a name (#298)',
+      web,
+      { exposedByDefault: false },
+      'has no SERVICE_NAME',
+    ],
+    [
+      'that has exited and exposes a port',
       { ...web, state: 'exited', expose: ['80/tcp'] },
       { mode: 'internal' },
       'is exited',
     ],
-    ['health asked for', { ...web, health: 'unhealthy' }, { health: 'auto' }, 'is unhealthy'],
+    [
+      'that is unhealthy, with the health policy auto,',
+      { ...web, health: 'unhealthy' },
+      { health: 'auto' },
+      'is unhealthy',
+    ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, string][]) {
-    it(`A container is ignored in compat mode: ${why}`, () =>
+    it(`In compat mode a container ${why} is ignored`, () =>
       assert.deepEqual(describeContainer(inspection(spec), registratorContext(changes)), {
         kind: 'ignored',
         reason,
@@ -226,41 +236,66 @@ suite('registrator’s services', () => {
 
   for (const [why, spec, changes, reason] of [
     [
-      'a switch that is neither',
+      'with a switch that is neither true nor false',
       { ...web, env: { SERVICE_IGNORE: 'maybe' } },
       {},
       /^SERVICE_IGNORE is "maybe", which is not true or false$/,
     ],
-    ['a name of nothing', { ...web, env: { SERVICE_NAME: '***' } }, {}, /not a service name/],
-    ['a wildcard', { ...web, env: { SERVICE_NAME: 'any' } }, {}, /wildcard/],
-    ['a name under dns', { ...web, env: { SERVICE_NAME: 'ns.dns' } }, {}, /under dns/],
-    ['dns itself', { ...web, env: { SERVICE_NAME: 'dns' } }, {}, /under dns/],
-    ['a raw wildcard', { ...web, env: { SERVICE_NAME: '*' } }, raw, /wildcard/],
-    ['a raw name under dns', { ...web, env: { SERVICE_NAME: 'DNS' } }, raw, /under dns/],
-    ['a raw name ending in dns', { ...web, env: { SERVICE_NAME: 'x.dns' } }, raw, /under dns/],
-    ['a raw slash', { ...web, env: { SERVICE_NAME: '../../config' } }, raw, /cannot be in a key/],
-    ['a raw slash in the id', { ...web, env: { SERVICE_ID: 'a/b' } }, raw, /cannot be in a key/],
-    ['a raw empty label', { ...web, env: { SERVICE_NAME: '..' } }, raw, /is not a domain name/],
     [
-      'a raw control character',
+      'with a SERVICE_NAME that has no letter or digit',
+      { ...web, env: { SERVICE_NAME: '***' } },
+      {},
+      /not a service name/,
+    ],
+    ['with a wildcard as its name', { ...web, env: { SERVICE_NAME: 'any' } }, {}, /wildcard/],
+    ['with a name under dns', { ...web, env: { SERVICE_NAME: 'ns.dns' } }, {}, /under dns/],
+    ['with the name dns', { ...web, env: { SERVICE_NAME: 'dns' } }, {}, /under dns/],
+    ['with a raw wildcard', { ...web, env: { SERVICE_NAME: '*' } }, raw, /wildcard/],
+    ['with the raw name DNS', { ...web, env: { SERVICE_NAME: 'DNS' } }, raw, /under dns/],
+    [
+      'with a raw name that ends in dns',
+      { ...web, env: { SERVICE_NAME: 'x.dns' } },
+      raw,
+      /under dns/,
+    ],
+    [
+      'with a slash in its raw name',
+      { ...web, env: { SERVICE_NAME: '../../config' } },
+      raw,
+      /cannot be in a key/,
+    ],
+    [
+      'with a slash in its raw id',
+      { ...web, env: { SERVICE_ID: 'a/b' } },
+      raw,
+      /cannot be in a key/,
+    ],
+    [
+      'with an empty label in its raw name',
+      { ...web, env: { SERVICE_NAME: '..' } },
+      raw,
+      /is not a domain name/,
+    ],
+    [
+      'with a control character in its raw id',
       { ...web, env: { SERVICE_ID: 'a\u0007' } },
       raw,
       /cannot be in a key/,
     ],
     [
-      'a published port nobody reaches',
+      'with a port that is published only at loopback',
       { ...web, publish: { '80/tcp': ['127.0.0.1:80'] } },
       {},
       /only this host/,
     ],
     [
-      'too many ports',
+      'with too many ports',
       { expose: Array.from({ length: 65 }, (_, i) => `${i + 1}/tcp`) },
       { mode: 'internal' },
       /^the container has 65 ports, and at most 64 are allowed$/,
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, RegExp][]) {
-    it(`A container is refused in compat mode: ${why}`, () => {
+    it(`In compat mode a container ${why} is refused`, () => {
       const { records, refusals } = summaryOf(inspection(spec), registratorContext(changes));
       assert.deepEqual(records, {});
       assert.equal(refusals.length, 1);
@@ -268,7 +303,7 @@ suite('registrator’s services', () => {
     });
   }
 
-  it('A name that would be too long keeps the container’s id', () => {
+  it('A service id that is too long for a label is shortened and keeps the container’s id', () => {
     const spec = { ...dns, name: 'x'.repeat(200) };
     const { records, refusals } = summaryOf(inspection(spec), registratorContext());
     assert.deepEqual(refusals, []);
@@ -279,7 +314,7 @@ suite('registrator’s services', () => {
   });
 });
 
-/** The first record in full. */
+/** The first record in full, and the refusals. */
 function first(spec: ContainerSpec, changes: Partial<RegistrarContext> = {}) {
   const description = describeContainer(inspection(spec), registratorContext(changes));
   assert.ok(description.kind === 'described');
@@ -331,34 +366,34 @@ suite('what registrator dropped or overwrote', () => {
 
   for (const [why, env, check] of [
     [
-      'http',
+      'CHECK_HTTP',
       { CHECK_HTTP: '/health' },
       { kind: 'http', path: '/health', method: 'GET', intervalMs: 10_000, timeoutMs: 10_000 },
     ],
     [
-      'http with all',
+      'CHECK_HTTP with a method and times',
       { CHECK_HTTP: '/', CHECK_HTTP_METHOD: 'HEAD', CHECK_INTERVAL: '15s', CHECK_TIMEOUT: '500ms' },
       { kind: 'http', path: '/', method: 'HEAD', intervalMs: 15_000, timeoutMs: 500 },
     ],
     [
-      'https',
+      'CHECK_HTTPS',
       { CHECK_HTTPS: '/x' },
       { kind: 'https', path: '/x', method: 'GET', intervalMs: 10_000, timeoutMs: 10_000 },
     ],
-    ['tcp', { CHECK_TCP: 'true' }, { kind: 'tcp', intervalMs: 10_000, timeoutMs: 10_000 }],
+    ['CHECK_TCP', { CHECK_TCP: 'true' }, { kind: 'tcp', intervalMs: 10_000, timeoutMs: 10_000 }],
     [
-      'http before tcp',
+      'CHECK_HTTP beside CHECK_TCP',
       { CHECK_TCP: 'true', CHECK_HTTP: '/h' },
       { kind: 'http', path: '/h', method: 'GET', intervalMs: 10_000, timeoutMs: 10_000 },
     ],
     [
-      'of the port',
+      'a check of the same port',
       { '80_CHECK_TCP': 'true' },
       { kind: 'tcp', intervalMs: 10_000, timeoutMs: 10_000 },
     ],
-    ['of another port', { '81_CHECK_TCP': 'true' }, undefined],
+    ['a check of another port', { '81_CHECK_TCP': 'true' }, undefined],
   ] as const) {
-    it(`A container in compat mode must pass a check: ${why}`, () => {
+    it(`In compat mode ${why} gives the record ${check === undefined ? 'no check' : `a check over ${check.kind}`}`, () => {
       const named = Object.entries(env).map(([key, value]) => [`SERVICE_${key}`, value]);
       const { record, refusals } = first({ ...web, env: Object.fromEntries(named) });
       assert.deepEqual(record?.check, check);
@@ -385,7 +420,7 @@ suite('what registrator dropped or overwrote', () => {
     ['5s 1ms', [5_000, 100], /^SERVICE_CHECK_TIMEOUT .* minimum: each check may take 100 ms$/],
     ['5s 1h', [5_000, 30_000], /^SERVICE_CHECK_TIMEOUT .* maximum: each check may take 30 s$/],
   ] as const) {
-    it(`A check’s times are limited with a hint: ${times}`, () => {
+    it(`A check’s interval and timeout of ${times} are limited, and a hint says so`, () => {
       const [interval = '', timeout = ''] = times.split(' ');
       const asked = { SERVICE_CHECK_INTERVAL: interval, SERVICE_CHECK_TIMEOUT: timeout };
       const { record, refusals } = first({ ...web, env: { SERVICE_CHECK_TCP: '1', ...asked } });
@@ -445,7 +480,7 @@ suite('what registrator dropped or overwrote', () => {
     ['1d', undefined],
     ['-1s', undefined],
   ] as const) {
-    it(`The duration ${text || 'nothing'} is ${ms} ms`, () =>
+    it(`The duration ${JSON.stringify(text)} is ${ms === undefined ? 'refused' : `${ms} ms`}`, () =>
       assert.equal(parseDurationMs(text), ms));
   }
 
@@ -456,7 +491,8 @@ suite('what registrator dropped or overwrote', () => {
     ['a\\,b', ['a,b']],
     ['\\,', [',']],
   ] as const) {
-    it(`The tags ${text} are parsed`, () => assert.deepEqual(parseTags(text), tags));
+    it(`The tags ${JSON.stringify(text)} are parsed as ${JSON.stringify(tags)}`, () =>
+      assert.deepEqual(parseTags(text), tags));
   }
 });
 
