@@ -14,7 +14,7 @@ import { until } from '../../support/until.ts';
 const skip = dockerSkipReason();
 const options = skip === undefined ? {} : { skip };
 
-/** Empty when it has ended, also while nobody has asked how. */
+/** Empty once the process has ended, even if its parent has not read its exit code yet. */
 function commandLine(pid: string): string {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'utf8');
@@ -23,7 +23,7 @@ function commandLine(pid: string): string {
   }
 }
 
-/** Those whose command line names the folder: dockerd, containerd and their shims. */
+/** The processes whose command line names the folder: dockerd, containerd and their shims. */
 function processesOf(folder: string): string[] {
   return readdirSync('/proc').filter((pid) => commandLine(pid).includes(folder));
 }
@@ -50,8 +50,8 @@ test(
     child.kill('SIGKILL');
     await until('the folder is gone', () => !existsSync(folder), 30_000);
     assert.equal(commandLine(pid), '');
-    // Whoever cleaned up names the folder too, and ends after it.
-    await until('nobody is left', () => processesOf(folder).length === 0, 10_000);
+    // The command line of the cleaner names the folder too, and the cleaner ends after it has removed the folder.
+    await until('no process is left', () => processesOf(folder).length === 0, 10_000);
   },
 );
 
@@ -75,7 +75,7 @@ test('Two test daemons are separate hosts', options, async () => {
   }
 });
 
-test('Node runs in the image node', options, async () => {
+test('The image node runs Node', options, async () => {
   const dockerd = await startDockerd({ images: ['node'] });
   try {
     const version = await dockerd.docker('run', '--rm', 'node', 'node', '--version');

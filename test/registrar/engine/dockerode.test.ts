@@ -113,7 +113,7 @@ test('No environment variable redirects the engine client or ends its event stre
   });
 });
 
-test('The events of a container arrive in order, even as single octets, doubled or unfiltered', async () => {
+test('The events of a container arrive in order, even if the daemon sends single octets, repeats events or ignores filters', async () => {
   const faults = [
     {},
     { eventPieceOctets: 1 },
@@ -311,7 +311,7 @@ test('The engine client reports a missing socket as unreachable', async () => {
   engine.close();
 });
 
-test('The engine client ends the event stream of a reader that does not read, with an error', () =>
+test('The engine client ends the event stream with an error when its reader does not read', () =>
   withFake(
     async (fake, engine) => {
       const stream = engine.events(undefined, new AbortController().signal);

@@ -1,4 +1,4 @@
-/** Where the engine is, as tables: what each setting means, what beats what, and what each mistake is told. */
+/** The engine's address, as tables: the meaning of each setting, the precedence, and the message about each mistake. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
@@ -82,7 +82,7 @@ test('The precedence is option, DOCKER_HOST, DOCKER_CONTEXT, current context, lo
   assert.deepEqual(resolve(undefined, {}, { [`${CONFIG}/config.json`]: '{}' }), LOCAL);
 });
 
-test('DOCKER_CONFIG says where contexts are', () => {
+test('DOCKER_CONFIG names the folder with the contexts', () => {
   const files = {
     '/elsewhere/config.json': '{"currentContext":"c"}',
     ...contextFiles('c', { Host: 'tcp://c:1234' }, {}, '/elsewhere'),

@@ -1,4 +1,4 @@
-/** What engines say of themselves: answers that real ones gave, shortened to what is read. */
+/** What engines report about themselves: answers of real engines, shortened to the fields that the registrar reads. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseBridge, parseInfo } from '../../../src/registrar/engine/responses.ts';
@@ -19,7 +19,7 @@ const DOCKER_28 = {
   ServerVersion: '28.5.2',
   Swarm: { NodeID: 'x', NodeAddr: '10.0.0.7', LocalNodeState: 'active' },
 };
-/** Twice from one service. */
+/** With `PODMAN_4_AGAIN`: two answers of one service. */
 const PODMAN_4 = {
   ID: '410a0460-cedd-4a1f-9c3c-405334720b79',
   Name: 'vm',
@@ -48,7 +48,7 @@ describe('engine ids', () => {
     assert.deepEqual([newer?.id, newer?.nodeAddress], [DOCKER_28.ID, '10.0.0.7']);
   });
 
-  it('Podman’s engine id is made from its host name and folder because its own changes at each call', () => {
+  it('Podman’s engine id is made from its host name and folder because the id that it reports changes at each call', () => {
     const [first, second] = [parseInfo(PODMAN_4), parseInfo(PODMAN_4_AGAIN)];
     assert.deepEqual(first, second);
     assert.equal(first?.isOwnId, false);

@@ -1,4 +1,4 @@
-/** Docker's event stream cut anywhere gives the same events; what is no event is passed over. */
+/** Docker's event stream gives the same events wherever it is cut, and the parser ignores text that is no event. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
@@ -9,7 +9,7 @@ import { EventQueue } from '../../../src/registrar/engine/eventStream.ts';
 const ID = 'c'.repeat(64);
 const NANO = '1795370708543808495';
 
-/** As Docker 20.10 writes it. */
+/** A line as Docker 20.10 writes it. */
 function line(action: string, attributes: Record<string, string> = {}, nano = NANO): string {
   const Actor = JSON.stringify({ ID, Attributes: { image: 'bb', name: 'web', ...attributes } });
   return `{"status":${JSON.stringify(action)},"id":"${ID}","from":"bb","Type":"container","Action":${JSON.stringify(action)},"Actor":${Actor},"scope":"local","time":1795370708,"timeNano":${nano}}`;
@@ -141,7 +141,7 @@ test('The event queue keeps the order, its limit, and the events before the end'
   await assert.rejects(reader.next(), /over/);
 });
 
-test('The event queue wakes its reader, and a drop forgets the waiting events', async () => {
+test('The event queue wakes its reader, and a drop removes the waiting events', async () => {
   const queue = new EventQueue<number>(3);
   const reader = queue.drain();
   const first = reader.next();

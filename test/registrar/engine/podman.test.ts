@@ -1,4 +1,4 @@
-/** This machine's Podman, followed through its service. */
+/** The registrar on this machine's Podman, through Podman's service. */
 import { usePodman } from '../../support/dockerTest.ts';
 import { podmanCases } from './podmanCases.ts';
 

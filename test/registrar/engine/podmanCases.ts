@@ -1,4 +1,4 @@
-/** What must hold for containers of every Podman that is followed through its service. */
+/** What must hold for containers of every Podman that the registrar follows through Podman's service. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import { type CliProcess, startCli } from '../../support/cliProcess.ts';
@@ -34,7 +34,7 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
         (id) => podman.podman('stop', id),
         (id) => podman.podman('kill', id),
         (id) => podman.podman('rm', '--force', '--time', '0', id),
-        // Its end takes the exec along: nobody waits for that.
+        // The end of the container ends the exec too, so the test does not wait for the exec.
         (id) => podman.podman('exec', '--detach', id, 'kill', '-TERM', '1'),
       ];
       for (const [at, end] of ends.entries()) {

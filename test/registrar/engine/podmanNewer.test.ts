@@ -1,4 +1,4 @@
-/** A newer Debian's Podman, followed through its service. */
+/** The registrar on a newer Debian's Podman, through Podman's service. */
 import { usePodman } from '../../support/dockerTest.ts';
 import { provideNewerDebian } from '../../support/newerDebian.ts';
 import { podmanCases } from './podmanCases.ts';

@@ -1,4 +1,4 @@
-/** What passes to an engine and what does not, judged by what arrives there. */
+/** Which requests the proxy passes on: the tests check the requests that arrive at the engine. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
@@ -25,10 +25,10 @@ import { until } from '../../support/until.ts';
 
 interface Fixture {
   readonly fake: FakeDocker;
-  /** Behind the proxy. */
+  /** A client that connects through the proxy. */
   readonly engine: Engine;
   readonly path: string;
-  /** Whose the next connections are. */
+  /** The process that makes the next connections. */
   peer: ProxyPeer;
 }
 
@@ -61,7 +61,7 @@ async function withProxy(
   }
 }
 
-/** The body of the answer. */
+/** Returns the body of the answer to a GET request. */
 function text(socketPath: string, path: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const asked = request({ socketPath, path, agent: false }, (answer) => {
@@ -102,7 +102,7 @@ function ask(socketPath: string, method: string, path: string, body = ''): Promi
   });
 }
 
-/** A client that follows the events: its status, and whether it is still told. */
+/** A client that follows the events: the status of its answer, and whether its stream is still open. */
 async function listen(
   socketPath: string,
 ): Promise<{ status: number; isOpen: () => boolean; end: () => void }> {
@@ -261,7 +261,7 @@ test('The proxy passes on events at once and ends the stream when its client lea
     });
   }));
 
-test('The proxy passes on no other request', () =>
+test('The proxy refuses every request that the registrar does not send', () =>
   withProxy(async ({ fake, path }) => {
     const id = fake.run();
     const refused = [
@@ -368,7 +368,7 @@ test('The proxy’s socket is open to every user with access to its folder, or t
   );
 });
 
-test('The proxy does not take an empty request for an allowed one', () => {
+test('The proxy does not treat an empty request as an allowed one', () => {
   assert.equal(allowedRequest(undefined, undefined), undefined);
   assert.equal(allowedRequest('GET', ''), undefined);
   assert.equal(allowedRequest('get', '/info'), undefined);

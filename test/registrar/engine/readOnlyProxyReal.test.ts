@@ -1,4 +1,4 @@
-/** The read-only proxy in front of a real Docker: what the registrar reads is the same, and the rest does not pass. */
+/** The read-only proxy in front of a real Docker: it passes on what the registrar reads and nothing else. */
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { dirname, join } from 'node:path';

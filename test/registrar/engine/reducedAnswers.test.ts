@@ -1,4 +1,4 @@
-/** What passes the read-only proxy is all that a registrar reads: it decides alike with it and without. */
+/** The read-only proxy passes on all that the registrar reads: the registrar decides the same with and without it. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';

@@ -1,4 +1,4 @@
-/** When a socket's file was replaced under a mount, and when that is a reason to begin anew. */
+/** When a mounted socket counts as replaced, so that the process must be started again. */
 import assert from 'node:assert/strict';
 import { symlinkSync } from 'node:fs';
 import { join } from 'node:path';
@@ -53,7 +53,7 @@ describe('socket files', () => {
     files.table = HEAD + line('/run/docker.sock', '00000000');
     assert.equal(socket.isReplaced(), false);
     await clock.advance(3_600_000);
-    assert.equal(socket.isReplaced(), false, 'nobody would start us again');
+    assert.equal(socket.isReplaced(), false, 'a new process could not reach Docker either');
     files.table = HEAD + DOCKER;
     assert.equal(socket.isReplaced(), true);
   });
@@ -72,7 +72,7 @@ describe('socket files', () => {
 
   for (const [why, table] of [
     ['where other namespaces cannot be seen', HEAD],
-    ['where two listen that have its name', HEAD + DOCKER + line('/run/soradns/docker.sock')],
+    ['where two sockets with its name listen', HEAD + DOCKER + line('/run/soradns/docker.sock')],
   ] as const)
     it(`A socket without a name counts as replaced after a while, ${why}`, async () => {
       const { clock, files, socket } = start();
@@ -86,7 +86,7 @@ describe('socket files', () => {
       assert.equal(socket.isReplaced(), true);
     });
 
-  it('A socket that has its name again restarts the wait', async () => {
+  it('A socket that gets its name back restarts the wait', async () => {
     const { clock, files, socket } = start();
     files.links = 0;
     assert.equal(socket.isReplaced(), false);
