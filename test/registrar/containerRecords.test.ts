@@ -108,7 +108,7 @@ describe('records of a container', () => {
       assert.deepEqual(await fixture.keys(), []);
     }));
 
-  it('A record stays until its container ends if the container asks for that', () =>
+  it('With DNS_STOP=die a record stays until its container ends', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(named('web', { DNS_STOP: 'die' }));
@@ -182,7 +182,7 @@ describe('records of a container', () => {
       assert.deepEqual(await fixture.hosts(), before);
     }));
 
-  it('Instances of several engines share the numbers, and no number is given twice', () =>
+  it('The registrar gives each instance its own number, and skips numbers that others hold in the store', () =>
     withRegistrarFixture(async (fixture) => {
       const other = { ...AUTO };
       fixture.start();

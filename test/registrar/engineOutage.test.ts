@@ -73,7 +73,7 @@ describe('engine outage', () => {
       assert.deepEqual(await fixture.keys(), []);
     }));
 
-  it('After the grace period a record comes back only when its container was inspected', () =>
+  it('After the grace period a record comes back only once its container has been inspected', () =>
     withRegistrarFixture(async (fixture) => {
       const [, gone] = [fixture.engine.run(WEB), fixture.engine.run(named('gone'))];
       fixture.start({ dockerGraceSeconds: 60 });
@@ -243,7 +243,7 @@ describe('engine outage', () => {
       }));
   });
 
-  it('The registrar retries a connection that never lasts less and less often, and one that lasted at once', () =>
+  it('The registrar reconnects less and less often while no connection lasts, and at once after one that lasted', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       await fixture.settle();

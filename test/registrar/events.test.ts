@@ -32,7 +32,7 @@ describe('events', () => {
       await fixture.assertQuiet(120_000);
     }));
 
-  it('A list makes up for a state between two lists whose end no event reported', () =>
+  it('The next list restores the records of containers that were resumed or healed without an event', () =>
     withRegistrarFixture(async (fixture) => {
       const paused = fixture.engine.run(WEB);
       const ill = fixture.engine.run({ ...named('ill'), health: 'healthy' });
@@ -84,7 +84,7 @@ describe('events', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('Good health registers a container in a crash loop at once', () =>
+  it('A container in a crash loop is registered at once when its HEALTHCHECK passes', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run({ ...WEB, health: 'starting' });
@@ -171,7 +171,7 @@ describe('events', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('After a restart the records of containers without an inspection stay', () =>
+  it('After a restart the registrar keeps the records of containers that it has not inspected yet', () =>
     withRegistrarFixture(async (fixture) => {
       for (let i = 0; i < 20; i++) fixture.engine.run(named(`web${i}`));
       const first = fixture.start();
@@ -208,7 +208,7 @@ describe('events', () => {
       assert.deepEqual(await fixture.keys(), []);
     }));
 
-  it('The registrar handles a death before any inspection', () =>
+  it('The registrar deletes the record of a dead or paused container without waiting for an inspection', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const [dies, pauses] = [fixture.engine.run(WEB), fixture.engine.run(named('other'))];

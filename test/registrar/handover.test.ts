@@ -116,7 +116,7 @@ describe('handover', () => {
       assert.deepEqual(await fixture.locks(), []);
     }));
 
-  it('A registrar that ends still deletes the records of containers that die meanwhile', () =>
+  it('While a registrar ends, it still deletes the records of containers that die', () =>
     withRegistrarFixture(async (fixture) => {
       const web = fixture.engine.run(WEB);
       const first = fixture.start();
@@ -139,7 +139,7 @@ describe('handover', () => {
       assert.deepEqual(await fixture.keys(), []);
     }));
 
-  it('A registrar does not take over a lease that the lock names but does not live with', () =>
+  it('A registrar does not take over a lease that a lock names if the lock is not stored under that lease', () =>
     withRegistrarFixture(async (fixture) => {
       const theirs = await fixture.store.grantLease(3_600);
       await fixture.store.put('/other', Buffer.from('x'), { lease: theirs.id });

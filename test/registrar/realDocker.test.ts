@@ -1,4 +1,4 @@
-/** The engine over a real daemon: the timelines that the registrar relies on, a read-only proxy, a daemon that dies. */
+/** The engine client on a real daemon: the order of its events, a read-only proxy, a daemon that is killed. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import test from 'node:test';
@@ -15,13 +15,13 @@ const SOME_TIME_MS = 30_000;
 
 interface Watch {
   readonly engine: Engine;
-  /** All events so far, each as `action` or `network action`; a kill with its signal. */
+  /** All events so far, each as `action` or `network action`. A kill has its signal. */
   actions(id?: string): string[];
-  /** Waits until these are the container's actions, from the first on. */
+  /** Waits until the container's actions, from the first one, are these. */
   sees(id: string, expected: readonly string[]): Promise<void>;
 }
 
-/** An engine with its events read while the body runs. */
+/** Runs the body with an engine whose events are read meanwhile. */
 async function watching(dockerd: Dockerd, body: (watch: Watch) => Promise<void>): Promise<void> {
   const engine = connectEngine({ kind: 'unix', path: dockerd.socket });
   const events: EngineEvent[] = [];
@@ -252,7 +252,7 @@ test(
 );
 
 test(
-  'A killed dockerd is unreachable and lists the containers that kept running after its restart',
+  'A killed dockerd is unreachable, and after its restart lists the containers that kept running',
   docker.options,
   docker.on(async (dockerd) => {
     const engine = connectEngine({ kind: 'unix', path: dockerd.socket });

@@ -134,7 +134,7 @@ describe('changes of records', () => {
       assert.equal(entry?.modRevision, before + 1);
     }));
 
-  it('A rename that no key contains writes nothing', () =>
+  it('A rename of a container writes nothing if no key contains the container’s name', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(WEB);
@@ -227,7 +227,7 @@ describe('changes of records', () => {
       );
     }));
 
-  it('Zones that change before the engine answers count', () =>
+  it('A change of zones before the engine answers takes effect', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.lose();
       const { registrar } = fixture.start();

@@ -1,4 +1,4 @@
-/** What the registrar does while the store is absent, slow, full or without its lease: cases 2 to 4 and 20 of the specification. */
+/** The registrar while its store is missing, slow or full, or lost its lease: specification, cases 2 to 4 and 20. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -52,7 +52,7 @@ describe('store outage', () => {
       assert.ok(failures < 30, `${failures} lines in the log`);
     }));
 
-  it('A write without an answer delays no other write, and its effect may come at any time', () =>
+  it('A write without an answer delays no other write for longer than its deadline, and may take effect at any time', () =>
     withRegistrarFixture(async (fixture) => {
       const { link, events, registrar } = fixture.start();
       await fixture.settle();
@@ -176,7 +176,7 @@ describe('store outage', () => {
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
 
-  it('A store that is full or read-only still loses the records of dead containers', () =>
+  it('The registrar deletes the records of dead containers even if the store refuses puts because it is full or read-only', () =>
     withRegistrarFixture(async (fixture) => {
       const web = fixture.engine.run(WEB);
       const running = fixture.start();

@@ -21,7 +21,7 @@ import {
 describe('engines with one id', () => {
   const both = ['a', 'b'].map(keyOf);
 
-  it('Both of two engines with one id are served when they start one after the other', () =>
+  it('Two engines with one id are both served when they start one after the other', () =>
     withRegistrarFixture(async (fixture) => {
       const running = [];
       for (const site of [new Site(fixture, 'a'), new Site(fixture, 'b')]) {
@@ -35,7 +35,7 @@ describe('engines with one id', () => {
       );
     }));
 
-  it('Both of two engines with one id are served when they start at the same moment', () =>
+  it('Two engines with one id are both served when they start at the same moment', () =>
     withRegistrarFixture(async (fixture) => {
       for (const site of [new Site(fixture, 'a'), new Site(fixture, 'b')]) site.start();
       await fixture.advance(1_000);
@@ -66,7 +66,7 @@ describe('engines with one id', () => {
       );
     }));
 
-  it('The warning about engines with one id ends when the other one is gone', () =>
+  it('The warning about engines with one id ends when one of them is gone', () =>
     withRegistrarFixture(async (fixture) => {
       const [a, b] = [new Site(fixture, 'a').start(), new Site(fixture, 'b').start()];
       await fixture.advance(5_000);
@@ -190,7 +190,7 @@ describe('engines with one id', () => {
     const id = 'c0ffee123456'.padEnd(64, '7');
     const cloned = (fixture: RegistrarFixture, env: Record<string, string>) => {
       const sites = [new Site(fixture, 'a'), new Site(fixture, 'b')];
-      // No two machines start a container in the same nanosecond, which this clock would let them do.
+      // Real machines do not start containers in the same nanosecond. On the fake clock this run sets them apart.
       sites[1]?.engine.run({});
       for (const [at, { engine }] of sites.entries())
         engine.run({ id, env, exposed: ['80/tcp'], ip: `172.17.9.${at + 1}` });

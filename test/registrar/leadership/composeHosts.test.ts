@@ -20,7 +20,7 @@ function api(number: number, more: Record<string, string> = {}): FakeContainerSe
   };
 }
 
-/** A second host with a registrar of its own. */
+/** A second host with its own registrar. */
 function startOther(fixture: RegistrarFixture): FakeEngine {
   const engine = new FakeEngine(fixture.clock);
   engine.engineInfo = { ...engine.engineInfo, id: 'ENGINE:2', name: 'other' };
@@ -111,7 +111,7 @@ describe('Compose projects on two hosts', () => {
       assert.deepEqual(await numbers(fixture, { a1, a7 }), { 1: '', 2: 'a1', 7: 'a7' });
     }));
 
-  it('Two services with one name are both served, also on one host', () =>
+  it('Two services with one name are both served on one host', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();
       const web = fixture.engine.run(api(1));

@@ -1,4 +1,4 @@
-/** Whether a lock is of the same engine and work as this registrar, by the profiles of both. */
+/** Whether a lock belongs to the same engine and the same work as this registrar, by the profiles of both. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
@@ -55,7 +55,7 @@ const zones = (...all: string[]) => ({ work: { ...PROFILE.work, zones: all } });
 const claiming = (changes: Partial<Profile>): Lock => {
   return { ...LOCK, holder: { ...HOLDER, profile: { ...PROFILE, ...changes } } };
 };
-/** As a version without a host part wrote it. */
+/** A lock as a version without host parts wrote it. */
 const old = (changes: Partial<LockHolder>): Lock => {
   return { ...LOCK, holder: { ...HOLDER, profile: undefined, ...changes } };
 };
@@ -203,7 +203,7 @@ describe('a lock of a version without host parts', () => {
   for (const [title, lock, expected] of [
     ['keeps our records when it was taken on this machine', old({}), SAME],
     [
-      'keeps our records also in a container with another host name',
+      'keeps our records even in a container with another host name',
       old({ bootKey: bootKey('boot-1', 'c0ffee', 'unix:///run/docker.sock') }),
       SAME,
     ],

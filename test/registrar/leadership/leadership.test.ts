@@ -28,7 +28,7 @@ for (const [end, expected] of [
   ['revoke', undefined],
   ['keep', true],
 ] as const) {
-  it(`A registrar that closes (${end}) gives up its lock, also with a slow store`, async () => {
+  it(`A registrar that closes (${end}) gives up its lock, even with a slow store`, async () => {
     const memory = createMemoryStore();
     let isPutting = false;
     const store = delegateStore(memory, {

@@ -50,7 +50,7 @@ describe('a registrar without its engine', () => {
     }));
 });
 
-/** A store whose listings give no lifetimes of leases; with `get`, its reads of single keys do not either. */
+/** A store whose listings give no lifetimes of leases. With `get`, its reads of single keys give none either. */
 function forgetful(store: LeaseStore, kinds: { get: boolean }): LeaseStore {
   const nameless = (entry: Entry): Entry => {
     const { lease } = entry;

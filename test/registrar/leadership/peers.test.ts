@@ -89,7 +89,7 @@ describe('registrars of one engine', () => {
     }));
 
   for (const how of ['kill', 'end'] as const)
-    it(`No name is lost when a registrar with one zone less takes over by ${how}`, () =>
+    it(`No name is lost when a registrar with one zone fewer takes over by ${how}`, () =>
       withRegistrarFixture(async (fixture) => {
         const site = new Site(fixture, 'a');
         site.engine.run({ env: { DNS_NAME: 'web.b.example' }, exposed: ['80/tcp'] });
@@ -116,7 +116,7 @@ describe('registrars of one engine', () => {
       const other = clone.start();
       await fixture.advance(1_000);
       const { owner } = (await fixture.records())[clone.key] ?? assert.fail();
-      // It would remove what it does not know.
+      // Otherwise the other registrar would remove these records.
       other.link.lose();
       for (const [name, r] of Object.entries({ kept: owner?.r, gone: 'ENGINE:1/0123456789ab' })) {
         const stamp = { r, c: '0123456789ab', s: '2020-01-01T00:00:00Z' };
@@ -130,7 +130,7 @@ describe('registrars of one engine', () => {
       assert.deepEqual(await fixture.keys(), [site.key]);
     }));
 
-  it('A standby registrar names the one that writes, also for names that are not written', () =>
+  it('A standby registrar names the registrar that writes, even as the reason for records that are not written', () =>
     withRegistrarFixture(async (fixture) => {
       const site = new Site(fixture, 'a');
       site.start({ host: 'first' });

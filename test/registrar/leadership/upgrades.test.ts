@@ -1,4 +1,4 @@
-/** A registrar that follows one of a version without host parts. */
+/** A registrar that succeeds a registrar of a version without host parts. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { locksOf } from '../../../src/registrar/leadership/lock.ts';
@@ -10,7 +10,7 @@ import {
   withRegistrarFixture,
 } from '../../support/registrarFixture.ts';
 
-/** A registrar of a version without host parts, as the store sees it: its lock, its records, its answers to challenges. */
+/** What a registrar of a version without host parts writes: its lock, its records, its answers to challenges. */
 class OldRegistrar {
   readonly #fixture: RegistrarFixture;
   readonly #bootKey: string;

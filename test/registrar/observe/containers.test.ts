@@ -15,11 +15,11 @@ function eventOf([type, action]: Happening, containerId: ContainerId): EngineEve
 }
 
 describe('inspections', () => {
-  /** Inspections that were asked for, by id, and how to answer those that were not. */
+  /** The container ids of the requested inspections, and by id the function that answers an inspection. */
   let asked: string[] = [];
   let unanswered = new Map<string, () => void>();
   let clock: FakeClock;
-  /** Of every container, by its inspections; without a HEALTHCHECK if undefined. */
+  /** The health of every container in inspections; undefined: no HEALTHCHECK. */
   let health: 'starting' | 'healthy' | 'unhealthy' | undefined;
   let containers: Containers;
 
@@ -47,7 +47,7 @@ describe('inspections', () => {
     });
   });
 
-  /** How many inspections are asked for over it. */
+  /** Passes on an event; returns the number of inspections that it causes. */
   const happens = async (happening: Happening, id: ContainerId): Promise<number> => {
     const before = asked.length;
     containers.onEvent(eventOf(happening, id));
@@ -60,7 +60,7 @@ describe('inspections', () => {
   };
 
   it('A started container is inspected before many that have not started yet', async () => {
-    // Docker answers no inspection of one of which this is heard before it has started it.
+    // Docker sends a network event before it has started the container, and answers inspections only after the start.
     for (let i = 0; i < 100; i++) await happens(['network', 'connect'], fakeId());
     const id = fakeId();
     await happens(['container', 'start'], id);
@@ -83,7 +83,7 @@ describe('inspections', () => {
   });
 
   it('A starting container is inspected before many dead ones', async () => {
-    // Docker answers no inspection of these either before it has cleaned up.
+    // Docker answers an inspection of a dead container only after it has cleaned up.
     for (let i = 0; i < 100; i++) {
       const id = fakeId();
       await happens(['container', 'start'], id);
@@ -157,7 +157,7 @@ describe('inspections', () => {
     const before = asked.length;
     await happens(['network', 'disconnect'], id);
     await answer(id);
-    assert.equal(asked.length, before + 1); // the first answer may be from before it
+    assert.equal(asked.length, before + 1); // the first answer may be older than the event
   });
 
   it('A container is inspected again when its health event comes before the result', async () => {

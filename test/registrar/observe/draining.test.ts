@@ -1,4 +1,4 @@
-/** A container that got its stop signal: out of DNS at once, and back only once it is seen to have survived. */
+/** A container that got its stop signal: out of DNS at once, and back only once the registrar sees that it survived. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { FakeContainerSetup } from '../../support/fakeContainer.ts';
@@ -12,13 +12,13 @@ const setup = (more: FakeContainerSetup): FakeContainerSetup => {
   return { ...WEB, ...more, env: { ...WEB.env, ...more.env } };
 };
 
-/** After so many seconds the name is there, or not. */
+/** Advances the clock by so many seconds and checks whether the record exists. */
 async function assertAfter(fixture: RegistrarFixture, seconds: number, isThere: boolean) {
   await fixture.advance(seconds * 1000);
   assert.deepEqual(await fixture.keys(), isThere ? [KEY] : [], `${seconds} s later`);
 }
 
-/** Has answers to inspections wait until what it gives is called. */
+/** Delays the answers to inspections until the returned function is called. */
 function holdInspections({ engine: { faults } }: RegistrarFixture): () => void {
   const answers: (() => void)[] = [];
   faults.beforeAnswer = () => new Promise((resolve) => answers.push(resolve));
@@ -28,7 +28,7 @@ function holdInspections({ engine: { faults } }: RegistrarFixture): () => void {
   };
 }
 
-/** Has its HEALTHCHECK pass every second. */
+/** Makes the container's HEALTHCHECK pass every second. */
 async function passFor(
   fixture: RegistrarFixture,
   web: ReturnType<typeof fixture.engine.run>,
@@ -42,9 +42,9 @@ async function passFor(
 
 describe('stop signals', () => {
   for (const [why, more] of [
-    ['that says nothing of its stops (docker stop -t 40, swarm)', {}],
-    ['with a short timeout of its own, stopped with a longer one', { stopTimeout: 2 }],
-    ['that is unhealthy', { health: 'unhealthy', env: { DNS_HEALTH: 'ignore' } }],
+    ['without a stop timeout (docker stop -t 40, swarm)', {}],
+    ['with a stop timeout shorter than that of the stop', { stopTimeout: 2 }],
+    ['even when it is unhealthy', { health: 'unhealthy', env: { DNS_HEALTH: 'ignore' } }],
   ] as const satisfies readonly [string, FakeContainerSetup][]) {
     it(`A container stays out of DNS for five minutes after its stop signal, ${why}`, () =>
       withRegistrarFixture(async (fixture) => {
@@ -60,16 +60,16 @@ describe('stop signals', () => {
   }
 
   for (const [why, more, context, seconds] of [
-    ['its metadata say', { env: { DNS_STOP_TIMEOUT: '7' } }, {}, 7],
+    ['DNS_STOP_TIMEOUT says', { env: { DNS_STOP_TIMEOUT: '7' } }, {}, 7],
     [
-      'its metadata say, though they say more than others get',
+      'DNS_STOP_TIMEOUT says, even if that is longer than the default',
       { env: { DNS_STOP_TIMEOUT: '900' } },
       {},
       900,
     ],
     ['its label says', { labels: { 'dns.stop-timeout': '7' } }, {}, 7],
     ['the registrar says', {}, { stopTimeoutSeconds: 20 }, 20],
-    ['its own timeout says, and a little more', { stopTimeout: 400 }, {}, 402],
+    ['its own stop timeout says, and a little longer', { stopTimeout: 400 }, {}, 402],
   ] as const) {
     it(`A container stays out of DNS after its stop signal as long as ${why}`, () =>
       withRegistrarFixture(async (fixture) => {
@@ -115,7 +115,7 @@ describe('stop signals', () => {
       await fixture.settle();
       fixture.engine.signal(web, TERM);
       await passFor(fixture, web, 9);
-      // Docker tells a health that changes, and that is none that began late enough either.
+      // Docker sends an event when the health changes. This check, too, began before the stop timeout was over.
       fixture.engine.setHealth(web, 'unhealthy');
       fixture.engine.setHealth(web, 'healthy');
       await assertAfter(fixture, 60, false);
@@ -123,10 +123,10 @@ describe('stop signals', () => {
 
   for (const [why, more] of [
     [
-      'a task of swarm, which is signalled only to end it',
+      'a task of swarm, which gets a signal only to end it',
       { labels: { 'com.docker.swarm.task.id': 'x1y2z3' } },
     ],
-    ['one that says how long its stops take', { env: { DNS_STOP_TIMEOUT: '60' } }],
+    ['a container with DNS_STOP_TIMEOUT', { env: { DNS_STOP_TIMEOUT: '60' } }],
   ] as const) {
     it(`A draining container does not return to DNS for its health: ${why}`, () =>
       withRegistrarFixture(async (fixture) => {

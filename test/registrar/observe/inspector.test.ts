@@ -29,7 +29,7 @@ describe('overtaken inspections', () => {
     });
   });
 
-  /** An event after each question, before its answer. */
+  /** Lets an event happen after each request for an inspection and before its answer. */
   const overtake = async (times: number, happens: () => void): Promise<void> => {
     for (let i = 0; i < times; i++) {
       happens();
@@ -38,7 +38,7 @@ describe('overtaken inspections', () => {
     }
   };
 
-  it('An overtaken inspection is passed on now and then and repeated when only overtaken ones come', async () => {
+  it('The inspector repeats an overtaken inspection, and passes on every fourth one when all are overtaken', async () => {
     inspector.request(CONTAINER_ID);
     await overtake(3, () => inspector.request(CONTAINER_ID));
     assert.deepEqual([asked, passed], [4, 0]);

@@ -1,4 +1,4 @@
-/** Containers choose how many checks they have and how often they run: how much of them is really done, and for whom. */
+/** Containers choose the number and interval of their checks: how many the registrar runs, and for which containers. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -22,7 +22,7 @@ import { until } from '../../support/until.ts';
 
 const never = new AbortController().signal;
 
-/** Probes that end when they are told to. */
+/** Probes that end when the test ends them. */
 class Probes {
   readonly started: string[] = [];
   readonly #ends: (() => void)[] = [];
@@ -39,7 +39,7 @@ class Probes {
     });
   }
 
-  /** The oldest ones end. */
+  /** Ends the oldest probes. */
   async end(count: number): Promise<void> {
     for (const end of this.#ends.splice(0, count)) end();
     await new Promise((resolve) => setImmediate(resolve));
@@ -69,7 +69,7 @@ test('A container has at most 8 open probes, and all containers together at most
   assert.equal(probes.open, 50);
 });
 
-test('At most 200 probes start in a second, also after a pause', async () => {
+test('At most 200 probes start in a second, even after a pause', async () => {
   const clock = new FakeClock();
   const probes = new Probes(new ProbeScheduler({ clock }));
   await clock.advance(60_000);
@@ -125,7 +125,7 @@ test('An aborted probe leaves the queue or lets another one start', async () => 
   assert.equal(await turns.run(asContainerId('f'), never, async () => true), true);
 });
 
-/** What 64 ports of a container ask for, all at one address. */
+/** The records of a container whose 64 ports have a check each, all at one address. */
 function hostileRecords(containerId: ContainerId, port: number, path: string): StampedRecord[] {
   const ports = Array.from({ length: 64 }, (_, at) => `${at + 1}/tcp`);
   const publish = Object.fromEntries(ports.map((one, at) => [one, [`0.0.0.0:${at + 1}`]]));
@@ -141,7 +141,7 @@ function hostileRecords(containerId: ContainerId, port: number, path: string): S
   return described.records.map((record) => ({
     containerId,
     owner,
-    // Each port is another target, and all of them are this server.
+    // Each port has another path, and this server serves all of them.
     record: {
       ...record,
       fields: { ...record.fields, host: '127.0.0.1', port },

@@ -1,4 +1,4 @@
-/** Containers that are inspected while the registrar reads the store: nothing that is known of them too early is acted on. */
+/** A registrar whose reads of the store are slower than its inspections deletes no record of a running container. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,7 @@ import { type Running, withRegistrarFixture } from '../../support/registrarFixtu
 
 const CONTAINERS = 12;
 
-/** What was to be deleted of the store, or was. */
+/** The deletes that the registrar made, or that the dry run reported. */
 function deletesOf({ events }: Running): RegistrarEvent[] {
   return events.filter((event) =>
     event.kind === 'wrote' || event.kind === 'would' ? event.operation.kind === 'delete' : false,
@@ -15,7 +15,7 @@ function deletesOf({ events }: Running): RegistrarEvent[] {
 }
 
 for (const isDryRun of [false, true])
-  it(`${isDryRun ? 'A dry run' : 'A registrar'} that starts again removes no name of a running container`, () =>
+  it(`After a restart ${isDryRun ? 'a dry run reports' : 'a registrar makes'} no deletion of a running container’s name`, () =>
     withRegistrarFixture(async (fixture) => {
       const first = fixture.start();
       for (let n = 0; n < CONTAINERS; n++) {

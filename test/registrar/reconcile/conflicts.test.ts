@@ -29,7 +29,7 @@ const numbered = (name: string, more: FakeContainerSetup = {}): FakeContainerSet
   exposed: ['80/tcp'],
   ...more,
 });
-/** Each with the path of its name; for a numbered instance with `#` below the base. */
+/** Each setup with the path of its name. The path of a numbered instance has `#` below the base. */
 const SETUPS: readonly (readonly [FakeContainerSetup, string])[] = [
   [named('a'), 'a'],
   [named('x.a'), 'a/x'],
@@ -41,7 +41,7 @@ const SETUPS: readonly (readonly [FakeContainerSetup, string])[] = [
   [named('q.1.a'), 'a/1/q'],
   [named('b'), 'b'],
 ];
-/** Some have capitals, or two labels in one component. */
+/** Keys that are written by hand. Some have capitals, or two labels in one component. */
 const KEYS = ['a', 'a/x', 'a/x/y/deep', 'a/1', 'a/2/w', 'A/X', 'a/y.x', 'b/c', 'a/z/ipv4'];
 const SLOW_MS = 3_000;
 
@@ -163,7 +163,7 @@ function nameOf({ key }: Entry): string {
   return nameKeyOf(pathOf(key));
 }
 
-/** The container; for a record that was written by hand, its key. */
+/** The container that owns the record, or the key of a record that was written by hand. */
 function holderOf({ key, value }: Entry): string {
   return ownerOf(value)?.shortId ?? key;
 }
@@ -268,7 +268,7 @@ describe('names above and below each other', () => {
       ),
   );
 
-  it('Names below another are read again when more existed than are kept and the kept ones are gone', () =>
+  it('The registrar reads the records below a wanted name again when it kept only some of them and those are deleted', () =>
     withRegistrarFixture(async (fixture) => {
       const keys = Array.from({ length: 40 }, (_, n) => `${ZONE}a/${n}`);
       for (const key of keys) await fixture.store.put(key, Buffer.from('{"host":"192.0.2.99"}'));

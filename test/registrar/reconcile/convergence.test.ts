@@ -52,7 +52,7 @@ function assertHeld(
   assert.ok(desired.map(printed).includes(printed(held)), `${name}: ${printed(held)}`);
 }
 
-/** Families and targets without the name. */
+/** The family and target of each record, without its name. */
 function printed(records: ReadonlyMap<string, string>): string {
   return JSON.stringify([...records].map(([key, target]) => [/ipv[46]$/.exec(key)?.[0], target]));
 }

@@ -187,7 +187,7 @@ const ROWS: readonly Row[] = [
     [],
   ],
   [
-    'A key in capitals holds the name that it stands for, also above other names',
+    'A key in capitals holds the name that it stands for, and conflicts with the names above and below that name',
     [above, stamped('b', '/s/web/x'), stamped('c', '/s/www')],
     [
       { key: '/s/DB/X', of: 'operator' },
