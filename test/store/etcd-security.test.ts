@@ -159,14 +159,17 @@ function users(command: string, args: readonly string[]): void {
 
 describe('options', () => {
   const refused: Array<[string, EtcdOptions]> = [
-    ['no endpoint', { endpoints: [] }],
-    ['no address', { endpoints: ['http://'] }],
-    ['a path', { endpoints: ['http://127.0.0.1:2379/x'] }],
-    ['credentials in the address', { endpoints: ['http://u:p@127.0.0.1:2379'] }],
-    ['TLS and plain mixed', { endpoints: ['https://127.0.0.1:1', 'http://127.0.0.1:2'] }],
-    ['plain although TLS is set', { endpoints: ['http://127.0.0.1:1'], tls: {} }],
-    ['a key without certificate', { endpoints: ['127.0.0.1:1'], tls: { key: Buffer.of(1) } }],
-    ['a user without password', { endpoints: ['https://127.0.0.1:1'], user: 'u' }],
+    ['a list without an endpoint', { endpoints: [] }],
+    ['an endpoint without an address', { endpoints: ['http://'] }],
+    ['an endpoint with a path', { endpoints: ['http://127.0.0.1:2379/x'] }],
+    ['an endpoint with credentials', { endpoints: ['http://u:p@127.0.0.1:2379'] }],
+    [
+      'endpoints with and without TLS together',
+      { endpoints: ['https://127.0.0.1:1', 'http://127.0.0.1:2'] },
+    ],
+    ['an endpoint without TLS although TLS is set', { endpoints: ['http://127.0.0.1:1'], tls: {} }],
+    ['a key without a certificate', { endpoints: ['127.0.0.1:1'], tls: { key: Buffer.of(1) } }],
+    ['a user without a password', { endpoints: ['https://127.0.0.1:1'], user: 'u' }],
   ];
   for (const [what, options] of refused) {
     it(`The etcd options refuse ${what}`, () => {

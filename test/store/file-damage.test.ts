@@ -1,4 +1,4 @@
-/** Stores with damaged files. Each is refused with one line before lmdb opens it, or works. None ends the process. */
+/** Stores with damaged files. Each is refused with one line before lmdb opens it, or works. None crashes a process. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -106,7 +106,7 @@ const DAMAGES: Readonly<Record<string, Damaging>> = {
     kept.copy(b);
     return file;
   },
-  'an end that is missing': (file, random) => file.subarray(0, random(file.length)),
+  'a missing end': (file, random) => file.subarray(0, random(file.length)),
 };
 
 /** Opens the store in its own process, and reads and writes everywhere in it. */

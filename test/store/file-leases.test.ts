@@ -42,7 +42,7 @@ describe('file: leases across restarts', () => {
       await store.close();
     }));
 
-  it('A file: store deletes the keys of a lease that expired while it was closed at one revision', () =>
+  it('A reopened file: store deletes the keys of a lease that expired meanwhile, all at one revision', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });

@@ -105,7 +105,7 @@ describe('file: across restarts', () => {
       assert.ok(other.status === 'rejected' && other.reason.code === 'replaced');
     }));
 
-  it('A file: store deletes each key that expired while it was closed at its own revision', () =>
+  it('A reopened file: store deletes each key that expired meanwhile at a revision of its own', () =>
     withTempDir(async (dir) => {
       const clock = new FakeClock();
       let store = await openFileStore(dir, { clock });
@@ -209,8 +209,8 @@ describe('file: a full disk', () => {
     }));
 });
 
-describe('file: what cannot be opened', () => {
-  it('A file: store at a path that is no folder is refused with one line that names it', () =>
+describe('file: paths that cannot be opened', () => {
+  it('A file: store at a path that is not a folder is refused with one line that names the path', () =>
     withTempDir(async (parent) => {
       const file = join(parent, 'file');
       await writeFile(file, 'x');
@@ -218,9 +218,9 @@ describe('file: what cannot be opened', () => {
       await refused(join(file, 'below'), /ENOTDIR/);
     }));
 
-  it('A file: store below a folder that accepts no folders is refused at once', async (t) => {
+  it('A file: store below a folder in which no folder can be made is refused at once', async (t) => {
     if (process.platform !== 'linux') return t.skip('optional: needs /proc');
-    // In a process of its own, which ends in any case.
+    // In a separate process, which ends whether or not the store hangs.
     for (const dir of ['/proc/soradns', '/proc/soradns/below/']) {
       const { code, stderr } = await spawnCli([
         'set',

@@ -74,7 +74,7 @@ describe('unusable servers', () => {
     'closes at once': '',
     'speaks another protocol': 'SSH-2.0-x\r\n',
     'is another web server': 'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello',
-    'knows no such path': 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n',
+    'does not have the path': 'HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n',
     'sends JSON of another kind': 'HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}\n',
     'sends fields of other types':
       'HTTP/1.1 200 OK\r\n\r\n{"revision":1,"done":true,"entries":7,"changes":[{"kind":"x"}],"entry":[]}\n',
@@ -96,7 +96,7 @@ describe('unusable servers', () => {
     );
   });
 
-  it('The http store with a wrong token can read and is denied writing', async () => {
+  it('The http store can read with a wrong token and cannot write', async () => {
     const server = await startHttp({ token: 'right' });
     const store = new HttpStore({ url: server.url, token: 'wrong' });
     try {
@@ -196,7 +196,7 @@ it('The http store refuses a key that no URL can name', async () => {
   await store.close();
 });
 
-it('The http store reports a lease as unknown until the server knows it', async () => {
+it('The http store reports the expiry of a lease as unknown until the server can state it', async () => {
   const memory = createMemoryStore();
   let lease: Lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
   const leased = delegateStore(memory, {

@@ -1,4 +1,4 @@
-/** The part of the contract about leases, whose keys end together. */
+/** The part of the contract about leases. The keys of a lease end together. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
@@ -96,7 +96,7 @@ function sharing(test: Register): void {
     );
   });
 
-  test('An invalid TTL beside or for a lease is refused', async (store, prefix) => {
+  test('A put with both a lease and a TTL, and a lease with an invalid TTL, are refused', async (store, prefix) => {
     const { id } = await store.grantLease(60);
     await rejectsWith('invalid', store.put(`${prefix}a`, bytes('x'), { lease: id, ttlSeconds: 5 }));
     for (const ttlSeconds of [0, -1, 1e11, 1.5]) {
@@ -241,7 +241,7 @@ function leaving(test: Register): void {
   });
 }
 
-/** Puts the keys, one after the other, on the lease. */
+/** Puts the keys under the lease, one after the other. */
 async function putAll(store: LeaseStore, lease: string, keys: readonly string[]): Promise<Entry[]> {
   const entries: Entry[] = [];
   for (const key of keys) {

@@ -79,7 +79,8 @@ function octetsOf({ entries }: SnapshotPage): number {
 }
 
 /**
- * Reads a page at each step that requires it, and the rest at the end. Every page must show the state at the first one.
+ * Reads a page at each step that requires it, and the rest at the end. Every page must show the state at the time of
+ * the first page.
  */
 async function readAmong(store: LeaseStore, among: readonly Step[]): Promise<void> {
   for (let n = 0; n < KEYS; n += 2) await store.put(keyOf(n), Buffer.alloc(LARGE, n));

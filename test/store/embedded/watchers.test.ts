@@ -30,12 +30,12 @@ async function taken(batches: readonly WatchBatch[]): Promise<number[]> {
   return revisions;
 }
 
-it('A watcher accepts one revision of any size between others', async () => {
+it('A watcher accepts a revision of any size between small ones', async () => {
   assert.deepEqual(await taken([batch(1, 100_000)]), [1]);
   assert.deepEqual(await taken([batch(1, 4), batch(2, 5_000), batch(3, 6)]), [1, 2, 3]);
 });
 
-it('A watcher ends with compacted when more than its limits waits besides the largest batch', async () => {
+it('A watcher ends with compacted when the waiting batches without the largest exceed its limits', async () => {
   await assert.rejects(taken([batch(1, 4), batch(2, 5_000), batch(3, 7)]), { code: 'compacted' });
   await assert.rejects(taken([batch(1, 300), batch(2, 300)]), { code: 'compacted' });
 });
