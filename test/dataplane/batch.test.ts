@@ -77,7 +77,7 @@ function setUp(family: 4 | 6 = 4, packetInfo = false) {
   return { kernel, counters, batch: new Batch(kernel, socket(family, packetInfo), 1232) };
 }
 
-test('Each reply of a batch goes to the source of its packet, also in later batches', () => {
+test('Each reply of a batch goes to the source of its packet, even in later batches', () => {
   const { kernel, counters, batch } = setUp();
   for (const size of [1, BATCH_PACKETS, 3]) {
     const packets = numbered(size);

@@ -1,5 +1,5 @@
 /**
- * Sockets that share an address, and which of them receives packets and connections: the kernel's part in a takeover.
+ * Which of several sockets with one address receive packets and connections: the kernel's part in a takeover.
  */
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:dgram';
@@ -103,7 +103,7 @@ describe('takeover of an address', { skip }, () => {
     assert.equal(sum(before), had);
   });
 
-  it('New TCP connections to an address go to the successor, and stay without one', async () => {
+  it('New TCP connections to an address go to the successor, and stay if there is none', async () => {
     const first = maker().openStream(ANY);
     const before = await accepting(first);
     const { port } = before.server.address() as net.AddressInfo;

@@ -94,7 +94,7 @@ describe('changes', () => {
     assert.equal(zone.held('mail', 'SRV'), undefined);
   });
 
-  it('A change invalidates no answer of a name that it is not below', () => {
+  it('A change leaves the answers of all other names that are not above the changed name', () => {
     const zone = published();
     zone.put('other/name/far/below', { host: '192.0.2.4' });
     assert.deepEqual(left(zone), all);
@@ -117,7 +117,7 @@ describe('the table', () => {
     assert.equal(zone.zone.table.stats.names, 5, 'the root, local, the apex, web and b.web');
   });
 
-  it('The table grows only by questions that existing names can answer', () => {
+  it('Questions of types that no service can have, or for missing names, do not make the table grow', () => {
     const zone = zoneOf({ 'web/a': { host: '192.0.2.1' } });
     const types = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'SOA', 'ANY'];
     const ask = (name: string, type: string): void => {
@@ -209,7 +209,7 @@ describe('the TTL of a lease', () => {
     assert.deepEqual(ttls, [100, 100, 99, 98, 90]);
   });
 
-  it('The answer of a leased record is computed again before a renewal can matter', () => {
+  it('The answer of a leased record is computed again often enough that its TTL follows renewals', () => {
     const { zone, lease, publish } = leased(40);
     let longest = 0;
     for (let second = 0; second < 200; second++) {
@@ -357,7 +357,7 @@ describe('decisions of the slow path', () => {
     });
   }
 
-  it('Clients that ask for A and AAAA by turns get every address first, over several publications', () => {
+  it('Clients that ask for A and AAAA alternately get every address first, over several publications', () => {
     const zone = new FastZone({ roundRobin: true });
     for (const [i, host] of ['192.0.2.1', '192.0.2.2', '2001:db8::1', '2001:db8::2'].entries())
       zone.put(`local/skydns/web/${i}`, { host });
@@ -431,7 +431,7 @@ describe('decisions of the slow path', () => {
 describe('names with a meaning in the settings', () => {
   const local = ['local.dns.skydns.local.', 'A'] as const;
 
-  it('A name that loses its meaning in the settings takes no other answer out of the table', () => {
+  it('A name that loses its meaning in the settings leaves the other answers in the table', () => {
     const zone = new FastZone({ local: name('host.skydns.local.') });
     zone.put('local/skydns/host', { host: '192.0.2.1' });
     zone.setFreshness('synced');
@@ -490,7 +490,7 @@ describe('a full table', () => {
     assert.equal(zone.fast(queryOf(`n${names - 1}.skydns.local.`, 'A')), Outcome.PENDING);
   });
 
-  it('A full table denies no name that it has no room for, not even an apex', () => {
+  it('A full table leaves names without room to the slow path and never denies them, not even an apex', () => {
     const zone = new FastZone({}, 1);
     let names = 0;
     while (zone.table.stats.withoutRoom === 0) zone.put(`local/skydns/n${names++}`, {});

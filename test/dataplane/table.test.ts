@@ -27,7 +27,7 @@ function tableOf(capacityOctets: number): AnswerTable {
   return table;
 }
 
-/** What this thread, the first, finds for a name: a whole answer, `missing`, or the outcome. */
+/** Looks a name up as the first thread; returns a whole answer, `missing`, or the outcome. */
 function openTable(
   table: AnswerTable,
 ): (id: number, qtype?: number) => 'whole' | 'missing' | number {
@@ -208,8 +208,8 @@ test('Expired answers make room for others', () => {
   assert.ok(fill() >= most * 0.9);
 });
 
-test('A full table refuses names, reports it, and denies none of them', () => {
-  const table = tableOf(1); // the least there is
+test('A full table refuses and counts new names, and never denies a refused name', () => {
+  const table = tableOf(1); // the smallest table
   const find = openTable(table);
   const records: number[] = [];
   while (records.at(-1) !== NO_ROOM) records.push(table.add(checkedName(records.length)));

@@ -37,7 +37,7 @@ test('A type without a mnemonic is named by its number', () => {
   assert.equal(typeCode('type1000'), 1000);
 });
 
-test('typeCode is undefined for words that are no type', () => {
+test('typeCode returns undefined for words that are not types', () => {
   const words = ['', 'constructor', '__proto__', '1', 'TYPE'];
   const numbers = ['TYPE65536', 'TYPE-1', 'TYPE1e3', 'TYPE 1', 'TYPE1x', 'TYPE000001'];
   for (const word of [...words, ...numbers]) assert.equal(typeCode(word), undefined, word);

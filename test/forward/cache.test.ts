@@ -55,7 +55,7 @@ const lifetimes: readonly [string, Forwarded, number][] = [
   ['SERVFAIL', answered({ rcode: 2 }), 1],
   ['REFUSED', answered({ rcode: 5 }), 1],
   ['no reply', { kind: 'failed', reason: 'timeout', text: '' }, 1],
-  ['a refusal of our own', { kind: 'refused', text: '' }, 0],
+  ['the forwarder’s own refusal', { kind: 'refused', text: '' }, 0],
 ];
 
 for (const [what, outcome, seconds] of lifetimes)
@@ -91,7 +91,7 @@ test('The cache keeps its limits of entries and octets for any sequence of puts'
   );
 });
 
-test('A new outcome replaces the cached one, also when it is not cacheable itself', () => {
+test('A new outcome replaces the cached one, even when the new one is not cacheable', () => {
   const cache = new ReplyCache(LIMITS);
   const outcome = answered({ answer: ['www.example.com. 10 A 192.0.2.1'] });
   cache.put('k', outcome, 0);

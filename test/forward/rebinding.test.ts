@@ -72,7 +72,7 @@ describe('with --rebind-protection', () => {
     });
   }
 
-  it('The zones’ names that lead to a name with a private address have no address either, also when repeated', async () => {
+  it('The zones’ names that lead to private addresses through outside names have no address, even in repeated queries', async () => {
     for (const name of ['alias.skydns.local', 'back.skydns.local', 'alias.skydns.local']) {
       const reply = await ask(name, 'A');
       const addresses = printed(reply.answer).filter((rr) => / A /.test(rr));

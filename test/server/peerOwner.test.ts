@@ -1,4 +1,4 @@
-/** The user of a connection's peer as the kernel shows it, and that no user can pass for another. */
+/** The user of a connection's peer as the kernel shows it. No user can pass for another. */
 import assert from 'node:assert/strict';
 import { type ChildProcessWithoutNullStreams, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -205,7 +205,7 @@ describe('errors while a query is answered', () => {
     const ours = encodeQuery({ ...flags, question: question('web.skydns.local.', 'A') });
     const others = encodeQuery({ ...flags, question: question('www.example.com.', 'A') });
     respond(ours, CLIENT, broken);
-    respond(ours.subarray(0, ours.length - 1), CLIENT, broken); // which is refused without a look
+    respond(ours.subarray(0, ours.length - 1), CLIENT, broken); // the responder refuses this packet as malformed
     assert.equal(errors.length, 2);
     respond(others, CLIENT, broken);
     await Promise.all(answers);

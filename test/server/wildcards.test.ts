@@ -1,4 +1,4 @@
-/** Questions by wildcard, which may select every service: what one may cost, and for how long its answer is kept. */
+/** Wildcard queries, which may select every service: the limit of a query's cost, and how long its answer is kept. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
@@ -18,7 +18,7 @@ function many(count: number, of: (i: number) => unknown): Services {
 
 const address = (i: number) => `10.0.${i >> 8}.${i & 255}`;
 
-describe('a question by wildcard over UDP', () => {
+describe('a wildcard query over UDP', () => {
   const catalog = catalogOf(many(3_000, (i) => ({ host: address(i), port: 80 })));
   const room = { roomOctets: 1232 };
 

@@ -24,7 +24,7 @@ describe('accepted values', () => {
     ['a single label', '{"host":"server1"}', { target: ['server1'] }],
     ['names of fields in any case', '{"Host":"10.0.0.1","TTL":5}', { family: 4, ttlSeconds: 5 }],
     [
-      'the last of equal fields',
+      'a repeated field with its last value',
       '{"host":"a.b","host":"10.0.0.1"}',
       { family: 4, target: undefined },
     ],
@@ -62,16 +62,16 @@ describe('accepted values', () => {
 describe('refused values', () => {
   const deep = `${'{"a":'.repeat(100)}1${'}'.repeat(100)}`;
   for (const [what, value, reason] of [
-    ['no JSON', 'host=10.0.0.1', /not JSON/],
-    ['nothing', '', /not JSON/],
+    ['text that is not JSON', 'host=10.0.0.1', /not JSON/],
+    ['an empty value', '', /not JSON/],
     ['an array', '["10.0.0.1"]', /not a JSON object/],
     ['a string', '"10.0.0.1"', /not a JSON object/],
     ['null', 'null', /not a JSON object/],
     ['10,000 nested arrays', '['.repeat(10_000), /not JSON/],
     ['a deep unknown field', `{"host":"10.0.0.1","x":${deep}}`, /^x: nested/],
     ['a BOM', '\ufeff{"host":"10.0.0.1"}', /BOM/],
-    ['not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), /not UTF-8/],
-    ['64 KB and more', `{"text":"${'x'.repeat(70_000)}"}`, /above/],
+    ['octets that are not UTF-8', Buffer.from([0x7b, 0xff, 0x7d]), /not UTF-8/],
+    ['a value above 64 KB', `{"text":"${'x'.repeat(70_000)}"}`, /above/],
     ['a huge number', '{"port":1e999}', /^port: must be/],
     ['a port out of range', '{"port":65536}', /^port: must be/],
     ['a fraction', '{"ttl":1.5}', /^ttl: must be/],
@@ -80,9 +80,9 @@ describe('refused values', () => {
     ['a number as host', '{"host":10}', /^host: must be/],
     ['a list of hosts', '{"host":["10.0.0.1"]}', /^host: must be/],
     ['a host with a port', '{"host":"10.0.0.1:80"}', /^host: .*without port/],
-    ['an address that is none', '{"host":"10.0.0.256"}', /^host: looks like/],
+    ['an invalid address', '{"host":"10.0.0.256"}', /^host: looks like/],
     ['a scoped address', '{"host":"fe80::1%eth0"}', /^host: must be/],
-    ['a label of 64', `{"host":"${'a'.repeat(64)}.b"}`, /^host: must be/],
+    ['a label of 64 octets', `{"host":"${'a'.repeat(64)}.b"}`, /^host: must be/],
     ['mail of another type', '{"mail":1}', /^mail: must be/],
   ] as const) {
     it(`parseService refuses ${what}`, () => {

@@ -108,7 +108,7 @@ test('A new writer continues a ring whose writer died, even in the middle of a w
   assert.deepEqual(takeAll(reader), [1, 2, 5]);
 });
 
-/** Packets taken out of a flood; at least as many must have been overwritten. */
+/** Packets that the reader must take during the flood. At least as many must be overwritten. */
 const ENOUGH = 30_000;
 
 test('A ring under a flood tears no packet, and every packet is taken or counted', async (t) => {

@@ -36,7 +36,7 @@ function packet(text: string, port: number): Datagram {
   return { name, control: new Uint8Array(0), octets: Buffer.from(text) };
 }
 
-/** A worker on this thread. Each step is one read of its only socket; after the last step it is stopped. */
+/** A worker on this thread. Each step is one read of its only socket. The worker stops after the last step. */
 function setUp(t: TestContext) {
   const kernel = new FakeKernel();
   const channelMemory = newChannelMemory(1);

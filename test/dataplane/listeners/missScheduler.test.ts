@@ -1,4 +1,4 @@
-/** Misses on the main thread: which are answered first, and that other work does not wait long. */
+/** Misses on the main thread: their order, and how long other work waits. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -61,7 +61,7 @@ test('A flood of misses leaves the main thread time for other work', async () =>
     const untilMs = performance.now() + 0.5;
     while (performance.now() < untilMs);
     answered++;
-    put(1, 'slow', 2); // more than can be answered, always
+    put(1, 'slow', 2); // always more than it can answer
   });
   put(1, 'slow', 100);
   misses.run();
@@ -111,7 +111,7 @@ test('A flood of wildcard queries leaves half of the main thread to other misses
     wildcards++;
     const untilMs = performance.now() + 2;
     while (performance.now() < untilMs);
-    put(1, 'wildcard', 2); // always more than can be answered
+    put(1, 'wildcard', 2); // always more than it can answer
   });
   put(1, 'wildcard', 32);
   misses.run();

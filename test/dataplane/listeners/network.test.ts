@@ -55,7 +55,7 @@ suite('worker threads on a network', { skip }, () => {
     return (await message).byReason[reason] ?? 0;
   }
 
-  test('A reply leaves from the address to which its query was sent, of several IPv4 addresses', async (t) => {
+  test('A reply leaves from the address to which its query was sent if the server has several IPv4 addresses', async (t) => {
     const { ask } = await openUdpClient(t, network.gateway);
     for (const address of [network.address, SECOND_ADDRESS, network.address]) {
       assert.equal((await ask(ports[0] ?? 0, address, 'word')).from, address);
@@ -63,7 +63,7 @@ suite('worker threads on a network', { skip }, () => {
     }
   });
 
-  test('A reply leaves from the address to which its query was sent over IPv6, also from link-local addresses', async (t) => {
+  test('A reply over IPv6 leaves from the address to which its query was sent, even if it is link-local', async (t) => {
     const { ask } = await openUdpClient(t, '::');
     const linkLocal = `${linkLocalOf(host)}%${host}`;
     for (const address of [network.address6, linkLocal]) {

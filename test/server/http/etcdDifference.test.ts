@@ -184,7 +184,7 @@ const SEQUENCES: Record<string, readonly Line[]> = {
     {
       line: 'GET /gone',
       ours: { status: 404, errorCode: 100, cause: '/gone', action: undefined, node: undefined },
-      why: 'a directory that nobody made is there while keys are below it',
+      why: 'in soradns a directory exists as long as keys are below it',
     },
   ],
   'time to live': [
@@ -269,7 +269,7 @@ const SEQUENCES: Record<string, readonly Line[]> = {
       why: 'JSON could not give it back',
     },
   ],
-  'fields that are wrong': [
+  'wrong fields': [
     'PUT /f value=1',
     ...['ttl=-1', 'ttl=abc', 'ttl=1.5', 'ttl=99999999999999999999', 'ttl=0x10'],
     ...['prevIndex=abc', 'prevIndex=-1', 'prevIndex=', 'prevIndex=99999999999999999999'],
@@ -277,7 +277,7 @@ const SEQUENCES: Record<string, readonly Line[]> = {
     ...['refresh=abc', 'wait=true', 'wait=false', 'recursive=x', 'waitIndex=x'],
     ...['prevIndex=x&ttl=y', 'ttl=y&prevExist=z', 'dir=x&prevValue=', '=1', 'a&b'],
   ].map((field) => (field.startsWith('PUT') ? field : `PUT /f value=1&${field}`)),
-  'queries that are wrong': [
+  'wrong queries': [
     'PUT /f value=1',
     ...['recursive', 'wait', 'sorted', 'quorum', 'stream', 'waitIndex', 'prevIndex', 'dir'].map(
       (name) => `GET /f?${name}=abc`,
@@ -319,7 +319,7 @@ const SEQUENCES: Record<string, readonly Line[]> = {
       why: 'etcd overflows and gives another TTL',
     },
   ],
-  'what was waited for is in the past': [
+  'waits for past indices': [
     'PUT /w/a value=1',
     'GET /w/a?wait=true&waitIndex=@',
     'GET /w?wait=true&recursive=true&waitIndex=@',
@@ -341,7 +341,7 @@ const SEQUENCES: Record<string, readonly Line[]> = {
   ],
 };
 
-test('The keys API answers for the root as etcd does', { timeout: 60_000 }, () =>
+test('The keys API answers requests for the root as etcd does', { timeout: 60_000 }, () =>
   compare('', AT_THE_ROOT),
 );
 

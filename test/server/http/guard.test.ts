@@ -61,7 +61,7 @@ test('The server accepts the token as Bearer and as the password of Basic', () =
   assert.equal(hasToken(basic('user:'), ''), false, 'an empty token is none');
 });
 
-test('Every write needs the token where no user is trusted, and reads do not', async () => {
+test('Where no user is trusted, every write needs the token and no read does', async () => {
   const server = await startHttp({ token: 'secret', trustedUsers: new Set() });
   const writes = [
     { method: 'PUT', path: '/v2/keys/a', body: 'value=1' },
