@@ -22,7 +22,7 @@ export async function measureColdStart(
 ): Promise<number> {
   const engine = await startFakeDocker();
   try {
-    // New names for each measurement, because records of an earlier one may be left.
+    // New names for each measurement, because records of an earlier measurement may be left.
     const domain = `cold-${measured++}.${DOMAIN}`;
     const names = Array.from({ length: containers }, (_, i) => `${i}.${domain}`);
     for (const name of names) engine.run({ env: { DNS_NAME: name }, publish: ['8080:8080'] });

@@ -36,7 +36,7 @@ export const DEFAULT_MEASURES: readonly MeasureName[] = MEASURE_NAMES.filter(
   (name) => name !== 'profile',
 );
 
-/** Gives back markdown; a measurement that fails is reported on stderr. */
+/** Returns markdown; a measurement that fails is reported on stderr. */
 export async function benchDataplane(
   options: LabOptions & { readonly measures: readonly MeasureName[] },
 ): Promise<string> {

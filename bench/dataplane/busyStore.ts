@@ -1,5 +1,5 @@
 /**
- * Answers while the store changes all the time, and how long a change takes to be answered then. The store and its
+ * Measures answers while the store changes all the time, and the time until an answer has a change. The store and its
  * writer run on the generator's core and leave it less time, so the server receives fewer questions, in smaller
  * batches. A comparison with as many changes to keys that the server does not hold shows the cost of the changes
  * themselves.
@@ -26,7 +26,7 @@ const CHANGES_PER_SECOND = 1000;
 const AROUND_SECONDS = 0.5;
 const WARM_UPS = 3;
 
-/** A server whose store can be changed, and what changes it. */
+/** A server, and the process that changes its store. */
 export interface BusyStore {
   readonly server: OurServer;
   readonly endpoint: Endpoint;
@@ -64,13 +64,13 @@ async function cpuPerChange(lab: Lab, store: BusyStore): Promise<number> {
   return (result * 1e6) / (CHANGES_PER_SECOND * lab.options.seconds);
 }
 
-/** Like the code that answers, the code that follows the store is compiled while it runs. */
+/** Runs the code that follows the store until it is compiled, as `warmUp` does with the code that answers. */
 export async function warmUpChanging(lab: Lab, store: BusyStore): Promise<void> {
   for (let time = 0; time < WARM_UPS; time++)
     await whileChanging(lab, store, () => saturate(lab, busyContender(lab, store), time));
 }
 
-/** In an etcd that runs away from the server's core, else in the server's own store. */
+/** The store is an etcd on another core than the server's, or without etcd the server's own store. */
 export async function openBusyStore(
   lab: Lab,
   options: Pick<OurOptions, 'nodeArgs'>,

@@ -1,4 +1,4 @@
-/** Which changes a busy store sees: a fair mix within the zone that is asked for. */
+/** The changes to a busy store: a fixed mix within the zone that the load queries. */
 import { addressOf, BENCH_FOLDER, benchKey, serviceValue } from '../names.ts';
 
 export type KeyChange =
@@ -12,8 +12,8 @@ const STRIDE = 7919;
 const NEW_VALUES_FROM = 1 << 20;
 
 /**
- * The change of an index, of a zone of `names` names: half give an existing name a new address, a quarter add a name, a
- * quarter delete one that was added. The names that the load asks for are never deleted.
+ * Change number `index` to a zone of `names` names. Half of the changes give an existing name a new address, a quarter
+ * add a name, and a quarter delete an added name. The names that the load queries are never deleted.
  */
 export function changeOf(index: number, names: number): KeyChange {
   const kind = index % 4;
@@ -23,7 +23,7 @@ export function changeOf(index: number, names: number): KeyChange {
   return { kind: 'put', key: benchKey((index * STRIDE) % names), value: newValue(index) };
 }
 
-/** A name below the same parents as the names that the load asks for. */
+/** A key below the same parents as the names that the load queries. */
 function newKey(index: number): string {
   return `${BENCH_FOLDER}/service${index % 1000}/new${index}`;
 }

@@ -1,7 +1,7 @@
 /**
- * Changes a store at a steady rate, and now and then asks over UDP for the value that it has just put, until the server
- * answers with it. It keeps to its timetable: up to a bound, it sends changes to a store that has not acknowledged
- * earlier ones.
+ * Changes a store at a steady rate, and now and then queries the server over UDP until the answer has the value that
+ * was just put. The rate stays the same while the store is slow: up to a bound, changes are sent before earlier changes
+ * are acknowledged.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dueAfter } from '../generator/pacing.ts';
@@ -12,7 +12,7 @@ import { type Endpoint, type KeyWriter, openKeyWriter } from './keyWriter.ts';
 
 export interface ChurnRequest {
   readonly endpoint: Endpoint;
-  /** Below the keys that the server holds, or below others. */
+  /** `zone`: below the keys that the server holds; `elsewhere`: below other keys. */
   readonly where: 'zone' | 'elsewhere';
   /** The server that follows the store. */
   readonly dnsPort: number;
@@ -25,11 +25,11 @@ export interface ChurnRequest {
 export interface ChurnResult {
   readonly acknowledgedPerSecond: number;
   readonly failed: number;
-  /** From the call of each put that was asked for to its answer over UDP. */
+  /** For each put that was queried: from the call of the put to the answer over UDP. */
   readonly visibleMs: readonly number[];
-  /** From the same calls to the store's acknowledgement: the part that is not the server's. */
+  /** From the same calls to the store's acknowledgement: the store's part. */
   readonly acknowledgedMs: readonly number[];
-  /** From the acknowledgement to the answer, where that came later: the server's part. */
+  /** From the acknowledgement to the answer if the answer came later: the server's part. */
   readonly afterwardsMs: readonly number[];
 }
 
@@ -40,7 +40,7 @@ const PROBE_TIMEOUT_MS = 10_000;
 type Probed = Pick<ChurnResult, 'visibleMs' | 'acknowledgedMs' | 'afterwardsMs'>;
 const NOT_PROBED: Probed = { visibleMs: [], acknowledgedMs: [], afterwardsMs: [] };
 
-/** A run goes on where the last one ended. */
+/** Each run continues the changes of the previous run. */
 let nextIndex = 0;
 let nextProbe = 0;
 

@@ -1,9 +1,9 @@
 /** Compares contenders that were measured in alternation. Pure. */
 import { figure, markdown, median } from '../table.ts';
 
-/** Of two series, round by round. */
+/** The ratio of two series, round by round. */
 export interface Ratio {
-  /** The median of the rounds' ratios: what disturbs a round disturbs both sides of it. */
+  /** The median of the rounds' ratios, because a disturbance of a round affects both of its sides. */
   readonly perRound: number;
   readonly ofMedians: number;
   readonly least: number;
@@ -27,11 +27,11 @@ export function ratioOf(numerators: readonly number[], denominators: readonly nu
 /** One row of the table of targets. */
 export interface Finding {
   readonly what: string;
-  /** The most that it may be. */
+  /** The largest value that meets the target. */
   readonly target: number;
   readonly unit?: string;
   readonly value: number;
-  /** The same of the medians, and the range over the rounds, where it is a ratio. */
+  /** If the value is a ratio: also the ratio of the medians, and the range over the rounds. */
   readonly ratio?: Ratio;
 }
 
@@ -61,7 +61,7 @@ function verdict(value: number, target: number): string {
   return value <= target ? 'met' : 'missed';
 }
 
-/** The least and the greatest, if there are such. */
+/** The least and the greatest value; a dash without values or if one is not finite. */
 export function range(values: readonly number[], decimals: number): string {
   if (values.length === 0 || !values.every(Number.isFinite)) return '–';
   return `${figure(Math.min(...values), decimals)}–${figure(Math.max(...values), decimals)}`;

@@ -1,6 +1,6 @@
 /**
- * Measures several contenders in alternation. Each round begins with another one, so that a disturbance affects all of
- * them.
+ * Measures several contenders in alternation. Each round begins with another contender, so that a disturbance affects
+ * all of them.
  */
 import type { LoadResult } from '../generator/load.ts';
 import type { StreamResult, StreamSpec } from '../generator/stream.ts';
@@ -14,7 +14,7 @@ export interface Contender {
   readonly load: Load;
 }
 
-/** The questions that are asked, and the expected answers. */
+/** The questions of a load, and the expected kind of answers. */
 export interface Load {
   readonly questions: QuestionFile;
   readonly edns?: boolean;
@@ -27,7 +27,7 @@ export interface Sample {
   readonly qps: number;
   /** Server CPU per answer. */
   readonly cpuMicros: number;
-  /** Questions without the answer that was expected, as a share. */
+  /** The share of questions without the expected answer. */
   readonly failedShare: number;
   /** Shares of a core. */
   readonly serverBusy: number;
@@ -37,7 +37,7 @@ export interface Sample {
 
 const QUIET_TIMEOUT_MS = 2000;
 
-/** Gives back each contender's samples, in the order of rounds. */
+/** Returns each contender's samples, in the order of rounds. */
 export async function alternate<L extends { readonly title: string }, S>(
   contenders: readonly L[],
   rounds: number,
@@ -56,12 +56,12 @@ export async function alternate<L extends { readonly title: string }, S>(
 }
 
 /**
- * Questions in flight on all sockets together: fewer than a socket with buffers of the default size can hold, which
- * Knot and NSD use.
+ * Questions in flight on all sockets together. A socket with buffers of the default size, which Knot and NSD use, can
+ * hold more.
  */
 export const WINDOW = 48;
 const WARM_UP_WINDOW = 16;
-/** The distance between the questions at which two rounds begin. */
+/** The distance between the first questions of two successive rounds. */
 const STRIDE = 104_729;
 const WARM_UP_SECONDS = 1;
 const ASKING_SECONDS = 600;
@@ -69,8 +69,8 @@ const WARM_UPS = 4;
 const FAILED_SHARE = 0.0001;
 
 /**
- * Asks every question once, and until all of them are answered as expected: answers may be made on first use. Then some
- * more, for code to be compiled.
+ * Asks every question once, and repeats that until all answers are as expected, because a server may compute an answer
+ * on its first use. Then sends more questions so that code is compiled.
  */
 export async function warmUp(lab: Lab, contenders: readonly Contender[]): Promise<void> {
   for (const contender of contenders) {
@@ -110,7 +110,7 @@ export async function saturate(
   return sample;
 }
 
-/** Puts a load of one stream on, and takes its sample. */
+/** Puts a load of one stream on the server, and returns its sample. */
 export async function sampleOf(
   contender: Contender,
   put: () => Promise<LoadResult>,

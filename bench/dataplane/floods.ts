@@ -32,12 +32,12 @@ const MEMORY_TARGET = 1.1;
 
 interface FloodContender {
   readonly title: string;
-  /** Undefined: quiet. */
+  /** Undefined: no flood. */
   readonly flood: StreamSpec | undefined;
 }
 
 interface FloodSample extends Latency {
-  /** Of the flood, a second. */
+  /** Answers to the flood, a second. */
   readonly floodAnswered: number;
 }
 

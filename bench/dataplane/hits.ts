@@ -21,7 +21,7 @@ const TARGETS = [
   { peer: 'NSD', target: 0.8 },
 ];
 
-/** A contender, and its load generator if that is not ours. */
+/** A contender, and its load generator if that is dnsflood.c. */
 interface HitContender extends Contender {
   readonly dnsflood?: Dnsflood;
 }
@@ -56,7 +56,7 @@ ${lab.options.seconds} s, least and most in brackets. Our generator's load ÷ dn
   };
 }
 
-/** Ours is the first. */
+/** Returns the contenders; the first is soradns. */
 async function hitContenders(lab: Lab): Promise<HitContender[]> {
   const load = { questions: lab.questions('hits') };
   const contenders = [await lab.ours(), ...(await lab.peers())].map(

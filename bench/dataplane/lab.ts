@@ -47,7 +47,7 @@ export interface OurOptions {
   readonly names?: number;
   readonly workers?: number;
   readonly cores?: Cores;
-  /** Undefined: a file store of its own. */
+  /** Undefined: the server has its own file store. */
   readonly store?: string;
   readonly nodeArgs?: readonly string[];
 }
@@ -57,7 +57,7 @@ const PUTS_AT_ONCE = 2000;
 export class Lab {
   readonly options: LabOptions;
   readonly generator: LineChild<LoadSpec, LoadResult>;
-  /** Called when the lab closes, the latest first. */
+  /** Functions to call when the lab closes, the latest first. */
   readonly #closing: (() => Promise<void>)[] = [];
   readonly #shared = new Map<string, Promise<unknown>>();
   readonly #files = new Map<string, QuestionFile>();
@@ -68,14 +68,14 @@ export class Lab {
     this.generator = this.child<LoadSpec, LoadResult>('generator/main.ts', GENERATOR_CORE);
   }
 
-  /** A process of the bench's own that ends with the lab. */
+  /** Starts a program of the bench that ends with the lab. */
   child<Request, Answer>(path: string, cores: Cores): LineChild<Request, Answer> {
     const child = startLineChild<Request, Answer>(path, cores);
     this.#closing.unshift(() => child.close());
     return child;
   }
 
-  /** Makes a value once. A failure rejects every caller's promise. */
+  /** Makes the value of a key once. A failure rejects every caller's promise. */
   once<T>(key: string, make: () => Promise<T>): Promise<T> {
     const made = (this.#shared.get(key) as Promise<T> | undefined) ?? make();
     this.#shared.set(key, made);
@@ -91,7 +91,7 @@ export class Lab {
     for (const close of this.#closing) await close().catch(console.error);
   }
 
-  /** Writes the file the first time. */
+  /** Writes the file at the first call. */
   questions(kind: QuestionKind, names: number = NAMES): QuestionFile {
     const path = join(this.options.folder, `${kind}-${names}`);
     const written = this.#files.get(path);
@@ -110,17 +110,17 @@ export class Lab {
     return path;
   }
 
-  /** Our server on one core with one worker and the small zone, as most measurements want it. */
+  /** A soradns server on one core with one worker and the small zone, for most measurements. */
   ours(): Promise<OurServer> {
     return this.once('soradns', () => this.startOurs({}));
   }
 
-  /** The same with the large zone. */
+  /** The same server with the large zone. */
   large(): Promise<OurServer> {
     return this.once('large', () => this.startOurs({ names: this.options.manyNames }));
   }
 
-  /** Starts a server of ours and waits until it answers its last name. */
+  /** Starts a soradns server and waits until it answers its last name. */
   async startOurs(options: OurOptions): Promise<OurServer> {
     const { names = NAMES, workers = 1, cores = SERVER_CORE, nodeArgs = [] } = options;
     const cwd = this.newFolder('soradns');
@@ -154,7 +154,7 @@ export class Lab {
     });
   }
 
-  /** The one peer whose title begins so. */
+  /** The peer whose title begins with `title`. */
   async peer(title: string): Promise<Server> {
     const found = (await this.peers()).find((server) => server.title.startsWith(title));
     if (found === undefined) throw new Error(`${title} is not installed, or does not answer`);
@@ -162,7 +162,7 @@ export class Lab {
   }
 }
 
-/** Makes an embedded store that holds the names; gives back its folder. */
+/** Makes an embedded store that holds the names; returns its folder. */
 async function fillStore(folder: string, names: readonly BenchName[]): Promise<string> {
   const began = performance.now();
   const store = await openFileStore(folder);

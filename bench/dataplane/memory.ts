@@ -1,4 +1,4 @@
-/** The memory that a large zone takes after every name was asked for by SRV and by A. */
+/** The memory that a large zone takes after a query for SRV and a query for A of every name. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { figure } from '../table.ts';
@@ -11,7 +11,7 @@ const TARGET_GB = 1;
 
 interface Resident {
   readonly all: number;
-  /** Pages of mapped files, the program's and the embedded store's: the kernel may drop them. */
+  /** Pages of mapped files, of the program and of the embedded store. The kernel may drop them. */
   readonly files: number;
 }
 

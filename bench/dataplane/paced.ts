@@ -70,7 +70,7 @@ async function ask(lab: Lab, contender: Contender, round: number): Promise<Laten
   });
 }
 
-/** Puts a load on and gives back the latencies of its first stream. */
+/** Puts a load on the server and returns the latencies of its first stream. */
 export async function timed(
   lab: Lab,
   server: Server,

@@ -9,9 +9,9 @@ import type { Lab } from './lab.ts';
 import type { Measured } from './measure.ts';
 
 const CORES = `${SERVER_CORE},${GENERATOR_CORE}`;
-/** The kernel gives each client to one worker, by its port: enough clients that both workers have some. */
+/** The kernel assigns each client to a worker by its port. With this many clients both workers have some. */
 const SOCKETS = 16;
-/** Enough questions wait to fill the batches of each worker, even if the generator uses its core for a while. */
+/** With this window the batches of each worker are full, even if the generator uses its core for a while. */
 const WINDOW = 32;
 
 export async function measureTwoWorkers(lab: Lab): Promise<Measured> {

@@ -16,7 +16,7 @@ export function questionsOf(kind: QuestionKind, names: readonly BenchName[]): st
     /** Half of the names by SRV, the others by A. */
     case 'hits':
       return questionText(names, ['SRV', 'A']);
-    /** Each name by both. */
+    /** Each name by SRV and by A. */
     case 'every':
       return names.map(({ name }) => `${name} SRV\n${name} A\n`).join('');
     case 'below':
