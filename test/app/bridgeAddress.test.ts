@@ -73,7 +73,7 @@ test('The bridge’s address is the IPv4 address of a dual-stack bridge', async 
   assert.match(await found(withBridge(both)), /^172\.20\.0\.1: /);
 });
 
-test('The bridge’s address is that of the interface that the engine names when it reports no gateway', async () => {
+test('If the engine reports no gateway, the bridge’s address is that of the interface that the engine names', async () => {
   const Options = { 'com.docker.network.bridge.name': 'br9' };
   for (const ipam of [{ Config: [{ Subnet: '10.9.0.0/24' }] }, { Config: null }, null]) {
     const said = await found(withBridge({ IPAM: ipam, Options }));
@@ -81,13 +81,13 @@ test('The bridge’s address is that of the interface that the engine names when
   }
 });
 
-test('Without an engine the bridge’s address is that of docker0, up or down', async () => {
+test('If the engine does not describe its network, the bridge’s address is that of docker0, up or down', async () => {
   for (const status of [403, 404, 500]) {
     assert.equal(await found(answering(status)), "172.18.0.1: this host's address on docker0");
   }
 });
 
-test('Without an engine and docker0 the bridge’s address is Docker’s default', async () => {
+test('If the engine does not describe its network and docker0 does not exist, the bridge’s address is Docker’s default', async () => {
   assert.match(await found(answering(403), {}), /^172\.17\.0\.1: Docker's default/);
   const garbage = { '/proc/net/route': 'docker0\tx\t00000000', '/proc/net/fib_trie': '|-- 1.2' };
   assert.match(await found(answering(403), garbage), /^172\.17\.0\.1: Docker's default/);

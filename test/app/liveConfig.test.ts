@@ -40,7 +40,7 @@ function put(text: string): Change[] {
 }
 
 describe('the live configuration', () => {
-  it('The live configuration keeps its settings and its forwarder when an equal one is read again', async () => {
+  it('A reload keeps the settings if no value has changed, and the forwarder if none of its options has changed', async () => {
     const { liveConfig, changes } = liveConfigOf({ ttl: '60' });
     const { settings, forwarder } = liveConfig;
     liveConfig.reload(read({ ttl: '60', 'min-ttl': '5' }));

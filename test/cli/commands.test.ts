@@ -496,7 +496,7 @@ describe('forms of options', () => {
     });
   }
 
-  it('A command takes the letter of an option behind two dashes', async () => {
+  it('A command accepts the letter of an option behind two dashes', async () => {
     await ok('set', 'letters.skydns.local', '--host', '10.0.0.1');
     assert.equal(await ok('rm', '--q', 'letters.skydns.local'), '');
   });

@@ -11,7 +11,7 @@ const directory = mkdtempSync(join(tmpdir(), 'soradns-files-'));
 after(() => rmSync(directory, { recursive: true }));
 const MIB = 1024 * 1024;
 
-it('readText reads an ordinary file of up to 1 MiB, also through a link', () => {
+it('readText reads an ordinary file of up to 1 MiB, even through a link', () => {
   const path = join(directory, 'config.json');
   writeFileSync(path, 'ü'.repeat(MIB / 2));
   symlinkSync(path, join(directory, 'link'));

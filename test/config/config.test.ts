@@ -280,7 +280,7 @@ describe('stores', () => {
 });
 
 describe('mistakes', () => {
-  /** Flags, then the option and the fix that the one line must name. */
+  /** The flags, then the option and the fix that the message must name in its one line. */
   const table: [Given['flags'], RegExp][] = [
     [{ addr: 'localhost' }, /^--addr: "localhost" is not an IP:PORT; for example --addr 127/],
     [{ addr: '127.0.0.1' }, /^--addr: .*--addr 127/],
@@ -528,7 +528,7 @@ describe('/skydns/config', () => {
     }
   });
 
-  it('A mistake in the stored configuration is reported also when another origin overrides it', () => {
+  it('A mistake in the stored configuration is reported even when another origin overrides it', () => {
     const given = configOf({ flags: { ttl: '1' }, env: { SKYDNS_ADDR: '127.0.0.1:53' } });
     const bad = '{"ttl": "soon", "dns_addr": "nowhere"}';
     const { config, warnings, isSound } = withStoreConfig(given, bad);

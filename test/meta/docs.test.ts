@@ -119,7 +119,7 @@ function faultOf({ language, attributes, text }: Block): string | undefined {
   return attributes.has('unrun') ? undefined : `no test runs this ${language || 'plain'} block`;
 }
 
-/** Whether the test takes blocks from where this one stands; another page may repeat it word for word. */
+/** Whether the test runs the blocks under a heading with this block. Another page may repeat the block. */
 function isRunBy(test: string, text: string): boolean {
   const file = join(projectRoot, test);
   const code = existsSync(file) ? readFileSync(file, 'utf8') : '';
@@ -210,7 +210,7 @@ function recentOutput(): string {
   return `The server's output:\n${serverOutput.slice(-4000)}`;
 }
 
-/** `npm start` without the build, in an empty folder of its own. */
+/** Runs `npm start` without the build, in a new empty folder. */
 function startServer(): ChildProcess {
   assert.ok(existsSync(program), 'dist/ is not built: npm run build');
   const manifest = JSON.parse(readFileSync(join(projectRoot, 'package.json'), 'utf8'));

@@ -46,7 +46,7 @@ const IMPURE = [
 const COMPUTING = ['node:buffer', 'node:crypto'];
 
 const MAX_LINES = 350;
-/** A shorter file with one importer belongs into that importer, except for commands, which have a file each. */
+/** A shorter file with one importer belongs in that importer, except for commands, which have a file each. */
 const MIN_LINES = 40;
 const ONE_IDEA_EACH = 'cli/commands/';
 const FILES_OF_A_FOLDER = { min: 5, max: 15 };
@@ -80,7 +80,7 @@ function rule(name: string, check: (file: SourceFile, path: string) => readonly 
   });
 }
 
-/** In a pure folder, or with a first comment that ends in "Pure.". */
+/** Whether the file is in a pure folder, or has a first comment that ends in "Pure.". */
 function isPure(path: string): boolean {
   const own = files.find((file) => file.path === `src/${path}`)?.text ?? '';
   const [comment = ''] = /^\/\*\*[\s\S]*?\*\//.exec(own) ?? [];
@@ -115,7 +115,7 @@ test('Exactly the folders that an entry file lists use its folder', () => {
   }
 });
 
-test('Folders import each other in one direction, also through other folders', () => {
+test('Folders import each other in one direction, even through other folders', () => {
   assert.deepEqual(cycle(importedFolders()), []);
 });
 
@@ -143,7 +143,7 @@ rule('Relative imports name the .ts file', ({ imports }) =>
     .map(({ specifier }) => `imports ${specifier} without its extension`),
 );
 
-rule('One folder alone imports each package', ({ imports }, path) =>
+rule('Each package is imported by one folder alone', ({ imports }, path) =>
   imports.flatMap(({ package: name }) => {
     if (name === undefined || path.startsWith(HOME[name] ?? ' ')) return [];
     const home = HOME[name];
@@ -226,7 +226,7 @@ rule('No file uses any or enum', ({ code }) =>
     .map((pattern) => `matches ${pattern}`),
 );
 
-test('Files import each other in one direction, types included, also through other files', () => {
+test('Files import each other in one direction, types included, even through other files', () => {
   const targets = new Map(
     files.map(({ path, imports }) => [path, imports.flatMap(({ path: target }) => target ?? [])]),
   );

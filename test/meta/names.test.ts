@@ -29,7 +29,7 @@ test('No two exported functions of src have the same name', () => {
   assert.deepEqual(sharedNames(files, EXPORTED_FUNCTION), []);
 });
 
-test('The check of names finds types and exported functions that share a name, and no private functions', () => {
+test('The check of names finds types and exported functions that share a name, and ignores private functions', () => {
   const among = [
     parseSource('src/a.ts', 'interface Turn {}\nexport function list() {}\nfunction own() {}\n'),
     parseSource('src/b.ts', 'export type Turn = 1;\nexport async function list() {}\n'),

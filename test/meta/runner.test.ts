@@ -18,7 +18,7 @@ const HANG_MS = '8000';
 
 let runs = 0;
 
-/** Runs one test file of that body, as test/run.mjs does. */
+/** Runs one test file with that body, as test/run.mjs does. */
 async function runFile(body: string, env: Record<string, string> = {}) {
   const mark = `${process.pid}-${runs++}`;
   const file = join(folder, `${mark}.test.ts`);
@@ -111,7 +111,7 @@ test('The runner ends and fails a file that stays alive after its tests have pas
 });
 
 test('A file ends with its tests although Node cannot close its sockets', async () => {
-  // Reset while its FIN is being sent, a socket is never closed, and node's own end waits for it without end.
+  // Node never closes a socket that is reset while its FIN is being sent, and waits for it without a limit.
   const body = `import net from 'node:net';
     test('resets', async () => {
       const server = net.createServer((socket) => socket.resume().on('error', () => {}));

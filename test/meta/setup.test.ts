@@ -14,7 +14,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A machine with nothing but an apt-get, which logs its arguments and whether services are forbidden, and installs dig. */
+/** A machine that has only an apt-get, which logs its arguments and whether services may start, and installs dig. */
 function onBareMachine(setup: { isRoot: boolean; env?: NodeJS.ProcessEnv }) {
   const policyFile = join(folder, 'policy-rc.d');
   const script = `#!/bin/sh

@@ -19,9 +19,9 @@ export interface Import {
   readonly specifier: string;
   /** The path from the project's root when it is relative, else undefined. */
   readonly path: string | undefined;
-  /** The package's name (`@scope/name`) when it is neither relative nor node's, else undefined. */
+  /** The package's name (`@scope/name`) when the import is neither relative nor of Node, else undefined. */
   readonly package: string | undefined;
-  /** `import type`: gone at run time. */
+  /** `import type`: it does not exist at run time. */
   readonly typeOnly: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Which versions of Node and etcd are tested: the image is built on such a Node, package.json allows none that is older,
- * and the README recommends such an etcd.
+ * The tested versions of Node and etcd: the image is built on a tested Node, package.json allows no Node older than the
+ * tested ones, and the README recommends a tested etcd.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ import { projectRoot, sourceFiles } from './sources.ts';
 const textOf = (path: string): string => readFileSync(join(projectRoot, path), 'utf8');
 const ci = textOf('.ci/run');
 
-/** One test file at least of each thing that Node brings. */
+/** At least one test file for each part of Node that soradns uses. */
 const OF_EACH_PART = [
   ...['store/etcd-tls', 'store/etcd-cuts', 'store/file', 'store/file-kill', 'timing/clock'],
   ...['dataplane/table', 'dataplane/listeners/udpListener', 'dataplane/listeners/handover'],

@@ -1,4 +1,4 @@
-/** `register` as a process on a fake Docker: signals, an engine or a store that is gone, pages, logs. */
+/** `register` as a process on a fake Docker: signals, a missing engine or store, pages, logs. */
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
 import { hostname } from 'node:os';
@@ -41,7 +41,7 @@ describe('register', () => {
     const written = await recordAt(store);
     const startedMs = performance.now();
     const ending = first.end('SIGTERM');
-    // It still handles events, such as the deaths when a stopping daemon ends all containers, this registrar's included.
+    // The registrar still handles events: a daemon that stops ends all containers, the registrar's included.
     fixture.docker.run({ ...WEB, name: 'late', env: { DNS_NAME: 'late.skydns.local' } });
     await until('the late one is there', async () => {
       return (await hostAt(store, '/skydns/local/skydns/late')) === '192.0.2.1';

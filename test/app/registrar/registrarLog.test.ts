@@ -94,7 +94,7 @@ describe('registrar events', () => {
     });
   }
 
-  it('The registrar logs a repeated event once a minute, and at once with another cause', () => {
+  it('The registrar logs a repeated event once a minute, and an event with another cause at once', () => {
     const { lines, clock, tell } = listen();
     const levels = () => lines.map(([level]) => level);
     const lost = (error: EngineError) => tell({ kind: 'engineLost', error, retryInMs: 100 });

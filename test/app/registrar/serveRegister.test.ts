@@ -19,7 +19,7 @@ import { until } from '../../support/until.ts';
 const fixture = useFakeDocker();
 const PATIENCE_MS = 20_000;
 
-/** Where the only holder of a lock says that it is. */
+/** The place that the value of the store's only lock names. */
 async function placeAt(http: string): Promise<unknown> {
   const { node } = (await (await fetch(`${http}/v2/keys/registrar?recursive=true`)).json()) as {
     readonly node: KeyNode;
