@@ -79,7 +79,9 @@ async function assertHardened(
   assert.deepEqual(HostConfig.SecurityOpt, ['no-new-privileges:true'], service);
 }
 
-/** The arguments of compose in the page's blocks: the whole stack, and all in one container. */
+/**
+ * The arguments of compose in the page's two blocks: the first starts the whole stack, the second a single container.
+ */
 const ofPage = shellBlocks('docs/docker.md', 'A registrar without privileges').map((block) =>
   block.trim().split(' ').slice(2),
 );
@@ -100,7 +102,7 @@ test(
 );
 
 test(
-  'compose up starts etcd, an unprivileged server and a registrar, each after the previous one is healthy',
+  'compose up starts etcd, then an unprivileged server, then an unprivileged registrar',
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composeStack(dockerd, { folder });
@@ -144,7 +146,7 @@ test(
 );
 
 test(
-  'The container reconnects to a restarted dockerd because the folder of the socket is mounted',
+  'The embedded registrar reconnects to a restarted dockerd because the folder of the socket is mounted',
   docker.options,
   docker.on(async (dockerd) => {
     const stack = composeStack(dockerd, { folder });

@@ -21,7 +21,7 @@ function up(dockerd: Dockerd, port: string): Promise<string> {
 }
 
 test(
-  'Replicas of one Compose project on two hosts are both served and keep their instance numbers',
+  'The server answers for the replicas of one Compose project on both hosts, and they keep their instance numbers',
   docker.options,
   docker.on(async (a) => {
     const b = await startDockerd();

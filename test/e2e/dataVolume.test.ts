@@ -16,7 +16,7 @@ before(async () => {
 });
 after(() => typeof volume !== 'string' && volume.unmount());
 
-/** lmdb reports the second one after a partial write of a page. */
+/** lmdb reports the second error after a partial write of a page. */
 const REASON = /No space left on device|Input\/output error/;
 
 async function serveOn(dir: string) {

@@ -1,6 +1,6 @@
 /**
- * The sessions of the pages that need Docker, on a Docker host of their own: the commands run on that host as root, as a
- * reader would type them. Each page finds neither containers nor names.
+ * The sessions of the pages that need Docker, on a Docker host of their own: the commands run on that host as root, as
+ * a reader would type them. Each page starts without containers and names.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,10 @@ import { playSession, type Retries, type Shell, shellIn } from '../support/sessi
 import { PROJECT, standInForEtcd } from '../support/standIns.ts';
 import { until } from '../support/until.ts';
 
-/** The server starts, Docker reports, and the answer follows. Commands that create nothing may be repeated meanwhile. */
+/**
+ * Answers follow changes with a delay, so commands that create nothing may be repeated until they print what the page
+ * shows.
+ */
 const RETRIES: Retries = {
   of: /^(?:dig|curl|docker (?:run --rm|compose -p \w+ run --rm)|soradns (?:registrar|ls|query|doctor)) /,
   timeoutMs: 30_000,
@@ -49,7 +52,7 @@ for (const { path, text } of allPages()) {
   );
 }
 
-/** Someone who follows a page on the Docker host, in a folder of his own. */
+/** A reader who follows a page on the Docker host, in a temporary folder. */
 class Reader {
   readonly #folder = mkdtempSync(join(tmpdir(), 'soradns-page-'));
   readonly #dockerd: Dockerd;
@@ -63,7 +66,7 @@ class Reader {
     mkdirSync(programs);
     const main = join(PROJECT, 'dist/main.js');
     writeProgram(join(programs, 'soradns'), `exec "${process.execPath}" "${main}" "$@"`);
-    // Debian has compose as a program of its own.
+    // In Debian's package, compose is a separate program.
     writeProgram(
       join(programs, 'docker'),
       `if [ "$1" = compose ]; then shift; exec docker-compose "$@"; fi\nexec "${commandPath('docker')}" "$@"`,
@@ -107,7 +110,7 @@ class Reader {
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** Starts the commands, and waits until the last one has begun to log or has ended. */
+  /** Starts the commands, and waits until they log something. Throws if they end. */
   async #start(commands: string): Promise<void> {
     const script = `cd "${this.#folder}"\n${this.#here(commands).replace(/^(soradns )/m, 'exec $1')}`;
     const [command, ...args] = this.#dockerd.onHost('bash', '-ec', script);

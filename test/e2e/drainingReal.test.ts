@@ -1,4 +1,6 @@
-/** A real Docker container that receives its stop signal is out of DNS until the registrar sees that it survived. */
+/**
+ * A real Docker container that receives its stop signal leaves DNS until it starts again or has survived the signal.
+ */
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import test from 'node:test';
@@ -37,7 +39,7 @@ test(
 );
 
 test(
-  'A registrar that starts during docker stop keeps the container out of DNS, also behind dockerproxy',
+  'A registrar that starts during docker stop keeps the container out of DNS, even behind dockerproxy',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;

@@ -50,7 +50,7 @@ before(async () => {
 afterEach(async () => {
   for (const watching of watches) watching.abort();
   await Promise.all([...running].map((child) => end(child, 'SIGKILL')));
-  // Not all of /skydns, because the configuration is stored there.
+  // The loop keeps the rest of /skydns, because the configuration is stored there.
   for (const tree of ['skydns/local', 'skydns/example', 'registrar']) {
     const url = `${store}/v2/keys/${tree}?recursive=true`;
     const { status } = await fetch(url, { method: 'DELETE' });
@@ -123,7 +123,7 @@ function watch({ dockerd, key }: Site): { end(): Promise<number> } {
 const idOf = ({ dockerd }: Site): Promise<string> => dockerd.docker('info', '--format', '{{.ID}}');
 
 test(
-  'Both of two hosts with the same engine id are served, and both registrars report the duplicate id',
+  'Two hosts with the same engine id both keep their names in the store, and both registrars report the duplicate id',
   options,
   async () => {
     const id = await idOf(sites[0]);
@@ -201,7 +201,7 @@ for (const signal of ['SIGKILL', 'SIGINT'] as const)
   );
 
 test(
-  'A second registrar of an engine with another zone also writes, and its names outlive the first registrar',
+  'Two registrars of one engine with different zones both write, and the names of the second outlive the first',
   options,
   async () => {
     const [a] = sites;

@@ -1,4 +1,7 @@
-/** A real etcd that refuses soradns: one log line and readiness give the reason, and soradns keeps retrying. */
+/**
+ * A real etcd that soradns does not trust or that refuses soradns: one log line and readiness give the reason, and
+ * soradns keeps retrying.
+ */
 import assert from 'node:assert/strict';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { after, before, describe, it } from 'node:test';
@@ -130,7 +133,7 @@ const RETRIES_MS = 2_000;
 
 describe('serve', { concurrency: 4 }, () => {
   for (const refusal of REFUSALS) {
-    it(`serve that etcd refuses for ${refusal.what} logs the reason once, reports it in readiness and keeps running`, {
+    it(`serve that cannot use etcd because of ${refusal.what} logs the reason once, reports it in readiness and keeps running`, {
       timeout: 60_000,
     }, async () => {
       const child = start(['serve', ...storeOf(refusal), ...ON_FREE_PORTS]);
@@ -154,7 +157,7 @@ describe('serve', { concurrency: 4 }, () => {
     });
   }
 
-  it('serve connects by itself after the certificate or the password in etcd is corrected', {
+  it('serve connects to etcd without a restart after the certificate or the password in etcd is corrected', {
     timeout: 120_000,
   }, async () => {
     const [password, expired] = [6, 2].map((i) => REFUSALS[i] as Refusal);
@@ -180,7 +183,7 @@ describe('serve', { concurrency: 4 }, () => {
 });
 
 describe('ls', () => {
-  it('ls prints the reason why etcd refuses it in one line and exits with code 6', async () => {
+  it('ls prints in one line why it cannot use etcd and exits with code 6', async () => {
     for (const refusal of [REFUSALS[0], REFUSALS[5]] as Refusal[]) {
       const { code, stderr } = await spawnCli(['ls', ...storeOf(refusal)]);
       assert.equal(code, 6, stderr);
@@ -192,7 +195,7 @@ describe('ls', () => {
 describe('register', () => {
   const fixture = useFakeDocker();
 
-  it('register that etcd refuses reports the reason in readiness and keeps running', {
+  it('register that does not trust etcd’s CA reports the reason in readiness and keeps running', {
     timeout: 60_000,
   }, async () => {
     const args = ['register', ...storeOf(REFUSALS[0] as Refusal), '--http', '127.0.0.1:0'];

@@ -6,7 +6,7 @@ import { answers, explains, run, useServedDocker } from '../support/servedDocker
 const docker = useServedDocker();
 
 test(
-  'A container with a public port and a port on 127.0.0.1 gets the public one, and explain names the other',
+  'A container with a public port and a port on 127.0.0.1 has a record of the public port, and explain names the other port',
   docker.options,
   docker.on(async (served) => {
     const publish = ['18100:80', '127.0.0.1:18101:9000'];
@@ -32,7 +32,7 @@ test(
 );
 
 test(
-  'explain gives a working fix for a container that publishes a port on an internal, macvlan or none network',
+  'explain gives a fix for a published port on an internal, macvlan or none network, and DNS_MODE=internal works on the first two',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -93,7 +93,7 @@ test(
 );
 
 test(
-  'The first replica with a DNS_NAME holds it, and explain tells the others how to share it',
+  'The first replica with a DNS_NAME holds the name, and explain shows how the other replicas can share it',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;
@@ -119,7 +119,7 @@ test(
 );
 
 test(
-  'The registrar refuses a label spelled as a variable, and the reverse, and explain gives the right spelling',
+  'The registrar refuses a label spelled as a variable and a variable spelled as a label, and explain gives the right spelling',
   docker.options,
   docker.on(async (served) => {
     await served.dockerd.run({ name: 'labelled', labels: { DNS_NAME: 'x' } });

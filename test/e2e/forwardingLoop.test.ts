@@ -8,7 +8,7 @@ import { questionOf } from '../support/messages.ts';
 import { query } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
-test('Servers that forward to each other refuse the query at once, after a few packets', async (t) => {
+test('Servers that forward to each other answer a query with REFUSED or SERVFAIL at once, after a few packets', async (t) => {
   const ports = [await freePort(), await freePort()] as const;
   const https = [await freePort(), await freePort()] as const;
   const servers = [0, 1].map((i) =>
@@ -33,7 +33,7 @@ test('Servers that forward to each other refuse the query at once, after a few p
   );
   const before = await forwarded();
   const startedMs = performance.now();
-  // Names with few letters: the upstream query's random case can match by chance.
+  // The first names have few letters, so the random case of two upstream queries can match by chance.
   for (const name of ['a.b', 'x1.example', 'www.example.com']) {
     const reply = await query({ address: '127.0.0.1', port: ports[0] }, questionOf(name));
     assert.ok(reply.rcode === 5 || reply.rcode === 2, `${name}: rcode ${reply.rcode}`);

@@ -11,12 +11,12 @@ const RAILS = 'rails.production.east.skydns.local';
 const NAME = `1.${RAILS}`;
 const NETWORKS = ['bridge', 'backend'];
 
-/** BusyBox looks SRV records up with its own resolver. */
+/** This client looks up SRV records with BusyBox's own resolver. */
 const BUSYBOX_SRV = `
   set -- $(nslookup -type=srv ${NAME} | sed -n 's/.*service = //p')
   echo hello | nc "$4" "$3"`;
 
-/** Clients that resolve NAME by SRV or by A, exchange a line with it, and print the reply last. */
+/** Clients that resolve NAME by SRV or by A, send a line to its container, and print the reply last. */
 const CLIENTS: readonly (readonly [string, ...string[]])[] = [
   ['peer-glibc', 'srv', NAME, 'hello'],
   ['peer-glibc', 'a', NAME, '8080', 'hello'],
@@ -73,7 +73,7 @@ test(
     const all = [a, b, c];
     const addresses = all.map(({ address }) => address).sort();
     for (const host of [a, b]) await waitForAnswer(host, RAILS, addresses.join(' '));
-    // Host C has no address that the test can query.
+    // C's soradns listens only on C's bridge, which the test cannot reach.
     await until(
       'a container on C reaches another one on C',
       () => connects(c, `c.${RAILS}`),
@@ -89,7 +89,7 @@ test(
 );
 
 test(
-  'Clients reach every replica of a name, on different hosts and ports',
+  'Clients reach every replica of a name on different hosts and ports',
   hosts.options,
   hosts.on(async ({ a, b, c }) => {
     await b.serve({ name: `1.${RAILS}`, port: 8081 });

@@ -19,7 +19,7 @@ const MARGIN_MS = LEASE_MS + 10_000;
 interface Scene extends Hosts {
   /** Id of the host's container with the name NAME; Docker restarts it when possible. */
   readonly container: string;
-  /** Queries host A for NAME. */
+  /** Queries NAME at host A. */
   readonly fromA: Prober;
 }
 
@@ -46,7 +46,7 @@ function assertEndedWithLease(goneAfterMs: number): void {
 }
 
 test(
-  'A container’s name appears after it starts and disappears after it is killed',
+  'A container’s name appears after the container starts and disappears after the container is killed',
   hosts.options,
   watching('b', async ({ b, container, fromA }) => {
     const startedMs = await b.timeOf('StartedAt', container);
@@ -144,7 +144,7 @@ test(
 );
 
 test(
-  'The names of a host that loses power expire with the lease and return after it starts',
+  'The names of a host that loses power expire with the lease and return after the host starts',
   hosts.options,
   watching('b', async ({ b, fromA }) => {
     const crashMs = nowMs();
@@ -164,7 +164,7 @@ test(
 );
 
 test(
-  'The other hosts lose no name and get new ones when the host of the etcd member in use loses power',
+  'The other hosts lose no name and get new names when the host of the etcd member in use loses power',
   hosts.options,
   hosts.on(async ({ a, b, c }) => {
     const [fromC, newFromC] = await Promise.all([

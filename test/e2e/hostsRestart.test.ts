@@ -15,7 +15,7 @@ const BEFORE_MS = 3_000;
 interface Client {
   readonly libc: 'glibc' | 'musl';
   readonly network?: string;
-  /** Whether it also has another host's server. */
+  /** Whether the client also has another host's server. */
   readonly second: boolean;
   readonly args?: readonly string[];
 }

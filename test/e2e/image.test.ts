@@ -1,6 +1,7 @@
 /**
  * Builds the Dockerfile on stand-ins for its base images and checks the image: it runs without root, writes only to its
- * volume, is healthy when it answers, and stops in time. Then runs the pages' blocks for one host and for two unchanged.
+ * volume, is healthy when it answers, and stops in time. Then runs the pages' blocks for one host and for two, with
+ * only the hosts' addresses and the socket's folder replaced.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -32,7 +33,7 @@ const HARDENED = [
   ...['--read-only', '--cap-drop', 'ALL', '--cap-add', 'NET_BIND_SERVICE'],
   ...['--security-opt', 'no-new-privileges'],
 ];
-/** Frequent health checks, of which the first counts. */
+/** Options for frequent health checks. The first failed check makes the container unhealthy. */
 const WATCHED = ['--health-interval=1s', '--health-start-period=1ms', '--health-retries=1'];
 /** Files for development, for npm, and for other systems. */
 const TOOLS =
@@ -188,7 +189,7 @@ test(
 );
 
 test(
-  "The README's block for one host builds the image and finds a container",
+  "The README's block for one host builds the image and resolves a container's name",
   docker.options,
   docker.on(async (dockerd) => {
     await standInForBases(dockerd.host);
@@ -210,7 +211,7 @@ test(
   }),
 );
 
-/** A block's lines that start something, and those that look something up, which may be repeated. */
+/** A block's lines that start something, and its lines that look something up and may be repeated. */
 function parted(block: string): { readonly start: string; readonly lookUp: string } {
   const lines = block.split('\n');
   return {
@@ -220,7 +221,7 @@ function parted(block: string): { readonly start: string; readonly lookUp: strin
 }
 
 test(
-  "A container on one host reaches a container on the other after the README's blocks for two hosts",
+  "A container on the second host reaches a container on the first after the README's blocks for two hosts",
   docker.options,
   docker.on(async (first) => {
     const second = await startDockerd({ connection: connection(12) });
@@ -254,7 +255,10 @@ test(
   }),
 );
 
-/** Runs the commands of docs/commands.md for a host that has only the image. The server answers for a new name after a moment. */
+/**
+ * Runs the commands of docs/commands.md for a host that has only the image. Repeats them, because the server answers
+ * for a new name only after a moment.
+ */
 async function assertCommandsRun(host: Dockerd): Promise<void> {
   const [block = ''] = shellBlocks('docs/commands.md', 'In a container').filter((text) =>
     text.includes('docker exec'),
@@ -309,7 +313,7 @@ function etcdImage(): string {
   return image ?? assert.fail('the README names no image of etcd');
 }
 
-/** Runs a block on the host with these values for its variables. */
+/** Runs a block with the host's Docker and with these values for its variables. */
 async function shell(
   { host, socket }: Dockerd,
   block: string,

@@ -1,6 +1,6 @@
 /**
- * Kills a server with a `file:` store (SIGKILL) while clients write over HTTP, repeatedly on the same directories. Every
- * acknowledged write must be there after the next start. SORADNS_SERVER_KILLS sets the number of kills.
+ * Kills a server with a `file:` store (SIGKILL) while clients write over HTTP, repeatedly on the same directories. Each
+ * next start must find every acknowledged write. SORADNS_SERVER_KILLS sets the number of kills.
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
@@ -47,7 +47,7 @@ async function killRepeatedly(directory: string, kills: number): Promise<number>
   return count;
 }
 
-/** With workers, as a server has them by default. */
+/** Starts a server with workers, as a server has them by default. */
 function start(directory: string): CliProcess {
   const args = ['serve', '--store', `file:${directory}`, ...ON_FREE_PORTS];
   return startCli(args, { SORADNS_WORKERS: 'auto' });
@@ -82,7 +82,7 @@ async function writeUntilKilled(
     }
   };
   const writers = Array.from({ length: WRITERS }, (_, writer) => write(writer).catch(() => {}));
-  // Also on a slow machine some writes are acknowledged and others in progress.
+  // Even on a slow machine, the waits let some writes be acknowledged while others are in progress.
   const least = randomInt(0, MAX_AWAITED_WRITES);
   await until('some writes are acknowledged', () => count >= least, 10_000);
   await sleep(randomInt(1, MAX_WRITING_MS));

@@ -1,4 +1,6 @@
-/** The registrar with dockerd 28 or newer and Compose v2, refusing every API version that Docker 29 refuses. */
+/**
+ * The registrar with Compose v2 and with dockerd 28 or newer, which refuses every API version that Docker 29 refuses.
+ */
 import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
@@ -225,7 +227,7 @@ newerTest(
 );
 
 newerTest(
-  'A Compose service with network_mode service has the ports of the service whose network it shares',
+  'A Compose service with network_mode service:front has the published port of the service front',
   async (dockerd, dns) => {
     const base = { image: 'bb', command: 'sleep 1000', stop_grace_period: '1s' };
     const services = {

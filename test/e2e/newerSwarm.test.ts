@@ -1,4 +1,4 @@
-/** A swarm of one node on dockerd 28 or newer: tasks are named by their service and slot. */
+/** A swarm of one node on dockerd 28 or newer: the registrar names tasks by their service and by their slot or node. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
 import type { Dockerd } from '../support/dockerd.ts';
@@ -69,7 +69,7 @@ async function published(dockerd: Dockerd, ids: readonly string[]): Promise<stri
 }
 
 test(
-  'Swarm tasks that publish in host mode have the ports of their host under their slot, also after an update',
+  'Swarm tasks that publish in host mode have their host’s ports under the names of their slots, even after an update',
   docker.options,
   docker.on((dockerd) =>
     withService(
@@ -90,7 +90,7 @@ test(
 );
 
 test(
-  'A task of a global swarm service is named by its node',
+  'The registrar names a task of a global swarm service by its node',
   docker.options,
   docker.on((dockerd) =>
     withService(
@@ -107,7 +107,7 @@ test(
 );
 
 test(
-  'Swarm tasks on an overlay network have their own addresses there until the service is scaled down',
+  'Swarm tasks on an overlay network have their addresses there in DNS until the service is scaled down',
   docker.options,
   docker.on(async (dockerd) => {
     following ??= followSwarm(dockerd);

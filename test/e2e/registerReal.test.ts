@@ -73,7 +73,7 @@ test(
 );
 
 test(
-  'Labels, name parts and automatic instance numbers also name containers',
+  'Labels, name parts and automatic instance numbers name containers too',
   docker.options,
   onServer(async ({ dockerd, dns }) => {
     const labels = { 'dns.name': 'cache.skydns.local', 'dns.weight': '7' };

@@ -126,7 +126,7 @@ function web(name: string) {
 }
 
 registrarTest(
-  'A container with the name of the SkyDNS article has SRV and A records until it stops',
+  'A container with the name from the SkyDNS article has SRV and A records until it stops',
   async (fixture) => {
     const { dockerd } = fixture;
     await fixture.start({ context: { mode: 'published' } });
@@ -134,7 +134,7 @@ registrarTest(
     const env = { DNS_NAME: `${name}.skydns.local` };
     const id = await dockerd.run({ env, publish: ['8080:8080'] });
     await appears(name);
-    // The TTL is at most what is left of the lease.
+    // The TTL is at most the rest of the lease.
     const [srv = '', ...others] = await answers(name, 'SRV');
     assert.match(
       srv,
@@ -245,7 +245,7 @@ registrarTest(
 );
 
 registrarTest(
-  'A dead container has no address although a new container reuses it at once',
+  'The name of a dead container has no address even if a new container reuses the address at once',
   async (fixture) => {
     const { dockerd } = fixture;
     await fixture.start();
@@ -356,7 +356,7 @@ registrarTest('A renamed container loses its old name and gets its new one', asy
 });
 
 registrarTest(
-  'A container in another container’s network disappears when that restarts and returns after its own restart',
+  'A container in another container’s network leaves DNS when the other restarts and returns after its own restart',
   async (fixture) => {
     const { dockerd } = fixture;
     await fixture.start();
@@ -374,7 +374,7 @@ registrarTest(
 );
 
 registrarTest(
-  'The registrar removes a container’s record at its stop signal and keeps it at SIGHUP',
+  'The registrar removes a container’s record when the container gets its stop signal and keeps it at SIGHUP',
   async (fixture) => {
     const { dockerd } = fixture;
     await fixture.start();

@@ -68,7 +68,7 @@ async function metric(http: string, name: string): Promise<number> {
   return new Exposition(await (await fetch(`${http}/metrics`)).text()).value(name);
 }
 
-/** The parts of a negative answer that come from the configuration; both must come from the same one. */
+/** The parts of a negative answer that come from the configuration; both must come from the same configuration. */
 function soaOf(reply: Message): string {
   const [soa] = reply.authority;
   return soa?.rdata.kind === 'soa'
@@ -77,7 +77,7 @@ function soaOf(reply: Message): string {
 }
 
 describe('SIGHUP', () => {
-  it('The server loses no query and mixes no two configurations in 50 reloads under load', async () => {
+  it('The server loses no query in 50 reloads under load, and no answer mixes two configurations', async () => {
     const one = { hostmaster: 'one.example', 'min-ttl': 11 };
     const two = { hostmaster: 'two.example', 'min-ttl': 22 };
     await withServer(one, async ({ dns, http, reload }) => {
@@ -172,7 +172,7 @@ async function answer(server: TestServer, qname: string): Promise<string> {
 }
 
 describe('/skydns/config', () => {
-  it('The server applies the stored configuration, ignores one with mistakes, and reverts when it is removed', async () => {
+  it('The server applies the configuration in the store, ignores one with mistakes, and uses its defaults again after the key is deleted', async () => {
     const server = await startTestServer({ 'min-ttl': '3' });
     try {
       await put(server, 'local/skydns/web', '{"host":"10.0.0.1"}');

@@ -1,6 +1,7 @@
 /**
- * Docker's socket is mounted as a file, as many containers have it, while a real dockerd with live-restore restarts. The
- * names of running containers stay, and each program exits with the code that makes a restart policy mount the socket again.
+ * Docker's socket is mounted as a file, as in many containers, while a real dockerd with live-restore restarts. The
+ * names of running containers stay, and each program exits with the code that makes a restart policy mount the socket
+ * again.
  */
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
@@ -25,7 +26,9 @@ const TIMEOUT_MS = 40_000;
 const POLL_MS = 100;
 const MOUNT = 'mount --bind "$0" "$1" && shift && exec "$@"';
 
-/** The command line for the host's network namespace with the socket mounted at `at`; each start mounts it again. */
+/**
+ * The command line that starts soradns on the host with the socket mounted at `at`; each start mounts the socket again.
+ */
 function mounted(dockerd: Dockerd, at: string): readonly [string, ...string[]] {
   closeSync(openSync(at, 'a'));
   const unshared = ['unshare', '--mount', '--propagation', 'private', 'sh', '-c', MOUNT];
@@ -89,7 +92,7 @@ const REGISTER = ['register', '--http', 'off', '--lease-ttl', '20', '--on-exit',
 
 for (const how of ['terminate', 'kill'] as const)
   test(
-    `register exits with 75 when dockerd is back after ${how}, and its next start adopts the names`,
+    `register exits with 75 when dockerd is back after ${how === 'kill' ? 'SIGKILL' : 'SIGTERM'}, and its next start adopts the names`,
     docker.options,
     docker.on(
       withServer(`${how}.skydns.local`, async (dockerd, at) => {

@@ -89,7 +89,7 @@ describe('etcd', () => {
   });
   after(() => etcd?.stop());
 
-  it('The server answers SERVFAIL before it has read the store and marks answers as stale after it lost the store', async () => {
+  it('The server answers SERVFAIL before it has read the store and marks answers as stale after it has lost the store', async () => {
     await etcd.etcdctl(['put', '/skydns/local/skydns/web', '{"host":"10.0.0.1"}']);
     await etcd.kill();
     const server = await startTestServer(

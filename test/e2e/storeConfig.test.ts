@@ -1,4 +1,4 @@
-/** SkyDNS's key `/skydns/config`, and a server that starts without waiting for the store with that key. */
+/** SkyDNS's key `/skydns/config`, and a server that starts before it can read the store with that key. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';
@@ -38,7 +38,7 @@ async function storeBehindProxy(
   }
 }
 
-test('The server applies the stored configuration when it reads the store late, and counts it as no service', async () => {
+test('The server applies the stored configuration when it reads the store late, and does not count the key as a service', async () => {
   const upstream = await startUpstream({ records: ['www.example.com. 300 A 192.0.2.80'] });
   const config = {
     domain: 'store.example.',
@@ -55,7 +55,7 @@ test('The server applies the stored configuration when it reads the store late, 
       const early = await query(server.dns, question('web.skydns.local.', 'A'));
       assert.equal(early.rcode, Rcode.SERVFAIL);
       await until(
-        'the server has missed the store',
+        'the server reports the store as unreachable',
         () => logLines(server, /unreachable/).length > 0,
       );
 

@@ -15,7 +15,7 @@ import { until } from '../support/until.ts';
 const docker = useServedDocker();
 
 test(
-  'explain gives the fix for a swarm’s routing mesh and service labels, and a task drains for its grace period',
+  'explain gives the fix for a swarm’s routing mesh and service labels, and a stopping task stays out of DNS until it ends',
   docker.options,
   docker.on(async (served) => {
     const { dockerd } = served;

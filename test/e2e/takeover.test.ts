@@ -1,4 +1,7 @@
-/** A server is replaced by its successor under 20,000 queries a second: every query gets its answer. */
+/**
+ * A successor replaces a server under 20,000 queries a second, and every query that the kernel delivers gets its
+ * answer.
+ */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -59,7 +62,7 @@ describe('--takeover', () => {
     const addr = `127.0.0.1:${running.port}`;
     const http = String((await running.process.logged('serving')).http);
     await until('the server is ready', () => isReady(http), 20_000);
-    // A successor starts with its answers computed; the first server computes each one at its first query.
+    // A successor starts with its answers computed; the first server computes each answer at the first query for it.
     for (const { name } of SOAK_NAMES) await query(running, question(`${name}.`, 'A'));
     const drops = new DropWatch(running.port);
     const queries = startQueryThread(running.port, QUERIES_PER_SECOND, ledger);
@@ -100,7 +103,7 @@ describe('--takeover', () => {
     await Promise.all(overTcp);
   });
 
-  it('A server with --takeover waits for the store, and one without it fails on an address in use', async () => {
+  it('A server with --takeover waits for the store, and a server without it fails on an address in use', async () => {
     const first = await serve('127.0.0.1:0', 'off');
     const addr = `127.0.0.1:${first.port}`;
     try {

@@ -7,7 +7,7 @@ import { freePort } from '../support/freePort.ts';
 import { useFakeDocker } from '../support/registrarProcesses.ts';
 import { until } from '../support/until.ts';
 
-/** Enough names that computing their answers takes a while. */
+/** So many names that computing their answers takes a while. */
 const NAMES = 8_000;
 const CONCURRENT_PUTS = 100;
 

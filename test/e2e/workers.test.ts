@@ -1,4 +1,4 @@
-/** The server's worker threads: answers from the table, a clean exit, and one thread where koffi is missing. */
+/** The server's worker threads: answers from the table, a clean exit, and a single thread where workers cannot run. */
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { parseSocketAddress, type SocketAddress } from '../../src/dns/address.ts';

@@ -1,4 +1,4 @@
-/** Which clients may write over HTTP: real servers with clients of several users and one on another host. */
+/** Which clients may write over HTTP: real servers, with clients of several users and a client on another host. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -53,7 +53,7 @@ describe('loopback without a token', { skip }, () => {
   });
   after(() => server?.child.end('SIGTERM'));
 
-  it("The server accepts the SkyDNS article's curl line from root and from its own user", async () => {
+  it("The server accepts the SkyDNS article's curl line from root, which is its own user", async () => {
     assert.match(await curlAs(0, ...put(server.url)), /"action":"set".*\n201$/s);
   });
 
@@ -76,7 +76,7 @@ describe('loopback without a token', { skip }, () => {
     assert.match(await curlAs(NOBODY, `${server.url}/v2/keys/${NAME}`), /192\.0\.2\.1.*\n200$/s);
   });
 
-  it('A soradns command of another user prints the same refusal and exits with code 6', async (t) => {
+  it('A soradns command of another user prints the server’s refusal and exits with code 6', async (t) => {
     const store = ['--store', server.url];
     if ((await runAs(NOBODY, 'test', '-r', MAIN)).code !== 0) {
       return t.skip('optional: other users may not read this checkout');
@@ -113,7 +113,7 @@ for n in range(200):
     assert.match(found, /\n404$/);
   });
 
-  it('The server refuses root’s writes to the configuration without a token by every request', async () => {
+  it('The server refuses every request by which root would write the configuration without a token', async () => {
     const { url } = server;
     const requests = [
       put(url, 'skydns/config'),
@@ -157,7 +157,7 @@ describe('token', { skip }, () => {
     });
   });
 
-  it('--http-writers token refuses every write without the token, also from root', async () => {
+  it('--http-writers token refuses every write without the token, even from root', async () => {
     const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: 'token' };
     await whileServing(['--store', 'memory:'], env, async ({ url }) => {
       assert.match(await curlAs(0, ...put(url)), /writing needs the token.*\n401$/s);
@@ -169,7 +169,7 @@ describe('token', { skip }, () => {
     ['local', 201],
     ['token', 401],
   ] as const)
-    it(`root on the server's host gets ${status} from a non-loopback address with --http-writers ${writers}`, async () => {
+    it(`A write by root on the server's host to a non-loopback address gets ${status} with --http-writers ${writers}`, async () => {
       const other = await connectOtherHost();
       try {
         const env = { SORADNS_HTTP_TOKEN: 's3cr3t', SORADNS_HTTP_WRITERS: writers };
@@ -269,7 +269,7 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
         seen += text;
       });
       try {
-        // With --force the command reads nothing first; this server answers no reads.
+        // With --force the command reads nothing first. The other user’s server answers no reads.
         const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--force'];
         const store = ['--store', `http://127.0.0.1:${port}`];
         await until('the other user’s server listens', async () => {
