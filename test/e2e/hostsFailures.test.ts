@@ -19,7 +19,7 @@ const MARGIN_MS = LEASE_MS + 10_000;
 interface Scene extends Hosts {
   /** Id of the host's container with the name NAME; Docker restarts it when possible. */
   readonly container: string;
-  /** Queries NAME at host A. */
+  /** Queries host A for NAME. */
   readonly fromA: Prober;
 }
 
