@@ -1,4 +1,4 @@
-/** Whether a name is an alias, which is the same for every type. */
+/** A name is an alias for every type or for none. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Class, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
@@ -48,15 +48,15 @@ function cnamesOf(qname: string, type: string): string[] {
   return text(answer).filter((rr) => rr.startsWith(qname) && rr.includes(' CNAME '));
 }
 
-describe('names that are no alias', () => {
+describe('names that are not aliases', () => {
   for (const qname of ['dual', 'dual6', 'two', 'rails', '1.rails', 'cn', 'note']) {
-    it(`${qname} is no alias and has no CNAME for any type`, () => {
+    it(`${qname} is not an alias and has no CNAME for any type`, () => {
       for (const type of TYPES)
         assert.deepEqual(cnamesOf(`${qname}.skydns.local.`, type), [], type);
     });
   }
 
-  it('A name with several hosts is answered with the addresses of all its hosts, IPv4 and IPv6', () => {
+  it('A name with several hosts has the IPv4 and IPv6 addresses of all its hosts', () => {
     for (const [qname, type, addresses] of [
       ['dual', 'A', ['10.0.3.4', '198.51.100.7']],
       ['dual', 'AAAA', ['2001:db8::7']],
@@ -73,7 +73,7 @@ describe('names that are no alias', () => {
     }
   });
 
-  it('A name with a host and a port or a text is answered with its own SRV and TXT records', () => {
+  it('A name with a host and a port or a text has its own SRV or TXT record', () => {
     assertResponse(respond(catalog, '1.rails.skydns.local.', 'SRV', { externals }), {
       answer: '1.rails.skydns.local. 3600 IN SRV 10 100 8080 lb.outside.example.',
       additional:
@@ -93,7 +93,7 @@ describe('aliases', () => {
     ['same', 'web.skydns.local.', 30],
     ['quiet', 'web.skydns.local.', 3600],
   ] as const) {
-    it(`${qname}, which has one host and nothing else, is answered with its CNAME for every type`, () => {
+    it(`${qname}, which has one host and nothing else, has a CNAME for every type`, () => {
       const owner = `${qname}.skydns.local.`;
       for (const type of TYPES) {
         const expected = `${owner} ${ttl} IN CNAME ${target}`;

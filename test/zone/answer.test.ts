@@ -79,7 +79,7 @@ table(
         db.skydns.local. 3600 IN AAAA 2001:db8:1::1`,
     },
     {
-      what: 'targetstrip shortens the SRV target and its glue, and never strips all labels',
+      what: 'targetstrip shortens the SRV target of an address and its glue, but strips nothing if no label would be left',
       q: 'strip.skydns.local. SRV',
       answer: `
         strip.skydns.local. 3600 IN SRV 10 33 1 deep.strip.skydns.local.
@@ -146,13 +146,13 @@ table(
     },
     { what: 'A name below a leaf is NXDOMAIN', q: 'x.a.web.skydns.local. A', rcode: 'NXDOMAIN' },
     {
-      what: 'A name with one host name is answered with a CNAME and the records of the host',
+      what: 'A name with one host name has a CNAME, and its answer has the records of the host',
       q: 'alias.skydns.local. AAAA',
       answer:
         'alias.skydns.local. 3600 IN CNAME web.skydns.local.\nweb.skydns.local. 3600 IN AAAA 2001:db8::1',
     },
     {
-      what: 'An alias of an alias is answered with both CNAMEs',
+      what: 'The answer for an alias of an alias has both CNAMEs',
       q: 'chain.skydns.local. AAAA',
       answer: `
         chain.skydns.local. 3600 IN CNAME Alias.skydns.local.
@@ -181,7 +181,7 @@ table(
       q: 'text.skydns.local. A',
     },
     {
-      what: 'A key in upper case is found',
+      what: 'A query in lower case finds a key in upper case',
       q: 'key.upper.skydns.local. A',
       answer: 'key.upper.skydns.local. 3600 IN A 10.0.0.8',
     },
@@ -245,7 +245,7 @@ table(
         *.skydns.local. 3600 IN A 10.0.0.4`,
     },
     {
-      what: 'A value at a name with keys below it is hidden',
+      what: 'The keys below a name hide the value of the name itself',
       q: 'production.west.skydns.local. A',
       answer: 'production.west.skydns.local. 3600 IN A 10.0.0.2',
     },
@@ -281,12 +281,12 @@ table(
       answer: 'txt.skydns.local. 3600 IN TXT "abc"\ntxt.skydns.local. 3600 IN TXT "say \\"hi\\""',
     },
     {
-      what: 'A text of a multiple of 255 octets has no empty string at its end',
+      what: 'The TXT record of a text with a multiple of 255 octets has no empty string at its end',
       q: 'long.skydns.local. TXT',
       answer: `long.skydns.local. 3600 IN TXT "${'x'.repeat(255)}" "${'x'.repeat(255)}"`,
     },
     {
-      what: 'An alias is answered with its CNAME and the texts of its target',
+      what: 'The TXT answer for an alias has its CNAME and the texts of its target',
       q: 'alias.skydns.local. TXT',
       answer: `
         alias.skydns.local. 60 IN CNAME txt.skydns.local.
@@ -332,7 +332,7 @@ table(
       rcode: 'NXDOMAIN',
     },
     {
-      what: 'A PTR record in the store is answered although its name is outside the zones',
+      what: 'The zone answers with a PTR record from the store even if its name is outside the zones',
       q: '1.0.0.10.in-addr.arpa. PTR',
       answer: '1.0.0.10.in-addr.arpa. 3600 IN PTR web.skydns.local.',
     },
@@ -375,7 +375,7 @@ table(
       answer: '2.0.26.172.in-addr.arpa. 3600 IN PTR web.example.org.',
     },
     {
-      what: 'All hosts one label below an address are one PTR RRset',
+      what: 'All hosts one label below an address form one PTR RRset',
       q: '8.0.26.172.in-addr.arpa. PTR',
       answer: `
         8.0.26.172.in-addr.arpa. 60 IN PTR web.example.org.
@@ -403,7 +403,7 @@ describe('reverse names', () => {
     'arpa/in-addr/172/26/0/11/a': { host: '192.0.2.1' },
   });
 
-  it('A reverse name in the store is answered for every type, because an outside NXDOMAIN would deny its PTR too (RFC 8020)', () => {
+  it('The zone answers every type for a reverse name in the store, because an outside NXDOMAIN would deny its PTR too (RFC 8020)', () => {
     for (const [qname, type] of [
       ['10.0.26.172.in-addr.arpa.', 'PTR'],
       ['11.0.26.172.in-addr.arpa.', 'PTR'],
@@ -419,7 +419,7 @@ describe('reverse names', () => {
     assert.deepEqual(ask(catalog, '3.0.26.172.in-addr.arpa.', 'PTR'), { kind: 'notOurs' });
   });
 
-  it('A reverse name in one of the zones has a PTR record and no other', () => {
+  it('A reverse name in one of the zones has a PTR record and no other record', () => {
     const settings = { apexes: [name('26.172.in-addr.arpa.')] };
     const apex = '26.172.in-addr.arpa.';
     const qname = '2.0.26.172.in-addr.arpa.';
@@ -450,30 +450,30 @@ table(
       answer: 'cn.skydns.local. 3600 IN SRV 10 100 80 lb.outside.example.',
     },
     {
-      what: 'targetstrip does not shorten an SRV target in the zone, which keeps its own glue',
+      what: 'targetstrip does not shorten an SRV target that is a host name in the zone, and the target keeps its own glue',
       q: 'int.skydns.local. SRV',
       answer: 'int.skydns.local. 3600 IN SRV 10 100 80 web.skydns.local.',
       additional: 'web.skydns.local. 3600 IN A 10.0.0.1',
     },
     {
-      what: 'targetstrip does not shorten the name of a mail exchange',
+      what: 'targetstrip does not shorten a mail exchange that is a host name',
       q: 'mxe.skydns.local. MX',
       answer: 'mxe.skydns.local. 3600 IN MX 10 web.skydns.local.',
       additional: 'web.skydns.local. 3600 IN A 10.0.0.1',
     },
     {
-      what: 'An IPv4-mapped address is answered as an A record',
+      what: 'An IPv4-mapped address has an A record',
       q: 'v4mapped.skydns.local. A',
       answer: 'v4mapped.skydns.local. 3600 IN A 192.0.2.77',
     },
     { what: 'An IPv4-mapped address has no AAAA record', q: 'v4mapped.skydns.local. AAAA' },
     {
-      what: 'An IPv4-mapped address in hexadecimal is answered as an A record',
+      what: 'An IPv4-mapped address in hexadecimal has an A record',
       q: 'hexmapped.skydns.local. A',
       answer: 'hexmapped.skydns.local. 3600 IN A 192.0.2.77',
     },
     {
-      what: 'An IPv4-mapped address is an A record as glue',
+      what: 'An IPv4-mapped address has an A record as glue',
       q: 'v4mapped.skydns.local. SRV',
       answer: 'v4mapped.skydns.local. 3600 IN SRV 10 100 80 v4mapped.skydns.local.',
       additional: 'v4mapped.skydns.local. 3600 IN A 192.0.2.77',
@@ -512,7 +512,7 @@ describe('outside names', () => {
   const catalog = catalogOf({ 'local/skydns/www': { host: 'www.example.com', ttl: 30 } });
   const cname = 'www.skydns.local. 30 IN CNAME www.example.com.';
 
-  it('An alias to an outside name is answered with its CNAME first and then the outside records', () => {
+  it('The answer for an alias to an outside name has the CNAME first and then the outside records', () => {
     const externals = new Map([
       outside('www.example.com.', Type.A, [address('www.example.com.', Type.A, '192.0.2.80')]),
     ]);
@@ -526,7 +526,7 @@ describe('outside names', () => {
     assertResponse(respond(catalog, 'www.skydns.local.', 'A', { externals: nxdomain }), {});
   });
 
-  it('An alias whose outside target gets no reply is SERVFAIL and never NODATA', () => {
+  it('An alias is SERVFAIL and never NODATA when the query for its outside target fails', () => {
     const key = externalKey(name('www.example.com.'), Type.A);
     const failed = new Map<string, External>([[key, { kind: 'failed' }]]);
     const response = respond(catalog, 'www.skydns.local.', 'A', { externals: failed });
@@ -573,7 +573,7 @@ describe('apex, zones and local', () => {
     assertResponse(respond(catalog, 'local.dns.skydns.local.', 'A'), { rcode: 'NXDOMAIN' });
   });
 
-  it('A value above others is hidden by them, hides them or joins them as parentValue says', () => {
+  it('The setting parentValue decides whether the value at a name is hidden by the values below it, hides them or joins them', () => {
     const catalog = catalogOf({
       'local/skydns/web': { host: '10.0.0.1' },
       'local/skydns/web/a': { host: '10.0.0.2' },
@@ -638,14 +638,14 @@ describe('TTL', () => {
 
 describe('classes', () => {
   const view = viewOf(catalogOf({}));
-  it('A CH query for the version is answered without a version number, and other CH queries are SERVFAIL', () => {
+  it('A CH query for the version gets an answer without a version number, and other CH queries are SERVFAIL', () => {
     const version = answer(view, question('VERSION.bind.', 'TXT', Class.CH));
     assert.ok(version.kind === 'response');
     assert.deepEqual(text(version.response.answer), ['VERSION.bind. 0 CH TXT "soradns"']);
     const other = answer(view, question('local.dns.skydns.local.', 'A', Class.CH));
     assert.ok(other.kind === 'response' && other.response.rcode === Rcode.SERVFAIL);
   });
-  it('HS queries are refused', () => {
+  it('The zone refuses HS queries', () => {
     const hesiod = answer(view, question('skydns.local.', 'A', Class.HS));
     assert.ok(hesiod.kind === 'response' && hesiod.response.rcode === Rcode.REFUSED);
   });

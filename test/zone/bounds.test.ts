@@ -1,4 +1,4 @@
-/** Aggregates of more services than a selection, and other edge cases. */
+/** Aggregates of more services than a selection can hold, and other edge cases. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
@@ -18,7 +18,7 @@ function many(count: number, of: (i: number) => readonly [string, unknown]): Ser
 }
 
 describe('large aggregates', () => {
-  it('A thousand aliases to one address are answered with that address', () => {
+  it('A name with a thousand aliases to one address has that address', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: 'one.skydns.local', port: i }]),
       'local/skydns/one': { host: '10.0.0.1' },
@@ -28,7 +28,7 @@ describe('large aggregates', () => {
     });
   });
 
-  it('A name with a thousand aliases is answered from a sample of them, which differs with each sample start', () => {
+  it('The answer for a name with a thousand aliases has a sample of their addresses, which differs with each sample start', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
       ...many(1_000, (i) => [`local/skydns/h${i}`, { host: `10.0.${i >> 8}.${i & 255}` }]),
@@ -51,7 +51,7 @@ describe('large aggregates', () => {
     }
   });
 
-  it('A sample also keeps to the group of its shallowest service', () => {
+  it('A sample keeps to the group of the shallowest service', () => {
     const catalog = catalogOf({
       'local/skydns/dom/a': { host: '10.9.9.9', group: 'g' },
       ...many(2_000, (i) => [
@@ -65,7 +65,7 @@ describe('large aggregates', () => {
     }
   });
 
-  it('SRV records to a thousand names of the zone are answered with the addresses of some of them', () => {
+  it('An answer with SRV records to a thousand names of the zone has the addresses of some of them as glue', () => {
     const catalog = catalogOf({
       ...many(1_000, (i) => [`local/skydns/far/${i}`, { host: `h${i}.skydns.local` }]),
       ...many(1_000, (i) => [`local/skydns/h${i}`, { host: '10.0.0.1' }]),
@@ -88,7 +88,7 @@ describe('duplicates', () => {
     });
   });
 
-  it('Duplicate hosts are recognized in different spellings', () => {
+  it('The zone recognizes duplicate hosts in different spellings', () => {
     const catalog = catalogOf({
       'local/skydns/v6/a': { host: '2001:db8::1' },
       'local/skydns/v6/b': { host: '2001:DB8:0::1' },
@@ -102,7 +102,7 @@ describe('duplicates', () => {
     assert.deepEqual(answer.map(printRdata), ['10 100 0 Web.example.com.']);
   });
 
-  it('Duplicates have the TTL of the longest-lived one', () => {
+  it('Duplicates have the TTL of the duplicate that lives longest', () => {
     const services = {
       'local/skydns/l/a': { host: '10.0.0.1' },
       'local/skydns/l/b': { host: '10.0.0.1' },
@@ -163,7 +163,7 @@ describe('oversized RRsets', () => {
     many(1_000, (i) => [`local/skydns/srv/${long}-${i}/prod`, { host: '10.0.0.1', port: i + 1 }]),
   );
 
-  it('An oversized SRV RRset is answered in part, which differs with each sample start and has weights of its own', () => {
+  it('An answer has a part of an oversized SRV RRset, which differs with each sample start and has more than 500 records', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 6; i++) {
       const { answer } = respond(catalog, 'srv.skydns.local.', 'SRV', {
@@ -175,7 +175,7 @@ describe('oversized RRsets', () => {
     assert.equal(seen.size, 1_000);
   });
 
-  it('An oversized RRset is answered over TCP as far as it fits', () => {
+  it('The part of an oversized RRset that an answer has fits into one TCP message', () => {
     const { answer, additional } = respond(catalog, 'srv.skydns.local.', 'SRV');
     const asked = question('srv.skydns.local.', 'SRV');
     const query = { id: 1, recursionDesired: true, checkingDisabled: false, question: asked };
@@ -185,7 +185,7 @@ describe('oversized RRsets', () => {
     assert.equal(decodeMessage(reply)?.answer.length, answer.length);
   });
 
-  it('An oversized TXT RRset is answered in part', () => {
+  it('An answer has a part of an oversized TXT RRset', () => {
     const texts = catalogOf(
       many(300, (i) => [`local/skydns/t/${i}`, { text: `${i} ${'x'.repeat(5_000)}` }]),
     );

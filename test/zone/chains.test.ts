@@ -87,7 +87,7 @@ describe('chains that end without data', () => {
     assert.match(String(authority), /^example\.org\. 5 IN SOA /);
   });
 
-  it('A chain that ends without data outside has the SOA of the outside denial', () => {
+  it('A chain that ends without data outside has the SOA of the other server’s denial', () => {
     const externals = saying({ 'flip.up.example. A': { kind: 'found', rrs: [], soa: soa(7) } });
     assert.deepEqual(sections(services, 'flip.skydns.local.', 'A', { externals }), {
       rcode: Rcode.NOERROR,
@@ -126,7 +126,7 @@ describe('chains that end without data', () => {
     }
   });
 
-  it('A chain that ends at a host of one label, which is never forwarded, keeps its CNAMEs', () => {
+  it('A chain that ends at a host of one label, for which the server never forwards, keeps its CNAMEs', () => {
     assert.deepEqual(sections(services, 'one.skydns.local.', 'A'), {
       rcode: Rcode.NOERROR,
       answer: ['one.skydns.local. 5 IN CNAME server3.'],
@@ -201,7 +201,7 @@ describe('outside targets with a CNAME into the zones', () => {
 });
 
 describe('faults in glue', () => {
-  it('A fault while glue is collected is reported and leaves out only the glue', () => {
+  it('The zone reports a fault that occurs while it collects glue, and leaves out only the glue', () => {
     const faults: unknown[] = [];
     const fault = new Error('a fault of ours');
     const response = respond(
@@ -260,7 +260,7 @@ describe('answers without an unavailable host', () => {
     'good.up.example. TXT': { kind: 'failed' },
   });
 
-  it('A name of which only one host is unavailable is NODATA for a type that no known part has', () => {
+  it('A name with only one unavailable host is NODATA for a type that none of its known values has', () => {
     for (const [qname, qtype] of [
       ['part', 'AAAA'],
       ['part', 'TXT'],
@@ -277,13 +277,13 @@ describe('answers without an unavailable host', () => {
     }
   });
 
-  it('A name whose hosts are all unavailable is an error', () => {
+  it('A name whose hosts are all unavailable is SERVFAIL', () => {
     const asked = { externals: HALF, settings };
     const response = respond(catalogOf(services), 'many.skydns.local.', 'TXT', asked);
     assert.equal(response.rcode, Rcode.SERVFAIL);
   });
 
-  it('An answer without glue for an unavailable host is complete', () => {
+  it('An SRV answer that lacks only the glue of an unavailable host keeps its full TTL', () => {
     const { answer } = sections(services, 'srv.skydns.local.', 'SRV', { externals, settings });
     for (const rr of answer) assert.match(rr, /^srv\.skydns\.local\. 3600 /);
   });
@@ -309,7 +309,7 @@ describe('queries without RD', () => {
   };
   const alias = 'alias.skydns.local. 3600 IN CNAME refused.up.example.';
 
-  it('A query without RD is answered with only the CNAMEs, without forwarding', () => {
+  it('A query without RD gets only the CNAMEs, and the server does not forward', () => {
     for (const type of ['A', 'AAAA', 'TXT', 'HTTPS']) {
       assert.deepEqual(sections(services, 'alias.skydns.local.', type, asked), {
         rcode: Rcode.NOERROR,
@@ -323,13 +323,13 @@ describe('queries without RD', () => {
     ]);
   });
 
-  it('A query without RD is answered with SRV records without outside glue', () => {
+  it('A query without RD gets SRV records without outside glue', () => {
     assertResponse(respond(catalogOf(services), '1.rails.skydns.local.', 'SRV', asked), {
       answer: '1.rails.skydns.local. 3600 IN SRV 10 100 8080 lb.up.example.',
     });
   });
 
-  it('A query without RD for a name that is no alias is answered with the known part and a short TTL', () => {
+  it('A query without RD for a name that is not an alias gets the known part with a short TTL', () => {
     assert.deepEqual(sections(services, 'dual.skydns.local.', 'A', asked).answer, [
       'dual.skydns.local. 5 IN A 10.0.0.1',
     ]);

@@ -84,7 +84,7 @@ describe('groups', () => {
     );
   });
 
-  it('The group of the shallowest services is chosen, and all services stay if these disagree', () => {
+  it('The zone keeps the group of the shallowest services, or all services if the shallowest ones disagree', () => {
     const of = (members: Record<string, string>) =>
       addresses(Object.entries(members).map(([path, group]) => ({ path, group }))).length;
     assert.equal(of({ a: 'g1', 'sub/b': 'g1' }), 2);
@@ -106,7 +106,7 @@ describe('equal services', () => {
     assert.deepEqual(answer.map(printRdata), ['10.0.0.1']);
   });
 
-  it('Equal services have one SRV record each, with weights over the listed ones', () => {
+  it('Equal services have one SRV record each, and each weight is a share among these records', () => {
     for (const order of [paths, [...paths].reverse()]) {
       const { answer } = respond(webWith(order, same), 'web.skydns.local.', 'SRV');
       assert.deepEqual(answer.map(printRdata).sort(), [

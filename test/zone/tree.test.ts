@@ -31,7 +31,7 @@ function change(
 }
 
 describe('Catalog', () => {
-  it('The catalog has the services that the changes leave, and their number', () => {
+  it('The catalog has the keys that the changes leave, and counts their services', () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const catalog = new Catalog({ prefix: '/skydns/' });
@@ -50,7 +50,7 @@ describe('Catalog', () => {
     );
   });
 
-  it('The catalog reports an invalid value once with its key and forgets it when it is corrected', () => {
+  it('The catalog reports an invalid value once with its key and forgets it when the value is corrected', () => {
     const reports: string[] = [];
     const catalog = new Catalog({
       prefix: '/skydns/',
@@ -98,7 +98,7 @@ function labelsOf(selection: Selection): string[] {
 const EVERY: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAddresses: false };
 
 describe('select', () => {
-  // A client that asks for A and AAAA alternately sees only every second sample start.
+  // The A queries of a client that alternates A and AAAA get only every second sample start.
   for (const stride of [1, 2, 3]) {
     it(`select takes a thousand of many services, and sample starts in steps of ${stride} reach all of them`, () => {
       const catalog = flat(2_500);
@@ -113,7 +113,7 @@ describe('select', () => {
     });
   }
 
-  it('Sample starts reach all services also in unequal, nested directories', () => {
+  it('Sample starts reach all services even in unequal, nested directories', () => {
     const catalog = new Catalog({ prefix: '/skydns/' });
     let n = 0;
     for (const [parent, count] of [
@@ -133,7 +133,7 @@ describe('select', () => {
     assert.equal(seen.size, n);
   });
 
-  it('select samples only useful services, so that it finds one among many', () => {
+  it('select samples only useful services, so that it finds a single useful service among many', () => {
     const catalog = flat(3_000);
     const isRare: Purpose = { ...EVERY, isUseful: ({ address }) => address === '10.0.11.183' };
     const selection = select(workOn(catalog, 0.3), ['skydns', 'local'], isRare);
