@@ -104,7 +104,7 @@ for (const [target, path, lines, reload] of DROP_INS) {
       assert.match(changed, /\n-.*5300\n(-.*\n)*\+.*5399\n/);
     });
 
-    it(`integrate ${target} keeps a file that it has not written`, async () => {
+    it(`integrate ${target} does not change or remove a file that it has not written`, async () => {
       await writeFiles(root, { [path]: 'mine\n' });
       for (const args of [ADDR, ['--undo']]) {
         const { code, stderr } = await integrate(target, ...args);
@@ -125,12 +125,12 @@ describe('server address', () => {
     return /^server=\S+/m.exec((await files())['/etc/dnsmasq.d/soradns.conf'] ?? '')?.[0];
   };
 
-  it('integrate uses a loopback address for a server on a wildcard address, also for IPv6', async () => {
+  it('integrate uses a loopback address for a server on a wildcard address of IPv4 or IPv6', async () => {
     assert.equal(await server('0.0.0.0:53'), 'server=/skydns.local/127.0.0.1#53');
     assert.equal(await server('[::]:5300'), 'server=/skydns.local/::1#5300');
   });
 
-  it('integrate writes what doctor asks for', async () => {
+  it('integrate systemd-resolved writes a file that ends doctor’s warning', async () => {
     const resolv = { '/etc/resolv.conf': 'nameserver 127.0.0.53\n' };
     const flags = { addr: '[::1]:5300' };
     assert.equal((await finding({ flags, files: resolv }, 'resolved')).level, 'warning');
@@ -163,7 +163,7 @@ describe('docker', () => {
   });
 
   for (const before of ['{"debug":true,  "dns":["192.0.2.1"]}', '\n', '{}\n', undefined]) {
-    it(`integrate docker --undo restores ${JSON.stringify(before ?? null)} exactly`, async () => {
+    it(`integrate docker --undo restores daemon.json exactly if it was ${before === undefined ? 'missing' : JSON.stringify(before)}`, async () => {
       if (before !== undefined) await write(before);
       const original = await files();
       await succeeds(integrate('docker', ...bridged));
@@ -179,7 +179,7 @@ describe('docker', () => {
     });
   }
 
-  it('integrate docker --undo keeps later changes of others', async () => {
+  it('integrate docker --undo keeps later changes by others', async () => {
     await write('{"dns":["192.0.2.1"]}');
     await succeeds(integrate('docker', ...bridged));
     await write('{"dns":["172.17.0.1","192.0.2.1","192.0.2.2"],"debug":true}');
@@ -194,7 +194,7 @@ describe('docker', () => {
     });
   });
 
-  it('integrate docker --undo does not touch the file after an interrupted run', async () => {
+  it('integrate docker --undo does not change a daemon.json that an interrupted run did not write', async () => {
     const before = '{"debug":true }';
     await write(before);
     await succeeds(integrate('docker', ...bridged));
@@ -203,7 +203,7 @@ describe('docker', () => {
     assert.deepEqual(await files(), { [PATH]: before });
   });
 
-  it('integrate docker --undo removes only the address that it added, also after other changes', async () => {
+  it('integrate docker --undo removes only the address that integrate added, even after other changes', async () => {
     await succeeds(integrate('docker', ...bridged));
     await write('{"dns":["172.17.0.1"],"debug":true}');
     await succeeds(integrate('docker', '--addr', '172.18.0.1:53'));
@@ -211,7 +211,7 @@ describe('docker', () => {
     assert.deepEqual(JSON.parse((await files())[PATH] ?? ''), { debug: true });
   });
 
-  it('integrate docker refuses an address that containers cannot reach and a file that it cannot read', async () => {
+  it('integrate docker refuses an address that containers cannot reach and a file that it cannot parse', async () => {
     for (const [addr, reason] of [
       ['127.0.0.1:53', /the container itself \(give --addr 172\.17\.0\.1:53\)/],
       ['172.17.0.1:5300', /port 53 only/],
@@ -229,7 +229,7 @@ describe('docker', () => {
     }
   });
 
-  it('integrate docker keeps links and file modes', async () => {
+  it('integrate docker keeps a symbolic link and the mode of its target', async () => {
     await write('{}');
     await mkdir(join(root, 'srv'));
     await writeFile(join(root, 'srv/daemon.json'), '{}', { mode: 0o600 });
@@ -244,7 +244,7 @@ describe('docker', () => {
 });
 
 describe('output', () => {
-  it('integrate --json prints the same information as JSON', async () => {
+  it('integrate --json prints the changed file and the command that activates it as JSON', async () => {
     const stdout = await succeeds(integrate('dnsmasq', ...ADDR, '--json'));
     assert.deepEqual(JSON.parse(stdout).changes, [
       { path: join(root, '/etc/dnsmasq.d/soradns.conf'), action: 'write' },
@@ -252,7 +252,7 @@ describe('output', () => {
     assert.equal(JSON.parse(stdout).reload, 'sudo systemctl restart dnsmasq');
   });
 
-  it('integrate prints notes about programs that the host lacks', async () => {
+  it('integrate prints a note where the host’s configuration would not use the written file', async () => {
     assert.match(await succeeds(integrate('dnsmasq', ...ADDR)), /note: dnsmasq must read/);
     await writeFiles(root, { '/etc/dnsmasq.conf': 'conf-dir=/etc/dnsmasq.d/,*.conf\n' });
     assert.doesNotMatch(await succeeds(integrate('dnsmasq', ...ADDR)), /note:/);
@@ -265,7 +265,7 @@ describe('output', () => {
     assert.doesNotMatch(await resolved(), /note:/);
   });
 
-  it('integrate --reload runs the printed command if something changed', async (t) => {
+  it('integrate --reload refuses --root, and without --root it runs the command that activates the change', async (t) => {
     const bin = join(root, 'bin');
     await mkdir(bin);
     await writeFile(join(bin, 'systemctl'), `#!/bin/sh\necho "$@" >> ${root}/ran\n`, {

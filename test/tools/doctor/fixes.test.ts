@@ -33,7 +33,7 @@ describe('nothing runs', () => {
     assert.ok(found.filter(({ fix }) => fix !== undefined).length >= 4);
   });
 
-  it('doctor’s fixes name the same configured store without its password', async () => {
+  it('doctor’s fixes name the configured store without its password', async () => {
     const store = 'etcds://127.0.0.1:1,127.0.0.1:2';
     const flags = { store, username: 'u' };
     const env = { SORADNS_PASSWORD: 'secret' };
@@ -46,7 +46,7 @@ describe('nothing runs', () => {
 });
 
 describe('the port is in use', () => {
-  it('doctor’s fixes use another address where the port is in use, also for the resolvers', async () => {
+  it('doctor’s fixes use another address where the port is in use, and the fix for the resolvers names that address', async () => {
     const other = createSocket('udp4').bind(0, '127.0.0.1');
     await once(other, 'listening');
     try {

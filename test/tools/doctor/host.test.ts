@@ -1,4 +1,4 @@
-/** The findings of `doctor` about a host's files: each condition is created, and the printed fix removes it. */
+/** The findings of `doctor` about a host's files. The tests create each condition, and the printed fix removes it. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
@@ -52,7 +52,7 @@ describe('resolv.conf', () => {
     assert.match((await finding(patient, 'resolv.conf')).fix ?? '', /integrate dnsmasq/);
   });
 
-  it('doctor warns about a resolv.conf that names another local resolver or none', async () => {
+  it('doctor warns about a resolv.conf that names another local resolver or no resolver', async () => {
     assert.match(
       (await judge('nameserver 127.0.0.9\n')).message,
       /another resolver, at 127\.0\.0\.9/,
@@ -111,7 +111,7 @@ describe('systemd-resolved', () => {
     ['#DNS=127.0.0.1:5300\nDomains=~skydns.local\n', 'warning'],
     ['DNS=127.0.0.1:5300\nDomains=~skydns.local\nDomains=\n', 'warning'],
   ] as const) {
-    it(`doctor’s level for systemd-resolved with ${JSON.stringify(text)} is ${level}`, async () => {
+    it(`doctor’s finding about systemd-resolved with ${JSON.stringify(text)} has the level ${level}`, async () => {
       assert.equal((await judge(dropIn(text))).level, level);
     });
   }
@@ -160,7 +160,7 @@ describe('nsswitch.conf', () => {
       assert.equal((await judge(line)).level, 'ok'));
   }
 
-  it('doctor does not check nsswitch.conf for a domain that it does not affect', async () => {
+  it('doctor does not check nsswitch.conf for a domain that the file does not affect', async () => {
     const line = 'hosts: files mdns4_minimal [NOTFOUND=return] dns';
     assert.equal((await judge(line, { domain: 'dns.example' })).level, 'ok');
   });

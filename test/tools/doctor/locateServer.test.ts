@@ -1,4 +1,7 @@
-/** The address at which `doctor` and `integrate` expect the server without --addr: real servers on fake networks and in a network namespace. */
+/**
+ * The address at which `doctor` and `integrate` expect the server without --addr. The servers are real, on fake
+ * networks and in a network namespace.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createSocket, type Socket } from 'node:dgram';
@@ -65,7 +68,7 @@ describe('the server', () => {
     assert.deepEqual(config.addr, [{ address: '127.0.0.1', port: 9 }]);
   });
 
-  it('doctor expects a missing server where up would start it, or serve without Docker', async () => {
+  it('doctor expects a missing server where up would start it or, without Docker, where serve would start it', async () => {
     const network = listening(other.address());
     assert.deepEqual((await where({}, { ...network, bridgeAddress })).config.addr, [
       { address: '192.0.2.1', port: 53 },
@@ -99,7 +102,7 @@ describe('an unused bridge', () => {
     });
   }
 
-  it('doctor expects the server on an unused bridge, where containers will look for it', {
+  it('integrate docker expects the server on an unused bridge, where containers will look for it', {
     skip,
   }, async () => {
     const stdout = await onBridge('soradns integrate docker --root . --dry-run');

@@ -1,4 +1,7 @@
-/** The findings of `doctor` about the server's addresses and Docker's settings, with real servers and real ports in use by other programs. */
+/**
+ * The findings of `doctor` about the server's addresses and Docker's settings, with real servers and with ports that
+ * other programs really use.
+ */
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -62,7 +65,7 @@ describe('a working server', () => {
 });
 
 describe('a failing server', () => {
-  it('doctor reports that no server answers, and its fix starts one', async () => {
+  it('doctor reports that no server answers, and its fix starts a server', async () => {
     const flags = { addr: '127.0.0.1:1', domain: 'a.example' };
     const { level, message, fix } = await finding({ flags }, 'server');
     assert.equal(level, 'problem');
@@ -78,10 +81,10 @@ describe('a failing server', () => {
     assert.match(message, /does not serve other\.example\./);
   });
 
-  it('doctor reports a server without its store with the reason from its readiness', async () => {
+  it('doctor reports a server that has not read its store, with the reason from the server’s readiness', async () => {
     const waiting = await startTestServer({ store: 'etcd://127.0.0.1:1' }, { awaitReady: false });
     try {
-      await until('it has tried', () => /ECONNREFUSED/.test(waiting.readiness().join()));
+      await until('the server has tried to read its store', () => /ECONNREFUSED/.test(waiting.readiness().join()));
       const http = printSocketAddress(waiting.http ?? assert.fail());
       const found = await examined({ flags: { ...at(waiting.dns), http } }, 'server');
       assert.deepEqual(levels(found), ['problem', 'problem']);
@@ -160,7 +163,7 @@ describe('a failing server', () => {
 });
 
 describe('Docker', () => {
-  // Port 53 of an otherwise unused address stands for the bridge's.
+  // Port 53 of an otherwise unused address stands for port 53 of the bridge.
   const bridge = '127.53.17.1';
   const daemon = (settings: object) => ({ '/etc/docker/daemon.json': JSON.stringify(settings) });
   const isRoot = process.getuid?.() === 0;
@@ -176,7 +179,7 @@ describe('Docker', () => {
     assert.equal((await finding({}, 'registrar')).level, 'ok');
   });
 
-  it('doctor reports that Docker is installed and does not run', async () => {
+  it('doctor reports that Docker is installed but does not run', async () => {
     const found = await finding({ files: { '/usr/bin/dockerd': '' } }, 'docker');
     assert.equal(found.level, 'warning');
     assert.match(found.message, /^\/usr\/bin\/dockerd is installed, but \S+ does not exist$/);
@@ -195,7 +198,7 @@ describe('Docker', () => {
     assert.match(found[0]?.message ?? '', /^127\.53\.17\.1:53 answers/);
   });
 
-  it('doctor reports a server that containers cannot reach, as a problem only where Docker is configured to use it', async () => {
+  it('doctor reports that containers cannot reach a server, as a problem only where --addr has the bridge’s address', async () => {
     const alone = { bridge: '127.53.17.2' };
     const elsewhere = await examined(alone, 'docker');
     assert.equal(elsewhere[0]?.level, 'warning');
@@ -269,7 +272,7 @@ describe('the registrar', () => {
     assert.match(fix ?? '', /^sudo soradns up --addr 127\.0\.0\.1:1 /);
   });
 
-  it('doctor reports for which registrar one stands by, and its warnings with their fixes', () => {
+  it('doctor reports the host for which a standby registrar waits, and the registrar’s warnings with their fixes', () => {
     const [ready, clone, ...others] = judgeRegistrar(
       {
         ...{ kind: 'running', role: 'standby', holder: 'vm1', reasons: [] },
@@ -287,7 +290,7 @@ describe('the registrar', () => {
     assert.deepEqual([clone?.level, clone?.fix], ['warning', 'sudo rm -f X']);
   });
 
-  it('doctor reports whether the registrar is ready, the reason if not, and refused containers', async () => {
+  it('doctor reports whether the registrar is ready, the reason if it is not, and refused containers', async () => {
     fixture.docker.run({ name: 'web', env: { DNS_NAME: '*.skydns.local' }, publish: ['8080:80'] });
     const addresses = ['--addr', '127.0.0.1:0', '--http', '127.0.0.1:0'];
     const child = fixture.start(['serve', '--register', '--store', 'memory:', ...addresses]);

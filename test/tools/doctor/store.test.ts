@@ -44,7 +44,7 @@ describe('etcd', () => {
     finding({ flags: { store, ...flags } }, 'etcd');
   const ca = () => ({ 'ca-cert': certificates.path('ca.pem') });
 
-  it('doctor prints the version and latency of a working etcd, also over TLS', async () => {
+  it('doctor prints the version and latency of a working etcd, with and without TLS', async () => {
     for (const found of [
       await judge(`etcd://${plain.endpoint}`),
       await judge(`etcds://${secure.endpoint}`, ca()),
