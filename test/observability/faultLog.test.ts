@@ -33,15 +33,15 @@ test('The fault log logs a repeated fault once, and again a minute later with a 
     lines.map(({ message }) => message),
     ['a query failed'],
   );
-  assert.ok(lines[0]?.fields.err instanceof TypeError, 'the first one with its stack');
+  assert.ok(lines[0]?.fields.err instanceof TypeError, 'the first line has the error with its stack');
   t.mock.timers.tick(60_000);
   assert.equal(lines.length, 2);
   assert.equal(lines[1]?.message, 'a query failed: the same fault occurred again');
   assert.equal(lines[1]?.fields.repeated, 999);
   t.mock.timers.tick(600_000);
-  assert.equal(lines.length, 2, 'nothing more is said of what no longer happens');
+  assert.equal(lines.length, 2, 'no line follows when the fault no longer occurs');
   faults.report(faultOf('later'), 'a query failed');
-  assert.equal(lines.length, 3, 'and a fault after that is news');
+  assert.equal(lines.length, 3, 'a later fault is logged at once');
   faults.close();
 });
 

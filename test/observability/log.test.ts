@@ -65,7 +65,7 @@ describe('lines', () => {
     assert.match(JSON.stringify(line.err), /\\\\027\[2J/);
   });
 
-  it('The log escapes hostile text also in its format for terminals', async () => {
+  it('The log escapes hostile text in its format for terminals too', async () => {
     const text = await written((log) => log.info({ key: HOSTILE }, HOSTILE), true);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: pino-pretty's own colours
     const plain = text.replace(/\u001b\[[0-9]+m/g, '');
@@ -128,8 +128,8 @@ async function finish(child: ChildProcess): Promise<{ code: number | null; worst
 }
 
 describe('readers', () => {
-  it('A reader of the log gets every line up to the last', async () => {
-    // All lines fit the buffer, so a slow machine drops none either.
+  it('A reader of the log gets every line, including the last', async () => {
+    // All lines fit into the buffer, so even a slow machine drops none.
     const child = startFlood(2_000);
     let text = '';
     child.stdout?.setEncoding('utf8').on('data', (chunk) => {
@@ -145,7 +145,7 @@ describe('readers', () => {
     );
   });
 
-  it('A reader of the log that never reads delays neither the work nor the exit', async () => {
+  it('A full pipe that no process reads delays neither the work nor the exit of the process that logs', async () => {
     const child = startFlood(20_000);
     const { code, worstMs } = await finish(child);
     child.stdout?.destroy();
@@ -153,7 +153,7 @@ describe('readers', () => {
     assert.ok(worstMs < 5000, `a batch took ${worstMs} ms`);
   });
 
-  it('A reader of the log that closes its pipe does no harm', async () => {
+  it('The process exits with 0 when the reader of its log closes the pipe', async () => {
     const child = startFlood(20_000);
     child.stdout?.destroy();
     assert.equal((await finish(child)).code, 0);

@@ -26,7 +26,7 @@ function openPipe(name: string) {
   return { fd, read };
 }
 
-it('The log sink keeps the lines that fit its buffer and counts the others', async () => {
+it('The log sink keeps the lines that fit into its buffer and counts the others', async () => {
   const { fd, read } = openPipe('full');
   const sink = openLogSink(fd);
   const lines = Array.from({ length: 3_000 }, (_, n) => `${n} ${'x'.repeat(490)}\n`);
@@ -37,7 +37,7 @@ it('The log sink keeps the lines that fit its buffer and counts the others', asy
 
   let text = '';
   const kept = lines.slice(0, lines.length - dropped).join('');
-  await until('all is read', () => {
+  await until('every kept line is read', () => {
     text += read();
     return text.length >= kept.length;
   });
@@ -45,7 +45,7 @@ it('The log sink keeps the lines that fit its buffer and counts the others', asy
   closeSync(fd);
 });
 
-it('The log sink gives up on a pipe that stays full for about a second', () => {
+it('The log sink gives up after about a second on a pipe that stays full', () => {
   const { fd } = openPipe('stuck');
   const sink = openLogSink(fd);
   sink.write(`${'x'.repeat(200_000)}\n`);

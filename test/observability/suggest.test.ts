@@ -17,7 +17,7 @@ describe('the nearest word', () => {
     ['', undefined],
   ];
   for (const [typed, meant] of cases) {
-    it(`The nearest word to ${JSON.stringify(typed)} is ${meant}`, () =>
+    it(`The nearest word to ${JSON.stringify(typed)} is ${meant ?? 'none of the words'}`, () =>
       assert.equal(nearestWord(typed, words), meant));
   }
 });

@@ -1,10 +1,13 @@
-/** When a timer of the system clock fires, the clock's time has reached the timer's deadline, so callers may compare the two. */
+/**
+ * A timer of the system clock fires only after the clock's time has reached its deadline, so callers may compare the
+ * two.
+ */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../../src/timing/clock.ts';
 
-/** Starts one timer and gives by how much the clock had passed its deadline when it fired. */
+/** Starts a timer; returns by how much the clock had passed the deadline when the timer fired. */
 function lateness(delayMs: number): Promise<number> {
   return new Promise((resolve) => {
     const deadlineMs = systemClock.monotonicMs() + delayMs;
@@ -23,8 +26,8 @@ test('A timer of the system clock never fires before its deadline', async () => 
   assert.deepEqual(early, []);
 });
 
-test('The system clock waits again after a timeout that Node ended early, and that wait can be cancelled', (t) => {
-  // Node's timeouts move only by tick, and the clock's time hardly at all.
+test('The system clock waits again after a timeout that Node ended early, and `cancel` ends that wait', (t) => {
+  // Node's timeouts fire only at `tick`, and the clock's time hardly advances meanwhile.
   t.mock.timers.enable({ apis: ['setTimeout'] });
   let fired = 0;
   const timer = systemClock.startTimer(60_000, () => fired++);

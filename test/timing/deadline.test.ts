@@ -31,7 +31,7 @@ test('withDeadline gives the substitute once the time is over, and not before', 
   assert.equal(result, 'timeout');
 });
 
-test('withDeadline rejects with what the substitute throws', async () => {
+test('withDeadline rejects with the error that the substitute throws', async () => {
   const clock = new FakeClock();
   const fail = () => {
     throw new Error('no answer');
@@ -52,7 +52,7 @@ test('withDeadline passes on a rejection of the work, and cancels its timer', as
   assert.equal(clock.fired, 0);
 });
 
-test('A rejection of the work after its deadline is ignored', async () => {
+test('withDeadline ignores a rejection of the work after the deadline', async () => {
   const clock = new FakeClock();
   const { promise, reject } = withResolvers<string>();
   const result = withDeadline(promise, 10, () => 'late', { clock });
@@ -62,7 +62,7 @@ test('A rejection of the work after its deadline is ignored', async () => {
   await tick(); // an unhandled rejection would fail the test
 });
 
-test('An aborted signal ends the wait at once, and withDeadline keeps neither timer nor listener', async () => {
+test('An aborted signal ends the wait at once, and withDeadline keeps neither a timer nor a listener', async () => {
   const clock = new FakeClock();
   const abort = new AbortController();
   const { signal } = abort;
@@ -82,7 +82,7 @@ test('withDeadline removes its listener from a signal that is never aborted', as
   assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
-test('A process that stalled for the whole time still takes a result that has arrived', async () => {
+test('withDeadline still gives a result that has arrived when the process stalled for the whole time', async () => {
   const clock = new FakeClock();
   const result = withDeadline(tick().then(tick), 1_000, () => 'late', { clock });
   clock.stall(5_000);
@@ -90,7 +90,7 @@ test('A process that stalled for the whole time still takes a result that has ar
   assert.equal(await result, undefined);
 });
 
-test('A process that stalled late in the wait still takes a result that has arrived', async () => {
+test('withDeadline still gives a result that has arrived when the process stalled late in the wait', async () => {
   const clock = new FakeClock();
   const { promise, resolve } = withResolvers<string>();
   const result = withDeadline(promise, 1_000, () => 'late', { clock });

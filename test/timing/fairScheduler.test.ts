@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FairScheduler } from '../../src/timing/fairScheduler.ts';
 
-/** A task of `steps` steps, which logs its name at each. */
+/** A task of `steps` steps that logs its name at each step. */
 function task(name: string, steps: number, log: string[]) {
   let left = steps;
   return {
@@ -18,7 +18,7 @@ const schedulerOf = (steps: number) => new FairScheduler({ steps, sliceMs: 1_000
 
 const loopTurn = () => new Promise<void>((resolve) => setImmediate(resolve));
 
-test('A task with many steps alternates with tasks that have few', async () => {
+test('A task with many steps alternates with tasks that have few steps', async () => {
   const log: string[] = [];
   const scheduler = schedulerOf(100);
   scheduler.add(task('a', 4, log));
@@ -65,7 +65,7 @@ test('A task that was added twice runs once', async () => {
   assert.deepEqual(log, ['a']);
 });
 
-test('A slice ends when its time is over, and the scheduler then pauses for as long as it took', async () => {
+test('A slice ends when its time is over, and the scheduler then pauses for as long as the slice took', async () => {
   let nowMs = 0;
   const taken: number[] = [];
   const slow = {
@@ -87,7 +87,7 @@ test('A slice ends when its time is over, and the scheduler then pauses for as l
   assert.ok(performance.now() - startedMs >= 15);
 });
 
-test('A slice that kept its time is followed by the next one without a pause', async () => {
+test('The scheduler starts the next slice without a pause after a slice that kept to its time', async () => {
   const log: string[] = [];
   let nowMs = 0;
   const scheduler = new FairScheduler({ steps: 2, sliceMs: 5, nowMs: () => (nowMs += 0.1) });

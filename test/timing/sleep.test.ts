@@ -15,7 +15,7 @@ function sleeping(pauseMs?: number) {
   return { clock, sleep, state, start };
 }
 
-test('A sleep without a wake lasts for its pause', async () => {
+test('A sleep without a call of `wake` lasts for its pause', async () => {
   const { clock, state, start } = sleeping(100);
   start();
   await clock.advance(99);
@@ -34,7 +34,7 @@ test('`wake` ends a sleep early and cancels its timer', async () => {
   assert.equal(clock.fired, 0);
 });
 
-test('A wake between two sleeps ends the next one at once, and only that one', async () => {
+test('A call of `wake` between two sleeps ends the next sleep at once and no later sleep', async () => {
   const { clock, sleep, state, start } = sleeping(100);
   sleep.wake();
   start();
@@ -46,7 +46,7 @@ test('A wake between two sleeps ends the next one at once, and only that one', a
   assert.equal(state.isAwake, false);
 });
 
-test('A sleep without a pause lasts until wake', async () => {
+test('A sleep without a pause lasts until a call of `wake`', async () => {
   const { clock, sleep, state, start } = sleeping();
   start();
   await clock.advance(1_000_000);
