@@ -25,7 +25,7 @@ function check(pid: number): { code: number | null; printed: string } {
 
 const places = (line: Readonly<Record<string, unknown>>): string[] => line.dns as string[];
 
-test('The health check passes for a server that has read its store, at each of its addresses', () =>
+test('The health check passes for a server that has read its store and queries each of the server’s addresses', () =>
   serving('memory:', (server) => {
     const [line = {}] = server.lines().filter(({ msg }) => msg === 'serving');
     const { code, printed } = check(server.pid);

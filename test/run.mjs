@@ -1,5 +1,6 @@
 /**
- * `npm test`: provides the real programs that the tests need, builds dist/, runs test/ in parallel, and leaves nothing running.
+ * `npm test`: provides the real programs that the tests need, builds dist/, runs test/ in parallel, and leaves nothing
+ * running.
  *
  *   npm test                            everything
  *   npm test -- test/dns test/store     only these folders or files
@@ -9,8 +10,8 @@
  *                                       installs it if it is missing
  *   npm test -- --runtime               only tests that depend on the version of Node
  *
- * Exits with 0 only if every test ran and passed. With CI set, a skipped test counts as a failure unless its reason begins
- * with "optional:", which marks tests that not every machine can run.
+ * Exits with 0 only if the build succeeds, no test fails, and no test leaves a process running. With CI set, a skipped
+ * test counts as a failure unless its reason begins with "optional:", which marks tests that not every machine can run.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

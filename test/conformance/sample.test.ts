@@ -130,7 +130,8 @@ function flagsOf(group: Group, etcd: Etcd, upstream: TestUpstream | undefined) {
     settings[setting] === undefined ? {} : { [option]: String(settings[setting]) };
   return {
     store: `etcd://${etcd.endpoint}`,
-    // Linux refuses fork to a process that has reserved more memory than the machine has; this one starts many servers.
+    // Linux refuses a fork to a process that has reserved more memory than the machine has, and this process starts
+    // many servers.
     'table-memory': '16',
     domain: group.zones,
     'round-robin': false,
@@ -193,7 +194,7 @@ function matches(rr: Rr, expected: Record_, asserted: readonly string[]): boolea
   return !asserted.includes('data') || isData(printRdata(rr), expected);
 }
 
-/** The TTL of a leased record may already be some seconds lower. */
+/** The TTL of a leased record may already be a few seconds lower. */
 function isTtl(actual: number, expected: number): boolean {
   return actual <= expected && actual >= expected - (expected === 360 ? 5 : 0);
 }

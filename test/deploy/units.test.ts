@@ -1,4 +1,4 @@
-/** The units in deploy/: systemd accepts them, and they agree with the program. */
+/** systemd accepts the units in deploy/, and the units agree with the program. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ function settings(unit: string, key: string): string[] {
 const version = spawnSync('systemd-analyze', ['--version'], { encoding: 'utf8' }).stdout ?? '';
 const release = Number(/^systemd (\d+)/.exec(version)?.[1] ?? 0);
 const skip = release >= 250 ? false : 'optional: systemd-analyze 250 or newer is not installed';
-/** Of ten; the lowest score that a network service with a state directory can reach. */
+/** The limit of the exposure score, out of ten: a network service with a state directory cannot score lower. */
 const MAX_EXPOSURE = 2.5;
 
 describe('systemd units', () => {
@@ -45,7 +45,7 @@ describe('systemd units', () => {
     }),
   );
 
-  it('The units run existing commands and listen on every address over UDP and TCP', async () => {
+  it('The units run existing commands, listen on the same addresses over UDP and TCP, and do not restart after a usage error', async () => {
     const lines = [...settings(service, 'ExecStart'), ...settings(service, 'ExecStartPre')];
     assert.equal(lines.length, 2);
     for (const line of lines) {

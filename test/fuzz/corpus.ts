@@ -1,4 +1,6 @@
-/** The fuzzer's initial packets: packets of all kinds that this file builds, and those in corpus/, which keeps crash inputs. */
+/**
+ * The fuzzer's initial packets: this file builds packets of all kinds, and corpus/ keeps packets that crashed a parser.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
 import { nameOf } from '../support/messages.ts';
@@ -105,7 +107,7 @@ function replies(): Buffer[] {
   return [...encoded, ...OLD_TYPES.map(oldReply)];
 }
 
-/** Types with names in their rdata that soradns does not send: type and rdata; `c00c` is a name. */
+/** Types that soradns does not send and whose rdata has names: type and rdata; `c00c` points to a name. */
 const OLD_TYPES: readonly (readonly [number, string])[] = [
   [7, 'c00c'],
   [14, 'c00cc00e'],

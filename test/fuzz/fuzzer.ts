@@ -1,6 +1,7 @@
 /**
- * Feeds mutated packets to every parser of outside octets, and encodes each decoded message again. Fails on an exception,
- * on a packet that takes more than 5 ms, on a message that changes when encoded again, and on a growing heap.
+ * Feeds mutated packets to the parsers of queries and of messages, and encodes each decoded message again. Fails on an
+ * exception, on a packet that takes more than 5 ms, on a message that changes when encoded again, and on a growing
+ * heap.
  */
 import assert from 'node:assert/strict';
 import { setFlagsFromString } from 'node:v8';
@@ -62,7 +63,7 @@ export function fuzz(count: number, seed: number): FuzzReport {
   return { outcomes, slowestMs, heapGrowthOctets };
 }
 
-/** Outcome of a packet and its shortest time; repeats it if the first run was slow. */
+/** Returns the outcome of a packet and its shortest time; repeats the packet while it is slow. */
 function run(packet: Buffer, compares: boolean): { outcome: string; ms: number } {
   try {
     let best = timed(packet);
