@@ -33,7 +33,10 @@ test('The fault log logs a repeated fault once, and again a minute later with a 
     lines.map(({ message }) => message),
     ['a query failed'],
   );
-  assert.ok(lines[0]?.fields.err instanceof TypeError, 'the first line has the error with its stack');
+  assert.ok(
+    lines[0]?.fields.err instanceof TypeError,
+    'the first line has the error with its stack',
+  );
   t.mock.timers.tick(60_000);
   assert.equal(lines.length, 2);
   assert.equal(lines[1]?.message, 'a query failed: the same fault occurred again');
