@@ -1,6 +1,6 @@
 /**
- * Published requests and responses of SkyDNS and of CoreDNS's etcd plugin (`sample.json`), run with a real etcd over real
- * UDP and TCP. Each group has its own services and settings. A case asserts only the fields that it has.
+ * Published requests and responses of SkyDNS and of CoreDNS's etcd plugin (`sample.json`), run with a real etcd over
+ * real UDP and TCP. Each group has its own services and settings. A case asserts only the fields that it has.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -18,7 +18,9 @@ after(() => removeDir(folder));
 const NAME = '1.rails.production.east.skydns.local';
 const FOUND_MS = 60_000;
 
-/** Starts a container with a name and waits until a client on each kind of network fetches a page from it by that name. */
+/**
+ * Starts a container with a name and waits until a client on each kind of network fetches a page from it by that name.
+ */
 async function assertReachable(dockerd: Dockerd): Promise<void> {
   await dockerd.run({
     env: { DNS_NAME: NAME },

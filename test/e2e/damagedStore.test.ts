@@ -1,4 +1,7 @@
-/** A server with a damaged store exits with one line that names the file and the repair option, and the repair works. */
+/**
+ * A server with a damaged store exits after it has printed one line that names the file and the repair option, and the
+ * repair works.
+ */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

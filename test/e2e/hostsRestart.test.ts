@@ -44,8 +44,8 @@ async function lookUp(host: Host, other: Host, what: string, client: Client) {
 }
 
 /**
- * Asserts that no lookup fails in clients with a second server while the body runs. Returns the number of failed lookups
- * in clients without one.
+ * Asserts that no lookup fails in clients with a second server while the body runs. Returns the number of failed
+ * lookups in clients without one.
  */
 async function underLoad(host: Host, other: Host, what: string, body: () => Promise<void>) {
   await host.dockerd.docker('network', 'create', 'backend');

@@ -1,6 +1,6 @@
 /**
- * Containers of a real Docker engine in the answers of a real server with a real etcd, and the registrar's failure cases
- * with real daemons.
+ * Containers of a real Docker engine in the answers of a real server with a real etcd, and the registrar's failure
+ * cases with real daemons.
  */
 import assert from 'node:assert/strict';
 import test, { after, before, type TestContext } from 'node:test';

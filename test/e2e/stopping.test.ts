@@ -1,4 +1,6 @@
-/** How a server stops: it is not ready at once, keeps answering for a while, and answers every query that it received. */
+/**
+ * How a server stops: it is not ready at once, keeps answering for a while, and answers every query that it received.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Rcode } from '../../src/dns/rr.ts';

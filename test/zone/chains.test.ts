@@ -1,4 +1,6 @@
-/** The ends of chains of aliases: without data, outside our zones, back in them, or at a host that cannot be resolved. */
+/**
+ * The ends of chains of aliases: without data, outside our zones, back in them, or at a host that cannot be resolved.
+ */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Class, Rcode, type Rr, Type } from '../../src/dns/rr.ts';

@@ -83,7 +83,10 @@ describe('an unused bridge', () => {
   const canHave = spawnSync('unshare', ['--net', 'ip', 'link', 'show']).status === 0;
   const skip = canHave ? false : 'optional: this user may not have networks of its own';
 
-  /** Runs shell lines, in which `soradns` is a command, in a new folder and a new network namespace; returns their output. */
+  /**
+   * Runs shell lines, in which `soradns` is a command, in a new folder and a new network namespace; returns their
+   * output.
+   */
   function onBridge(lines: string): Promise<string> {
     return withTempDir(async (root) => {
       const script = `set -eu

@@ -84,7 +84,9 @@ describe('a failing server', () => {
   it('doctor reports a server that has not read its store, with the reason from the server’s readiness', async () => {
     const waiting = await startTestServer({ store: 'etcd://127.0.0.1:1' }, { awaitReady: false });
     try {
-      await until('the server has tried to read its store', () => /ECONNREFUSED/.test(waiting.readiness().join()));
+      await until('the server has tried to read its store', () =>
+        /ECONNREFUSED/.test(waiting.readiness().join()),
+      );
       const http = printSocketAddress(waiting.http ?? assert.fail());
       const found = await examined({ flags: { ...at(waiting.dns), http } }, 'server');
       assert.deepEqual(levels(found), ['problem', 'problem']);
