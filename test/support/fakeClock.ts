@@ -62,7 +62,7 @@ export class FakeClock implements Clock {
     this.#moveTo(this.#monotonicMs + ms);
   }
 
-  /** Sets the wall clock alone forward or back. */
+  /** Moves only the wall clock, forward or back. */
   jumpWall(ms: number): void {
     this.#wallMs += ms;
   }

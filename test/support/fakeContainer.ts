@@ -3,21 +3,21 @@ import { createHash } from 'node:crypto';
 import { asContainerId, type ContainerId } from '../../src/registrar/engine/containerId.ts';
 
 export interface FakeContainerSetup {
-  /** If not given, a new one. */
+  /** Default: a new id. */
   readonly id?: string;
   readonly name?: string;
   readonly image?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly labels?: Readonly<Record<string, string>>;
-  /** As `docker run -p` takes them: `8080:80`, `127.0.0.1:8080:80/udp`. */
+  /** The value of `docker run -p`: `8080:80`, `127.0.0.1:8080:80/udp`. */
   readonly publish?: readonly string[];
-  /** `80/tcp`. Published ports are exposed, too. */
+  /** As `80/tcp`. Published ports are exposed too. */
   readonly exposed?: readonly string[];
-  /** `bridge` if not given. `host`, `none` and `container:ID` are without addresses. */
+  /** Default: `bridge`. `host`, `none` and `container:ID` have no addresses. */
   readonly network?: string;
   readonly ip?: string;
   readonly ip6?: string;
-  /** The state of its HEALTHCHECK; if not given, it has none. */
+  /** The state of its HEALTHCHECK; without it the container has no HEALTHCHECK. */
   readonly health?: 'starting' | 'healthy' | 'unhealthy';
   readonly stopSignal?: string;
   readonly stopTimeout?: number;

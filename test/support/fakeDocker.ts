@@ -1,6 +1,7 @@
 /**
- * A fake Docker daemon: the test decides what its containers do, and which faults of networks, proxies and dying daemons
- * its HTTP API has. As strict as Docker 29 behind a read-only socket proxy: GET only, no version below 1.44.
+ * A fake Docker daemon: the test decides what its containers do, and which faults of networks, proxies and dying
+ * daemons its HTTP API has. It is as strict as Docker 29 behind a read-only socket proxy: it refuses methods other than
+ * GET and versions below 1.44.
  */
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
@@ -21,7 +22,7 @@ export interface FakeFaults extends EventFaults {
   hang?: ((path: string) => boolean) | undefined;
   /** The delay before each answer. */
   delayMs?: ((path: string) => number) | undefined;
-  /** Cuts off each answer except the events in the middle. */
+  /** Cuts each answer off in the middle, except the event streams. */
   truncate?: ((path: string) => boolean) | undefined;
 }
 
@@ -45,7 +46,7 @@ export class FakeDocker {
   engineId = 'FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE:FAKE';
   /** Further members of `GET /info`. */
   info: object = {};
-  /** As `docker network inspect bridge` has it. */
+  /** As `docker network inspect bridge` prints it. */
   bridge: object = {
     Name: 'bridge',
     IPAM: { Driver: 'default', Config: [{ Subnet: '172.17.0.0/16', Gateway: '172.17.0.1' }] },
@@ -69,12 +70,12 @@ export class FakeDocker {
     return { kind: 'unix', path: this.socket };
   }
 
-  /** As DOCKER_HOST has it. */
+  /** The socket as DOCKER_HOST. */
   get host(): string {
     return `unix://${this.socket}`;
   }
 
-  /** How many event streams are open. */
+  /** Number of open event streams. */
   get openStreams(): number {
     return this.#events.openStreams;
   }
@@ -92,7 +93,7 @@ export class FakeDocker {
     await once(server, 'listening');
   }
 
-  /** As a daemon killed: connections break, new ones are refused, remembered events are forgotten. */
+  /** Like a killed daemon: breaks its connections, refuses new ones, and forgets the remembered events. */
   async kill(): Promise<void> {
     const server = this.#server;
     this.#server = undefined;
@@ -108,12 +109,12 @@ export class FakeDocker {
     await removeDir(this.#folder);
   }
 
-  /** Closes the open event streams, without an end. */
+  /** Breaks off the open event streams. */
   cutEvents(): void {
     this.#events.cut();
   }
 
-  /** `docker run`: create, connect, start. Gives the id. */
+  /** `docker run`: creates, connects and starts a container; returns its id. */
   run(setup: FakeContainerSetup = {}): string {
     const container = new FakeContainer(setup);
     this.containers.set(container.id, container);
@@ -127,7 +128,7 @@ export class FakeDocker {
     return container.id;
   }
 
-  /** Starts one that is there. */
+  /** Starts an existing container. */
   start(id: string): void {
     const container = this.#of(id);
     for (const [network, { ip, ip6 }] of container.networks) {
@@ -139,7 +140,7 @@ export class FakeDocker {
     this.#become(container, 'running', 'start');
   }
 
-  /** Its process ends by itself. */
+  /** The container's process ends by itself. */
   die(id: string, exitCode = 0): void {
     const container = this.#of(id);
     container.state = 'exited';
@@ -147,12 +148,12 @@ export class FakeDocker {
     for (const network of container.networks.keys()) this.emitNetwork('disconnect', network, id);
   }
 
-  /** Only the event: what the process makes of the signal is up to the test. */
+  /** Sends only the event; the test decides what the process does at the signal. */
   signal(id: string, signal: number): void {
     this.#emitOf(this.#of(id), 'kill', { signal: String(signal) });
   }
 
-  /** `docker stop`, of a process that obeys. */
+  /** `docker stop` of a process that ends at SIGTERM. */
   stop(id: string): void {
     this.signal(id, 15);
     this.die(id);
@@ -195,7 +196,7 @@ export class FakeDocker {
     this.emitNetwork('connect', network, id);
   }
 
-  /** Twice, as Docker does. */
+  /** Sends the event twice, as Docker does. */
   disconnect(id: string, network: string): void {
     this.#of(id).networks.delete(network);
     this.emitNetwork('disconnect', network, id);
@@ -278,7 +279,7 @@ export class FakeDocker {
     return [404, { message: `No such container: ${id}` }];
   }
 
-  /** By id, the beginning of one, or name, as Docker does. */
+  /** Finds a container by its id, the beginning of its id, or its name, as Docker does. */
   #find(text: string): FakeContainer | undefined {
     const known = this.containers.get(text);
     if (known !== undefined || text === '') return known;

@@ -1,6 +1,6 @@
 /**
- * An engine in the test's own process, on the test's clock: containers do what the test says, events can be lost, late
- * or out of order, calls can fail or wait. For faults of the connection itself see `FakeDocker`.
+ * An engine in the test's own process, on the test's clock: the test controls the containers, events can be lost, late
+ * or out of order, and calls can fail or wait. For faults of the connection itself see `FakeDocker`.
  */
 import {
   type DefaultBridge,
@@ -18,9 +18,9 @@ import type { Clock } from '../../src/timing/clock.ts';
 import { FakeContainer, type FakeContainerSetup } from './fakeContainer.ts';
 
 export interface EngineFaults {
-  /** The daemon is gone: streams break, calls fail. Set it with `lose` and `restore`. */
+  /** The daemon is down: streams break, and calls fail. Set it with `lose` and `restore`. */
   isGone: boolean;
-  /** Events that are lost. */
+  /** Selects the events that are lost. */
   drop: ((event: EngineEvent) => boolean) | undefined;
   /** Delays the answer to an inspection, whose content is from before the delay. */
   beforeAnswer: ((id: string) => Promise<void>) | undefined;
@@ -36,7 +36,7 @@ export class FakeEngine implements Engine {
     beforeAnswer: undefined,
     failInspect: undefined,
   };
-  /** Calls so far. */
+  /** Number of calls so far. */
   readonly calls = { list: 0, inspect: 0, events: 0 };
   engineInfo: EngineInfo = {
     id: 'ENGINE:1',
@@ -114,7 +114,7 @@ export class FakeEngine implements Engine {
 
   close(): void {}
 
-  /** The daemon dies; containers do not. */
+  /** The daemon ends; its containers keep running. */
   lose(): void {
     this.faults.isGone = true;
     this.cutEvents();
@@ -173,7 +173,7 @@ export class FakeEngine implements Engine {
     this.start(container);
   }
 
-  /** Sends only the event; the container runs on. */
+  /** Sends only the event; the container keeps running. */
   signal(container: FakeContainer, signal: string): void {
     this.emit(container, 'kill', signal);
   }

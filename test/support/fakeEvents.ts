@@ -2,13 +2,13 @@
 import type { ServerResponse } from 'node:http';
 
 export interface EventFaults {
-  /** Events leave in pieces of so many octets. */
+  /** Sends events in pieces of this many octets. */
   eventPieceOctets?: number | undefined;
-  /** Each event stream closes, in the middle, after so many octets. */
+  /** Breaks each event stream off after this many octets. */
   cutEventsAfterOctets?: number | undefined;
   dropEvent?: ((action: string) => boolean) | undefined;
   duplicateEvents?: boolean | undefined;
-  /** As some proxies and engines do. */
+  /** Ignores filters, as some proxies and engines do. */
   ignoreFilters?: boolean | undefined;
   /** Answers any request for filtered events, or a filtered list, with this status. */
   filtersStatus?: number | undefined;
@@ -81,17 +81,17 @@ export class FakeEvents {
     for (const event of this.#remembered) if (event.timeNano >= from) this.#send(stream, event);
   }
 
-  /** Closes the open streams, without an end. */
+  /** Breaks off the open streams. */
   cut(): void {
     for (const { response } of this.#streams) response.destroy();
   }
 
-  /** As a daemon does that restarts. */
+  /** Forgets the events, like a daemon that restarts. */
   forget(): void {
     this.#remembered = [];
   }
 
-  /** The daemon's clock, in nanoseconds: later than at every call before. */
+  /** The daemon's clock, in nanoseconds: later at each call. */
   now(): bigint {
     const now = BigInt(Date.now()) * 1_000_000n;
     this.#lastNano = now > this.#lastNano ? now : this.#lastNano + 1n;

@@ -1,6 +1,6 @@
 /**
- * The kernel's side of recvmmsg and sendmmsg, as far as its structures go: it follows the pointers of message headers in
- * the memory that it was shown, so a header that says something wrong is seen.
+ * The kernel's side of recvmmsg and sendmmsg, as far as its structures go: it follows the pointers of message headers
+ * in the memory whose addresses it gave out, so that a wrong header has an effect.
  */
 import os from 'node:os';
 import { Iovec, MsgHdr } from '../../src/dataplane/sockets/layout.ts';
@@ -12,23 +12,23 @@ export interface Datagram {
   readonly octets: Uint8Array;
 }
 
-/** What a call of sendmmsg does: takes so many messages at most, or fails. */
+/** What a call of sendmmsg does: it takes at most this many messages, or fails. */
 export type SendStep = { readonly takes: number } | { readonly errno: number };
 
-/** What a call of recvmmsg does instead of giving what has arrived; `undefined`: nothing else. */
+/** What a call of recvmmsg does before it returns the arrived datagrams; with an `errno` it fails instead. */
 export type ReceiveStep = () => { readonly errno: number } | undefined;
 
-/** Each memory that is shown gets a piece of address space. */
+/** Each memory gets a piece of address space. */
 const BASE = 0x7f12_3000_0000;
 const PIECE = 1 << 24;
 
 export class FakeKernel implements Libc {
-  /** Given to the next recvmmsg calls. */
+  /** The datagrams that the next recvmmsg calls return. */
   readonly arriving: Datagram[] = [];
   readonly sent: Datagram[] = [];
-  /** For the next sendmmsg calls; after them all is taken. */
+  /** Steps of the next sendmmsg calls; later calls take all messages. */
   readonly sendSteps: SendStep[] = [];
-  /** For the next recvmmsg calls. */
+  /** Steps of the next recvmmsg calls. */
   readonly receiveSteps: ReceiveStep[] = [];
   sendCalls = 0;
   readonly #memories: DataView[] = [];
@@ -72,7 +72,7 @@ export class FakeKernel implements Libc {
   readonly getsockname = this.socket;
   readonly close = this.socket;
 
-  /** Nothing is ready: whoever has one socket of its own does not ask. */
+  /** No socket is ready. Code with a single socket does not call this. */
   poll(): number {
     return 0;
   }
@@ -105,7 +105,7 @@ export class FakeKernel implements Libc {
     };
   }
 
-  /** As the kernel copies out: never more than there is room for, and it says how much it was. */
+  /** Copies octets out as the kernel does: no more than fit, and sets the length to the number of copied octets. */
   #fill(at: number, lengthAt: number, octets: Uint8Array): void {
     const copied = octets.subarray(0, this.#length(lengthAt));
     if (copied.length > 0) this.#octets(this.#pointer(at), copied.length).set(copied);
