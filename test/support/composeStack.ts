@@ -1,4 +1,4 @@
-/** Runs the unchanged compose.yaml on a test's dockerd, whose socket has another path than usual. */
+/** Runs the unchanged compose.yaml on a test's dockerd, whose socket is not at the usual path. */
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -8,7 +8,7 @@ import { environment } from './hostCleaner.ts';
 import type { Connection, HostNetwork } from './hostNetwork.ts';
 
 export interface DockerHost extends HostNetwork {
-  /** The idle process in it. */
+  /** Pid of the idle process. */
   readonly pid: number;
 }
 
@@ -47,8 +47,8 @@ function withEmptyFolders(folders: readonly string[]): string {
 }
 
 /**
- * The engine's writes into its system stay in memory; its data is in the folder. A chroot does not work: runc starts the
- * commands of a container at the root of the mount namespace.
+ * The engine's writes into its system stay in memory; its data is in the folder. A chroot does not work: runc starts
+ * the commands of a container at the root of the mount namespace.
  */
 function otherRoot(root: string, folder: string): string {
   return `

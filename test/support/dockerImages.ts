@@ -15,7 +15,10 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { EngineCli } from './engineCommands.ts';
 
-/** `bb`: busybox, which the others contain too. `node`: the Node that runs the tests. `peer`: peer.c with each C library. */
+/**
+ * `bb`: busybox, which the others contain too. `node`: the Node that runs the tests. `peer`: peer.c with each C
+ * library.
+ */
 export type Image = 'bb' | 'node' | 'peer';
 
 const CHANGES = ['ENV PATH=/bin:/usr/bin', 'CMD ["sh"]'];

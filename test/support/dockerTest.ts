@@ -8,7 +8,9 @@ import { type Dockerd, type DockerdSetup, startDockerd } from './dockerd.ts';
 import { type Podman, type PodmanSetup, startPodman } from './podman.ts';
 
 export interface EngineTests<E> {
-  /** Options for `test`: a skip with its reason where no engine can run. With CI set the runner counts it as a failure. */
+  /**
+   * Options for `test`: a skip with its reason where no engine can run. With CI set the runner counts it as a failure.
+   */
   readonly options: { readonly skip?: string };
   /** Body for `test`: runs `body` with the file's engine, without containers and networks of earlier tests. */
   on(
@@ -49,7 +51,7 @@ interface Clearable {
   stop(): Promise<void>;
 }
 
-/** `recover` restores the state after the start. */
+/** `recover` restores the state that the engine had after its start. */
 function useEngine<E extends Clearable>(
   start: () => Promise<E>,
   recover: (engine: E) => Promise<void>,

@@ -1,8 +1,8 @@
 /**
  * A real Docker daemon for one test file: its own folder, socket, containerd, cgroup and network namespace, so that it
- * meets neither the machine's Docker nor another test's. To the test it is a neighbouring host: published ports are at
- * `address`, and the test itself is at `gateway` for the containers. A process apart removes all of it at the end, also
- * when the test was killed.
+ * affects neither the machine's Docker nor another test's. For the test it is another host: published ports are at
+ * `address`, and containers reach the test at `gateway`. A separate process removes all of it at the end, even when the
+ * test is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -25,62 +25,65 @@ import { endHost } from './hostProcesses.mjs';
 import { until } from './until.ts';
 
 export interface DockerdSetup {
-  /** Containers go on while dockerd does not run. */
+  /** Containers keep running while dockerd is down. */
   readonly liveRestore?: boolean;
   readonly images?: readonly Image[];
   /** More settings, as in Docker's daemon.json. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** How its host is joined to the test; a cable of its own if not given. */
+  /** How its host is connected to the test; default: by its own cable. */
   readonly connection?: Connection;
-  /** The folder with the system whose dockerd, docker and docker compose run instead of this machine's. */
+  /** The folder of another system, whose dockerd, docker and docker compose run instead of this machine's. */
   readonly root?: string;
-  /** More of dockerd's environment. */
+  /** More variables of dockerd's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 export interface Dockerd {
-  /** The path of its socket; the same after a restart. */
+  /** Path of its socket; the same after a restart. */
   readonly socket: string;
-  /** The same as DOCKER_HOST has it. */
+  /** The socket as DOCKER_HOST. */
   readonly host: string;
-  /** Where the ports that it publishes are reached. */
+  /** Address of the published ports. */
   readonly address: string;
   readonly address6: string;
-  /** Where containers reach the test: what it listens on there may be their `--dns`. */
+  /** Address at which containers reach the test; a server of the test there can be their `--dns`. */
   readonly gateway: string;
-  /** Of dockerd itself; `undefined` while it does not run. */
+  /** Pid of dockerd itself; `undefined` while it does not run. */
   readonly pid: number | undefined;
-  /** The command line of Docker's command line, of the same version as the daemon. */
+  /** Returns the command line that runs `docker`, in the daemon's version, with these arguments. */
   readonly cli: EngineCli;
-  /** Runs Docker's command line and gives its output, trimmed; rejects when it fails. */
+  /** Runs `docker`; returns its trimmed output, and rejects when it fails. */
   docker(...args: readonly string[]): Promise<string>;
-  /** Starts a container in the background; gives its full id. */
+  /** Starts a container in the background; returns its full id. */
   run(container?: ContainerSetup): Promise<string>;
   /** Removes all containers, and all networks that are not Docker's own. */
   clear(): Promise<void>;
-  /** A command line that runs one inside the daemon's network: as a program on that host. */
+  /** Returns the command line that runs the command on the daemon's host. */
   onHost(...command: readonly string[]): readonly [string, ...string[]];
-  /** SIGSTOP and SIGCONT: connections stay open without answers. */
+  /** Send SIGSTOP and SIGCONT. While dockerd is stopped, connections stay open without answers. */
   freeze(): void;
   thaw(): void;
-  /** SIGKILL. Containers run on unmanaged. */
+  /** Sends SIGKILL and waits. The containers keep running without a daemon. */
   kill(): Promise<void>;
-  /** SIGTERM, and waits: without live-restore it ends the containers first. */
+  /** Sends SIGTERM and waits. Without live-restore dockerd ends the containers first. */
   terminate(): Promise<void>;
-  /** Starts it again after `kill` or `terminate`; waits until it answers. */
+  /** Starts dockerd again after `kill`, `terminate` or `crashHost`; waits until it answers. */
   start(): Promise<void>;
-  /** Cuts the power of the host: all its processes are killed at once, and only its disks last. Then call `start`. */
+  /**
+   * Simulates a power failure of the host: kills all its processes at once and keeps only its disks. Call `start`
+   * afterwards.
+   */
   crashHost(): Promise<void>;
-  /** What it wrote to its log. */
+  /** The daemon's log. */
   log(): string;
-  /** Ends it with all it started, and removes its data. */
+  /** Stops it with everything that it started, and removes its data. */
   stop(): Promise<void>;
 }
 
 const START_TIMEOUT_MS = 60_000;
 const CRASH_TIMEOUT_MS = 20_000;
 
-/** Starts one and imports its images. */
+/** Starts a daemon and imports its images. */
 export async function startDockerd(setup: DockerdSetup = {}): Promise<Dockerd> {
   const name = `sora${randomBytes(4).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'soradns-dockerd-'));
@@ -100,7 +103,7 @@ export async function startDockerd(setup: DockerdSetup = {}): Promise<Dockerd> {
   }
 }
 
-/** `name`: of its namespace, link and cgroup. */
+/** `name` is the name of its namespace, link and cgroup. */
 interface PlacedSetup extends Pick<DockerdSetup, 'root' | 'env'> {
   readonly name: string;
   readonly folder: string;
@@ -108,7 +111,7 @@ interface PlacedSetup extends Pick<DockerdSetup, 'root' | 'env'> {
   readonly cleaner: ChildProcess;
 }
 
-/** Before 23, Docker's identity is a key in /etc/docker. */
+/** Before version 23, Docker keeps its identity as a key in /etc/docker. */
 const EMPTY_FOLDERS = ['/etc/docker', '/run/docker', '/run/containerd'];
 
 function hostFor({ name, folder, connection, root }: PlacedSetup): Promise<DockerHost> {
@@ -156,7 +159,7 @@ class DockerdProcess implements Dockerd {
     await this.#forgetKilled();
     const log = openSync(this.#path('log'), 'a');
     const [command, ...args] = this.onHost('dockerd', ...this.#args());
-    // What containerd writes when it is slow to end goes with the rest.
+    // containerd writes files into TMPDIR when it is slow to end; the cleaner removes this folder.
     const env = { ...environment(), TMPDIR: this.#folder, ...this.#setup.env };
     const child = spawn(command, args, { stdio: ['ignore', log, log], env });
     closeSync(log);
@@ -224,14 +227,16 @@ class DockerdProcess implements Dockerd {
     }
   }
 
-  /** A machine that starts has nothing in /run. */
+  /** Creates the host anew. The exec root is removed, because /run is empty when a machine starts. */
   async #bootHost(): Promise<void> {
     rmSync(this.#path('exec'), { recursive: true, force: true });
     this.#host = await hostFor(this.#setup);
     this.#isCrashed = false;
   }
 
-  /** The files of a killed daemon. Its containerd died with it, but the next daemon would expect it to run. */
+  /**
+   * Removes the pid files of a killed daemon. Its containerd ended with it, but the next daemon would expect it to run.
+   */
   async #forgetKilled(): Promise<void> {
     const containerd = this.#path('exec/containerd/containerd.pid');
     const pid = Number(readText(containerd));

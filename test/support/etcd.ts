@@ -1,6 +1,6 @@
 /**
  * A real etcd for one test with its own data folder (in memory if /dev/shm exists) and free ports. It ends with the
- * test, also when the test fails. This file sends signals only to processes that it started.
+ * test, even when the test fails. This file sends signals only to processes that it started.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,11 +14,11 @@ import { freePort } from './freePort.ts';
 import { MEMORY } from './tempDir.ts';
 
 export interface EtcdSetup {
-  /** Starts the server; default: the version in PATH. */
+  /** The command that starts the server; default: the `etcd` in PATH. */
   readonly command?: string;
   /** Serves etcd's v2 API too. */
   readonly enableV2?: boolean;
-  /** Paths of files. With `clientAuth` clients must have a certificate signed by `ca`. */
+  /** Paths of files. With `clientAuth` clients need a certificate signed by `ca`. */
   readonly tls?: { ca: string; cert: string; key: string; clientAuth?: boolean };
   /** Serves clients on ::1 too, at the same port. */
   readonly alsoIpv6?: boolean;

@@ -1,16 +1,16 @@
 /**
- * The etcd releases that the tests build for themselves where Go is installed, because Debian has only an old one. Each is
- * a module of one line around etcd's own server, and is built once on a machine.
+ * The etcd releases that the tests build for themselves where Go is installed, because Debian has only an old release.
+ * Each is a Go module of a few lines around etcd's own server, and is built once on a machine.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { cached, fillCached } from './cache.mjs';
 
-/** The last of each minor version that is maintained. CONTRIBUTING.md names them as tested. */
+/** The last release of each maintained minor version. CONTRIBUTING.md names them as tested. */
 export const BUILT_ETCDS = ['3.6.16', '3.7.3'];
 
-/** What etcd 3.7 needs. */
+/** The oldest Go version that builds etcd 3.7. */
 const LEAST_GO = [1, 26];
 const TIMEOUT_MS = 600_000;
 
@@ -33,12 +33,14 @@ export function builtEtcd(version) {
   return existsSync(command) ? command : undefined;
 }
 
-/** Whether one of the test files runs on each version of etcd. */
+/** Whether any of the test files runs on every version of etcd. */
 export function needBuiltEtcds(files) {
   return files.some((file) => readFileSync(file, 'utf8').includes('/etcdVersions.ts'));
 }
 
-/** Builds the releases that are missing, and prints what it does. Tests skip a release that cannot be had here. */
+/**
+ * Builds the releases that are missing, and prints what it does. Tests skip a release that this machine cannot build.
+ */
 export function buildEtcds() {
   const missing = BUILT_ETCDS.filter((version) => builtEtcd(version) === undefined);
   if (missing.length === 0) return;
@@ -73,7 +75,7 @@ function run(go, cwd, ...args) {
   if (status !== 0) throw new Error(`go ${args.join(' ')}: ${stderr || error?.message}`);
 }
 
-/** A Go that is new enough: in PATH, or where Go's own archive puts it. */
+/** A new enough Go, in PATH or in the folder that Go's own archive uses. */
 function goCommand() {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/local/go/bin'];
   return folders.map((folder) => join(folder, 'go')).find(isNewEnough);

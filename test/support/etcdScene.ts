@@ -29,7 +29,7 @@ export interface Scene {
 }
 
 export interface SceneOptions {
-  /** Starts etcd. */
+  /** The command that starts etcd. */
   readonly command: string;
   readonly clock?: Clock;
   /** Wraps the mirror's store. */

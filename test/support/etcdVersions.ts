@@ -1,16 +1,16 @@
 /** The etcd versions that tests run on: Debian's, and the releases that this machine has built. */
 import { BUILT_ETCDS, builtEtcd } from './etcdBuilds.mjs';
 
-/** What a suite of tests needs to run on one version of etcd. */
+/** The data with which a suite of tests runs on one version of etcd. */
 export interface EtcdVersion {
   readonly title: string;
-  /** Of the suite. A version that this machine does not have is skipped. */
+  /** The suite's options, with a skip for a version that this machine does not have. */
   readonly options: { readonly concurrency: false; readonly skip: string | false };
-  /** Starts the server. */
+  /** The command that starts the server. */
   readonly command: string;
 }
 
-/** A run of what depends on Node has no need of more than one. */
+/** A run of only the tests that depend on Node needs no more than one version. */
 const BUILT = process.env.SORADNS_TEST_ONLY_RUNTIME ? [] : BUILT_ETCDS;
 
 export const ETCD_VERSIONS: readonly EtcdVersion[] = [

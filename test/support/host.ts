@@ -37,7 +37,7 @@ export interface ServiceSetup {
   readonly args?: readonly string[];
 }
 
-/** The lease of the records, which stay that long after their host has failed. */
+/** The lease of the records. Records stay that long after their host has failed. */
 export const LEASE_TTL_SECONDS = 5;
 
 const DNS_PORT = 53;
@@ -110,7 +110,7 @@ export class Host {
     });
   }
 
-  /** Starts soradns, or restarts it; waits until it logs that it serves, or also that it follows Docker. */
+  /** Starts soradns, or restarts it; waits until it logs that it serves or, by default, that it follows Docker. */
   startSoradns(until?: 'serving' | 'following docker'): Promise<void> {
     const addresses = [this.bridge, this.address].map((address) => `${address}:${DNS_PORT}`);
     return this.#up(
@@ -137,7 +137,7 @@ export class Host {
     await this.#soradns.logged(until);
   }
 
-  /** Starts a container with the name that answers each line with `HOST got LINE`; returns its id. */
+  /** Starts a container that has this DNS name and answers each line with `HOST got LINE`; returns its id. */
   serve({ name, port, args }: ServiceSetup): Promise<string> {
     return this.dockerd.run({
       image: 'peer',
@@ -163,7 +163,7 @@ export class Host {
     return Date.parse(await this.dockerd.docker('inspect', '--format', `{{.State.${what}}}`, id));
   }
 
-  /** Disconnects it from the network. */
+  /** Disconnects the host from the network. */
   disconnect(): void {
     this.#lan.disconnect(this.#setup.number);
   }
@@ -173,13 +173,13 @@ export class Host {
     this.#lan.reconnect(this.#setup.number);
   }
 
-  /** A power failure: kills everything on the host at once and disconnects it first. */
+  /** Simulates a power failure: disconnects the host, then kills everything on it at once. */
   crash(): Promise<void> {
     this.disconnect();
     return this.dockerd.crashHost();
   }
 
-  /** Connects it again and restarts the programs that have ended. */
+  /** Connects the host again and restarts the programs that have ended. */
   async repair(): Promise<void> {
     if (this.dockerd.pid === undefined) await this.dockerd.start();
     this.reconnect();

@@ -1,10 +1,13 @@
-/** A separate process that removes a test's host, also when the test is killed. */
+/** A separate process that removes a test's host, even when the test is killed. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { MARK } from './leftovers.mjs';
 
-/** Start it before creating anything. It has no mark of the test run, whose clean-up would kill it too early. */
+/**
+ * Start it before creating anything. It does not have the mark of the test run, because the clean-up of the run would
+ * kill it too early.
+ */
 export function startCleaner(name: string, folder: string): ChildProcess {
   const script = fileURLToPath(new URL('hostCleaner.mjs', import.meta.url));
   const env = environment();

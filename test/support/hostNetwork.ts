@@ -1,6 +1,6 @@
 /**
- * Connects the tests' hosts to the machine that runs them and to each other: a single host by its own cable (a veth pair),
- * several hosts and the test by a switch (a bridge in its own namespace).
+ * Connects the tests' hosts to the machine that runs them and to each other: a single host by its own cable (a veth
+ * pair), several hosts and the test by a switch (a bridge in its own namespace).
  */
 import { type ChildProcess, execFileSync } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
@@ -22,7 +22,7 @@ export interface HostNetwork {
 export type Connection = (name: string) => HostNetwork;
 
 export interface Lan {
-  /** Folder for the hosts' data: in memory if possible, and removed with the switch. */
+  /** Folder for the hosts' data, in memory if possible; it is removed with the switch. */
   readonly folder: string;
   /** The fixed address of host `number` (2 to 30). */
   addressOf(number: number): string;
@@ -87,7 +87,7 @@ class SwitchedLan implements Lan {
   connection(number: number): Connection {
     return (host) => {
       const gateway = this.addressOf(1);
-      // Like a machine's, its hardware address is the same after a restart.
+      // As on a machine, the hardware address is the same after a restart.
       const end = ['eth0', 'address', `02:00:5e:00:53:${hex(number).padStart(2, '0')}`];
       const port = ['name', `port${number}`, 'netns', this.#name];
       this.#unplug(number);

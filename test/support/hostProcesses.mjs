@@ -19,7 +19,10 @@ export async function endHost(name, timeoutMs) {
   for (const path of cgroupFolders(name)) removeCgroup(path);
 }
 
-/** Kills the remaining processes; returns whether there were any. Daemons first, because they would restart containers. */
+/**
+ * Kills the remaining processes; returns whether there were any. Kills daemons first, because they would restart
+ * containers.
+ */
 function endProcesses(name) {
   const daemons = lines(run('ip', 'netns', 'pids', name));
   const contained = cgroupFolders(name).flatMap((path) => lines(read(join(path, 'cgroup.procs'))));

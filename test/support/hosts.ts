@@ -13,7 +13,7 @@ export interface Hosts {
 export interface HostTests {
   /** Options for `test`: a skip with its reason where Docker cannot run. */
   readonly options: { readonly skip?: string };
-  /** Body for `test`: runs `body` with the file's hosts, without containers and with everything working. */
+  /** Body for `test`: runs `body` with the file's hosts, when they have no containers and all their programs run. */
   on(body: (hosts: Hosts) => Promise<void>): (context: TestContext) => Promise<void>;
 }
 

@@ -1,7 +1,7 @@
 /**
- * The container engines of a newer Debian, unpacked into a folder: dockerd 28, Compose v2 and Podman 5. apt downloads the
- * packages from its configured mirror; nothing is installed, which takes about 15 s. Later runs find the folder in the
- * system's temporary folder.
+ * The container engines of a newer Debian, unpacked into a folder: dockerd 28, Compose v2 and Podman 5. apt downloads
+ * the packages from its configured mirror and installs nothing; this takes about 15 s. Later runs find the engines in
+ * the system's temporary folder.
  */
 import { spawnSync } from 'node:child_process';
 import { lstatSync } from 'node:fs';

@@ -1,7 +1,7 @@
 /**
- * A real Podman for one test file, with its service for Docker's API: its own folder, socket, cgroup and network namespace,
- * as in `dockerd.ts`. To the test it is another host. A separate process removes all of it at the end, also when the test
- * is killed.
+ * A real Podman for one test file, with its service for Docker's API: its own folder, socket, cgroup and network
+ * namespace, as in `dockerd.ts`. For the test it is another host. A separate process removes all of it at the end, even
+ * when the test is killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

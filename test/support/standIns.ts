@@ -1,7 +1,7 @@
 /**
- * Stand-ins for the images in Dockerfile and compose.yaml, under the same names, for machines without a container registry:
- * busybox with Node from npm's registry and this machine's npm, and this machine's etcd. npm in them works offline from a
- * cache that this machine's npm fills, so that a build needs no network.
+ * Stand-ins for the images in Dockerfile and compose.yaml, under the same names, for machines without a container
+ * registry: busybox with Node from npm's registry and this machine's npm, and this machine's etcd. npm in these images
+ * works offline from a cache that this machine's npm fills, so a build needs no network.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import {
