@@ -1,15 +1,15 @@
 /**
- * Which tests depend on the version of Node, and so run on a second one in CI: those that use more of Node, themselves or
- * in what they import, than the language and a few modules that only compute. Sockets, TLS, HTTP, threads, files,
- * processes and native packages count as more.
+ * Selects the tests that depend on the version of Node and therefore run on a second version in CI. These use more of
+ * Node, themselves or in their imports, than the language and a few modules that only compute. Sockets, TLS, HTTP,
+ * threads, files, processes and native packages count as more.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { posix } from 'node:path';
 
 /**
- * Files and folders (with `/`) that use more, but show nothing of Node: tests of the project's texts, of the image, which
- * brings its own Node, and plays in which another program has the part that matters (an engine, a resolver, a shell).
- * Others show what those need of Node, with one dockerd. CI has a step of its own for the examples of the pages.
+ * Files and folders (with `/`) that use more of Node but do not test it: tests of the project's texts, tests of the
+ * image, which has its own Node, and tests of soradns with other programs (engines, resolvers, shells). Other tests,
+ * with one dockerd, cover what these need of Node. CI runs the examples of the pages in a separate step.
  */
 export const INDEPENDENT_OF_NODE = [
   'test/bench/',
@@ -46,10 +46,10 @@ export const INDEPENDENT_OF_NODE = [
   'test/support/hosts.test.ts',
 ];
 
-/** Tests of what Node gives without an import, such as its timers. */
+/** Tests of what Node provides without an import, such as its timers. */
 export const DEPENDENT_ON_NODE = ['test/timing/clock.test.ts'];
 
-/** What gives the same results on every Node. */
+/** Modules that give the same results on every version of Node. */
 const COMPUTING = new Set([
   ...['node:assert/strict', 'node:buffer', 'node:crypto', 'node:events', 'node:path'],
   ...['node:test', 'node:timers/promises', 'node:url', 'node:util'],
@@ -61,7 +61,7 @@ const IMPORT =
 
 const known = new Map();
 
-/** Whether a test file shows something that may differ from one version of Node to another. */
+/** Whether the result of a test file may differ from one version of Node to another. */
 export function dependsOnNode(file) {
   if (INDEPENDENT_OF_NODE.some((path) => file.startsWith(path))) return false;
   return DEPENDENT_ON_NODE.includes(file) || !onlyComputes(file);
@@ -79,7 +79,7 @@ function onlyComputes(file) {
   return true;
 }
 
-/** As they are written. What is only a type is no import at run time. */
+/** The specifiers as written, without type-only imports, which do not exist at run time. */
 function importsOf(file) {
   const before = known.get(file);
   if (before !== undefined) return before;
