@@ -11,8 +11,8 @@ export function cached(name) {
 }
 
 /**
- * Fills a cached folder. `fill` writes into an empty temporary folder, which is renamed when `fill` is done, so that other
- * processes never see a part of it. Throws what `fill` throws.
+ * Fills a cached folder. `fill` writes into an empty temporary folder, which is renamed when `fill` is done, so that
+ * other processes never see a part of it. Throws what `fill` throws.
  */
 export function fillCached(name, fill) {
   mkdirSync(FOLDER, { recursive: true });

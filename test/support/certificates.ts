@@ -8,7 +8,7 @@ import { join } from 'node:path';
 export interface Certificates {
   /** Path of a PEM file. */
   path(name: string): string;
-  /** Its content. */
+  /** Content of a PEM file. */
   pem(name: string): Buffer;
   remove(): void;
 }

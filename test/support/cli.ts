@@ -13,20 +13,20 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** The built program, as test/run.mjs leaves it. From source each start would take three times as long. */
+/** The program that test/run.mjs has built. A start from source would take three times as long. */
 export const MAIN = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 
 type Env = Readonly<Record<string, string>>;
 
 /**
- * The environment of every run, without the caller's variables. A server gets no worker threads by default, because each
- * takes a while to start.
+ * The environment of every run, without the caller's variables. A server gets no worker threads by default, because
+ * each takes a while to start.
  */
 export function childEnv(env: Env = {}): NodeJS.ProcessEnv {
   return { PATH: process.env.PATH, HOME: '/nonexistent', SORADNS_WORKERS: '0', ...env };
 }
 
-/** Runs a command as a process, at most for 30 s. */
+/** Runs a command as a process for at most 30 s. */
 export function spawnCli(
   args: readonly string[],
   env: Env = {},

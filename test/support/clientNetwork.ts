@@ -1,6 +1,6 @@
 /**
- * A network namespace and a mount namespace in which a server, resolvers in front of it and clients can use port 53 and an
- * own /etc/resolv.conf, as on a host. Needs root.
+ * A network namespace and a mount namespace in which a server, resolvers in front of it and clients can use port 53 and
+ * an /etc/resolv.conf of their own, as on a host. Needs root.
  */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
@@ -16,7 +16,7 @@ import { until } from './until.ts';
 const run = promisify(execFile);
 
 export interface ClientNetwork {
-  /** A folder for files of the programs; the same path inside. */
+  /** A folder for the programs' files, at the same path inside. */
   readonly folder: string;
   /** The command line that runs the command inside. */
   inside(...command: readonly string[]): [string, ...string[]];

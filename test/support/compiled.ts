@@ -1,6 +1,6 @@
 /**
- * Compiles a program of the project to plain JavaScript, for tests that start it hundreds of times: tsx adds 300 ms to each
- * start.
+ * Compiles a program of the project to plain JavaScript, for tests that start it hundreds of times: tsx adds 300 ms to
+ * each start.
  */
 import { execFile } from 'node:child_process';
 import { symlink, writeFile } from 'node:fs/promises';

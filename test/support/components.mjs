@@ -1,12 +1,13 @@
 /**
- * The real programs that the tests run against, and the Debian packages that have them. As root they are installed, after
- * a line that says which; SORADNS_TEST_NO_INSTALL=1, or not being root, prints the command instead.
+ * The real programs that the tests run against, and the Debian packages that have them. As root, the run prints the
+ * names of the missing packages and installs them. With SORADNS_TEST_NO_INSTALL=1, or as another user, it prints the
+ * command instead.
  */
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** For tests that must be root: Docker and Podman of their own, and networks of their own with resolvers in them. */
+/** For tests that need root: they run their own Docker, Podman and networks with resolvers. */
 const AS_ROOT = {
   dockerd: 'docker.io',
   docker: 'docker.io',
@@ -37,8 +38,8 @@ const COMPONENTS = {
 };
 
 /**
- * Makes every component available; returns whether all are. `env` has the PATH in which they are looked for.
- * `policyFile` is the file by which Debian asks whether to start a service that it installs.
+ * Makes every component available; returns whether all are. `env` has the PATH in which this function looks for them.
+ * `policyFile` is the program that Debian asks whether it may start a service that it installs.
  */
 export function provideComponents({
   env = process.env,
@@ -82,7 +83,9 @@ function isInstalled(command, { PATH = '' }) {
   });
 }
 
-/** Debian starts the services that it installs unless policy-rc.d forbids it; the tests start their own on free ports. */
+/**
+ * Debian starts the services that it installs unless policy-rc.d forbids it; the tests start their own on free ports.
+ */
 function withoutServices(policyFile, install) {
   const isOurs = !existsSync(policyFile);
   if (isOurs) writeFileSync(policyFile, '#!/bin/sh\nexit 101\n', { mode: 0o755 });

@@ -1,12 +1,12 @@
 import type { WatchBatch } from '../../src/store/store.ts';
 
-/** A watch's batches until `cut` rejects or `signal` ends it. The watch ends with its reader at the latest. */
+/** A watch's batches until `cut` rejects or `signal` ends it. The watch ends at the latest when its reader ends. */
 export async function* untilCut(
   open: (signal: AbortSignal) => AsyncIterable<WatchBatch>,
   signal: AbortSignal,
   cut: Promise<never>,
 ): AsyncGenerator<WatchBatch> {
-  cut.catch(() => undefined); // nobody may be waiting for the next batch
+  cut.catch(() => undefined); // `cut` may reject while no reader waits for a batch
   const own = new AbortController();
   const batches = open(AbortSignal.any([signal, own.signal]))[Symbol.asyncIterator]();
   try {

@@ -1,7 +1,8 @@
 /**
  * Opens the file store in argv[2] and reads and writes everywhere in it. With `repair` as argv[3] it repairs the store.
  * With `die` it kills itself while it writes. With `repair-only` it repairs and closes the store, and kills itself
- * argv[4] ms after the modules were loaded. Exit code 4: the store was refused, and the reason is on stdout.
+ * argv[4] ms after the modules were loaded. On an error of the store it prints the reason on stdout and exits with 4 if
+ * the store is damaged or not a database, else with 5.
  */
 import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';

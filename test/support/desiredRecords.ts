@@ -74,13 +74,15 @@ export function input(desired: readonly StampedRecord[], stored: readonly Stored
   };
 }
 
-/** `-key` removed, `+key` put, `*key` put of a second family, `~key` left for another. */
+/**
+ * `-key` removed, `+key` put, `*key` put of a second family, `~key` removed last because its container has another key.
+ */
 export function steps(from: PlanInput): string[] {
   const marks = ['-', '+', '*', '~'];
   return planWrites(from).phases.flatMap((phase, i) => phase.map(({ key }) => `${marks[i]}${key}`));
 }
 
-/** Why desired records get no key, in order. */
+/** The reasons why desired records get no key, in order. */
 export function reasons(from: PlanInput): string[] {
   return conflicts(from).map(({ reason }) => reason);
 }

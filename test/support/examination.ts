@@ -12,7 +12,9 @@ import type { Finding } from '../../src/tools/doctor/judge/finding.ts';
 import { withTempDir } from './tempDir.ts';
 
 export interface Patient {
-  /** Flags of `serve`. By default a memory store, no HTTP listener and, unless `isDefault`, an address without a server. */
+  /**
+   * Flags of `serve`. By default a memory store, no HTTP listener and, unless `isDefault`, an address without a server.
+   */
   readonly flags?: Readonly<Record<string, FlagValue>>;
   /** Variables of `serve`, which may hold secrets. */
   readonly env?: Readonly<Record<string, string>>;

@@ -90,7 +90,7 @@ export class FastZone {
     this.apply([this.change(key, undefined)]);
   }
 
-  /** A put, or the delete of a key with `undefined` as its value. */
+  /** A put, or with the value `undefined` a delete of the key. */
   change(key: string, value: unknown, lease?: Lease): Change {
     const modRevision = ++this.#revision;
     const previous = undefined;

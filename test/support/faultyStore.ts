@@ -49,7 +49,7 @@ export class FaultyStore implements Store {
     this.#cut?.(error);
   }
 
-  /** Replaces the store by an empty one. */
+  /** Replaces the store with an empty store. */
   replace(): void {
     this.#old.push(this.#inner);
     this.#inner = createMemoryStore();

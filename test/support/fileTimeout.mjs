@@ -1,6 +1,6 @@
 /**
- * Kills the process of a test file that takes too long. The time limit of node's runner does not do that on every version:
- * on newer ones it applies to each test, so that a process which stays alive after its tests never ends.
+ * Kills the process of a test file that takes too long. The time limit of node's runner does not do that on every
+ * version: on newer ones it applies to each test, so that a process which stays alive after its tests never ends.
  */
 import { processIds, procFile } from './leftovers.mjs';
 

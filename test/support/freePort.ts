@@ -1,6 +1,6 @@
 /**
- * Ports that a test can pass to programs before they listen. The ports are below the kernel's range for automatic ports.
- * While this process lives, no other test takes one: a socket in the abstract namespace reserves each port.
+ * Ports that a test can pass to programs before they listen. The ports are below the kernel's range for automatic
+ * ports. While this process lives, no other test takes them: a socket in the abstract namespace reserves each port.
  */
 import { createSocket } from 'node:dgram';
 import { createServer } from 'node:net';
@@ -8,7 +8,7 @@ import { createServer } from 'node:net';
 const FIRST = 12_000;
 const PORTS = 20_000;
 
-/** The next candidate; other processes start at other ones. */
+/** The next candidate; other processes start at other candidates. */
 let next = (process.pid * 101) % PORTS;
 
 /** Returns a port that is free for UDP and TCP on all addresses, and reserves it while this process lives. */

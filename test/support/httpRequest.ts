@@ -1,4 +1,4 @@
-/** One HTTP request, sent exactly as given: the path is not normalized and no headers are added. */
+/** One HTTP request whose path is sent exactly as given, without normalization. */
 import { type IncomingHttpHeaders, request } from 'node:http';
 
 export interface Sent {

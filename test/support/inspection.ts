@@ -94,7 +94,7 @@ function binding(at: string): PortBinding {
   return { HostIp: v6 ?? v4 ?? '', HostPort: port };
 }
 
-/** A registrar for skydns.local on the host 192.0.2.1, publishing what is named. */
+/** A registrar for skydns.local on the host 192.0.2.1 that registers only containers with names. */
 export function registrarContext(changes: Partial<RegistrarContext> = {}): RegistrarContext {
   return {
     prefix: '/skydns/',

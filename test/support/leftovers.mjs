@@ -1,6 +1,6 @@
 /**
- * Finds and kills processes that a test run left running. All processes of a run inherit one environment variable, which
- * /proc shows on Linux, so that no other process is killed.
+ * Finds and kills processes that a test run left running. All processes of a run inherit an environment variable that
+ * /proc shows on Linux, so this file kills no other process.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';

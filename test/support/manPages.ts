@@ -1,4 +1,7 @@
-/** The manual pages, made from the option rows and command words, like help: one page for the program and one for each command. */
+/**
+ * The manual pages: one for the program and one for each command. They are made from the same option rows and command
+ * words as the help texts.
+ */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command, Positional } from '../../src/cli/command.ts';
@@ -113,7 +116,7 @@ function optionItem(words: OptionWords): string[] {
   return item(`\\fB\\-\\-${dashed(name)}\\fR${value}${alias}`, `${text}${end}`);
 }
 
-/** The values of an option that its description does not name itself. */
+/** The description, with the values of the option unless the description names all of them. */
 function withChoices(text: string, choices: readonly string[] = []): string {
   return choices.every((choice) => text.includes(choice)) ? text : `${text}: ${choices.join(', ')}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The Node versions that the tests must pass on: the oldest that package.json allows, and the image's. They are read from
- * package.json and the Dockerfile, and installed from npm's registry once on a machine.
+ * The Node versions that the tests must pass on: the oldest that package.json allows, and the image's. They are read
+ * from package.json and the Dockerfile, and installed from npm's registry once on a machine.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -55,7 +55,7 @@ function install(folder, version) {
   writeFileSync(join(folder, 'package.json'), '{"private":true}\n');
   const args = [
     ...['install', '--no-audit', '--no-fund', '--ignore-scripts', '--save-exact'],
-    // Even if this process was started by `npm run --silent`.
+    // This shows errors even if `npm run --silent` started this process.
     ...['--loglevel', 'error', wanted],
   ];
   const options = { cwd: folder, encoding: 'utf8', timeout: TIMEOUT_MS };

@@ -41,7 +41,9 @@ export async function runAs(uid: number, ...command: readonly string[]): Promise
 
 let nodePath: Promise<string> | undefined;
 
-/** Path of a Node that every user can run: a temporary copy where this one is in a closed folder such as root's home. */
+/**
+ * Path of a Node that every user can run: a temporary copy where this one is in a closed folder such as root's home.
+ */
 export function nodeForAll(): Promise<string> {
   nodePath ??= findNodeForAll();
   return nodePath;

@@ -1,4 +1,4 @@
-/** Packets built octet by octet, also ones that no encoder would write. */
+/** Packets built octet by octet, even packets that no encoder would write. */
 import { nameOf } from './messages.ts';
 
 /** Octets from hex text; ignores white space and `; comments`. */
@@ -64,7 +64,7 @@ export function rawOption(code: number, data: Uint8Array): Buffer {
   return Buffer.concat([u16(code, data.length), data]);
 }
 
-/** The shortest time of several calls in ms: on a busy machine only the best run shows the cost of the code. */
+/** The shortest time of several calls, in ms: on a busy machine only the fastest call shows the cost of the code. */
 export function bestMs(runs: number, call: () => void): number {
   let best = Number.POSITIVE_INFINITY;
   for (let i = 0; i < runs; i++) {

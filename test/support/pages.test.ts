@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { anchorsOf, blocksOf, examplesOf, linksOf, matches, optionsOf } from './pages.ts';
 
-test('A block is read with its language, its attributes, its line and its heading', () => {
+test('blocksOf reads each block with its language, its attributes, its line and its heading', () => {
   const [first, second, third] = blocksOf(
     '# A\n```sh\nno\n```\n## B, c\n- x\n  ```console on=docker background\n  $ a\n  ```\n```ini unrun="needs systemd"\n```\n',
   );
@@ -26,7 +26,7 @@ test('A block is read with its language, its attributes, its line and its headin
   assert.deepEqual(third?.attributes, new Map([['unrun', 'needs systemd']]));
 });
 
-test('The examples of a session are read and compared by the rules of the pages', () => {
+test('examplesOf reads the examples of a session, and matches compares them, by the rules of the pages', () => {
   const text = '$ a \\\n  b\nx ... y\n...\nz\n$ c # exits 4\n';
   const [first, second, ...rest] = examplesOf({ text, line: 5 });
   assert.deepEqual(first, {
@@ -44,7 +44,7 @@ test('The examples of a session are read and compared by the rules of the pages'
   assert.ok(!matches([], 'a\n'));
 });
 
-test('The options that a page uses are collected by command', () => {
+test('optionsOf collects by command the options that a page uses', () => {
   const uses = optionsOf(
     '`soradns set NAME --host H` and\n\n    soradns set \\\n  --port 1 | soradns ls --json # --no\n`docker exec soradns soradns rm -r --quiet`',
   );
@@ -58,7 +58,7 @@ test('The options that a page uses are collected by command', () => {
   );
 });
 
-test('Links into the project and the anchors of headings are found', () => {
+test('linksOf finds the links into the project, and anchorsOf finds the anchors of headings', () => {
   assert.deepEqual(linksOf('[a](b.md#c-d) [e](https://example.com) [f](#g)'), ['b.md#c-d', '#g']);
   assert.deepEqual(
     [...anchorsOf("# Names, and `x`\n```sh\n# no\n```\n## One host's own\n")],

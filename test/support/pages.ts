@@ -30,18 +30,18 @@ export interface Block {
   /** Words behind the language: `on=docker` is `on` -> `docker`, `background` is `background` -> ``. */
   readonly attributes: ReadonlyMap<string, string>;
   readonly text: string;
-  /** Line of the first line of its text in the page, from 1. */
+  /** Number of the first line of its text in the page, from 1. */
   readonly line: number;
-  /** The heading of the second level that it stands under; empty above the first. */
+  /** The second-level heading above it; empty if there is none. */
   readonly heading: string;
 }
 
 export interface Example {
-  /** As in the page, continued lines joined. */
+  /** As in the page, with its continued lines. */
   readonly command: string;
   readonly expected: readonly string[];
   readonly exitCode: number;
-  /** Line of the command in the page, from 1. */
+  /** Number of the line of the command in the page, from 1. */
   readonly line: number;
 }
 
@@ -128,7 +128,9 @@ export function matches(expected: readonly string[], printed: string): boolean {
   return new RegExp(`^${parts.join('')}$`).test(lines);
 }
 
-/** Every `soradns COMMAND --option` of a page, as command -> options; it may be run in a container called so. */
+/**
+ * Every `soradns COMMAND --option` of a page, as command -> options. The command may run in a container named soradns.
+ */
 export function optionsOf(markdown: string): Map<string, Set<string>> {
   const uses = new Map<string, Set<string>>();
   for (const [, command = '', rest = ''] of markdown.matchAll(

@@ -100,7 +100,7 @@ static double now_ms(void) {
   return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
 }
 
-/* Like most programs: for IPv4 and IPv6 at once. */
+/* Looks the name up for IPv4 and IPv6 at once, like most programs. */
 static void look_up_for(const char *name, double seconds) {
   long count = 0, failed = 0;
   double slowest_ms = 0, end_ms = now_ms() + seconds * 1e3;

@@ -16,8 +16,8 @@ import { question } from './zone.ts';
 
 export interface Prober {
   /**
-   * Waits for this answer to a query sent at `sinceMs` or later; returns how many milliseconds after `sinceMs` the first
-   * such query was sent. Fails after `timeoutMs` with all answers.
+   * Waits for this answer to a query sent at `sinceMs` or later; returns how many milliseconds after `sinceMs` the
+   * first such query was sent. Fails after `timeoutMs` with all answers.
    */
   waitFor(answer: string, sinceMs: number, timeoutMs?: number): Promise<number>;
   /** For how many milliseconds queries sent since then had another answer. */
@@ -38,7 +38,7 @@ const MAX_QUERIES = 1 << 16;
 const REPLY_TIMEOUT_MS = 1_000;
 const TIMEOUT_MS = 30_000;
 
-/** The time on the clock of this file's times, which is also Docker's. */
+/** The time on the clock that this file and Docker use. */
 export function nowMs(): number {
   return Date.now();
 }
@@ -74,7 +74,7 @@ export async function startProber(server: SocketAddress, qname: string): Promise
   return { ...reading(samples), stop };
 }
 
-/** Asserts that every query since then had this answer, and prints for how long that was not so. */
+/** Asserts that every query since then had this answer, and prints for how long queries had another answer or none. */
 export function assertNeverWrong(
   prober: Prober,
   answer: string,

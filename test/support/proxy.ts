@@ -17,8 +17,8 @@ export interface FaultyProxy {
   /** Delays every chunk by `delayMs()`; the order is kept. */
   delay(delayMs: (() => number) | undefined): void;
   /**
-   * Accepts and reads, but passes nothing on in either direction. A connection that has lost data stays silent for good,
-   * because TCP never delivers data behind a gap.
+   * Accepts and reads, but passes nothing on in either direction. A connection that has lost data stays silent for
+   * good, because TCP never delivers data behind a gap.
    */
   blackhole(on: boolean): void;
   /** Closes the listener, so that new connections are refused. */
@@ -38,7 +38,7 @@ export async function startProxy(target: string): Promise<FaultyProxy> {
 interface Pair {
   readonly client: Socket;
   readonly server: Socket;
-  /** Whether it has lost data. */
+  /** Whether the connection has lost data. */
   hasGap: boolean;
 }
 
@@ -163,7 +163,7 @@ class TcpProxy implements FaultyProxy {
 
   #onCut(): void {
     this.#cuts++;
-    // Closed, not reset, so that the last octets arrive.
+    // The client’s connection is closed and not reset, so that the last octets arrive.
     for (const { client, server } of this.#pairs) {
       client.destroySoon();
       reset(server);
@@ -171,7 +171,9 @@ class TcpProxy implements FaultyProxy {
   }
 }
 
-/** Resets the socket; destroys it after `end`, because Node never closes a socket that is reset while it sends its FIN. */
+/**
+ * Resets the socket; destroys it after `end`, because Node never closes a socket that is reset while it sends its FIN.
+ */
 function reset(socket: Socket): void {
   if (socket.writableEnded) socket.destroy();
   else socket.resetAndDestroy();

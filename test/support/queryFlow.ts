@@ -12,8 +12,8 @@ export interface QueryFlow {
   /** Faults of replies, printable; only the first few are kept. */
   readonly problems: readonly string[];
   /**
-   * Stops sending, waits for the last replies, and returns the number of queries without a reply. Packets that the kernel
-   * dropped at either socket are not counted: on a busy machine neither end reads in time.
+   * Stops sending, waits for the last replies, and returns the number of queries without a reply. Packets that the
+   * kernel dropped at either socket are not counted: on a busy machine neither end reads in time.
    */
   stop(): Promise<number>;
 }

@@ -4,12 +4,18 @@ import { printAddress } from '../../src/dns/address.ts';
 import { type Name, nameOctets } from '../../src/dns/name.ts';
 import type { Rdata, Rr } from '../../src/dns/rr.ts';
 
-/** Objects with a prototype: fast-check's own may lack one, and then no object is deeply equal to them. */
+/**
+ * Objects with a prototype: fast-check's own objects may lack a prototype, and then no decoded object is deeply equal
+ * to them.
+ */
 export function plainRecord<T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> {
   return fc.record(model, { noNullPrototype: true }) as fc.Arbitrary<T>;
 }
 
-/** Any octet, and more often the critical ones: NUL, dot, backslash, 0x80, 0xc0, 0xff, and two letters that make equal names. */
+/**
+ * Any octet, and more often the critical ones: NUL, dot, backslash, 0x80, 0xc0, 0xff, and two letters that make equal
+ * names.
+ */
 const octet = fc.oneof(
   fc.integer({ min: 0, max: 255 }),
   fc.constantFrom(0x00, 0x2e, 0x5c, 0x80, 0xc0, 0xff, 0x41, 0x61),

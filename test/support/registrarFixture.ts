@@ -1,4 +1,4 @@
-/** A registrar between a fake engine and a memory store, all on one clock that only the test moves. */
+/** A registrar between a fake engine and a memory store, all on one clock that only the test advances. */
 import assert from 'node:assert/strict';
 import type { RegistrarContext } from '../../src/registrar/describe/context.ts';
 import { isLockKey, LOCKS } from '../../src/registrar/leadership/lock.ts';
@@ -24,7 +24,7 @@ export const WEB = named('web');
 /** The key of `WEB` below `/skydns/`. */
 export const KEY = 'local/skydns/web';
 
-/** Why a registrar is not ready, as people read it. */
+/** The printed reasons why a registrar is not ready. */
 export function troubles({ registrar }: Pick<Running, 'registrar'>): string {
   return registrar.readiness().reasons.map(printReason).join();
 }

@@ -1,6 +1,6 @@
 /**
- * A replica that detects missing changes: the entry that a change replaces must be the one that the replica has. It also
- * records its number of keys after each `apply`, to show that no step was applied in part.
+ * A replica that detects missing changes: the entry that a change replaces must be the one that the replica has. It
+ * also records its number of keys after each `apply`, to show that no step was applied in part.
  */
 import type { Change, Entry } from '../../src/service/change.ts';
 import type { Replica } from '../../src/store/mirror.ts';
@@ -8,7 +8,10 @@ import type { Store } from '../../src/store/store.ts';
 
 export class CheckedReplica implements Replica {
   readonly entries = new Map<string, Entry>();
-  /** Changes that do not match the replica's entry. After a relist there may be some, because it skips changes in between. */
+  /**
+   * Changes that do not match the replica's entry. After a relist there may be some, because it skips changes in
+   * between.
+   */
   readonly gaps: string[] = [];
   /** Number of keys after each `apply`. */
   readonly sizes: number[] = [];

@@ -1,6 +1,6 @@
 /**
- * A reporter for logs: one line for each finished file with its time and the times that it measured (`WHERE: WHAT: N ms` in
- * its output), every failure in full, then node's closing lines (`# tests N`, `# pass N`, ...).
+ * A reporter for logs: one line for each finished file with its time and the times that it measured (`WHERE: WHAT: N
+ * ms` in its output), every failure in full, then node's closing lines (`# tests N`, `# pass N`, ...).
  */
 import { relative } from 'node:path';
 import { inspect } from 'node:util';

@@ -1,4 +1,6 @@
-/** The worker's end of one ring alone: puts checked packets as fast as it can, until `stop` is set. */
+/**
+ * A thread with only the worker's end of a ring: puts checked packets into it as fast as it can, until `stop` is set.
+ */
 import { parentPort, workerData } from 'node:worker_threads';
 import { RingWriter } from '../../src/dataplane/listeners/handover.ts';
 import type { Batch } from '../../src/dataplane/sockets/batch.ts';

@@ -1,4 +1,7 @@
-/** Takes systemd's part for a service: binds sockets before it starts, and receives its notifications (sd_notify). */
+/**
+ * Does for a service what systemd does: binds sockets before the service starts, and receives its notifications
+ * (sd_notify).
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -40,7 +43,9 @@ export interface SocketSpec {
   readonly port?: number;
 }
 
-/** Program for `startCli`: soradns with these sockets. `pidOff`: added to LISTEN_PID, which then names another process. */
+/**
+ * Program for `startCli`: soradns with these sockets. `pidOff`: added to LISTEN_PID, which then names another process.
+ */
 export function activated(
   sockets: readonly SocketSpec[],
   pidOff = 0,

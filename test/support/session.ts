@@ -1,10 +1,10 @@
-/** Plays the sessions of the pages: runs their commands in a shell and compares what these print. */
+/** Runs the commands of the sessions in the pages in a shell, and compares what the commands print. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Block, type Example, examplesOf, matches } from './pages.ts';
 
-/** Runs a command line and gives its exit code with what it printed, standard error included. */
+/** Runs a command line; returns its exit code and its output, including standard error. */
 export type Shell = (command: string) => Promise<{ code: number; printed: string }>;
 
 export interface Retries {
@@ -13,10 +13,10 @@ export interface Retries {
   readonly timeoutMs: number;
 }
 
-/** A DNS answer follows a write, but not in the same instant. */
+/** A DNS answer follows a write after a moment. */
 export const AFTER_A_WRITE: Retries = { of: /^dig /, timeoutMs: 5000 };
 
-/** Plays a `console` block. `context`: what else to show when an example fails. */
+/** Runs a `console` block. `context` returns more text for the message when an example fails. */
 export async function playSession(
   page: string,
   block: Block,
@@ -30,7 +30,7 @@ export async function playSession(
   }
 }
 
-/** What is wrong with the example; undefined when its command prints what the page shows. */
+/** The fault of the example; undefined when its command prints what the page shows. */
 async function play(
   { command, expected, exitCode }: Example,
   shell: Shell,
@@ -50,12 +50,12 @@ async function play(
 export interface ShellSetup {
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
-  /** The command line that bash is run by; to run it elsewhere. */
+  /** Returns the command line that runs bash on another host. */
   readonly onHost?: (...command: readonly string[]) => readonly [string, ...string[]];
   readonly timeoutMs: number;
 }
 
-/** docker-compose moves the cursor to write over its own lines, also where it does not write to a terminal. */
+/** docker-compose moves the cursor to overwrite its own lines, even where it does not write to a terminal. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are control characters.
 const TERMINAL_CONTROLS = /\x1b\[[0-9;]*[A-Za-z]|\r/g;
 

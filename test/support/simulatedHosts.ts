@@ -61,7 +61,7 @@ class SimulatedHost {
     this.containers[at] = container;
   }
 
-  /** Kills all registrars, and restarts all running containers. Call `start` after it. */
+  /** Kills all registrars, and restarts all running containers. Call `start` afterwards. */
   reboot(): void {
     for (const running of this.running.splice(0)) this.#fixture.kill(running);
     this.#bootedAtMs = this.#fixture.clock.monotonicMs();
@@ -182,7 +182,7 @@ export class SimulatedHosts {
     }
   }
 
-  /** Ends all faults and waits long enough. */
+  /** Ends all faults and waits until the registrars have restored every record. */
   async quieten(): Promise<void> {
     for (const host of this.#hosts) {
       host.releaseEvents();
@@ -262,7 +262,7 @@ export class SimulatedHosts {
     else await store.put(keyOf(name), Buffer.from(FOREIGN));
   }
 
-  /** The delay exceeds the deadline of a write, which still reaches the store. */
+  /** The delay exceeds the deadline of a write, but the write still reaches the store. */
   readonly #delayWrites: StoreLink['delay'] = (operation) => {
     if (operation !== 'put' && operation !== 'delete') return undefined;
     return new Promise((resolve) => this.fixture.clock.startTimer(SLOW_MS, resolve));

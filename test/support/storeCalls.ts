@@ -1,4 +1,4 @@
-/** Calls of a store for its tests: calls that must succeed, that read to the end, or that fail in a given way. */
+/** Calls of a store for its tests. The calls must succeed, read to the end, or fail in a given way. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change, Entry } from '../../src/service/change.ts';
@@ -103,7 +103,7 @@ export async function inGroups<T>(
   for (let i = 0; i < items.length; i += size) await Promise.all(items.slice(i, i + size).map(run));
 }
 
-/** The promise's result; fails when it takes longer than any of these calls may. */
+/** The promise's result; fails when the promise takes longer than any of these calls may take. */
 export async function soon<T>(promise: Promise<T>): Promise<T> {
   const abort = new AbortController();
   const late = sleep(WAIT_MS, undefined, { signal: abort.signal }).then(

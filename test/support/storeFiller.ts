@@ -1,6 +1,6 @@
 /**
- * A process that writes 3 kB values to a file store until its disk (or `ulimit -f`) refuses one, deletes them and
- * continues to write: `storeFiller.ts DIR`. It prints the results as JSON.
+ * A process that puts 300 values of 3 kB into a file store while its disk (or `ulimit -f`) refuses some of them,
+ * deletes them and puts another value: `storeFiller.ts DIR`. It prints the results as JSON.
  */
 import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { StoreError } from '../../src/store/store.ts';

@@ -14,7 +14,7 @@ type Operation = 'get' | 'snapshot' | 'watch' | 'put' | 'delete' | 'lease';
 
 export class StoreLink implements LeaseStore {
   readonly label = 'link';
-  /** Called before each operation, which rejects with the returned error, if any. */
+  /** Called before each operation. The operation rejects with the returned error code, if there is one. */
   fault: ((operation: Operation, key: string) => StoreErrorCode | undefined) | undefined;
   /** The write happens, but its answer is lost. */
   loseAnswer: ((operation: Operation, key: string) => boolean) | undefined;

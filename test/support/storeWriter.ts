@@ -1,6 +1,6 @@
 /**
  * A process that writes to a file store until it is killed: `storeWriter.ts DIR RUN`. It prints `open` when the store
- * is open, and then one line for each acknowledged write: key, modRevision.
+ * is open, and then one line for each acknowledged write: key, modRevision, run, count.
  *
  * Eight loops write at once, each to ten keys of its own. A value is its key, the run and a count, repeated to fill up
  * to 3 kB, so that a torn value is noticed.

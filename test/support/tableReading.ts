@@ -1,7 +1,7 @@
 /** The start data of a thread that reads a table, and the shared counts that it keeps. */
 import type { TableHandle } from '../../src/dataplane/table/layout.ts';
 
-/** `LOST`: a lasting name that the table denied. */
+/** `LOST`: the answers in which the table denied a lasting name. */
 export const Tally = { WHOLE: 0, TORN: 1, DONE: 2, LOST: 3, WORDS: 4 } as const;
 
 export interface TableReading {

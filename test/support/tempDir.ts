@@ -7,7 +7,7 @@ import { join } from 'node:path';
 /** A parent for directories in memory where one exists: for stores that sync each write. */
 export const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
-/** Runs the body with a new directory and removes it afterwards, also on failure. */
+/** Runs the body with a new directory and removes it afterwards, even on failure. */
 export async function withTempDir<T>(body: (dir: string) => Promise<T>): Promise<T> {
   const dir = await newTempDir();
   try {

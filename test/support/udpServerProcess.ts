@@ -1,13 +1,12 @@
 /**
- * A worker listener in a process of its own, which tests compile. It reports its ports and, at each message, the drops
- * that it counted.
+ * A worker listener in a separate process. Tests compile this file. It reports its ports and, at each message, the
+ * drops that it counted.
  */
 import { createWorkerListener } from '../../src/dataplane/listeners/workerListener.ts';
 import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { DROP_REASONS, dropSlot } from '../../src/dataplane/table/counters.ts';
+// This import makes the compiler compile the file too.
 import './scriptedWorker.ts';
-
-// has it compiled too
 
 export type FromServer =
   | { readonly kind: 'listening'; readonly ports: readonly number[] }

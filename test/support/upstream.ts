@@ -1,6 +1,6 @@
 /**
- * An upstream resolver on loopback, with UDP and TCP on one port, that answers from a few records and misbehaves on request.
- * It uses dns-packet, not the codec under test.
+ * An upstream resolver on loopback, with UDP and TCP on one port, that answers from a few records and misbehaves on
+ * request. It uses dns-packet, not the codec under test.
  */
 import assert from 'node:assert/strict';
 import { createSocket, type Socket as UdpSocket } from 'node:dgram';

@@ -1,6 +1,6 @@
 /**
- * A test upstream as a process, for use in another network: argument ADDRESS, port 53. Each line of its standard input is a
- * JSON list of records that replaces the served ones. It answers `slow.` names after a second.
+ * A test upstream as a process, for use in another network: argument ADDRESS, port 53. Each line of its standard input
+ * is a JSON list of records that replaces the served ones. It answers `slow.` names after a second.
  */
 import { createInterface } from 'node:readline';
 import { startUpstream } from './upstream.ts';

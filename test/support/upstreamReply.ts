@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { Answer, Packet } from 'dns-packet';
 
-/** How the upstream misbehaves; without a field it behaves properly. */
+/** How the upstream misbehaves; without any field it behaves properly. */
 export interface Behaviour {
   /** No reply, on this transport or on both. */
   readonly drop?: boolean | 'udp' | 'tcp';

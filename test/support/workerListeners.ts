@@ -13,18 +13,18 @@ const found = loadLibc();
 /** Why this machine can run no workers; false if it can. */
 export const NO_WORKERS: string | false = found.kind === 'missing' && `optional: ${found.reason}`;
 
-/** For tests that are skipped with `NO_WORKERS`. */
+/** The libc of this machine, for tests that `NO_WORKERS` skips where it is missing. */
 export function libcHere(): Libc {
   if (found.kind === 'missing') throw new Error(found.reason);
   return found.libc;
 }
 
-/** Compiles a worker's entry, which from source takes a second to start; a path below this folder. */
+/** Compiles a worker's entry, because a start from source takes a second. `source` is a path below this folder. */
 export async function compiledEntry(dir: string, source: string): Promise<URL> {
   return pathToFileURL(await compileInto(dir, new URL(source, import.meta.url)));
 }
 
-/** With two threads by default. */
+/** A worker listener, by default with two threads. */
 export function workerListener(
   options: UdpListenerOptions & Partial<WorkerListenerOptions>,
 ): UdpListener {

@@ -1,6 +1,6 @@
 /**
- * Table tests for the zone: services go in as keys and JSON, expected records are zone-file text in dig's form, one a
- * line. `Catalog.apply` fills the tree, as in the server.
+ * Table tests for the zone: they give services as keys and JSON, and expected records as zone-file text in dig's form,
+ * one record a line. `Catalog.apply` fills the tree, as in the server.
  */
 import assert from 'node:assert/strict';
 import type { Question, Response } from '../../src/dns/message.ts';
@@ -115,7 +115,7 @@ export function ask(catalog: Catalog, qname: string, type: string, asked: Asked 
   return answer(viewOf(catalog, asked), question(qname, type));
 }
 
-/** The response; for names outside that `asked.externals` lacks, no server may be asked. */
+/** The response; outside names that `asked.externals` lacks are unavailable. */
 export function respond(
   catalog: Catalog,
   qname: string,
@@ -136,7 +136,7 @@ export function respond(
 
 export interface Expected {
   readonly rcode?: keyof typeof Rcode;
-  /** Zone-file text; sections left out are expected to be empty, but for the SOA of a negative answer. */
+  /** Zone-file text. A section that is left out must be empty, except for the SOA of a negative answer. */
   readonly answer?: string;
   readonly additional?: string;
 }
