@@ -269,7 +269,7 @@ http.server.HTTPServer(('127.0.0.1', ${port}), H).serve_forever()
         seen += text;
       });
       try {
-        // With --force the command reads nothing first. The other user’s server answers no reads.
+        // With --force the command reads nothing first. The other user's server answers no reads.
         const set = ['set', 'a.skydns.local', '--host', '192.0.2.1', '--force'];
         const store = ['--store', `http://127.0.0.1:${port}`];
         await until('the other user’s server listens', async () => {

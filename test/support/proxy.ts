@@ -163,7 +163,7 @@ class TcpProxy implements FaultyProxy {
 
   #onCut(): void {
     this.#cuts++;
-    // The client’s connection is closed and not reset, so that the last octets arrive.
+    // The client's connection is closed and not reset, so that the last octets arrive.
     for (const { client, server } of this.#pairs) {
       client.destroySoon();
       reset(server);

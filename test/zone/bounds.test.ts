@@ -163,7 +163,7 @@ describe('oversized RRsets', () => {
     many(1_000, (i) => [`local/skydns/srv/${long}-${i}/prod`, { host: '10.0.0.1', port: i + 1 }]),
   );
 
-  it('An answer has a part of an oversized SRV RRset, which differs with each sample start and has more than 500 records', () => {
+  it('An answer has only a part of an oversized SRV RRset, which has over 500 records and differs with each sample start', () => {
     const seen = new Set<string>();
     for (let i = 0; i < 6; i++) {
       const { answer } = respond(catalog, 'srv.skydns.local.', 'SRV', {
@@ -175,7 +175,7 @@ describe('oversized RRsets', () => {
     assert.equal(seen.size, 1_000);
   });
 
-  it('The part of an oversized RRset that an answer has fits into one TCP message', () => {
+  it('The part of an oversized RRset in an answer fits into one TCP message', () => {
     const { answer, additional } = respond(catalog, 'srv.skydns.local.', 'SRV');
     const asked = question('srv.skydns.local.', 'SRV');
     const query = { id: 1, recursionDesired: true, checkingDisabled: false, question: asked };
@@ -185,7 +185,7 @@ describe('oversized RRsets', () => {
     assert.equal(decodeMessage(reply)?.answer.length, answer.length);
   });
 
-  it('An answer has a part of an oversized TXT RRset', () => {
+  it('An answer has only a part of an oversized TXT RRset', () => {
     const texts = catalogOf(
       many(300, (i) => [`local/skydns/t/${i}`, { text: `${i} ${'x'.repeat(5_000)}` }]),
     );
