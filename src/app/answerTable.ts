@@ -8,8 +8,8 @@ import { compactHeap } from './process/process.ts';
 const LEAST_OCTETS = 1 << 22;
 
 /**
- * A table of at most `capacityOctets`, whose memory is allocated on demand. It is smaller if the process cannot reserve so
- * much address space.
+ * A table of at most `capacityOctets`, whose memory is allocated on demand. It is smaller if the process cannot reserve
+ * so much address space.
  */
 export function reserveTable(capacityOctets: number, maxUdpOctets: number): AnswerTable {
   const seed = randomInt(2 ** 31);
@@ -40,7 +40,8 @@ export function startRefreshing(publisher: Publisher, table: AnswerTable): () =>
     const { answers } = table.stats;
     const isCalm = answers - answersBefore < CALM_ANSWERS;
     answersBefore = answers;
-    // The table's growth counts, not the number of decisions: answers that are decided again would cause a pause each time.
+    // The table's growth counts, not the number of decisions: answers that are decided again would cause a pause each
+    // time.
     compactedAtAnswers = Math.min(compactedAtAnswers, answers);
     if (answers - compactedAtAnswers < BURST_ANSWERS || !isCalm) return;
     compactedAtAnswers = answers;

@@ -25,13 +25,15 @@ interface ActiveConfig {
   readonly mayRecurse: (address: string) => boolean;
 }
 
-/** A replaced forwarder is closed after this time. By then it has no open query, since it gives up on a query after 4 s. */
+/**
+ * A replaced forwarder is closed after this time. By then it has no open query, since it gives up on a query after 4 s.
+ */
 const RETIREMENT_MS = 5_000;
 
 export class LiveConfig {
   /** Counted over all forwarders since the start. */
   readonly forwardCounters = newForwardCounters();
-  /** Configurations read again: applied, and rejected. */
+  /** Counts the configurations that were read again: applied and rejected. */
   readonly reloads = { done: 0, failed: 0 };
   readonly #key: string;
   readonly #log: Log;
@@ -209,8 +211,8 @@ interface Forwarding {
 }
 
 /**
- * Keeps the previous forwarder, with its cache, if nothing differs. Undefined if nothing is forwarded. The upstreams never
- * include this server.
+ * Keeps the previous forwarder, with its cache, if nothing differs. Undefined if nothing is forwarded. The upstreams
+ * never include this server.
  */
 function forwardingOf(
   config: Config,

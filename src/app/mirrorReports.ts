@@ -18,7 +18,7 @@ export interface CatalogCounts {
 /** Further reasons for one loss are logged at debug level. */
 const MAX_REASONS = 16;
 
-/** Logs a mirror's events. A repeated reason for a loss is logged once until the store is reachable again. */
+/** Logs a mirror's events. A repeated reason for a loss is a warning only once until the store is reachable again. */
 export function createMirrorLog(log: Log): (event: MirrorEvent, counts: CatalogCounts) => void {
   const logged = new Set<string>();
   return (event, counts) => {

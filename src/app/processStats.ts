@@ -63,7 +63,10 @@ export function createProcessProbe(): ProcessProbe {
 const RESOLUTION_MS = 20;
 const WINDOW_MS = 60_000;
 
-/** The worst of the current window and the one before. A read resets nothing, so several readers see the same. */
+/**
+ * The worst delays of the current and the previous window. A read resets nothing, so several readers get the same
+ * values.
+ */
 class RecentDelays {
   readonly #histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
   readonly #timer: NodeJS.Timeout;
@@ -108,7 +111,7 @@ function delaySeconds(nanoseconds: number): number {
 
 function openFds(): number | undefined {
   try {
-    return readdirSync('/proc/self/fd').length - 1; // without the one that reads the folder
+    return readdirSync('/proc/self/fd').length - 1; // without the descriptor that reads the folder
   } catch {
     return undefined;
   }

@@ -60,7 +60,9 @@ interface Pages {
   close(): Promise<void>;
 }
 
-/** The listener for status and health. A default address that cannot be used does not keep the registrar from starting. */
+/**
+ * The listener for status and health. A default address that cannot be used does not keep the registrar from starting.
+ */
 async function startPages(
   { http, httpHosts, mustHaveHttp }: RegisterConfig,
   registrar: RunningRegistrar,

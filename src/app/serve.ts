@@ -128,7 +128,9 @@ function announce(
   );
 }
 
-/** Shows a newcomer what to try, on a terminal and with an empty store. The log is for machines, so this is not in it. */
+/**
+ * Shows a newcomer what to try, on a terminal and with an empty store. The log is for machines, so this is not in it.
+ */
 async function hintWhenEmpty(server: Server, config: Config, io: Io): Promise<void> {
   if (!io.stderr.isTty) return;
   const [dns] = server.endpoints;

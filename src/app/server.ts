@@ -155,7 +155,7 @@ type Listening =
   | { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] }
   | Exclude<StartOutcome, { kind: 'started' }>;
 
-/** Listens on the addresses; beside a predecessor only once the answers are ready. Frees everything if it fails. */
+/** Listens on the addresses; in a takeover, only once the answers are ready. Frees everything if that fails. */
 async function listen(
   config: Config,
   parts: ServerParts,

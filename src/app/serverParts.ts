@@ -1,6 +1,6 @@
 /**
- * Makes the parts of a server in the order of their dependencies, connects them, and frees them in reverse. `startServer`
- * starts them.
+ * Makes the parts of a server in the order of their dependencies, connects them, and frees them in reverse.
+ * `startServer` starts them.
  */
 import type { Config } from '../config/config.ts';
 import {
@@ -72,7 +72,7 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   const publisher = publisherOf(table, catalog, liveConfig, faults);
   const stopRefreshing = startRefreshing(publisher, table);
   const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) =>
-    // The mirror reports a success just before its state is `synced`.
+    // The mirror reports a success just before its state becomes `synced`.
     publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced'),
   );
   const tableBlocks: FamilyBlock[] = [];
@@ -140,7 +140,7 @@ function mirrorOf(
 /** Answers queries that the answer table cannot answer. */
 interface SlowPath {
   readonly respond: Respond;
-  /** Never forwards, counts or logs. */
+  /** Never forwards or counts a query, and never adds it to the query log. */
   readonly respondQuietly: Respond;
   /** Answers that wait for other servers. */
   readonly pending: OutstandingAnswers;
@@ -174,7 +174,7 @@ function slowPathOf(
   };
   const respondQuietly = createResponder({
     ...quiet,
-    // It forwards nothing, so its answers about names outside our zones are not what clients would get.
+    // This responder forwards nothing, so clients would get other answers about names outside our zones.
     onDecided(decided) {
       if (!decided.basis.leadsOutside) publisher.publishSoon(decided);
     },

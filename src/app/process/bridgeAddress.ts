@@ -1,8 +1,8 @@
 /**
  * This host's address for the containers on Docker's default bridge, and so the address for `docker run --dns`: the
  * gateway that the engine reports, else this host's own address in the bridge's subnet, else Docker's default. Node
- * hides an interface without carrier, such as a bridge without containers, so the kernel's routes are read. Never fails:
- * the engine may start later than this process.
+ * hides an interface without carrier, such as a bridge without containers, so the kernel's routes are read. Never
+ * fails: the engine may start later than this process.
  */
 import { addressFamily, ipv4Bits } from '../../dns/address.ts';
 import type { DefaultBridge, Engine } from '../../registrar/engine/engine.ts';

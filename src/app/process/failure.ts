@@ -15,7 +15,10 @@ export const EXIT_CODES = {
   not_permitted: 6,
   bad_data: 7,
   no_reply: 9,
-  /** Docker replaced its socket, and this container's mount still leads to the old one: restart the container (EX_TEMPFAIL). */
+  /**
+   * Docker replaced its socket, and this container's mount still leads to the old one: restart the container
+   * (EX_TEMPFAIL).
+   */
   socket_replaced: 75,
   /** An uncaught exception (EX_SOFTWARE). */
   broken: 70,
@@ -56,7 +59,10 @@ const SYSTEM_FAILURES: Record<string, [FailureCode, string | undefined]> = {
   EPERM: ['not_permitted', undefined],
 };
 
-/** Any thrown value as a `Failure`; an unexpected error keeps its text and gets code 1. `store` selects the hint for that kind of store. */
+/**
+ * Any thrown value as a `Failure`; an unexpected error keeps its text and gets code 1. `store` selects the hint for
+ * that kind of store.
+ */
 export function failureOf(error: unknown, store?: StoreLocation['kind']): Failure {
   if (error instanceof Failure) return error;
   if (error instanceof StoreError) {

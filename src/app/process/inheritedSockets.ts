@@ -1,4 +1,7 @@
-/** Socket activation (sd_listen_fds(3)): the sockets that systemd, or a program with its protocol, opened for this process. */
+/**
+ * Socket activation (sd_listen_fds(3)): the sockets that systemd, or a program with its protocol, opened for this
+ * process.
+ */
 import { readlink } from 'node:fs/promises';
 import type { InheritedSocket } from '../../server/listen.ts';
 import { readSockets } from '../../server/socketTable.ts';

@@ -1,4 +1,6 @@
-/** This host's network, as far as Linux shows it: addresses, Docker's bridge, DNS listeners, and the engine's address. */
+/**
+ * This host's network, as far as Linux shows it: addresses, Docker's bridge, DNS listeners, and the engine's address.
+ */
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/config.ts';
@@ -68,7 +70,9 @@ export function readIfThere(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(() => undefined);
 }
 
-/** The engine that the option, or else the environment, names. `option` is its name for messages. Throws a `Failure`. */
+/**
+ * The engine that the option, or else the environment, names. `option` is its name for messages. Throws a `Failure`.
+ */
 export function engineEndpoint(
   dockerHost: string | undefined,
   option: string,

@@ -1,6 +1,6 @@
 /**
- * The limit on open files, sockets included. Node has raised the soft limit to the hard one. This file imports no other
- * file of the program: with a limit too low, those could not be loaded.
+ * The limit on open files, sockets included. At its start Node raises the soft limit to the hard limit. This file
+ * imports no other file of the program, because Node cannot load those files if the limit is too low.
  */
 import { readFileSync } from 'node:fs';
 

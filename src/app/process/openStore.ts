@@ -1,4 +1,6 @@
-/** From a store's location to an open store. Each kind's code is loaded when needed, which keeps other commands fast. */
+/**
+ * From a store's location to an open store. Each kind's code is loaded when needed, which keeps other commands fast.
+ */
 import { readFileSync } from 'node:fs';
 import { createSecureContext } from 'node:tls';
 import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
@@ -15,7 +17,7 @@ export interface OpenStoreOptions {
   readonly onWarning?: ((line: string) => void) | undefined;
 }
 
-/** Opens the store at a location. An unreachable etcd or server shows at the first call. */
+/** Opens the store at a location. If etcd or the server is unreachable, the first call fails. */
 export async function openStore(
   location: StoreLocation,
   { stateDirectory, ...options }: OpenStoreOptions = {},
@@ -30,7 +32,7 @@ export async function openStore(
     case 'etcd':
       // grpc-js would print its own lines to stderr about what the store reports as errors.
       process.env.GRPC_VERBOSITY ??= 'NONE';
-      // Node warns that grpc-js gives an IP address to TLS, which an operator cannot change.
+      // Node would warn that grpc-js gives an IP address to TLS; the operator cannot change that.
       process.noDeprecation = true;
       return new (await import('../../store/etcd/etcdStore.ts')).EtcdStore(etcdOptions(location));
     case 'http': {
@@ -95,7 +97,9 @@ export interface TlsCredentials {
   readonly key?: Buffer;
 }
 
-/** Reads the files and tries them before any connection needs them. Throws a `Failure` that names the option at fault. */
+/**
+ * Reads the files and tries them before any connection needs them. Throws a `Failure` that names the option at fault.
+ */
 function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
   const tls = {
     ...readPem('ca', '--ca-cert', caFile, 'CERTIFICATE'),

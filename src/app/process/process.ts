@@ -48,8 +48,8 @@ const LINGER_MS = 5_000;
 
 /**
  * How long a registrar keeps removing records after a signal. When dockerd stops, it sends SIGTERM to all containers at
- * once, including the registrar's own, so the registrar receives their `die` events after its own signal. After ^C an operator waits,
- * so it ends at once.
+ * once, including the registrar's own, so the registrar receives their `die` events after its own signal. After ^C an
+ * operator waits, so it ends at once.
  */
 export function lingerMsAfter(signalName: unknown): number {
   return signalName === 'SIGTERM' ? LINGER_MS : 0;
@@ -77,7 +77,8 @@ const METHODS = ['error', 'warn', 'info', 'log', 'debug'] as const;
 
 /**
  * From now on logs what libraries print to the console (lmdb prints the stack of every failed commit), since readers of
- * the log expect JSON. Logs the first line of each text, at most once a minute. Returns a function that ends it.
+ * the log expect JSON. Logs the first line of each text, at most once a minute. Returns a function that restores the
+ * console.
  */
 export function logLibraryOutput(log: Log): () => void {
   const loggedAtMs = new Map<string, number>();
@@ -98,9 +99,10 @@ export function logLibraryOutput(log: Log): () => void {
 }
 
 /**
- * Runs one full, compacting garbage collection, which blocks for about 0.5 µs a key. A big load, or the first answers to
- * many questions, fill V8's old space with garbage that V8 keeps. Measured after a load of a million keys: 863 MB
- * resident, 668 MB after a plain collection, 421 MB after a compacting one (0.5 s). V8 compacts on request only if a flag is set.
+ * Runs one full, compacting garbage collection, which blocks for about 0.5 µs a key. A big load, or the first answers
+ * to many questions, fill V8's old space with garbage that V8 keeps. Measured after a load of a million keys: 863 MB
+ * resident, 668 MB after a plain collection, 421 MB after a compacting one (0.5 s). V8 compacts on request only if a
+ * flag is set.
  */
 export function compactHeap(): void {
   setFlagsFromString('--expose-gc');

@@ -8,7 +8,7 @@ import type { Io } from './process.ts';
 
 export interface Supervisor {
   ready(): void;
-  /** Reports that the process reloads, until the next `ready`. */
+  /** Reports that the process is reloading, until the next `ready`. */
   reloading(): void;
   stopping(): void;
   /** Ends the beats. */
@@ -46,7 +46,10 @@ export function superviseBy(
   });
 }
 
-/** Sends a message through a child process, so it arrives later. systemd-notify finds NOTIFY_SOCKET in its environment. */
+/**
+ * Sends a message through a child process, so the message arrives later. systemd-notify finds NOTIFY_SOCKET in its
+ * environment.
+ */
 function sendByProgram(message: string): void {
   const words = [`--pid=${process.pid}`, ...message.split('\n')];
   const child = spawn('systemd-notify', words, { stdio: 'ignore' });

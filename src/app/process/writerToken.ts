@@ -1,7 +1,7 @@
 /**
- * The token for writes over HTTP: the option's, else the one in the token file. A server makes the file if the kernel cannot
- * tell it which user a client is, or if it has an embedded store, whose configuration only a client with the token may
- * write. Only the server's user (and root) may read the file, so the user's commands can write.
+ * The token for writes over HTTP: the option's, else the one in the token file. A server makes the file if the kernel
+ * cannot tell it which user a client is, or if it has an embedded store, whose configuration only a client with the
+ * token may write. Only the server's user (and root) may read the file, so the user's commands can write.
  */
 import { randomBytes } from 'node:crypto';
 import { link, readFile, stat, unlink, writeFile } from 'node:fs/promises';
@@ -55,8 +55,8 @@ export async function writersOf(
 }
 
 /**
- * The token in this user's state directory, for a server on this host. A server of another user never gets it: that user
- * may have taken the address while this user's server was down.
+ * The token in this user's state directory, for a server on this host. A server of another user never gets it: that
+ * user may have taken the address while this user's server was down.
  */
 export async function tokenForServer(
   { url }: Extract<StoreLocation, { kind: 'http' }>,

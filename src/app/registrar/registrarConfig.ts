@@ -1,4 +1,7 @@
-/** Makes the registrar's configuration from option values and, in `--compat registrator`, registrator's flags. Pure. */
+/**
+ * Makes the registrar's configuration from option values and, with `--compat registrator`, from registrator's flags.
+ * Pure.
+ */
 import type {
   RegistrarSettings,
   RegistrarSettingsAndOrigins,
@@ -42,7 +45,7 @@ export interface ContextSources {
   readonly prefix: string;
   /** The zones if the options set none. Never empty. */
   readonly domains: readonly Name[];
-  /** In front of the options' names; empty for `register`, the default. */
+  /** The prefix of the options' names; empty, the default, for `register`. */
   readonly optionPrefix?: OptionPrefix;
   /** registrator's `-tags`. */
   readonly tags?: readonly string[];
@@ -62,7 +65,7 @@ export function registrarContextOf(
     zones: zones.map(printName).includes(printName(defaultZone)) ? zones : [...zones, defaultZone],
     defaultZone,
     policy: policyOf(settings),
-    // The registrar replaces an empty host name by the engine's name.
+    // The registrar replaces an empty host name with the engine's name.
     registrator: { hostName: '', rawIds, tags, checkMethods },
   };
 }

@@ -5,7 +5,10 @@ import type { RegistrarEvent } from '../../registrar/registrarEvents.ts';
 type LineLevel = 'info' | 'warn' | 'error';
 type LogFields = Readonly<Record<string, unknown>>;
 
-/** A failure of a retried step is logged at its level. Equal failures within this time are logged at level debug. */
+/**
+ * The first failure of a retried step is logged at its event's level. Equal failures within this time are logged at
+ * level debug.
+ */
 const REPEAT_EVERY_MS = 60_000;
 
 /** Returns the listener for a registrar's events. */

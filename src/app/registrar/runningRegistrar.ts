@@ -49,8 +49,8 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate
   /** Serves the report at its path; `undefined` for any other path. */
   page(exchange: Exchange): HttpReply | undefined;
   /**
-   * For `lingerMs` still removes records of dying containers, then ends the registrar according to `onExit`. Never
-   * rejects.
+   * Continues to remove the records of dying containers for `lingerMs`, then ends the registrar according to `onExit`.
+   * Never rejects.
    */
   close(lingerMs: number): Promise<void>;
 }
@@ -59,7 +59,7 @@ export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   const { endpoint, settings, context, store } = setup;
   const { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds } = settings;
-  // The type refuses a setting of the registrar that is not passed on.
+  // The compiler reports a member of `RunSettings` that is missing here.
   const run: RunSettings = { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds };
   const engine = connectEngine(endpoint);
   const isUnix = endpoint.kind === 'unix';

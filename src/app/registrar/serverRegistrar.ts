@@ -41,7 +41,7 @@ export class ServerRegistrar {
     this.#domains = config.domains;
   }
 
-  /** Call after the store was read, because its configuration may change the server's domains. */
+  /** Call it after the store has been read, because the configuration in the store may change the server's domains. */
   async start(domains: readonly Name[]): Promise<void> {
     this.#domains = domains;
     const { startRegistrar } = await this.#module;
@@ -57,7 +57,7 @@ export class ServerRegistrar {
     });
   }
 
-  /** Call when the server's domains changed. */
+  /** Call it when the server's domains have changed. */
   setDomains(domains: readonly Name[]): void {
     this.#domains = domains;
     const settings = this.#settings();
@@ -78,7 +78,7 @@ export class ServerRegistrar {
     return (this.#running?.warnings() ?? []).map((warning) => `registrar: ${warning}`);
   }
 
-  /** `undefined` until the store was read. */
+  /** `undefined` until the store has been read. */
   status(): RegistrarStatus | undefined {
     return this.#running?.status();
   }
