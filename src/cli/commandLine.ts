@@ -1,6 +1,7 @@
 /**
- * Brings a command line into the form that the parser needs: `--name=value` for every known option. Understands SkyDNS's
- * single dash (`-addr`), both forms of switching off (`--no-x`, `--x=false`), and values that begin with a dash. Pure.
+ * Brings a command line into the form that the parser needs: `--name=value` for every known option. Understands
+ * SkyDNS's single dash (`-addr`), both forms of switching off (`--no-x`, `--x=false`), and values that begin with a
+ * dash. Pure.
  */
 import type { OptionWords } from '../config/option.ts';
 import { parseSwitch } from '../config/settings.ts';

@@ -1,8 +1,8 @@
 /**
  * Checks of `soradns set`: whether the new value hides another value or is hidden, and whether its name is served. The
  * server does not answer with a value that has names below its own, so a name that is set above or below another one by
- * mistake makes one of them disappear from DNS. A command on a store knows the served domains only from the variables of
- * `serve` and from the key in the store.
+ * mistake makes one of them disappear from DNS. A command on a store knows the served domains only from the variables
+ * of `serve` and from the key in the store.
  */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
@@ -95,7 +95,10 @@ function hidingFailure(problem: string, { value }: Entry): Failure {
 
 const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
 
-/** The domains set by the variables of `serve` or by the key in the store; undefined if neither sets them: a flag may. */
+/**
+ * The domains that the variables of `serve` or the key in the store set; undefined if neither sets them, because a flag
+ * of `serve` may.
+ */
 export async function servedDomains(
   { store, prefix }: StoreAccess,
   { env, readFile, stateDirectory }: Io,
@@ -107,7 +110,7 @@ export async function servedDomains(
   const { entry } = await store.get(configKey(prefix));
   if (entry === undefined) return undefined;
   const { config } = withStoreConfig(read.config, Buffer.from(entry.value).toString('utf8'));
-  // Equal domains come from the default, not from the key.
+  // If the key sets no domains, the result has the same array.
   return config.domains === read.config.domains ? undefined : config.domains;
 }
 

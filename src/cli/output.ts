@@ -1,6 +1,6 @@
 /**
- * Output of commands. Texts from the store or the network must pass through `printable` or be in presentation form, so that
- * they cannot control a terminal.
+ * Output of commands. Texts from the store or the network must pass through `printable` or be in presentation form, so
+ * that they cannot control a terminal.
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Failure } from '../app/process/failure.ts';
@@ -37,7 +37,7 @@ export function printFailure(failure: Failure, json: boolean, stderr: Output): v
   stderr.write(`${paint('soradns:', 'red', stderr)} ${message}${advice}\n`);
 }
 
-/** One line of JSON in printable characters: characters that JSON keeps (C1, U+2028) become `\uXXXX`. */
+/** One line of JSON in printable characters: characters that JSON does not escape (C1, U+2028) become `\uXXXX`. */
 export function jsonLine(value: unknown): string {
   return JSON.stringify(value).replace(
     /[\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
@@ -65,7 +65,10 @@ export function table(rows: readonly (readonly string[])[], output: Output): str
 
 const MAX_OCTETS = 1024 * 1024;
 
-/** Reads a regular file of at most 1 MiB. An option may also name an endless device, or a pipe without a writer. */
+/**
+ * Reads a regular file of at most 1 MiB. Refuses any other file, because an option may name an endless device, or a
+ * pipe without a writer.
+ */
 export const readText: TextFileReader = (path) => {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);

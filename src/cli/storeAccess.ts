@@ -17,7 +17,10 @@ export interface StoreAccess {
   readonly prefix: string;
 }
 
-/** Runs `use` on the store that the arguments name, and closes it. Only with `creates` may this create an embedded store. */
+/**
+ * Runs `use` on the store that the arguments name, and closes it. Only with `creates` may this create an embedded
+ * store.
+ */
 export async function withStore(
   args: Arguments,
   io: Io,

@@ -1,4 +1,7 @@
-/** `soradns doctor`: finds out why names do not resolve on this host, and prints a command that fixes it. Changes nothing. */
+/**
+ * `soradns doctor`: finds out why names do not resolve on this host, and prints a command that fixes it. Changes
+ * nothing.
+ */
 import { statSync } from 'node:fs';
 import { Failure } from '../../app/process/failure.ts';
 import { networkOf } from '../../app/process/network.ts';

@@ -1,6 +1,6 @@
 /**
- * `soradns watch`: prints changes as they happen. It waits for a lost store and continues after the last revision seen,
- * so it neither misses nor repeats a change.
+ * `soradns watch`: prints changes as they happen. If the store is lost, the command waits for it and continues after
+ * the last revision seen, so it neither misses nor repeats a change.
  */
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
