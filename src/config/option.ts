@@ -4,7 +4,9 @@
  */
 import type { z } from 'zod';
 
-/** `text` takes one value, `list` repeats and splits at commas, `switch` is on, off (`--no-x`, `--x=false`) or absent. */
+/**
+ * `text` takes one value, `list` repeats and splits at commas, `switch` is on, off (`--no-x`, `--x=false`) or absent.
+ */
 export type OptionForm = 'text' | 'list' | 'switch';
 
 /** What the command line, help and completion need. */

@@ -1,6 +1,6 @@
 /**
- * The registrar's option rows. `soradns register` has them under these names, `soradns serve --register` with the prefix
- * `register-` (`--register-ip`), which keeps them apart from the server's options.
+ * The registrar's option rows. `soradns register` has them under these names, `soradns serve --register` with the
+ * prefix `register-` (`--register-ip`), which keeps them apart from the server's options.
  */
 import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';

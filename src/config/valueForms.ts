@@ -1,6 +1,6 @@
 /**
- * The forms of option values, each from text to a typed value. A schema only accepts or refuses a text; the option's row
- * has the sentence about what is expected.
+ * The forms of option values, each from text to a typed value. A schema only accepts or refuses a text; the option's
+ * row has the sentence about what is expected.
  */
 import { z } from 'zod';
 import { foldName, type Name, parseName } from '../dns/name.ts';
@@ -95,8 +95,8 @@ export function parseLinesPerSecond(text: string): number | undefined {
 }
 
 /**
- * Whether two option values are equal: scalars, secrets, and lists and plain objects of them. Throws on an object of any
- * other class, which may hide its content.
+ * Whether two option values are equal: scalars, secrets, and lists and plain objects of them. Throws on an object of
+ * any other class, which may hide its content.
  */
 export function isSameValue(a: unknown, b: unknown): boolean {
   if (Object.is(a, b)) return true;
