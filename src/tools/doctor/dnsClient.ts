@@ -1,7 +1,7 @@
 /**
  * A DNS client on dns2; the only importer of dns2. It works around dns2's faults: dns2 queries public resolvers by
- * default, its TCP client has no deadline, uses id 0 and takes no IPv6 address, it does not compare the question, and it
- * takes types by name only.
+ * default, its TCP client has no deadline, uses id 0 and takes no IPv6 address, it does not compare the question, and
+ * it takes types by name only.
  */
 import { createSocket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
@@ -52,7 +52,7 @@ export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
   try {
     const resolve = resolverOf(question);
     const reply = resolve(name.join('.'), typeName(type), question.class);
-    // The deadline also ends what dns2 would wait for without end; its socket goes with the process.
+    // The deadline also ends a wait that dns2 would never end; dns2's socket is closed when the process exits.
     const packet = await withDeadline(unlessRefused(question, reply), timeoutMs, () => {
       throw new Error(`no reply in ${timeoutMs} ms`);
     });
@@ -80,8 +80,8 @@ function resolverOf({ address, port, transport, timeoutMs }: DnsQuery) {
 const SILENCE_MS = 200;
 
 /**
- * Rejects if the port is closed. dns2's UDP socket is not connected, so the kernel does not report that to it. After a
- * silence this repeats the query, as resolvers do, on a connected socket.
+ * Rejects if the port is closed. dns2's UDP socket is not connected, so the kernel does not report that to it. If no
+ * reply comes within `SILENCE_MS`, this function repeats the query, as resolvers do, on a connected socket.
  */
 function unlessRefused<T>(question: DnsQuery, reply: Promise<T>): Promise<T> {
   if (question.transport === 'tcp') return reply;

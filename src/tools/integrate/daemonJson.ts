@@ -1,7 +1,7 @@
 /**
- * Docker's daemon.json: puts the server's address first in "dns" and keeps everything else in its order. The original text
- * is kept in a file beside it, so that --undo restores it exactly. If the file has changed since, --undo removes only the
- * address. Pure.
+ * Docker's daemon.json: puts the server's address first in "dns" and keeps everything else in its order. The original
+ * text is kept in a file beside it, so that --undo restores it exactly. If the file has changed since, --undo removes
+ * only the address. Pure.
  */
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';

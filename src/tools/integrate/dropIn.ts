@@ -1,4 +1,7 @@
-/** A file in another program's configuration folder. Its first line names soradns as its author; other files are not touched. Pure. */
+/**
+ * A file in another program's configuration folder. Its first line names soradns as its author; other files are not
+ * touched. Pure.
+ */
 import { type IntegrationPlan, planOf, type ReadHostFile, type TargetName } from './plan.ts';
 
 export interface DropIn {

@@ -1,4 +1,7 @@
-/** Reads and writes a host's configuration files below a root. A file is written completely or not at all. Throws system errors. */
+/**
+ * Reads and writes a host's configuration files below a root. A file is written completely or not at all. Throws system
+ * errors.
+ */
 import {
   closeSync,
   fchmodSync,

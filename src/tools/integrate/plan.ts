@@ -15,7 +15,10 @@ export type IntegrationPlan =
       /** Further conditions on the host, one line each. */
       readonly notes: readonly string[];
     }
-  /** `foreign`: another author's file has the path. `unreadable`: the file is not valid. `unfit`: the target cannot use this server. */
+  /**
+   * `foreign`: another author's file has the path. `unreadable`: the file is not valid. `unfit`: the target cannot use
+   * this server.
+   */
   | {
       readonly kind: 'refused';
       readonly why: 'foreign' | 'unreadable' | 'unfit';

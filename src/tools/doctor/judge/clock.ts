@@ -1,6 +1,6 @@
 /**
- * Compares this host's clock with that of the store's machine, which decides when leases expire. The source, HTTP's Date
- * header, has whole seconds, so a smaller offset is not detected. Pure.
+ * Compares this host's clock with that of the store's machine, which decides when leases expire. The source, HTTP's
+ * Date header, has whole seconds, so a smaller offset is not detected. Pure.
  */
 import { type Finding, findings } from './finding.ts';
 
@@ -15,7 +15,7 @@ export interface ClockFacts {
 }
 
 const SECOND_MS = 1_000;
-/** From here on certificates and dates in logs may be wrong. */
+/** From this offset on, checks of certificates and dates in logs may be wrong. */
 const WARN_MS = 2_000;
 const PROBLEM_MS = 60_000;
 

@@ -17,7 +17,7 @@ export type MemberReads =
   /** `isDenied`: the member refuses the certificate, the user or the role. */
   | { readonly kind: 'failed'; readonly message: string; readonly isDenied: boolean };
 
-/** Changes show later by about this time; answers do not wait for it. */
+/** Clients see changes later by about this time; answers do not wait for etcd. */
 const SLOW_MS = 100;
 const VERY_SLOW_MS = 1_000;
 const LEAST_VERSION = [3, 4] as const;

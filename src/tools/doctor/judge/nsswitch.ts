@@ -1,6 +1,6 @@
 /**
- * nsswitch.conf(5): whether multicast DNS keeps names under `.local` from DNS. It does so if its module stands before `dns`
- * with the action `[NOTFOUND=return]`. Pure.
+ * nsswitch.conf(5): whether multicast DNS keeps names under `.local` from DNS. It does so if its module stands before
+ * `dns` with the action `[NOTFOUND=return]`. Pure.
  */
 import type { Name } from '../../../dns/name.ts';
 import { type Finding, findings, isUnderLocal, plainName } from './finding.ts';

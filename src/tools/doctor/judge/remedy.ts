@@ -1,6 +1,6 @@
 /**
- * The commands that start the server and configure its clients. All are made from one `DesiredServer`, so that all fixes of
- * an examination name the same addresses, domains and store. Pure.
+ * The commands that start the server and configure its clients. All are made from one `DesiredServer`, so that all
+ * fixes of an examination name the same addresses, domains and store. Pure.
  */
 import {
   DNS_PORT,
@@ -53,7 +53,9 @@ function isAsUpChooses({ endpoints, hasDocker, bridgeAddress }: DesiredServer): 
   return only?.port === DNS_PORT && only.address === bridgeAddress;
 }
 
-/** The command that makes a resolver of this host query the server, with all domains because it writes the whole file. */
+/**
+ * The command that makes a resolver of this host query the server, with all domains because it writes the whole file.
+ */
 export function integrateLine(
   target: 'systemd-resolved' | 'dnsmasq',
   { endpoints, domains }: Pick<DesiredServer, 'endpoints' | 'domains'>,

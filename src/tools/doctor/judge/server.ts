@@ -85,8 +85,8 @@ export function judgeReadiness(facts: ReadinessFacts, desired: DesiredServer): r
 }
 
 /**
- * Whether another server process than that of DNS listens for HTTP. Compares only processes of the same program, because
- * systemd or Docker's proxy may hold a server's socket.
+ * Whether a server process other than the one that answers DNS listens for HTTP. Compares only processes of the same
+ * program, because systemd or Docker's proxy may hold a server's socket.
  */
 export function judgeHttpHolder(
   url: string,
