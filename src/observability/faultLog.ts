@@ -1,10 +1,11 @@
 /**
- * Logs faults of this program, each kind once: a client may repeat the query that causes a fault thousands of times a
- * second. The first fault of a kind is logged at once with its stack; after a minute one line counts the others.
+ * Logs faults of this program, each kind once in a time window: a client may repeat the query that causes a fault
+ * thousands of times a second. The first fault of a kind is logged at once with its stack; at the end of the window one
+ * line for each kind counts the others.
  */
 import type { Log } from './log.ts';
 
-/** The time between a fault and the line that counts its repetitions. */
+/** The length of a window. A window begins with the first fault after the previous window. */
 const WINDOW_MS = 60_000;
 
 /** Further kinds are counted as one. */
@@ -57,7 +58,9 @@ export function createFaultLog(log: Log): FaultLog {
   };
 }
 
-/** The error's type and the line that threw it. The message may contain a client's name, so it cannot identify a kind. */
+/**
+ * The error's type and the line that threw it. The message may contain a client's name, so it cannot identify a kind.
+ */
 function originOf(error: unknown): string {
   if (!(error instanceof Error)) return typeof error;
   const line = error.stack?.split('\n').find((text) => /^ +at /.test(text));

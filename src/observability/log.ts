@@ -4,7 +4,7 @@
  * Used by: app, app/process, app/registrar, cli, cli/commands, config, registrar/describe.
  *
  * The log writes JSON lines to stdout, or coloured lines to a terminal. It makes every text printable, so callers need
- * not. With a slow or closed reader lines are dropped, but no answer is delayed.
+ * not. If the reader is slow or has closed the pipe, the log drops lines, but delays no answer.
  */
 import { type DestinationStream, type LogFn, type Logger, pino } from 'pino';
 import { type LogSink, openLogSink } from './logSink.ts';

@@ -1,6 +1,6 @@
 /**
- * Metrics in Prometheus's text format 0.0.4. Callers provide families; their label values come from fixed sets, so clients
- * cannot make the text grow. Pure.
+ * Metrics in Prometheus's text format 0.0.4. Callers provide families; their label values come from fixed sets, so
+ * clients cannot make the text grow. Pure.
  */
 
 export type Labels = Readonly<Record<string, string>>;

@@ -1,5 +1,5 @@
 /**
- * Makes text from outside (keys, values, labels, error messages) safe for a terminal and a log. Escaping by JSON is not
+ * Makes text from outside (keys, values, labels, error messages) safe for a terminal and a log. JSON's escaping is not
  * enough: JSON keeps DEL, the C1 octets (0x9b begins a terminal sequence) and the line separators, and a reader of JSON
  * unescapes the others.
  */

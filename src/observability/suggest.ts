@@ -1,4 +1,4 @@
-/** A longer word is no misspelling of a known one, and comparing it is slow. */
+/** A longer word is not a misspelling of a known one, and comparing it is slow. */
 const MAX_LENGTH = 64;
 
 /** The known word that is nearest to a misspelt word; `undefined` if none is near enough. */
