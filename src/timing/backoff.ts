@@ -1,7 +1,7 @@
 /**
- * Exponential backoff between `minMs` and `maxMs`: doubles with each failure in a row, the first being 1. `random` gives
- * numbers from 0 to below 1 and takes off up to half of the delay, so that many clients of one server do not retry at
- * the same moment; without it there is no jitter.
+ * Exponential backoff between `minMs` and `maxMs`: the delay is `minMs` after the first failure and doubles with each
+ * further failure in a row. `random` returns numbers from 0 to below 1; it shortens the delay by up to half, so that
+ * many clients of one server do not retry at the same moment. Without `random` there is no jitter.
  */
 export function backoffMs(
   failuresInARow: number,

@@ -12,7 +12,9 @@ export interface Clock {
   monotonicMs(): number;
   /** Milliseconds since 1970; may jump either way. */
   wallMs(): number;
-  /** Calls back once, when `monotonicMs` has advanced by at least the delay. A delay above `MAX_TIMER_MS` fires at once. */
+  /**
+   * Calls back once, when `monotonicMs` has advanced by at least the delay. A delay above `MAX_TIMER_MS` fires at once.
+   */
   startTimer(delayMs: number, callback: () => void): Timer;
 }
 

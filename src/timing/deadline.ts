@@ -1,4 +1,4 @@
-/** How long to wait for a promise: a deadline for one of them, and a timeout that adapts to how long they take. */
+/** How long to wait for promises: a deadline for one promise, and a timeout that adapts to how long answers take. */
 import { type Clock, systemClock, type Timer } from './clock.ts';
 
 export interface DeadlineOptions {
@@ -59,15 +59,18 @@ export function withDeadline<T, Instead>(
   });
 }
 
-/** More than etcd takes to elect a leader; the former leader never answers the calls that it received. */
+/** Longer than etcd takes to elect a leader; the former leader never answers the calls that it received. */
 const MIN_TIMEOUT_MS = 2_000;
 /** By then a call to etcd has failed by itself. */
 const MAX_TIMEOUT_MS = 10_000;
 const ANSWER_TIME_FACTOR = 2;
-/** A quick answer shortens the timeout to this part of it. */
+/** A quick answer shortens the timeout to this fraction of its length. */
 const DECAY = 0.9;
 
-/** A timeout for a store's answers, twice as long as its last ones took: a slow store gains nothing from repeated calls. */
+/**
+ * A timeout for a store's answers, twice as long as its last answers took: repeated calls do not make a slow store
+ * faster.
+ */
 export class AdaptiveTimeout {
   #timeoutMs = MIN_TIMEOUT_MS;
 

@@ -12,7 +12,7 @@ export class WakeableSleep {
 
   /**
    * Resolves after `pauseMs`, or at `wake` if that comes first; at once if `wake` was called since the last sleep.
-   * Without `pauseMs` only `wake` ends it.
+   * Without `pauseMs` only `wake` ends the sleep.
    */
   sleep(pauseMs?: number): Promise<void> {
     return new Promise((resolve) => {
