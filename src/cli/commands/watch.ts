@@ -1,6 +1,7 @@
 /**
  * `soradns watch`: prints changes as they happen. If the store is lost, the command waits for it and continues after
- * the last revision seen, so it neither misses nor repeats a change.
+ * the last revision seen, so it neither misses nor repeats a change. It fails if the store has dropped changes
+ * meanwhile.
  */
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
