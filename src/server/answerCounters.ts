@@ -1,6 +1,6 @@
 /**
  * Counters of the slow path. They count every packet that the responder received, in blocks with the layout of the
- * workers' blocks. A worker counts types, rcodes and times only of its hits, so a packet that it hands over is counted
+ * workers' blocks. A worker counts types, rcodes and times only for its hits, so a packet that it hands over is counted
  * once, here.
  */
 import { kindOf, OTHER_KIND } from '../dataplane/table/answerKinds.ts';

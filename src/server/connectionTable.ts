@@ -2,7 +2,8 @@
  * The open TCP connections: admits new ones within the limits, and checks all of them for timeouts.
  *
  * When `connections` are open, a new connection replaces the one that has been idle longest, so a flood of idle
- * connections only evicts its own. If all of them have a pending query, the new one is closed.
+ * connections evicts no connection that was active more recently than the flood's own. If all of them have a pending
+ * query, the new one is closed.
  */
 import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';

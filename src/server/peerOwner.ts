@@ -129,7 +129,7 @@ interface SocketRow {
   readonly inode: number;
 }
 
-/** After this many searches it pays to index all rows once. */
+/** For more searches than this, it is faster to index all rows once. */
 const MAX_SCANS = 4;
 
 /** The text of a table at one time. */
@@ -155,7 +155,9 @@ class TableSnapshot {
     return undefined;
   }
 
-  /** The columns after the addresses. A closed connection and its successor may both have a row; this is the open one's. */
+  /**
+   * The columns after the addresses. A closed connection and its successor may both have a row; this is the open one's.
+   */
   #restOf(columns: string): string | undefined {
     if (++this.#searches > MAX_SCANS) {
       this.#rows ??= new Map(openRows(this.#text));

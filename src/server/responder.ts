@@ -134,7 +134,7 @@ class Responder {
     }
   }
 
-  /** Sends the reply, and counts it. Gives the milliseconds since the packet arrived. */
+  /** Sends the reply, and counts it. Returns the milliseconds since the packet arrived. */
   #send(
     { client, send, octets, atMs }: ReceivedPacket,
     query: Query | undefined,
@@ -165,7 +165,7 @@ class Responder {
     }
   }
 
-  /** Reports an error, and gives the client's response to it. */
+  /** Reports an error, and returns the response for the client. */
   #fault(error: unknown): Response {
     this.#options.onError(error);
     return servfail(Ede.OTHER, 'internal error');
@@ -182,7 +182,7 @@ export class OutstandingAnswers {
     void answer.then(() => this.#answers.delete(answer));
   }
 
-  /** Resolves when all answers were sent, also those that were added meanwhile; after `limitMs` at the latest. */
+  /** Resolves when all answers were sent, including those that were added meanwhile; after `limitMs` at the latest. */
   async sent(limitMs: number): Promise<void> {
     let isOver = false;
     const allSent = async (): Promise<void> => {

@@ -1,6 +1,6 @@
 /**
- * Reads Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and which sockets a process has open. On other
- * systems both are empty.
+ * Reads Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and lists the sockets that a process has open.
+ * On other systems both are empty.
  */
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import {

@@ -28,7 +28,7 @@ export interface TcpListenerOptions {
   /** Default: Node's sockets. */
   readonly sockets?: StreamSockets | undefined;
   readonly limits?: Partial<TcpLimits>;
-  /** Receives failures to accept a connection (out of descriptors, say); the listener goes on. */
+  /** Receives failures to accept a connection (for example because no descriptor is free); the listener continues. */
   readonly onError?: (error: Error) => void;
 }
 
@@ -50,8 +50,8 @@ export class TcpListener {
   }
 
   /**
-   * Accepts connections on an address, or on an inherited descriptor `fd` that listens already. May be called for several
-   * addresses, which share the limits. Rejects with the system's error (`code`: EADDRINUSE …).
+   * Accepts connections on an address, or on an inherited descriptor `fd` that listens already. May be called for
+   * several addresses, which share the limits. Rejects with the system's error (`code`: EADDRINUSE …).
    */
   async listen(address: string, port: number, fd?: number): Promise<Bound> {
     const server = net.createServer({ allowHalfOpen: true, noDelay: true });

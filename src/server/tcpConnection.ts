@@ -3,8 +3,8 @@
  * ready. A client that has closed its half still gets the answers to all its queries.
  *
  * Invariants: the memory that a client can take is bounded. The connection stops reading while `outstandingQueries` are
- * unanswered or the client has `unreadOctets` of output to read; a query without a reply no longer counts after `queryMs`.
- * And every connection ends: it is destroyed, since a peer may ignore a FIN.
+ * unanswered or the client has `unreadOctets` of output to read; a query without a reply no longer counts after
+ * `queryMs`. Every connection ends: the server destroys it, because a peer may ignore a FIN.
  */
 import type { Socket } from 'node:net';
 import { frame, Reassembly } from '../dns/framing.ts';

@@ -2,10 +2,10 @@
  * Limits open HTTP connections, in total and for each client.
  *
  * A connection over a limit replaces an idle connection of the same client. If the client has none, the new connection
- * is a surplus connection: it may request only the health pages, so that no client can make the server look dead. Its
- * other requests get 503. If it sends a request that may write (by the token, or as a trusted user of this host), it is
- * admitted while the total allows it. When too many surplus connections have sent no request, the oldest are closed
- * first.
+ * is a surplus connection: it may request only the health pages, so that no client can make the health checks fail. Its
+ * other requests get 503. If it sends a request that may write (with the token, or as a trusted user of this host), the
+ * server admits it while the total allows that. When too many surplus connections have sent no request, the oldest are
+ * closed first.
  */
 import type { Socket } from 'node:net';
 import { connectedClientOf } from './exchange/client.ts';

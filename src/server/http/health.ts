@@ -28,7 +28,9 @@ export interface ServerStats {
 export interface Health {
   /** Reasons why this server is not ready; empty if it is ready. */
   readonly readiness: () => readonly string[];
-  /** Problems for which no orchestrator may take the server out of service. They do not affect readiness. */
+  /**
+   * Problems that do not affect readiness, because an orchestrator must not take the server out of service for them.
+   */
   readonly warnings?: (() => readonly string[]) | undefined;
   /** Added to the readiness page in JSON. */
   readonly stats?: (() => ServerStats) | undefined;

@@ -53,7 +53,7 @@ function prefixOfConfig(configKey: string): string {
 }
 
 /**
- * Whether a key is a configuration: this server's, a key below it (which would replace it by a directory), or the
+ * Whether a key is a configuration: this server's, a key below it (which would replace it with a directory), or the
  * configuration of a server with another prefix on the same store. Below this server's own prefix `config` is a label
  * like any other.
  */

@@ -86,7 +86,7 @@ async function create({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
   return putOutcome('create', result, key, p);
 }
 
-/** Replaces a leaf, or nothing, by a directory. */
+/** Creates a directory, in place of the leaf if the key has one. */
 async function setDirectory({ store, key, p }: KeyWrite, leaf?: Entry): Promise<KeysOutcome> {
   if (p.ttlSeconds !== undefined) return failure(209, DIRECTORY_TTL);
   // The marker is written first, so a reader in between finds the leaf.

@@ -1,7 +1,8 @@
 /**
  * Shares one watch of a store between all clients of this process that watch the same prefix. etcd sends every change
  * to every watch: a thousand watches of one key are a thousand copies of each value, on both sides. Here a prefix below
- * a root uses the root's watch, and every other prefix has one watch. The clients' watches get their changes from it.
+ * a root uses the root's watch, and every other prefix has one watch. The clients' watches get their changes from these
+ * watches.
  */
 import { delegateStore } from '../../../store/delegate.ts';
 import { History } from '../../../store/embedded/history.ts';

@@ -6,8 +6,9 @@
  *     GET  /v1/store/entry?key=            {"revision","entry"}
  *     GET  /v1/store/locate?key=           {"revision","entry","end","endHasEntry"}
  *     GET  /v1/store/snapshot?prefix=      lines {"revision","history","entries"}, then {"end":true}
- *     GET  /v1/store/watch?prefix=&from=   lines {"revision","changes","more"}, {} as a sign of life, {"error"} at the end;
- *                                          with &past={"history","witness"} an error if the store has another history
+ *     GET  /v1/store/watch?prefix=&from=   lines {"revision","changes","more"}, {} as a sign of life,
+ *                                          {"error"} at the end; with &past={"history","witness"} an error if the
+ *                                          store has another history
  *     POST /v1/store/put | delete | deleteTree
  *     POST /v1/store/lease/grant           {"ttlSeconds"}: {"lease"}
  *     POST /v1/store/lease/renew           {"id"}: {"renewed"}
