@@ -1,5 +1,5 @@
 /**
- * Sets of IP addresses, written as CIDR ranges: the clients that may recurse, the upstreams that are public. Node's
+ * Sets of IP addresses, written as CIDR ranges: the clients that may recurse, and the upstreams that are public. Node's
  * BlockList does the matching; it also finds an IPv4-mapped IPv6 address in an IPv4 range.
  */
 import { BlockList, isIP } from 'node:net';
@@ -75,8 +75,8 @@ export const DEFAULT_RECURSION_RANGES: readonly Cidr[] = cidrs(
 );
 
 /**
- * Which client addresses may recurse. A server that recurses for every client is an open resolver: attackers use it as a
- * reflector and can fill its cache.
+ * Which client addresses may recurse. A server that recurses for every client is an open resolver: attackers use it as
+ * a reflector and can fill its cache.
  */
 export function recursionRule(allowed: readonly Cidr[] = DEFAULT_RECURSION_RANGES): AddressSet {
   return memoized(addressSet(allowed));
@@ -93,7 +93,7 @@ function memoized(isIn: AddressSet): AddressSet {
   return (address) => {
     const before = known.get(address);
     if (before !== undefined) return before;
-    // So a flood from forged addresses cannot make the map grow.
+    // Otherwise a flood from forged addresses would make the map grow.
     if (known.size >= MAX_REMEMBERED) known.clear();
     const answer = isIn(address);
     known.set(address, answer);

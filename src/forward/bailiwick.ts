@@ -1,7 +1,7 @@
 /**
- * The records of an upstream's reply that belong to the question. A cache is poisoned with records that answer no part
- * of a question. So the forwarder keeps only the question's CNAME chain and the RRs at its end, the SOA of a negative
- * answer, and for DNSSEC clients signatures and denials, which only a validator believes. It keeps no additional
+ * The records of an upstream's reply that belong to the question. An attacker poisons a cache with records that answer
+ * no part of a question. So the forwarder keeps only the question's CNAME chain and the RRs at its end, the SOA of a
+ * negative answer, and for DNSSEC clients signatures and denials, which only a validator uses. It keeps no additional
  * section.
  */
 import type { Message, Question } from '../dns/message.ts';
@@ -15,8 +15,8 @@ const MAX_TTL_SECONDS = 86_400;
 const MAX_NEGATIVE_SECONDS = 300;
 
 /**
- * The message with only the records that belong to the question, with TTLs of at most a day and with AD clear: the server
- * does not validate, and the path to the upstream is not protected, so the bit proves nothing.
+ * The message with only the records that belong to the question, with TTLs of at most a day and with AD clear: the
+ * server does not validate, and the path to the upstream is not protected, so the bit proves nothing.
  */
 export function scrub(message: Message, question: Question, dnssecOk: boolean): Message {
   const inClass = (rr: Rr) => rr.class === question.qclass;

@@ -1,6 +1,6 @@
 /**
- * The forwarder's cache of upstream replies, bounded in entries and in octets. The least recently used entry goes first;
- * a Map keeps that order by itself, so nothing ever scans. Times are monotonic milliseconds.
+ * The forwarder's cache of upstream replies, bounded in entries and in octets. The least recently used entry goes
+ * first; a Map keeps that order, so the cache never scans its entries. Times are monotonic milliseconds.
  */
 import type { Message, Question } from '../dns/message.ts';
 import { nameKey } from '../dns/name.ts';
@@ -22,7 +22,9 @@ interface CachedReply {
 
 const MAX_SECONDS = 86_400;
 
-/** RFC 9520 §3.2: failures are cached for at least a second, so that a broken name does not cause a storm of queries. */
+/**
+ * RFC 9520 §3.2: failures are cached for at least a second, so that a broken name does not cause a storm of queries.
+ */
 const FAILURE_SECONDS = 1;
 
 /** One key for all questions that one reply answers. */

@@ -33,7 +33,10 @@ export interface ExchangeOptions {
   readonly randomInt: RandomInt;
 }
 
-/** The ports to choose from, 15.7 bits of them: above those that the services of a host usually bind. */
+/**
+ * The ports to choose from, which give 15.7 bits of randomness. They are above the ports that a host's services usually
+ * bind.
+ */
 const FIRST_PORT = 10240;
 const PORT_COUNT = 65536 - FIRST_PORT;
 const BIND_ATTEMPTS = 8;
@@ -53,7 +56,9 @@ export function encodeUpstreamQuery(
   return encodeQuery({ id, question, recursionDesired: true, checkingDisabled, edns });
 }
 
-/** Settles with the first result that `start` reports, or with a failure at the timeout or when the signal is aborted. */
+/**
+ * Settles with the first result that `start` reports, or with a failure at the timeout or when the signal is aborted.
+ */
 export function exchangeWithin(
   { timeoutMs, signal }: ExchangeOptions,
   start: (settle: (result: ExchangeResult) => void) => void,

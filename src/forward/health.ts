@@ -1,7 +1,7 @@
 /**
- * Which upstreams reply. Like glibc the forwarder prefers the first one listed. Unlike glibc, it does not wait for a
- * dead one at every question. After two failures in a row an upstream is down: it gets a question only when all others
- * failed too. Copies of real questions probe it until it replies to one.
+ * Which upstreams reply. Like glibc, the forwarder prefers the first upstream in the list. Unlike glibc, it does not
+ * wait for a dead upstream at every question. After two failures in a row an upstream is down: it gets a question only
+ * when all others have failed. Copies of real questions probe it until it replies to one.
  */
 import { backoffMs } from '../timing/backoff.ts';
 import type { Upstream } from './upstream.ts';

@@ -1,6 +1,6 @@
 /**
- * The outcome of forwarding a question, and the counters of outcomes. The counters outlive a forwarder that is replaced,
- * so that they only grow.
+ * The outcome of forwarding a question, and the counters of outcomes. The counters outlive a forwarder that is
+ * replaced, so that they only grow.
  */
 import type { Message, ServerId } from '../dns/message.ts';
 import { Rcode } from '../dns/rr.ts';

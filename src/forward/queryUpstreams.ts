@@ -1,7 +1,7 @@
 /**
  * One question to the upstreams, in the order of their health and one after the other, until one gives a usable reply
  * or the time is over. Each upstream gets the question once. At the end, those that sent nothing get it a second time,
- * since a packet may have been lost. There is no third time, so a dead network does not multiply packets.
+ * since a packet may have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
  */
 import { printSocketAddress } from '../dns/address.ts';
 import { Rcode } from '../dns/rr.ts';
@@ -126,7 +126,9 @@ function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
   }
 }
 
-/** Sends copies of real questions to upstreams that are down, to see when they reply again. No caller waits for them. */
+/**
+ * Sends copies of real questions to upstreams that are down, to see when they reply again. No caller waits for them.
+ */
 export class Probes {
   readonly #context: UpstreamContext;
   readonly #pending = new Set<Promise<unknown>>();

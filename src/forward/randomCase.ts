@@ -1,7 +1,7 @@
 /**
- * Random case in the names of our queries (0x20, draft-vixie-dnsext-dns0x20): a reply must repeat it octet for octet, so
- * each letter adds a bit to what an off-path forger must guess. Servers compress the names of their records against the
- * question, so records come back in our random case, which must not reach the answers to clients.
+ * Random case in the names of our queries (0x20, draft-vixie-dnsext-dns0x20): a reply must repeat it octet for octet,
+ * so each letter adds a bit to what an off-path forger must guess. Servers compress the names of their records against
+ * the question, so records come back in our random case, which must not reach the answers to clients.
  */
 import { foldName, type Label, type Name } from '../dns/name.ts';
 import type { Rdata, Rr } from '../dns/rr.ts';

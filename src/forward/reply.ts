@@ -15,7 +15,10 @@ export type ExchangeResult =
   | { readonly kind: 'reply'; readonly message: Message }
   /** The reply did not fit UDP; TCP can carry it. */
   | { readonly kind: 'truncated' }
-  /** A reply whose question differs in case alone: forged, or from a server that changes case. TCP can tell which. */
+  /**
+   * A reply whose question differs in case alone: forged, or from a server that changes case. A query over TCP shows
+   * which.
+   */
   | { readonly kind: 'caseChanged' }
   | { readonly kind: 'timeout' }
   /** The text is for logs. */

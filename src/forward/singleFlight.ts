@@ -41,7 +41,7 @@ export interface WaitingCaller {
 /** With fewer letters the case of a client's question can match a random case by chance. */
 const LOOP_LETTERS = 12;
 
-/** From three quarters of `maxWaiting` on, one client may have at most this part of it. */
+/** When three quarters of `maxWaiting` are in use, one client may have at most this share of `maxWaiting`. */
 const WAITING_SHARE = 1 / 16;
 
 export const LOOPED: Forwarded = {

@@ -1,6 +1,6 @@
 /**
- * Upstreams, the servers that questions are forwarded to: from options, from resolv.conf, and without this server itself,
- * which would forward a question to itself for ever.
+ * Upstreams, the servers that questions are forwarded to: from options, from resolv.conf, and without this server
+ * itself, which would forward a question to itself for ever.
  */
 import { isIP } from 'node:net';
 import type { NetworkInterfaceInfo } from 'node:os';
