@@ -24,8 +24,8 @@ export function hasFingerprint(fingerprint: EntryFingerprint, entry: Entry | und
 }
 
 /**
- * The newest entry that a reader of a store has read, and the last revision at which the key still had it. By the
- * entry's fingerprint a store checks whether the reader followed its history.
+ * The newest entry that a reader of a store has read, and the last revision at which the key still had it. A store uses
+ * the entry's fingerprint to check whether the reader followed its history.
  */
 export class NewestEntry {
   #entry: Entry | undefined;

@@ -12,8 +12,8 @@ export const MAX_VALUE_OCTETS = 1024 * 1024;
 /** For a key's own TTL: etcd's limit, 285 years. */
 const MAX_LEASE_SECONDS = 9_000_000_000;
 /**
- * For a lease of an embedded store. Its holder renews it while it lives, so the lease need not outlive the holder by
- * more than a day.
+ * For a lease of an embedded store. The holder renews the lease while the holder runs, so the lease need not outlast
+ * the holder by more than a day.
  */
 const MAX_GRANTED_SECONDS = 86_400;
 /** In an embedded store. Each lease stays on disk until it ends, with or without keys. */

@@ -45,7 +45,7 @@ import { Transaction } from './transaction.ts';
 import { Watchers } from './watchers.ts';
 
 const EXPIRIES_PER_TRANSACTION = 1000;
-/** The backoff after a failed transaction. It starts long, because lmdb prints each failure. */
+/** The backoff after a failed transaction. The first pause is long, because lmdb prints each failure. */
 const RETRY = { minMs: 1_000, maxMs: 16_000 };
 /**
  * Lease ids are random, so that no store assigns one twice. They are greater than every revision, because the lease of

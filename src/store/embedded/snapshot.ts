@@ -1,7 +1,7 @@
 /**
- * Snapshots of an embedded store. A snapshot holds no view between its pages, so the reader may take any time: each
- * page comes from the table's current state, and the history's changes since the first page are undone on it. When the
- * history no longer reaches back to the first page, the reader gets `compacted`.
+ * Snapshots of an embedded store. A snapshot holds no view between its pages, so the reader may take any amount of
+ * time: each page comes from the table's current state, and the history's changes since the first page are undone on
+ * it. When the history no longer reaches back to the first page, the reader gets `compacted`.
  */
 import { type Entry, keyOfChange } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';

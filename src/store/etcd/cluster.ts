@@ -2,7 +2,7 @@
  * Calls to an etcd cluster: uses one member until it fails, then the next member; logs in and renews the token.
  *
  * Invariant: a write that must not happen twice is sent again only if the first request certainly never left this
- * process. If its answer takes longer than a fifth of its deadline, later calls go to another member.
+ * process. If the answer to such a write takes longer than a fifth of its deadline, later calls go to another member.
  */
 import type {
   IDeleteRangeRequest,

@@ -237,11 +237,11 @@ interface Internals {
 /**
  * Corrects two faults of grpc-js's handshakes for every later connection of the pool:
  *
- * - grpc-js sets no time limit. A peer that accepts a connection and stays silent could hold the socket for any time, and
- *   every new attempt would add one more socket. Here a connection ends if no octet arrives within `timeoutMs`, or if no
- *   octet inside TLS arrives within `timeoutMs` after the TLS handshake.
- * - grpc-js sends the host of the target as the TLS server name even if it is an IP address. RFC 6066 §3 allows only host
- *   names without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
+ * - grpc-js sets no time limit. A peer that accepts a connection and stays silent could hold the socket for any time,
+ *   and every new attempt would add one more socket. Here a connection ends if no octet arrives within `timeoutMs`, or
+ *   if no octet inside TLS arrives within `timeoutMs` after the TLS handshake.
+ * - grpc-js sends the host of the target as the TLS server name even if it is an IP address. RFC 6066 §3 allows only
+ *   host names without a trailing dot; Node 26 throws for an address, and etcd ends the handshake for a trailing dot.
  *
  * This uses private members of etcd3 and grpc-js, at the only point where they expose the new socket.
  */

@@ -4,8 +4,8 @@
  * again whenever half of the remaining time has passed.
  *
  * Until the first answer a lease has no TTL and no expiry. The expiry may be in the past for a moment, because a key
- * ends with etcd's delete event and never by a clock of this process. Ids stay decimal strings, because they go up to
- * 2^63.
+ * ends with etcd's delete event, and never because of a clock in this process. Ids stay decimal strings, because they
+ * go up to 2^63.
  */
 import type { Lease } from '../../service/change.ts';
 import { WeakLeases } from '../weakLeases.ts';

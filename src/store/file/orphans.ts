@@ -1,6 +1,6 @@
 /**
- * Finds rows on pages that no readable page refers to. When a branch or a root is lost, this reads every page of the
- * file.
+ * Finds rows on pages that no readable page refers to. When a branch or a root is lost, the search reads every page of
+ * the file.
  *
  * Some pages with rows are outdated copies, whose rows may have been changed or deleted since. The lists of free pages
  * name these pages. If a list is lost too, the page of the latest transaction decides about all keys between its first

@@ -5,7 +5,8 @@
  *
  * This file is the store `http://`, the client of `server/http/api/storeApi.ts`. Revisions, conditions and batches are
  * those of the server's store. Each call has a deadline, and a watch ends when its server has sent nothing for 15 s.
- * The store repeats only a write that the server refused because of its token: a write whose answer was lost may have taken effect.
+ * The store repeats a write only if the server refused it because of the token: a write whose answer was lost may have
+ * taken effect.
  */
 import { Agent } from 'node:http';
 import { Agent as TlsAgent } from 'node:https';

@@ -42,7 +42,7 @@ export class RemoteLeases {
     lease.update({ id, ttlSeconds, expiresAtMs: renewedAtMs + ttlSeconds * 1000 });
   }
 
-  /** Requests the lease's expiry by the last key that had the lease. */
+  /** Requests the lease's expiry through the last key that had the lease. */
   requestUpdate(lease: RemoteLease, key: string): void {
     if (this.#inFlight >= MAX_IN_FLIGHT) return;
     this.#inFlight++;

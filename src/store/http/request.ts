@@ -1,6 +1,6 @@
 /**
- * One HTTP request to another soradns server, with a deadline, and its reply: JSON, or lines of JSON. Every failure is a
- * StoreError.
+ * One HTTP request to another soradns server, with a deadline, and its reply: JSON, or lines of JSON. Every failure is
+ * a StoreError.
  */
 import { type Agent, type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
