@@ -27,7 +27,7 @@ export class DesiredRecords implements DesiredSource {
     this.#gracePeriod = gracePeriod;
   }
 
-  /** Also starts the checks of these records and ends all others. */
+  /** Also starts the checks of these records, and ends all other checks. */
   list(stored: StoredRecords): readonly StampedRecord[] {
     const described = this.#described();
     this.#checks.run(described);

@@ -23,7 +23,7 @@ export function printFinding({ message, fix }: RegistrarFinding): string {
   return `${message}; ${fix}`;
 }
 
-/** `undefined`: the peer is no fault. */
+/** `undefined`: the peer is not a fault. */
 export function findingOf(
   { kind, lock }: PeerRegistrar,
   info: EngineInfo,

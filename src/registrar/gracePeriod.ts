@@ -1,6 +1,6 @@
 /**
- * Measures how long the engine is absent. All records go when the configured time has passed; without a configured time
- * they stay as long as the registrar runs.
+ * Measures how long the engine is absent. The registrar removes all records when the configured time has passed;
+ * without a configured time the records stay as long as the registrar runs.
  */
 import type { Clock, Timer } from '../timing/clock.ts';
 import type { ReplacedSocket } from './engine/replacedSocket.ts';
@@ -26,12 +26,12 @@ export class GracePeriod {
     this.#options = options;
   }
 
-  /** Whether the engine was absent for the whole period, so that all records go. */
+  /** Whether the engine was absent for the whole period, so that the registrar removes all records. */
   get isExpired(): boolean {
     return this.#isExpired;
   }
 
-  /** Call it whenever the engine cannot be reached. Returns whether this began the period. */
+  /** Call it whenever the engine cannot be reached. Returns whether this call began the period. */
   begin(): boolean {
     if (this.#isRunning) return false;
     this.#isRunning = true;

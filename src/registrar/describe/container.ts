@@ -1,7 +1,7 @@
 /**
- * Turns an inspection, whose members may be absent or of any type, into a `Container`: all fields exist, have their type
- * and a fixed order. Code that uses a `Container` may trust the types, and does not depend on the order of the JSON's
- * members.
+ * Turns an inspection, whose members may be absent or of any type, into a `Container`: all fields exist, have their
+ * type and a fixed order. Code that uses a `Container` may trust the types, and does not depend on the order of the
+ * JSON's members.
  */
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import { addressFamily } from '../../dns/address.ts';

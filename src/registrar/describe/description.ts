@@ -38,10 +38,10 @@ export interface DesiredRecord {
 /**
  * The label of a family below its name.
  *
- * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack name
- * has no record there. It has one below its key for each family: `web/ipv4` and `web/ipv6`. external-dns writes the same shape:
- * SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web` the SRV target
- * of both. So the holder of a name holds all three keys.
+ * A name is one claim with one or two addresses. With one address its record is at the name's own key. A dual-stack
+ * name has no record there. It has one below its key for each family: `web/ipv4` and `web/ipv6`. external-dns writes
+ * the same keys: SkyDNS and CoreDNS answer A and AAAA at `web` from the records below it, and `targetstrip` makes `web`
+ * the SRV target of both. So the holder of a name holds all three keys.
  */
 export type FamilyLabel = 'ipv4' | 'ipv6';
 
@@ -77,7 +77,7 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** How long a container that still runs after its stop signal is expected to end. */
+/** How soon a container that still runs after its stop signal is expected to end. */
 export interface Draining {
   /** The limit for every container. `Infinity`: until the next start. */
   readonly maxSeconds: number;
@@ -113,8 +113,8 @@ const MAX_HINTS = 8;
 const MAX_HINT = 300;
 
 /**
- * The refusals of one container. The list and its texts are bounded and printable, because containers write the metadata
- * and status pages and terminals show it.
+ * The refusals of one container. The list and its texts are bounded and printable, because containers write the
+ * metadata and status pages and terminals show it.
  */
 export class Refusals {
   readonly #listed = new Map<string, Refusal>();

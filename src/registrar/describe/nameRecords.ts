@@ -210,8 +210,8 @@ function nameOfRecord(
 }
 
 /**
- * Refuses names of one container that collide: equal names, and a name above another name, which it would hide. A name may
- * be above its ACME challenge, because both have the same addresses.
+ * Refuses names of one container that collide: equal names, and a name above another name, which it would hide. A name
+ * may be above its ACME challenge, because both have the same addresses.
  */
 function withoutCollisions(nameRecords: readonly NameRecords[], refusals: Refusals): NameRecords[] {
   const byName = new Map<string, NameRecords>();

@@ -142,8 +142,8 @@ export interface DerivedParts {
 }
 
 /**
- * Distinguishes containers of one service. Swarm's slots and the ids of nodes and containers are unique. Compose's number
- * is only preferred, because Compose numbers the containers of each host separately.
+ * Distinguishes containers of one service. Swarm's slots and the ids of nodes and containers are unique. Compose's
+ * number is only preferred, because Compose numbers the containers of each host separately.
  */
 export type Instance =
   | { readonly kind: 'unique'; readonly label: string }

@@ -64,8 +64,8 @@ function whyOutOfScope(
 }
 
 /**
- * The project's parts of the zones, which contain its automatic names. A part that would contain a whole region or zone,
- * and therefore the parts of other projects, does not count.
+ * The project's parts of the zones, which contain its automatic names. A part that would contain a whole region or
+ * zone, and therefore the parts of other projects, does not count.
  */
 function projectPartsOf(project: string, context: PolicyContext): Name[] {
   const roots = rootsOf(context);

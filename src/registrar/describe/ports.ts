@@ -1,7 +1,7 @@
 /**
- * Decides which ports of a container get records, and which port gets the name itself. Ports are the container's own (`n`
- * in `-p 8080:n`). A single port gets the name. Of several ports, `DNS_PORT` lists those with the name, ports with their
- * own settings have their own names, and the others become siblings: `rails-9090` beside `rails`. PURE.
+ * Decides which ports of a container get records, and which port gets the name itself. Ports are the container's own
+ * (`n` in `-p 8080:n`). A single port gets the name. Of several ports, `DNS_PORT` lists those with the name, ports with
+ * their own settings have their own names, and the others become siblings: `rails-9090` beside `rails`. PURE.
  */
 import { parseSwitch } from '../../config/settings.ts';
 import { type Container, comparePorts, type Port, printPort } from './container.ts';

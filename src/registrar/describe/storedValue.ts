@@ -1,6 +1,7 @@
 /**
- * A stored record: SkyDNS's JSON with the owner's stamp, which says which registrar may change it. Only this file prints
- * a registrar's values, always with the same order of members, so that equal content gives equal octets and needs no write.
+ * A stored record: SkyDNS's JSON with the owner's stamp, which says which registrar may change it. Only this file
+ * prints a registrar's values, always with the same order of members, so that equal content gives equal octets and
+ * needs no write.
  */
 import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
 import { asShortId, type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';

@@ -71,7 +71,7 @@ export interface EngineEvent {
   readonly action: string;
   /** For a network event the container that joined or left. */
   readonly containerId: ContainerId;
-  /** For `kill`: the signal's number as text, or Podman's name of it. */
+  /** For `kill`: the signal's number as text, or Podman's name for the signal. */
   readonly signal: string | undefined;
   /** By the engine's clock, in nanoseconds since 1970; text, because the number exceeds 2^53. */
   readonly timeNano: string;
@@ -135,8 +135,8 @@ export interface Engine {
   inspect(id: ContainerId): Promise<Inspection | undefined>;
   /**
    * Subscribes at once to container and network events, from `sinceNano` on if it is given. The socket is read without
-   * waiting for the consumer, so that the engine never waits. The stream ends by throwing an `EngineError`, or without an
-   * error when `signal` is aborted.
+   * waiting for the consumer, so that the engine never waits. The stream ends by throwing an `EngineError`, or without
+   * an error when `signal` is aborted.
    */
   events(sinceNano: string | undefined, signal: AbortSignal): EventStream;
   /** The signals that were sent in a span of time and that the engine remembers: Docker keeps its last 256 events. */

@@ -8,8 +8,8 @@ import { asObject, type JsonObject, parseJson } from './json.ts';
 
 /**
  * The events that the registrar uses. `health_status` includes `health_status: healthy`. Two are Podman's: `died` is
- * `die` in old versions, and `exec_died` ends a HEALTHCHECK. Podman's `health_status` has no verdict and may come when a
- * check begins.
+ * `die` in old versions, and `exec_died` ends a HEALTHCHECK. Podman's `health_status` has no verdict and may come when
+ * a check begins.
  */
 export const ACTIONS = {
   container: [

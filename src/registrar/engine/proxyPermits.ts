@@ -1,8 +1,8 @@
 /**
- * A limited number of permits for clients. When no permit is free, a client takes one of the user with the most permits,
- * namely the newest one of that user's process with the most. If no user has more than its own, it takes from the
- * busiest process of its own user. It does so only if the loser keeps at least as many permits as the taker then has. So
- * no client can take all permits.
+ * A limited number of permits for clients. When no permit is free, a client takes one from the user with the most
+ * permits: the newest permit of that user's process with the most. If no other user has enough, the client takes one
+ * from the process of its own user that has the most. In either case the loser must keep at least as many permits as
+ * the taker then has. So no client can take all permits.
  */
 
 /** The process at the other end of a connection. Where the system does not report it, all processes count as one. */

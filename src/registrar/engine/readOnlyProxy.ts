@@ -1,7 +1,7 @@
 /**
- * A read-only proxy for an engine. Write access to Docker's socket is root access to its host, so a process with network
- * access should not have it. The proxy builds each request anew from the method, path and known parameters, and reduces
- * each answer to the members that a registrar reads. Only the engine's versions and refusals pass whole.
+ * A read-only proxy for an engine. Write access to Docker's socket is root access to its host, so a process with
+ * network access should not have it. The proxy builds each request anew from the method, path and known parameters, and
+ * reduces each answer to the members that a registrar reads. Only the engine's versions and refusals pass whole.
  */
 import { once } from 'node:events';
 import { chmodSync, chownSync, lstatSync, rmSync } from 'node:fs';

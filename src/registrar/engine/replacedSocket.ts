@@ -1,7 +1,7 @@
 /**
  * Detects that Docker created a new socket while a mount still holds the old file, which happens in a container that
- * mounts the file instead of its folder. The old file has no name, so its link count is 0, and no process listens on it.
- * Only a new mount gives access to the new socket.
+ * mounts the file instead of its folder. The old file has no name, so its link count is 0, and no process listens on
+ * it. Only a new mount gives access to the new socket.
  */
 import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
@@ -40,7 +40,7 @@ export class ReplacedSocket {
     return this.#mountedFile() !== undefined;
   }
 
-  /** Call when the engine answered. */
+  /** Call it when the engine has answered. */
   noteReached(): void {
     this.#unlinkedSinceMs = undefined;
     // The mount may give the file another name.
@@ -55,8 +55,8 @@ export class ReplacedSocket {
   }
 
   /**
-   * Call when the engine did not answer. True if the socket was replaced and Docker listens on the new one. While Docker
-   * does not listen, a restart of this process would not reach it either.
+   * Call it when the engine has not answered. True if the socket was replaced and Docker listens on the new one. While
+   * Docker does not listen, a restart of this process would not reach it either.
    */
   isReplaced(): boolean {
     if (!this.isUnlinked()) {

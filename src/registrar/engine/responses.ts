@@ -92,7 +92,8 @@ function listedHealth({ Status }: ListEntry): string | undefined {
 }
 
 /**
- * Contains the networks whole: each has the id of the container's endpoint, which changes at every start and connect.
+ * Contains all members of the networks: each network has the id of the container's endpoint, which changes at every
+ * start and connect.
  */
 function fingerprintOf(entry: ListEntry): string {
   const { Names, State, Ports, NetworkSettings } = entry;

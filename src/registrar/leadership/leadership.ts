@@ -13,10 +13,10 @@
  *   dryRun  | the identity is known, nothing is taken  | choose the identity again           | dryRun
  *
  * identity.ts says whose lock is ours, lock.ts how it is stored, locks.ts reads and challenges locks, peers.ts watches
- * the locks that are not ours. A registrar that ends releases the lock and leaves the lease: the next one takes it over
- * before it expires, so that no name disappears. Two registrars that both believe that they lead do no harm: they write
- * the same values under conditions, and the watch shows one of them that the lock does not name it. Only the store
- * decides that a lease is lost; no clock here does.
+ * the locks that are not ours. A registrar that ends releases the lock and leaves the lease: the next registrar takes
+ * over the lease before it expires, so that no name disappears. Two registrars that both believe that they lead do no
+ * harm: they write the same values under conditions, and the watch shows one of them that the lock does not name it.
+ * Only the store decides that a lease is lost; no clock here does.
  */
 import type { Entry } from '../../service/change.ts';
 import { type LeaseStore, type PutResult, StoreError } from '../../store/store.ts';
@@ -176,7 +176,7 @@ export class Leadership {
     return retryInMs;
   }
 
-  // Each of the following does what is due now and returns the delay until the next call.
+  // Each of the following methods does what is due now, and returns the delay until the next call.
 
   async #hold(heldLock: HeldLock): Promise<number> {
     await this.#answerChallenge();

@@ -1,8 +1,8 @@
 /**
  * The form of a lock in the store. `/registrar/<engine id>/<host part>/holder` names the registrar that keeps an
- * engine's records, and the lease of these records, to which the key itself is attached. Another registrar writes
- * `challenge` beside it to find out whether the holder is alive; a live holder deletes it. Older versions have no host
- * part: their keys are directly below the engine's id.
+ * engine's records, and the lease of these records, to which the key itself is attached. Another registrar writes the
+ * key `challenge` beside this key to find out whether the holder is alive; a live holder deletes the challenge. Older
+ * versions have no host part: their keys are directly below the engine's id.
  */
 import type { Entry } from '../../service/change.ts';
 import { asList, asObject, asText, parseJson } from '../engine/json.ts';

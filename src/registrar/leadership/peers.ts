@@ -88,7 +88,7 @@ export class PeerRegistrars {
     this.#backoff.wake();
   }
 
-  /** Call it when our own facts changed. */
+  /** Call it when our own facts have changed. */
   refresh(): void {
     this.#sleep.wake();
   }

@@ -3,9 +3,9 @@
  * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, timing.
  * Used by: app/registrar, registrar.
  *
- * `Containers` holds every running container with its description. An event that ends a container's records takes effect at
- * once. Every other change waits for an inspection, which also restores records that ended by mistake. A container without an
- * inspection has no description, and its stored records stay.
+ * `Containers` holds every running container with its description. An event that ends a container's records takes
+ * effect at once. Every other change waits for an inspection, which also restores records that ended by mistake. A
+ * container without an inspection has no description, and its stored records stay.
  */
 import type { Clock } from '../../timing/clock.ts';
 import { parentIdOf } from '../describe/container.ts';

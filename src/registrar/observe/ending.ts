@@ -1,8 +1,8 @@
 /**
  * A container between its stop signal and its death. Clients that reach a stopping container lose their requests, while
- * a surviving container out of DNS only costs capacity for a while. So the container stays out of DNS until it shows that
- * it survived: by a new life, by a HEALTHCHECK that passes after a stop would have ended, or by running for a long time.
- * PURE.
+ * a surviving container out of DNS only costs capacity for a while. So the container stays out of DNS until it shows
+ * that it survived: by a new life, by a HEALTHCHECK that passes after a stop would have ended, or by running for a long
+ * time. PURE.
  */
 import type { Draining } from '../describe/description.ts';
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
@@ -111,8 +111,8 @@ const SIGNAL_NAMES =
   );
 
 /**
- * Whether the signal of a `kill` event ends the container: SIGKILL or the container's stop signal. `signal` is the number
- * as text, or Podman's name.
+ * Whether the signal of a `kill` event ends the container: SIGKILL or the container's stop signal. `signal` is the
+ * number as text, or Podman's name.
  */
 export function endsContainer(signal: string | undefined, inspection: Inspection): boolean {
   const number = signalNumber(signal ?? '');

@@ -1,6 +1,6 @@
 /**
- * The changes that an event makes before the next inspection. Only a change that ends a container's records takes effect at
- * once; a change that could bring it into DNS waits for the inspection. PURE.
+ * The changes that an event makes before the next inspection. Only a change that ends a container's records takes
+ * effect at once; a change that could bring it into DNS waits for the inspection. PURE.
  */
 import type { EngineEvent, Inspection } from '../engine/engine.ts';
 
@@ -28,7 +28,9 @@ export function applyEvent(inspection: Inspection, event: EngineEvent): Inspecti
   }
 }
 
-/** Whether the event may end the container's records. If so, an inspection that was requested earlier may not be used. */
+/**
+ * Whether the event may end the container's records. If so, an inspection that was requested earlier may not be used.
+ */
 export function mayEndRecords(event: EngineEvent): boolean {
   const inspection: Inspection = { Id: event.containerId };
   return applyEvent(inspection, event) !== inspection;

@@ -23,8 +23,8 @@ export interface FollowerOptions {
   readonly random: () => number;
   readonly relistEveryMs: number;
   /**
-   * Called at the start of each connection. Returns the containers that receive the signals, events and lists of this engine;
-   * `undefined`: the registrar is closed. May reject with an `EngineError`, which ends the connection.
+   * Called at the start of each connection. Returns the containers that receive the signals, events and lists of this
+   * engine; `undefined`: the registrar is closed. May reject with an `EngineError`, which ends the connection.
    */
   readonly openReceiver: (info: EngineInfo) => Promise<EngineReceiver | undefined>;
   readonly onConnected: () => void;

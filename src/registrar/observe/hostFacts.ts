@@ -136,7 +136,7 @@ export class HostWatcher {
     this.#options.onChange(hostFacts);
   }
 
-  /** Starts to read the facts at intervals, until `close`. Call again when the engine's info changed. */
+  /** Starts to read the facts at intervals, until `close`. Call it again when the engine's info has changed. */
   watch(info: EngineInfo): void {
     const isWatching = this.#info !== undefined;
     this.#info = info;

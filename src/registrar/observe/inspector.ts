@@ -1,8 +1,8 @@
 /**
- * Inspects containers: a few at a time, and at most one call for each container. An event during a call makes the answer
- * late, and the container is inspected again. Up to three late answers in a row are held back. An answer that would undo
- * an event is never passed on. The first events are inspected immediately; repeated events are limited to three inspections
- * of a container in 50 ms.
+ * Inspects containers: a few at a time, and at most one call for each container. An event during a call makes the
+ * answer late, and the container is inspected again. Up to three late answers in a row are held back. An answer that
+ * would undo an event is never passed on. The first events of a container cause an inspection at once; repeated events
+ * cause at most three inspections of the container in 50 ms.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { ContainerId } from '../engine/containerId.ts';

@@ -5,7 +5,10 @@ import { connect } from 'node:net';
 import { addressFamily, addressOctets, printAddress } from '../../dns/address.ts';
 import type { Probe, ProbeTarget } from './checks.ts';
 
-/** A TCP probe passes when it connects, an HTTP probe with a status of 200 to 299. Cloud addresses are never probed. */
+/**
+ * A TCP probe passes when it connects, an HTTP probe with a status of 200 to 299. The addresses at which clouds give
+ * out secrets are never probed.
+ */
 export const probe: Probe = (target, aborted) => {
   if (!mayBeProbed(target.host)) return Promise.resolve(false);
   const signal = AbortSignal.any([aborted, AbortSignal.timeout(target.check.timeoutMs)]);

@@ -139,7 +139,8 @@ export function mustInspectListed(
   const { inspection, description, ending } = container;
   if (inspection === undefined || !hasProcess(inspection) || ending !== undefined) return true;
   const { Status = state } = inspection.State ?? {};
-  // The inspected state began and ended between two equal lists, and its last event was lost. Podman's list has no health.
+  // The inspected state began and ended between two equal lists, and its last event was lost. Podman's list has no
+  // health.
   if (Status !== state || (health ?? '') !== healthStatusOf(container)) return true;
   if (description === undefined || isWaiting(description)) return true;
   return /^(?:container:|host$)/.test(inspection.HostConfig?.NetworkMode ?? '');

@@ -29,7 +29,7 @@ export interface ApplyOptions {
   readonly timeout: AdaptiveTimeout;
   /** Called once for each operation that was tried. */
   readonly onOutcome: (outcome: WriteOutcome) => void;
-  /** Called when the late answer to a write that counted as failed says that it was done. */
+  /** Called when the late answer to a write that counted as failed reports that the store has done it. */
   readonly onLate: (operation: Operation) => void;
 }
 

@@ -36,7 +36,7 @@ export class HiddenValues {
     this.#prefix = prefix;
   }
 
-  /** Ignores entries that are no service at a name: they neither hide nor are hidden. */
+  /** Ignores entries that are not services at a name: they hide nothing, and nothing hides them. */
   add({ key, value }: Entry): void {
     const named = nameOfKey(key, this.#prefix);
     if (named.kind !== 'name' || isReverseName(named.owner)) return;

@@ -79,7 +79,9 @@ export class Namespace {
     return named.kind === 'name' ? printName(named.owner).replace(/\.$/, '') : key;
   }
 
-  /** The argument by which the commands find the key: its name, or the key itself if its name leads to another key. */
+  /**
+   * The argument with which the commands find the key: its name, or the key itself if its name leads to another key.
+   */
   argumentFor(key: string): string {
     return isCanonical(key) ? this.print(key) : key;
   }

@@ -11,7 +11,7 @@
  *   ----------|---------------------------------------------------------------------------------------------
  *   sleeping  | `wake` is called, or the retry after a failure is due
  *   resting   | the pace (pace.ts) allows another comparison
- *   comparing | the names around the desired ones are read and the plan is made; without a plan if the leader is unknown
+ *   comparing | the names around the desired ones are read, and a plan is made unless the leader is unknown
  *   writing   | every write of the plan has an outcome or no answer in time; only as leader
  */
 import type { Mirror, MirrorState } from '../../store/mirror.ts';
@@ -198,8 +198,9 @@ export class Reconciler {
   }
 
   /**
-   * Tells the containers with stored records whose desired records are known at this moment. A container that gets its inspection
-   * while the store is read is not in `desired` yet, and must not lose its records for that.
+   * Returns a function that tells whether a container with stored records had known desired records at the time of this
+   * call. A container that gets its inspection while the store is read is not in `desired` yet, and must not lose its
+   * records for that.
    */
   #knownContainers(): (shortId: ShortId) => boolean {
     const { stored, desired } = this.#options;

@@ -133,7 +133,7 @@ export class StoredRecords implements Replica {
     for (const [key, { entry }] of this.#held.entries()) yield [key, entry.modRevision];
   }
 
-  /** Begins a read, whose results come by `learn`. Returns the function that ends it. */
+  /** Begins a read, whose results arrive through `learn`. Returns the function that ends it. */
   beginReading(): () => void {
     this.#readings++;
     return () => {

@@ -1,7 +1,7 @@
 /**
- * Separates registrator's flags and URI from soradns's options in `soradns register --compat=registrator ...`. Some flags
- * have the name of an option (`-ip`, `-ttl`) but Go's syntax, so this happens before any other parser reads the line.
- * registrator's part then follows `--`. Pure.
+ * Separates registrator's flags and URI from soradns's options in `soradns register --compat=registrator ...`. Some
+ * flags have the name of an option (`-ip`, `-ttl`) but Go's syntax, so this happens before any other parser reads the
+ * line. registrator's part then follows `--`. Pure.
  */
 import { wordsOf } from '../../config/option.ts';
 import { REGISTER_COMMAND_OPTIONS } from '../../config/registrarOptions.ts';

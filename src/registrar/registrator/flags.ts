@@ -1,6 +1,6 @@
 /**
- * Parses registrator's command line, `registrator [flags] skydns2://HOST:PORT/DOMAIN`, in the syntax of Go's flag package:
- * one dash or two, `-name value` or `-name=value`, and no argument behind the URI.
+ * Parses registrator's command line, `registrator [flags] skydns2://HOST:PORT/DOMAIN`, in the syntax of Go's flag
+ * package: one dash or two, `-name value` or `-name=value`, and no argument behind the URI.
  */
 import { addressFamily } from '../../dns/address.ts';
 import { type Name, parseName } from '../../dns/name.ts';

@@ -4,9 +4,9 @@
  * Used by: app/registrar, cli, registrar.
  *
  * `--compat=registrator`: SERVICE_* metadata and the keys of registrator's skydns2 backend,
- * `/skydns/<domain>/<service name>/<service id>`, with one service for each port. It differs where registrator's records
- * were unusable: ids that are no host names (unless `rawIds`), ports that do not belong to the address, `IGNORE=false`
- * that ignored, digests in names, and ids that overwrote each other.
+ * `/skydns/<domain>/<service name>/<service id>`, with one service for each port. It differs where registrator's
+ * records were unusable: ids that are not host names (unless `rawIds`), ports that do not belong to the address, an
+ * `IGNORE=false` that ignored the container, digests in names, and ids that overwrote each other.
  */
 import { parseSwitch } from '../../config/settings.ts';
 import type { ReachableAt } from '../describe/addressChoice.ts';
