@@ -1,7 +1,7 @@
 /**
  * The order of an answer's records under round robin. `answer` gives records in one canonical order; every reply gets
- * an order of its own: the slow path shuffles, and the answer table holds rotations. In the table the additional section
- * has one order.
+ * an order of its own: the slow path shuffles, and the answer table holds rotations. In the table the additional
+ * section has one order.
  */
 import type { Question, Response } from '../dns/message.ts';
 import { nameKey } from '../dns/name.ts';

@@ -10,7 +10,7 @@ export interface TimedRdata {
   readonly ttl: Ttl;
 }
 
-/** One RRset; equal rdata counts once. */
+/** One RRset; equal rdata appears once. */
 export function rrset(owner: Name, type: number, members: readonly TimedRdata[]): Rr[] {
   let ttlSeconds = Number.POSITIVE_INFINITY;
   let leaseLeftSeconds = Number.POSITIVE_INFINITY;

@@ -49,8 +49,8 @@ const MAX_NODES_OVER_UDP = 2_000;
 const MAX_TEXT_OCTETS = 200_000;
 
 /**
- * The label below an apex under which name servers and the apex's own addresses are registered. Aggregation leaves it
- * out.
+ * The label below an apex under which name servers and the apex's own addresses are registered. Aggregation leaves out
+ * this label.
  */
 const RESERVED: Label = 'dns';
 

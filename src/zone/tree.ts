@@ -3,8 +3,8 @@
  * is registered at it or below it, so empty non-terminals and NXDOMAIN follow from the walk. Every node counts the
  * services at it and below it; inserting and removing changes only the path to the root.
  *
- * Built for a million names: few children are one exact-sized array, many an array and a Map. A node has a flat copy of
- * its label, because a slice would keep a longer string alive.
+ * Built for a million names: a node with few children has one array of the exact size, a node with many has an array
+ * and a Map. A node has a flat copy of its label, because a slice would keep a longer string alive.
  */
 import type { Label, Name } from '../dns/name.ts';
 import type { Lease } from '../service/change.ts';

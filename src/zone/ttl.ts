@@ -15,10 +15,12 @@ export interface Ttl {
 const UNKNOWN_LEFT_SECONDS = 5;
 
 /**
- * A service's TTL, at most the time left of its lease, which counts as `minLeaseTtlSeconds` at least, and as 5 s while it
- * is unknown. A service that sets no TTL gets the time left or, without a lease, the default. `state.isLeased` becomes
- * true if the service has a lease, so every record of a service must take its TTL here. The end of the lease and the current time are both rounded down to whole seconds, so that all
- * TTLs of an answer fall at the same moment, and a lease of 360 s gives 360 s right after the write.
+ * A service's TTL, at most the time left of its lease, which counts as `minLeaseTtlSeconds` at least, and as 5 s while
+ * it is unknown. A service that sets no TTL gets the time left or, without a lease, the default; while the time left is
+ * unknown, it gets the default, at most 5 s. `state.isLeased` becomes true if the service has a lease, so every record
+ * of a service must take its TTL here. The end of the lease and the current time are both rounded down to whole
+ * seconds, so that all TTLs of an answer fall at the same moment, and a lease of 360 s gives 360 s right after the
+ * write.
  */
 export function serviceTtl(state: LookupState, { attributes, lease }: Registration): Ttl {
   const { settings, nowMs } = state.view;

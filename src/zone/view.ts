@@ -11,7 +11,9 @@ export interface ZoneSettings {
   readonly apexes: readonly Name[];
   /** TTL of RRs whose service sets none, and of the SOA as an answer. */
   readonly ttlSeconds: number;
-  /** SOA minimum: for how long a negative answer may be cached (RFC 2308 §4). Also the greatest TTL of partial answers. */
+  /**
+   * SOA minimum: for how long a negative answer may be cached (RFC 2308 §4). Also the greatest TTL of partial answers.
+   */
   readonly minTtlSeconds: number;
   /** The least TTL of an RR whose lease is about to end. */
   readonly minLeaseTtlSeconds: number;
