@@ -138,9 +138,9 @@ const BADKEY = 17;
 const TIME_OCTETS = 8;
 
 /**
- * The TSIG record of the reply to a signed query (RFC 8945 §5.2.1, §5.3.2): the query's own, unsigned, with BADKEY, since
- * this server has no keys and an unsigned answer would look forged to the client. `start` to `end` is the rdata in the
- * query; `undefined` if it is malformed.
+ * The TSIG record of the reply to a signed query (RFC 8945 §5.2.1, §5.3.2): the query's own, unsigned, with BADKEY,
+ * since this server has no keys and an unsigned answer would look forged to the client. `start` to `end` is the rdata
+ * in the query; `undefined` if it is malformed.
  */
 function badKey(owner: Name, packet: Uint8Array, start: number, end: number): Rr | undefined {
   const cursor = new Cursor(packet, start);

@@ -119,8 +119,8 @@ export function writeOpt(writer: MessageWriter, opt: Opt): void {
 }
 
 /**
- * The EDNS option that carries a path. Its code is from the range for local use (RFC 6891 §9), so its data begins with a
- * mark that other uses of the code do not have. Servers that do not know the option skip it (§6.1.2).
+ * The EDNS option that carries a path. Its code is from the range for local use (RFC 6891 §9), so its data begins with
+ * a mark that other uses of the code do not have. Servers that do not know the option skip it (§6.1.2).
  */
 const PATH_OPTION = 65_083;
 

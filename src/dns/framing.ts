@@ -2,8 +2,8 @@
  * The framing of DNS messages over TCP (RFC 1035 §4.2.2): two octets of length, then the message. `Reassembly` takes
  * chunks as the network cut them and gives messages one by one, so the caller decides how many it takes and when.
  *
- * Memory grows with the octets that arrived, never with an announced length: a message inside one chunk is a view of it,
- * and one that spans chunks is gathered in a buffer that doubles as octets arrive.
+ * Memory grows with the octets that arrived, never with an announced length: a message inside one chunk is a view of
+ * it, and one that spans chunks is gathered in a buffer that doubles as octets arrive.
  */
 import { HEADER_OCTETS, MAX_MESSAGE_OCTETS } from './wire.ts';
 

@@ -6,8 +6,9 @@
  *   registrar/leadership, registrar/observe, registrar/reconcile, registrar/registrator, server,
  *   server/http/exchange, service, tools/doctor, tools/doctor/judge, tools/integrate, zone.
  *
- * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the message
- * that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a packet.
+ * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the
+ * message that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a
+ * packet.
  */
 import type { Name } from './name.ts';
 import { Rcode, type Rr } from './rr.ts';
@@ -140,9 +141,10 @@ export interface DnsClient {
 }
 
 /**
- * Answers a packet, for every transport (UDP, TCP); `server/responder.ts` implements it. Calls `send` at most once, during
- * the call or later, with a complete message (without TCP's length); never for a packet that deserves no reply. Never
- * throws. The caller may reuse the packet's buffer once the call has returned; the reply's buffer belongs to the caller.
+ * Answers a packet, for every transport (UDP, TCP); `server/responder.ts` implements it. Calls `send` at most once,
+ * during the call or later, with a complete message (without TCP's length); never for a packet that deserves no reply.
+ * Never throws. The caller may reuse the packet's buffer once the call has returned; the reply's buffer belongs to the
+ * caller.
  */
 export type Respond = (
   packet: Uint8Array,

@@ -1,7 +1,9 @@
 /** Resource records (RFC 1035 §3.2) as values: owner name, type, class, TTL and rdata. */
 import type { Name } from './name.ts';
 
-/** The TYPE and QTYPE numbers that have a meaning in this program; RRs of any other are carried unchanged (RFC 3597). */
+/**
+ * The TYPE and QTYPE numbers that have a meaning in this program; RRs of any other are carried unchanged (RFC 3597).
+ */
 export const Type = {
   A: 1,
   NS: 2,

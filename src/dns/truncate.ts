@@ -167,7 +167,8 @@ function rrsetKeys(rrs: readonly Rr[]): string[] {
 }
 
 /**
- * A quick test for one RRset: it may miss one, but it never errs. RRs that were made together share the owner object.
+ * A quick test for two RRs of one RRset: true is certain, false is not. RRs that were made together share the owner
+ * object.
  */
 function isPlainlySameRrset(a: Rr, b: Rr): boolean {
   return a.owner === b.owner && a.type === b.type && a.class === b.class;

@@ -3,7 +3,8 @@
  * compresses its names.
  *
  * Octets beyond the buffer's end are dropped but counted: the caller compares `at` with its limit afterwards and rolls
- * back. A value that cannot be encoded (a label of 64 octets, a port of 70000) throws RangeError: it is the caller's fault.
+ * back. A value that cannot be encoded (a label of 64 octets, a port of 70000) throws RangeError: it is the caller's
+ * fault.
  */
 import {
   foldOctet,
@@ -33,7 +34,7 @@ export class MessageWriter {
     this.#names.foldBelow(this.at);
   }
 
-  /** Removes everything from offset `at` on, also from the names that later ones may point at. */
+  /** Removes everything from offset `at` on, including the names there that later names could point at. */
   rollBack(at: number): void {
     this.#names.forgetFrom(at);
     this.at = at;
@@ -129,7 +130,9 @@ export class MessageWriter {
     this.at = at;
   }
 
-  /** Adds the first `fresh` labels of a name written at `start` to the table, from right to left: each needs its suffix. */
+  /**
+   * Adds the first `fresh` labels of a name written at `start` to the table, from right to left: each needs its suffix.
+   */
   #remember(name: Name, fresh: number, start: number, suffix: number): void {
     let offset = start;
     for (let i = 0; i < fresh; i++) offset += 1 + (name[i] as Label).length;
@@ -157,11 +160,11 @@ const MAX_PROBES = 8;
 /**
  * The names of the message being written and their offsets (RFC 1035 §4.1.4).
  *
- * A trie over labels from the root down, kept as one hash table of (label, offset of the name to its right) → offset, so
- * the cost of a name does not depend on the number of names. Labels must match octet for octet, so that a pointer never
- * changes a name's case. Labels of the question match in any case: clients send it in random case (0x20), which must not
- * change how the rest of the reply is compressed. Entries are removed in the reverse of the order in which they were
- * added; truncation needs that, and it keeps linear probing correct without tombstones.
+ * A trie over labels from the root down, kept as one hash table of (label, offset of the name to its right) → offset,
+ * so the cost of a name does not depend on the number of names. Labels must match octet for octet, so that a pointer
+ * never changes a name's case. Labels of the question match in any case: clients send it in random case (0x20), which
+ * must not change how the rest of the reply is compressed. Entries are removed in the reverse of the order in which
+ * they were added; truncation needs that, and it keeps linear probing correct without tombstones.
  */
 export class CompressionTable {
   readonly #octets: Uint8Array;
