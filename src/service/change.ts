@@ -1,9 +1,9 @@
 /** The entries of a store and their changes: the types that the stores, the mirror and the zone share. */
 
 /**
- * The lease of one or more keys. `expiresAtMs` is on the monotonic clock (`performance.now()`); a store changes it when the
- * lease is renewed, so read it at the moment of use. Some stores name a key's lease before they know its TTL: both numbers
- * are undefined until then, and the lease may end at any time.
+ * The lease of one or more keys. `expiresAtMs` is on the monotonic clock (`performance.now()`); a store changes it when
+ * the lease is renewed, so read it at the moment of use. Some stores name a key's lease before they know its TTL: both
+ * numbers are undefined until then, and the lease may end at any time.
  */
 export interface Lease {
   readonly id: string;

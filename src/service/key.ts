@@ -1,7 +1,7 @@
 /**
  * Store keys and owner names in SkyDNS's layout, the prefix and then the labels from the root down:
- * `/skydns/local/skydns/east/rails` is `rails.east.skydns.local.`. A key component with dots, such as registrator's ids,
- * stands for several labels in their written order.
+ * `/skydns/local/skydns/east/rails` is `rails.east.skydns.local.`. A key component with dots, such as registrator's
+ * ids, stands for several labels in their written order.
  */
 import {
   foldLabel,

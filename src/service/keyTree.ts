@@ -1,6 +1,6 @@
 /**
  * Keys as a tree: a key with keys below it is a directory. If a component of a path has keys below it, all components
- * above it have, too. So a binary search finds where the existing part of a path ends.
+ * above it have some, too. So a binary search finds where the existing part of a path ends.
  */
 
 /** `/a/b` → `/a/b/`: the prefix of all keys below the key, and itself the marker of an empty directory. */
