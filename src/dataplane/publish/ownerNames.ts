@@ -1,6 +1,7 @@
 /**
  * Keeps the owner names of the answer table equal to those of the zone tree. A name is in the table exactly while it is
- * in the tree. A fixed name (an apex, or the special name `local.dns`) is always in the table, even if the tree lacks it.
+ * in the tree. A fixed name (an apex, or the special name `local.dns`) is always in the table, even if the tree lacks
+ * it.
  *
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.
@@ -87,7 +88,7 @@ export class OwnerNames {
     if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(successor);
   }
 
-  /** Replaces the fixed names by those of these settings. Gives the table addresses that the caller must remove. */
+  /** Replaces the fixed names with those of these settings. Gives the table addresses that the caller must remove. */
   setFixedNames(settings: ZoneSettings): number[] {
     const wanted = new Map(fixedNames(settings).map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {

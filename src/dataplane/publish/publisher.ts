@@ -109,7 +109,10 @@ export class Publisher {
     this.#table.collect();
   }
 
-  /** As `publish`, but in a microtask, so that a reply that needed no other server is sent first. A change in between cancels it. */
+  /**
+   * As `publish`, but in a microtask, so that the server first sends a reply that needed no other server. A change in
+   * between cancels it.
+   */
   publishSoon(decided: Decided): void {
     const version = this.#version;
     queueMicrotask(() => {

@@ -1,9 +1,9 @@
 /**
- * How long an answer in the table holds, if no change withdraws it before. A lease ends at a whole second of the clock
- * (`serviceTtl`). So a TTL that a lease limits falls by one each second until it reaches the least TTL. Any other TTL
- * stays the same until the lease has less time left. The table reduces falling TTLs by itself. It holds an answer until
- * one of its TTLs begins or ceases to fall, but at most 15 s and a quarter of its least TTL, because it does not notice
- * the renewal of a lease.
+ * How long an answer in the table holds, unless a change withdraws it earlier. A lease ends at a whole second of the
+ * clock (`serviceTtl`). So a TTL that a lease limits falls by one each second until it reaches the least TTL. Any other
+ * TTL stays the same until the lease has less time left. The table reduces falling TTLs by itself. It holds an answer
+ * until one of its TTLs begins or ceases to fall, but at most 15 s and a quarter of its least TTL, because it does not
+ * notice the renewal of a lease.
  */
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';

@@ -230,10 +230,11 @@ export interface Rotations {
 }
 
 /**
- * The rotations of the RRset that the question asks for: all of them, or `MAX_VARIANTS` of a large set. The first begins
- * at `start`, a fraction of the set in [0, 1): readers count their replies to all names together, so two names that are
- * asked for by turns would otherwise always begin with the same record. Without round robin the canonical order comes first. Then there are further
- * rotations only if some client gets a part of the answer (`mayBeCut`), so that clients together receive all records.
+ * The rotations of the RRset that the question asks for: all of them, or `MAX_VARIANTS` of a large set. The first
+ * begins at `start`, a fraction of the set in [0, 1): readers count their replies to all names together, so two names
+ * that clients query alternately would otherwise always begin with the same record. Without round robin the canonical
+ * order comes first. Then there are further rotations only if some client gets a part of the answer (`mayBeCut`), so
+ * that clients together receive all records.
  */
 export function rotationsOf(
   { question, view, response }: Decided,

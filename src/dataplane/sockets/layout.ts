@@ -78,7 +78,7 @@ export const IPV6_MTU_DISCOVER = 23;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
 export const IPV6_PKTINFO = 50;
-/** Of both families: do not set "don't fragment", and ignore path MTUs, which can be forged. */
+/** For both families: do not set "don't fragment", and ignore path MTUs, which can be forged. */
 export const PMTUDISC_OMIT = 5;
 
 export const MSG_DONTWAIT = 0x40;

@@ -6,9 +6,9 @@
  * Makes UDP sockets for workers, and TCP sockets that a successor may share. The descriptors belong to the process:
  * when a worker dies, the next one reads the packets that wait in them.
  *
- * Several sockets on one address share it by SO_REUSEPORT, and the kernel keeps each client with one of them. The first
- * one is bound before it gets that option: otherwise a second server of the same user would join the group and take
- * half of our questions, instead of failing with EADDRINUSE. A server joins only with `joins`.
+ * Several sockets on one address share it through SO_REUSEPORT, and the kernel keeps each client with one of them. The
+ * first one is bound before it gets that option: otherwise a second server of the same user would join the group and
+ * take half of our questions, instead of failing with EADDRINUSE. A server joins only with `joins`.
  */
 import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../dns/address.ts';

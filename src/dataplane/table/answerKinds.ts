@@ -1,6 +1,6 @@
 /**
- * The kinds of answers. A name in the table has one answer for each kind: one kind for each of `TABLE_TYPES`, and one that
- * all other QTYPEs share. Counters count questions by the same kinds.
+ * The kinds of answers. A name in the table has one answer for each kind: one kind for each of `TABLE_TYPES`, and one
+ * that all other QTYPEs share. Counters count questions by the same kinds.
  */
 import { Type } from '../../dns/rr.ts';
 

@@ -7,7 +7,7 @@
 export const Outcome = {
   /** The packet gets no reply: it is too short, or itself a reply. */
   DROP: 0,
-  /** The name exists, its answer is not computed yet. The main thread answers these misses first. */
+  /** The name exists, but its answer is not computed yet. The main thread answers these misses first. */
   PENDING: -1,
   /** Every other miss: names outside our zones, unusual packets, questions whose answers are never published. */
   SLOW: -2,
@@ -24,8 +24,8 @@ export interface FastPath {
   endBatch(): void;
   /**
    * Answers the packet of `length` octets at `octets[at]`. A positive result is the length of the reply, which has
-   * overwritten the packet; otherwise the packet is unchanged, and the result one of `Outcome`. Allocates nothing,
-   * never throws.
+   * overwritten the packet; otherwise the packet is unchanged, and the result is one of `Outcome`. Allocates nothing,
+   * and never throws.
    */
   answer(octets: Uint8Array, at: number, length: number, recursionAvailable: boolean): number;
 }

@@ -138,8 +138,8 @@ class TableReader implements FastPath {
   }
 
   /**
-   * Calls a question pending only once in `RECENT_MS`. Its answer may be one that is never published, and a flood of
-   * that question must not displace the first questions about other names.
+   * Calls a question pending only once in `RECENT_MS`: the answer to the question may never be published, and a flood
+   * of the question must not displace the first questions about other names.
    */
   #missOfName(): number {
     const { hash, kind } = this.#question;
