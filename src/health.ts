@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 /**
  * The image's health check, a program of its own because it must start fast. It queries the server at each of its
- * addresses, over UDP, for a name that only the store can answer. SERVFAIL means that the store has never been read; any
- * other reply is healthy. Prints one line, and exits with 0 or 1.
+ * addresses, over UDP, for a name that only the store can answer. SERVFAIL means that the store has never been read;
+ * any other reply is healthy. Prints one line, and exits with 0 or 1.
  *
  *   node dist/health.js [PID]     PID: the server to check; without it, every server that listens here
  */
