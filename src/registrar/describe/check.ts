@@ -46,7 +46,7 @@ const MAX_MS = 3_600_000;
 export interface CheckPolicy {
   /** The HTTP methods that containers may choose. */
   readonly methods: readonly string[];
-  /** In front of the names of options, for messages: `register-` in a server. */
+  /** The prefix of option names in messages: `register-` in a server. */
   readonly optionPrefix: string;
 }
 

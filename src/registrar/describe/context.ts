@@ -34,7 +34,7 @@ type DescribingSettings = Pick<
 export interface ConfiguredContext extends DescribingSettings {
   /** The prefix of the store's keys, as `keyPrefix` returns it: `/skydns/`. */
   readonly prefix: string;
-  /** In front of the names of options, for messages: `register-` in a server. */
+  /** The prefix of option names in messages: `register-` in a server. */
   readonly optionPrefix: OptionPrefix;
   /** Folded. Every record except a PTR record lies inside one of the zones. */
   readonly zones: readonly Name[];

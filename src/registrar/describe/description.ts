@@ -61,7 +61,7 @@ export interface RecordFields {
 
 /** The target of a PTR record, in addition to `fields.host`. */
 export interface PointerTo {
-  /** The key of an `auto` name, whose number is put in front of `fields.host`. */
+  /** The key of an `auto` name, whose number goes before `fields.host`. */
   readonly numberedBy?: string;
 }
 

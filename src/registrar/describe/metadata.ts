@@ -149,7 +149,7 @@ function labelName({ scope, key }: ScopedKey, prefix: string): string {
 export interface SettingsSource {
   readonly texts: ReadonlyMap<string, string>;
   readonly prefix: string;
-  /** The key that the variable or label `source` sets; `rest` is the part of `source` behind the prefix. */
+  /** The key that the variable or label `source` sets; `rest` is the part of `source` after the prefix. */
   readonly keyOf: (source: string, rest: string) => ScopedKey | undefined;
 }
 

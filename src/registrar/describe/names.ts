@@ -223,7 +223,7 @@ function swarmSlot(labels: Container['labels']): string {
 /** A name that a container asks for. */
 export interface RequestedName {
   readonly name: Name;
-  /** `auto`: the number of the instance is put in front of the name when it is claimed. */
+  /** `auto`: the number of the instance goes before the name when the number is claimed. */
   readonly instance: 'named' | 'auto';
   /** For `auto`: the number to claim if it is free. */
   readonly preferredNumber?: number;

@@ -74,7 +74,7 @@ function projectPartsOf(project: string, context: PolicyContext): Name[] {
 }
 
 /**
- * The labels behind the project: region, and `--service-domain` or the zones. registrator's names have neither region
+ * The labels after the project: region, and `--service-domain` or the zones. registrator's names have neither region
  * nor service domain.
  */
 function rootsOf({

@@ -54,7 +54,7 @@ export interface Self {
   readonly uptimeMs: number | undefined;
 }
 
-/** Gives a registrar's current facts, which change while it runs. */
+/** Returns a registrar's current facts, which change while it runs. */
 export interface SelfSource {
   self(): Self;
 }

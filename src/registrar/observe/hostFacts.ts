@@ -21,7 +21,7 @@ export interface HostSources {
   readonly readProc: (path: string) => Promise<string | undefined>;
 }
 
-/** Reads all facts anew, because each may change. Rejects with an `EngineError`. */
+/** Reads all facts again, because each may change. Rejects with an `EngineError`. */
 export async function readHostFacts(sources: HostSources, info: EngineInfo): Promise<HostFacts> {
   const ownId = parseOwnId((await sources.readProc('/proc/self/mountinfo')) ?? '');
   const own = ownId === undefined ? undefined : await sources.engine.inspect(ownId);

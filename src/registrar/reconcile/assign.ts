@@ -2,7 +2,7 @@
  * Assigns a key to each desired record. A name has one holder, which keeps it until released: a record that no
  * registrar wrote, a container of another engine, or one of our containers. The names above and below are not free for
  * other holders either. Every other claim waits, or gets its alternative name. Pure and deterministic: present holders
- * come first, the oldest in front; of the other claims the one whose container started first comes first.
+ * come first, beginning with the oldest; of the other claims the one whose container started first comes first.
  */
 
 import type { StampedRecord } from '../describe/storedValue.ts';

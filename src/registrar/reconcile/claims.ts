@@ -24,7 +24,7 @@ export interface Claim {
   readonly records: readonly StampedRecord[];
 }
 
-/** The claims, those of the container that started first in front. A description has each name once. */
+/** The claims; those of the container that started first come first. A description has each name once. */
 export function claimsOf(desired: readonly StampedRecord[]): Claim[] {
   const claims = new Map<string, Claim & { records: StampedRecord[] }>();
   for (const stamped of [...desired].sort(byAge)) {

@@ -47,7 +47,7 @@ export class StoredRecords implements Replica {
   readonly #onChange: () => void;
   readonly #held = new RecordTree<StoredRecord>();
   readonly #oldestBelow = new OldestBelow();
-  /** By key, also of deleted ones: the revision that our own call brought, while the mirror has not reached it. */
+  /** By key, including deleted keys: the revision that our own call brought, while the mirror has not reached it. */
   readonly #ahead = new Map<string, number>();
   /** Reads under way. Their results may be older than the changes that the mirror brings meanwhile. */
   #readings = 0;

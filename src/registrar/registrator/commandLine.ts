@@ -14,7 +14,7 @@ const SORADNS_OPTIONS: ReadonlyMap<string, string> = new Map(
   wordsOf({ ...REGISTER_COMMAND_OPTIONS, ...STORE_OPTIONS }).map(({ name, form }) => [name, form]),
 );
 
-/** Moves registrator's flags and URI behind `--` in their order. Returns the line of any other command unchanged. */
+/** Moves registrator's flags and URI after `--` in their order. Returns the line of any other command unchanged. */
 export function splitRegistratorLine(
   argv: readonly string[],
   env: RegistratorEnv,

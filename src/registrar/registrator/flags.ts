@@ -1,6 +1,6 @@
 /**
  * Parses registrator's command line, `registrator [flags] skydns2://HOST:PORT/DOMAIN`, in the syntax of Go's flag
- * package: one dash or two, `-name value` or `-name=value`, and no argument behind the URI.
+ * package: one dash or two, `-name value` or `-name=value`, and no argument after the URI.
  */
 import { addressFamily } from '../../dns/address.ts';
 import { type Name, parseName } from '../../dns/name.ts';
@@ -57,7 +57,7 @@ export const REGISTRATOR_FLAGS: ReadonlyMap<string, FlagForm> = new Map([
   ['retry-interval', 'number'],
 ]);
 
-/** The flags of a command line, and the words behind them. */
+/** The flags of a command line, and the words after them. */
 interface Flags {
   readonly values: ReadonlyMap<string, string>;
   readonly rest: readonly string[];
