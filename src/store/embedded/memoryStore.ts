@@ -1,7 +1,7 @@
 /**
  * `memory:`, the store that lives as long as its process: rows in a copy-on-write B+ tree, deadlines in a heap.
  *
- * A value is stored as a string with one octet a character, which takes a fifth of the memory of a small Uint8Array.
+ * A value is stored as a string with one octet per character, which takes a fifth of the memory of a small Uint8Array.
  */
 import { randomUUID } from 'node:crypto';
 import sortedBtree from 'sorted-btree';
@@ -55,7 +55,7 @@ const BTree = sortedBtree.default;
 type RowTree = InstanceType<typeof BTree<string, PackedRow>>;
 
 interface PackedRow {
-  /** The value, one octet a character. */
+  /** The value, one octet per character. */
   readonly octets: string;
   readonly createRevision: number;
   readonly modRevision: number;

@@ -3,7 +3,7 @@
  * The requests for later pages name the first page's revision, so writes in between have no effect. If etcd compacts
  * that revision, the snapshot fails with `compacted`, and the caller takes a new one.
  *
- * For every page etcd (3.4) walks its whole index behind the page's first key, so a few large pages load faster than
+ * For every page etcd (3.4) walks its whole index after the page's first key, so a few large pages load faster than
  * many small ones. Each page's size sets the next page's number of keys, so that pages approach a number of octets. A
  * bulk reader gets large pages, and the store fetches the next page while the reader handles one. Any other reader gets
  * a small page first, and later pages that decode in little time.

@@ -2,7 +2,7 @@
  * Translation between etcd's types and the store's: keys are octets in etcd and strings here; revisions are int64 in
  * etcd (decimal strings on the wire) and numbers here.
  *
- * Invariant: `keyBytes(keyText(octets))` gives the same octets for all octets, so two keys never become one.
+ * Invariant: `keyBytes(keyText(octets))` returns the same octets for all octets, so two keys never become one.
  */
 import { isUtf8 } from 'node:buffer';
 import type { ICompare, IKeyValue } from 'etcd3';
