@@ -1,7 +1,7 @@
 /**
  * The control channel between the main thread and a worker. The main thread sends assignments, and the worker sends
  * reports. A worker waits in system calls, where no message reaches it. So the main thread changes a number in shared
- * memory after it has posted a message, and the worker compares that number once a batch.
+ * memory after it has posted a message, and the worker compares that number once per batch.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { AddressRange } from '../sockets/recursionRanges.ts';

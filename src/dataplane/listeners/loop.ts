@@ -164,7 +164,7 @@ export class WorkerLoop {
     this.#handedOver = true;
   }
 
-  /** Goes on after a timeout, an interruption, or an error that may pass. */
+  /** Continues after a timeout, an interruption, or an error that may pass. */
   #onReadFailed(received: number): void {
     const errno = received < 0 ? this.#parts.libc.errno() : EAGAIN;
     if (errno === EAGAIN || errno === EINTR) return;
@@ -192,7 +192,7 @@ function countBatch(
   count(counters, Single.latencyMicros, micros * replies);
 }
 
-/** Runs a worker's loop until an assignment stops it. Throws if the thread cannot go on. Tests replace `open`. */
+/** Runs a worker's loop until an assignment stops it. Throws if the thread cannot continue. Tests replace `open`. */
 export function runWorker(port: MessagePort, start: WorkerStart, open: typeof openFastPath): void {
   const found = loadLibc();
   if (found.kind === 'missing') throw new Error(found.reason);

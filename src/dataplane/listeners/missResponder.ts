@@ -1,5 +1,5 @@
 /**
- * Answers a miss: gives it to `respond`, and sends the reply, at once or later, through the socket that received the
+ * Answers a miss: passes it to `respond`, and sends the reply, at once or later, through the socket that received the
  * packet.
  */
 import { clientAddress } from '../../dns/address.ts';

@@ -12,7 +12,7 @@
 import type { MainChannel } from './controlChannel.ts';
 import { Miss, RingReader } from './handover.ts';
 
-/** How long the main thread answers misses before the event loop goes on. */
+/** How long the main thread answers misses before the event loop continues. */
 const SLICE_MS = 3;
 /** One answer in this many takes the slow rings first. */
 const SLOW_SHARE = 8;

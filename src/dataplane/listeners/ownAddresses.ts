@@ -50,7 +50,7 @@ export function createOwnAddresses(
 }
 
 /**
- * How long a list of this machine's addresses is used: it costs a system call an interface, and any client may send
+ * How long a list of this machine's addresses is used: it costs one system call per interface, and any client may send
  * from our port number.
  */
 const LOCAL_LIST_MS = 5_000;

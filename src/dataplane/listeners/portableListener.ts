@@ -1,6 +1,6 @@
 /**
- * DNS over UDP on Node's own sockets: works everywhere, with one system call a datagram. The kernel's receive buffer is
- * the only queue in front of the table and `respond`.
+ * DNS over UDP on Node's own sockets: works everywhere, with one system call per datagram. The kernel's receive buffer
+ * is the only queue in front of the table and `respond`.
  *
  * Node cannot choose the source address of a reply. A reply leaves from the address that received the query only if
  * that address was bound; on a wildcard address the kernel's route decides. On a machine with several addresses bind

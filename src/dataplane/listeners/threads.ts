@@ -1,6 +1,6 @@
 /**
  * Starts the worker threads with the first sockets, posts their assignments, and replaces a thread that dies. Sockets
- * belong to the process, so the new worker goes on with the packets that wait in the kernel. Only the batch that the
+ * belong to the process, so the new worker continues with the packets that wait in the kernel. Only the batch that the
  * dead worker was answering is lost.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';

@@ -25,7 +25,7 @@ export interface UdpListenerOptions {
    * kernel may copy it later.
    */
   readonly respond: Respond;
-  /** Receives the errors of sockets, other than failed sends, and of threads. The listener goes on. */
+  /** Receives the errors of sockets, other than failed sends, and of threads. The listener continues. */
   readonly onError?: ((error: Error) => void) | undefined;
   /** The answer table; without it `respond` answers everything. */
   readonly table?: TableHandle | undefined;

@@ -63,7 +63,7 @@ export class OwnerNames {
   }
 
   /**
-   * Forgets a node that has left the tree. Gives the table address that the caller must remove; 0 if the name still
+   * Forgets a node that has left the tree. Returns the table address that the caller must remove; 0 if the name still
    * exists, as a fixed name or in another node.
    */
   remove(node: Node): number {
@@ -88,7 +88,7 @@ export class OwnerNames {
     if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(successor);
   }
 
-  /** Replaces the fixed names with those of these settings. Gives the table addresses that the caller must remove. */
+  /** Replaces the fixed names with those of these settings. Returns the table addresses that the caller must remove. */
   setFixedNames(settings: ZoneSettings): number[] {
     const wanted = new Map(fixedNames(settings).map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {

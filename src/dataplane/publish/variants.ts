@@ -1,5 +1,5 @@
 /**
- * Encodes a response as the words that the answer table holds: for each order of its records, the octets behind the
+ * Encodes a response as the words that the answer table holds: for each order of its records, the octets after the
  * question, and the lengths to which a smaller message may cut them. The octets come from the one encoder, and the cuts
  * are those that the encoder would make, so a reply from the table is the one that the slow path would send.
  */
@@ -33,7 +33,7 @@ const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;
 
 /** One order of an answer's records, encoded. */
 export interface Encoded {
-  /** Octets behind the question, up to the size of the largest message. */
+  /** Octets after the question, up to the size of the largest message. */
   readonly octets: Uint8Array;
   /** Longest first; empty if no record of the answer fits. */
   readonly cuts: readonly Cut[];
@@ -47,14 +47,14 @@ interface Cut {
   readonly additional: number;
 }
 
-/** The words behind an answer's head in the table (`layout.ts`). */
+/** The words after an answer's head in the table (`layout.ts`). */
 export interface Variants {
   readonly count: number;
   readonly words: Int32Array;
 }
 
 /**
- * The variants for these orders of a response's records. `falls` gives whether a record's TTL falls by one every
+ * The variants for these orders of a response's records. `falls` tells whether a record's TTL falls by one every
  * second.
  */
 export function variantsOf(
@@ -67,7 +67,7 @@ export function variantsOf(
   return { count: variants.length, words: concatenated(variants) };
 }
 
-/** Joins several variants, with the address of each in front of them. */
+/** Joins several variants, preceded by the address of each. */
 function concatenated(variants: readonly Int32Array[]): Int32Array {
   let at = variants.length;
   const words = new Int32Array(variants.reduce((sum, { length }) => sum + length, at));
@@ -127,7 +127,7 @@ function fittingPart(response: Response, maxOctets: number): Response {
 /**
  * Every length to which `dns/truncate` may cut a message, longest first. The additional section loses whole RRsets from
  * its end. Then the authority section loses whole RRsets, or the answer section loses single records; both set TC and
- * drop the sections behind. The slow path makes the cuts that leave no record of an RRset. `ends[i]` is the end of the
+ * drop the later sections. The slow path makes the cuts that leave no record of an RRset. `ends[i]` is the end of the
  * first `i` records.
  */
 function cutsOf(response: Response, ends: readonly number[]): Cut[] {

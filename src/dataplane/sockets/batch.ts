@@ -77,7 +77,7 @@ export class Batch {
     for (let i = 0; i < BATCH_PACKETS; i++) this.#layOut(new DataView(memory), i);
   }
 
-  /** Reads packets. Gives their number; -1 with libc's errno if the call failed. Call this only after `send`. */
+  /** Reads packets. Returns their number; -1 with libc's errno if the call failed. Call this only after `send`. */
   receive(flags: number): number {
     const { fd } = this.socket;
     const received = this.#libc.recvmmsg(fd, this.#base + HEADERS_AT, BATCH_PACKETS, flags);
@@ -114,7 +114,7 @@ export class Batch {
     this.#replied[this.#repliedCount++] = i;
   }
 
-  /** Sends the replies, and counts the accepted and the refused ones. Gives the number of replies. */
+  /** Sends the replies, and counts the accepted and the refused ones. Returns the number of replies. */
   send(counters: CounterBlock): number {
     const replies = this.#repliedCount;
     if (replies > 0) {
@@ -216,7 +216,7 @@ export class Batch {
 
 /**
  * Turns a received control message (`octets` octets at `at`) into one that makes the kernel send the reply from the
- * address that received the packet, through any interface. Gives its length; 0 if it has no address.
+ * address that received the packet, through any interface. Returns its length; 0 if it has no address.
  */
 export function addressControl(words: Int32Array, at: number, octets: number): number {
   const level = words[(at + Cmsg.LEVEL) / WORD];

@@ -19,7 +19,7 @@ export const MsgHdr = {
 /** struct iovec. */
 export const Iovec = { BASE: 0, OCTETS: 8, SIZE: 16 } as const;
 
-/** struct cmsghdr and, behind it, in_pktinfo or in6_pktinfo. */
+/** struct cmsghdr and, after it, in_pktinfo or in6_pktinfo. */
 export const Cmsg = {
   OCTETS: 0,
   LEVEL: 8,
@@ -87,8 +87,8 @@ export const MSG_WAITFORONE = 0x10000;
 export const POLLIN = 1;
 
 /**
- * Writes a struct sockaddr at the start of `room` (`Sockaddr.ROOM` octets), and gives its length. Throws RangeError if
- * the text is not an address.
+ * Writes a struct sockaddr at the start of `room` (`Sockaddr.ROOM` octets), and returns its length. Throws RangeError
+ * if the text is not an address.
  */
 export function writeSockaddr(
   room: DataView,

@@ -4,7 +4,7 @@
  * reason.
  *
  * Addresses are plain numbers: user space ends below 2^53 on every processor listed here, and a number is the cheapest
- * argument (a typed array or a BigInt costs some 40 ns more a call, and a BigInt is garbage).
+ * argument (a typed array or a BigInt costs some 40 ns more per call, and a BigInt is garbage).
  */
 import { createRequire } from 'node:module';
 import os, { endianness } from 'node:os';
@@ -41,7 +41,7 @@ const PROCESSORS: readonly string[] = ['x64', 'arm64', 'riscv64', 'loong64'];
 
 let loaded: LibcResult | undefined;
 
-/** Gives the same result to every caller in a thread. */
+/** Returns the same result to every caller in a thread. */
 export function loadLibc(): LibcResult {
   loaded ??= load();
   return loaded;

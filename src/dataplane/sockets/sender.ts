@@ -33,7 +33,7 @@ export class ReplySender {
     pointer(PART_AT + Iovec.BASE, REPLY_AT);
   }
 
-  /** Gives 0 if the kernel accepted the reply, otherwise the errno. Never waits. */
+  /** Returns 0 if the kernel accepted the reply, otherwise the errno. Never waits. */
   send(envelope: Int32Array, reply: Uint8Array): number {
     const octets = Math.min(reply.length, MAX_REPLY_OCTETS);
     this.#reply.set(reply.length > octets ? reply.subarray(0, octets) : reply);

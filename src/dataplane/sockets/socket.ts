@@ -230,7 +230,7 @@ export class Poll {
     this.#at = libc.addressOf(memory);
   }
 
-  /** Gives how many sockets are ready within that time; -1 and libc's errno if the call failed. */
+  /** Returns how many sockets are ready within that time; -1 and libc's errno if the call failed. */
   wait(timeoutMs: number): number {
     return this.#libc.poll(this.#at, this.#count, timeoutMs);
   }

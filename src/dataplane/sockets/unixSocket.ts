@@ -48,7 +48,7 @@ function sockaddrOf(address: string): Uint8Array | undefined {
   return octets;
 }
 
-/** One sendmmsg of one message; gives its result. */
+/** One sendmmsg of one message; returns its result. */
 function sendTo(libc: Libc, fd: number, name: Uint8Array, text: Uint8Array): number {
   const nameAt = MsgHdr.SIZE + Iovec.SIZE;
   const textAt = nameAt + name.length;

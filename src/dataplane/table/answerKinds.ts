@@ -26,10 +26,10 @@ export const KIND_COUNT: number = OTHER_KIND + 1;
 /** Instead of a kind, for a QTYPE that the table never answers. */
 export const NO_KIND = 255;
 
-/** QTYPEs that the table never answers: the main thread refuses transfers, and OPT is no QTYPE. */
+/** QTYPEs that the table never answers: the main thread refuses transfers, and OPT is not a QTYPE. */
 const SLOW_TYPES = [Type.AXFR, Type.IXFR, Type.OPT];
 
-/** Indexed by QTYPE. A QTYPE behind the end has `OTHER_KIND`. */
+/** Indexed by QTYPE. A QTYPE beyond the end has `OTHER_KIND`. */
 const KINDS = kinds();
 const READER_KINDS = readerKinds();
 

@@ -42,7 +42,9 @@ export class Heap {
     return this.#words.length - HEAP_START;
   }
 
-  /** Allocates at least `words` words, whose content is undefined. Gives the block's address; 0 if there is no room. */
+  /**
+   * Allocates at least `words` words, whose content is undefined. Returns the block's address; 0 if there is no room.
+   */
   allocate(words: number): number {
     const sizeClass = classOf(words);
     let block = this.#tryAllocate(sizeClass);
@@ -133,7 +135,7 @@ export class Heap {
     this.#freedWords = 0;
   }
 
-  /** Empties all lists, and gives their blocks in the order of addresses. */
+  /** Empties all lists, and returns their blocks in the order of addresses. */
   #unlinkAll(): Int32Array {
     let count = 0;
     for (const first of this.#free) {

@@ -40,7 +40,10 @@ export const Control = {
   NEGATIVES: 3,
   /** 1: replies to questions with OPT say that the data may be stale (RFC 8914 §4.4). */
   STALE: 4,
-  /** Number of names that exist but found no room in the table. While it is not 0, the table gives no NXDOMAIN. */
+  /**
+   * Number of names that exist but found no room in the table. While it is not 0, the table answers no question with
+   * NXDOMAIN.
+   */
   MISSING_NAMES: 5,
   /** Starts at 1, and grows when blocks are retired. */
   EPOCH: 6,
@@ -143,7 +146,7 @@ export function answerWordsOf(head: number): number {
 }
 
 /**
- * A variant: `cuts | falling << 16`, then two words a cut, then one word a falling TTL, then the octets.
+ * A variant: `cuts | falling << 16`, then two words per cut, then one word per falling TTL, then the octets.
  *
  * A cut is a length to which the octets may be cut (`dns/truncate`): `octets | TC << 16`, then the counts of the three
  * sections, ten bits each. The longest cut comes first. A falling TTL is the offset of a TTL that falls by one every

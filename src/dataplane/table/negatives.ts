@@ -18,7 +18,7 @@ export interface Negative {
   /** Folded, in wire form. */
   readonly suffix: Uint8Array;
   readonly octets: Uint8Array;
-  /** Offsets of the pointers in `octets`, which assume that the suffix begins right behind the header. */
+  /** Offsets of the pointers in `octets`, which assume that the suffix begins right after the header. */
   readonly pointers: readonly number[];
 }
 

@@ -16,7 +16,7 @@ export class QuestionReader {
   nameOctets = 0;
   hash = 0;
   kind = 0;
-  /** Offset behind the question. */
+  /** Offset after the question. */
   end = 0;
   /** Octets that the client can receive, from OPT; -1 without OPT. */
   udpSize = -1;
@@ -50,7 +50,7 @@ export class QuestionReader {
     return additional === 0 ? this.end === end : this.#readOpt(octets, this.end, end);
   }
 
-  /** Reads the name at `at` into this object; gives the offset behind it, or -1. */
+  /** Reads the name at `at` into this object; returns the offset after the name, or -1. */
   #readName(octets: Uint8Array, at: number, end: number): number {
     const { name } = this;
     let hash = this.#seed;
@@ -90,7 +90,7 @@ export class QuestionReader {
     return end;
   }
 
-  /** Accepts one OPT of version 0 with valid options (RFC 6891 §6.1.2), and nothing behind it. */
+  /** Accepts one OPT of version 0 with valid options (RFC 6891 §6.1.2), and nothing after it. */
   #readOpt(octets: Uint8Array, at: number, end: number): boolean {
     if (at + MIN_RR_OCTETS > end) return false;
     const isOpt = octets[at] === 0 && octets[at + 1] === 0 && octets[at + 2] === Type.OPT;

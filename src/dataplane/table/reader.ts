@@ -3,7 +3,7 @@
  * invariants of `layout.ts`.
  *
  * A reply keeps the packet's question in the client's spelling, appends the octets of the answer, and changes the
- * header. The words of the control block are read once a batch.
+ * header. The words of the control block are read once per batch.
  */
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
@@ -51,7 +51,7 @@ class TableReader implements FastPath {
   readonly #negatives: Negatives;
   readonly #opt = optRecord(false);
   readonly #staleOpt = optRecord(true);
-  // Read once a batch.
+  // Read once per batch.
   #isActive = false;
   #hasAllNames = false;
   #era = 0;
@@ -240,7 +240,7 @@ class TableReader implements FastPath {
     return this.#finish(octets, at, length, AA, low, 1 << 10);
   }
 
-  /** Copies octets of the table behind the question. */
+  /** Copies octets of the table to the place after the question. */
   #copy(octets: Uint8Array, from: number, length: number): void {
     const source = this.#octets;
     const to = this.#question.end;

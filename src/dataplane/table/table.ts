@@ -125,7 +125,7 @@ export class AnswerTable {
     };
   }
 
-  /** Adds a folded name in wire form. Gives the address of its record, or `NO_ROOM`; `remove` takes either. */
+  /** Adds a folded name in wire form. Returns the address of its record, or `NO_ROOM`; `remove` takes either. */
   add(name: Uint8Array): number {
     const record = this.#insert(name);
     if (record === NO_ROOM) {
