@@ -1,5 +1,5 @@
 /**
- * The order of an answer's records under round robin. `answer` gives records in one canonical order; every reply gets
+ * The order of an answer's records under round robin. `answer` returns records in one canonical order; every reply gets
  * an order of its own: the slow path shuffles, and the answer table holds rotations. In the table the additional
  * section has one order.
  */

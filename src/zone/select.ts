@@ -45,7 +45,7 @@ export interface Purpose {
 const MAX_SELECTED = 1_000;
 /** For a wildcard over UDP, where the client's address may be forged. */
 const MAX_NODES_OVER_UDP = 2_000;
-/** Of all texts together: comparing large texts blocks the main thread. */
+/** The limit of all texts together: comparing large texts blocks the main thread. */
 const MAX_TEXT_OCTETS = 200_000;
 
 /**

@@ -111,7 +111,10 @@ function priorityOf(state: LookupState, service: Service): number {
   return service.attributes.priority || state.view.settings.priority;
 }
 
-/** One RR a target. An address becomes glue under the target's name; the glue of a host name comes from a look-up. */
+/**
+ * One RR for each target. An address becomes glue under the target's name; the glue of a host name comes from a
+ * look-up.
+ */
 function rrsFor(
   state: LookupState,
   owner: Name,

@@ -69,7 +69,7 @@ export function findNode(root: Node, name: Name): Node | undefined {
   return node;
 }
 
-/** Inserts a registration at a folded owner name; it replaces the one of the same key. Gives the owner's node. */
+/** Inserts a registration at a folded owner name; it replaces the one of the same key. Returns the owner's node. */
 export function insertRegistration(root: Node, owner: Name, registration: Registration): Node {
   let node = root;
   for (let i = owner.length - 1; i >= 0; i--) {
@@ -84,7 +84,7 @@ export function insertRegistration(root: Node, owner: Name, registration: Regist
   return node;
 }
 
-/** Removes a key's registration. Gives the node that had it; `undefined` if there was none. */
+/** Removes a key's registration. Returns the node that had it; `undefined` if there was none. */
 export function removeRegistration(
   root: Node,
   owner: Name,
