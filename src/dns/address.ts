@@ -1,6 +1,6 @@
 /**
  * IPv4 and IPv6 addresses as text, octets and reverse names, and addresses with ports. Callers check text from outside
- * with `addressFamily` first. Other text breaks that contract: it throws RangeError and never gives wrong octets.
+ * with `addressFamily` first. Other text breaks that contract: it throws RangeError and never returns wrong octets.
  */
 import { isSubdomainOf, type Name } from './name.ts';
 
@@ -85,7 +85,7 @@ export interface CanonicalAddress {
 }
 
 /**
- * The address in canonical form; `undefined` for text that is no address. An IPv4-mapped IPv6 address (RFC 4291
+ * The address in canonical form; `undefined` for text that is not an address. An IPv4-mapped IPv6 address (RFC 4291
  * §2.5.5.2), as dual-stack sockets print IPv4 peers, becomes the IPv4 address in it, as in Go's `net.IP`.
  */
 export function canonicalAddress(text: string): CanonicalAddress | undefined {
@@ -140,7 +140,7 @@ function printGroups(parts: readonly number[]): string {
 
 /**
  * The owner name of the address's PTR records (RFC 1035 §3.5, RFC 3596 §2.5). An IPv4-mapped address has the name of
- * its IPv4 address. Throws RangeError on text that is no address.
+ * its IPv4 address. Throws RangeError on text that is not an address.
  */
 export function reverseName(address: string): Name {
   const canonical = canonicalAddress(address);

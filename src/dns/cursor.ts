@@ -1,9 +1,9 @@
 /**
  * Reads a packet's octets from left to right, for `accept` and `decode`.
  *
- * Failure is sticky: a read beyond `end` or a name that breaks a rule sets `failed`, and all later reads give zeros. So
- * a parser reads straight through and checks once. The work for names is bounded per packet, since pointers that loop,
- * point forward or are shared a thousand times can stall a DNS parser (RFC 9267 §2).
+ * Failure is sticky: a read beyond `end` or a name that breaks a rule sets `failed`, and all later reads return zeros.
+ * So a parser reads straight through and checks once. The work for names is bounded per packet, since pointers that
+ * loop, point forward or are shared a thousand times can stall a DNS parser (RFC 9267 §2).
  */
 import { type Label, MAX_LABEL_OCTETS, MAX_NAME_OCTETS, type Name, ROOT } from './name.ts';
 import { HEADER_OCTETS } from './wire.ts';
@@ -192,7 +192,7 @@ export class Cursor {
   }
 }
 
-/** Octets as a string of the same char codes. For labels, four octets a call take half the time of one a call. */
+/** Octets as a string of the same char codes. For labels, four octets per call take half the time of one per call. */
 function octetString(octets: Uint8Array, start: number, end: number): string {
   let text = '';
   let at = start;

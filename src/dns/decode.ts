@@ -71,7 +71,7 @@ function readRr(cursor: Cursor): Rr {
   const rrClass = cursor.u16();
   const ttl = cursor.u32();
   const rdata = readRdata(cursor, type, rrClass);
-  // RFC 2181 §8: a TTL with its highest bit set is taken as zero. In OPT the field is no TTL.
+  // RFC 2181 §8: a TTL with its highest bit set is taken as zero. In OPT the field is not a TTL.
   const ttlSeconds = ttl > 0x7fffffff && type !== Type.OPT ? 0 : ttl;
   return { owner, type, class: rrClass, ttlSeconds, rdata };
 }

@@ -145,7 +145,7 @@ function encodePath(path: readonly ServerId[]): Buffer {
   return Buffer.concat([MARK, ...path.slice(-MAX_IDS).map((id) => Buffer.from(id, 'hex'))]);
 }
 
-/** A random id, unique in practice; `randomOctets` gives `count` octets from a cryptographic source. */
+/** A random id, unique in practice; `randomOctets` returns `count` octets from a cryptographic source. */
 export function newServerId(randomOctets: (count: number) => Buffer): ServerId {
   return randomOctets(ID_OCTETS).toString('hex');
 }

@@ -1,6 +1,6 @@
 /**
  * The framing of DNS messages over TCP (RFC 1035 §4.2.2): two octets of length, then the message. `Reassembly` takes
- * chunks as the network cut them and gives messages one by one, so the caller decides how many it takes and when.
+ * chunks as the network cut them and returns messages one by one, so the caller decides how many it takes and when.
  *
  * Memory grows with the octets that arrived, never with an announced length: a message inside one chunk is a view of
  * it, and one that spans chunks is gathered in a buffer that doubles as octets arrive.
@@ -19,7 +19,7 @@ const LENGTH_OCTETS = 2;
 const FIRST_GATHER_OCTETS = 512;
 const EMPTY = new Uint8Array(0);
 
-/** One direction of one connection. Call `next` until it gives `incomplete`, then `push` the next chunk. */
+/** One direction of one connection. Call `next` until it returns `incomplete`, then `push` the next chunk. */
 export class Reassembly {
   #chunk: Uint8Array = EMPTY;
   #offset = 0;

@@ -2,7 +2,7 @@
  * Domain names (RFC 1035 §3.1) as lists of labels.
  *
  * A label is an octet string: a JavaScript string whose char codes are the octets 0..255. It can hold every octet of
- * the wire (dots, NUL, 0x80..0xff), takes one byte an octet in V8, and works as a Map key. Names keep their case, for
+ * the wire (dots, NUL, 0x80..0xff), takes one byte per octet in V8, and works as a Map key. Names keep their case, for
  * echoing; comparisons fold it (RFC 4343 §3: ASCII letters only). Escapes (`\.`, `\DDD`) exist only in `parseName` and
  * `printName`.
  */
