@@ -17,7 +17,7 @@ export type KeyName =
       readonly kind: 'name';
       /** Folded, so that queries in any case find a key in upper case. */
       readonly owner: Name;
-      /** Whether `keyOfName(owner)` gives the same key. */
+      /** Whether `keyOfName(owner)` returns the same key. */
       readonly canonical: boolean;
     }
   /** A key such as `/skydns/local/`, which only marks an empty directory of the v2 keys API. */
@@ -30,7 +30,7 @@ export function keyPrefix(pathPrefix: string): string {
   return components.length === 0 ? '/' : `/${components.join('/')}/`;
 }
 
-/** The key of SkyDNS's configuration, beside the names; `prefix` as `keyPrefix` gives it. */
+/** The key of SkyDNS's configuration, beside the names; `prefix` as `keyPrefix` returns it. */
 export function configKey(prefix: string): string {
   return `${prefix}config`;
 }
@@ -38,7 +38,7 @@ export function configKey(prefix: string): string {
 /** In a key from a store, these stand for octets that are not UTF-8. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
-/** The owner name of a key; `prefix` as `keyPrefix` gives it. */
+/** The owner name of a key; `prefix` as `keyPrefix` returns it. */
 export function nameOfKey(key: string, prefix: string): KeyName {
   if (!key.startsWith(prefix)) return { kind: 'invalid', reason: `is not below ${prefix}` };
   const path = key.slice(prefix.length);

@@ -23,7 +23,7 @@ const PROJECT = '{project}';
 /** The most labels of a name of 255 octets. */
 const MAX_LABELS = 127;
 
-/** `undefined` for text that is no pattern: an empty label, `web-*`, `**` after another label. */
+/** `undefined` for text that is not a pattern: an empty label, `web-*`, `**` after another label. */
 export function parseNamePattern(text: string): NamePattern | undefined {
   const parts = text.replace(/\.$/, '').split('.');
   if (parts.length > MAX_LABELS) return undefined;

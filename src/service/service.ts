@@ -6,7 +6,7 @@
  *   tools/doctor, zone.
  *
  * A service is SkyDNS's JSON value under a key. Every value from a store passes `parseService`, which never throws,
- * bounds what it reads, and gives the reason for an invalid value. Unlike Go's decoder it takes numbers written as
+ * bounds what it reads, and returns the reason for an invalid value. Unlike Go's decoder it takes numbers written as
  * strings and refuses numbers that DNS cannot carry (SkyDNS cut ports to their low 16 bits).
  */
 import { canonicalAddress } from '../dns/address.ts';
