@@ -284,7 +284,7 @@ class LearnedExternals implements Externals {
   readonly #known = new Map<string, External>();
   readonly #peek: (question: Question) => External | undefined;
 
-  /** `peek` gives the answer that the forwarder has without sending a question. */
+  /** `peek` returns the answer that the forwarder has without sending a question. */
   constructor(peek: (question: Question) => External | undefined) {
     this.#peek = peek;
   }

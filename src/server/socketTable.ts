@@ -88,9 +88,9 @@ export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
 }
 
 /**
- * The addresses at which the process `pid` listens over both UDP and TCP; a wildcard gives loopback. Without `pid` it
- * gives the addresses of all processes that run the same Node as this one; in a container its server is the only such
- * process. Best effort: a process that this one may not look into has no addresses.
+ * The addresses at which the process `pid` listens over both UDP and TCP; a wildcard address becomes loopback. Without
+ * `pid` it returns the addresses of all processes that run the same Node as this one; in a container its server is the
+ * only such process. Best effort: a process that this one may not look into has no addresses.
  */
 export async function listeningAddresses(pid?: string): Promise<readonly SocketAddress[]> {
   const [udp, tcp] = await Promise.all([readSockets('udp'), readSockets('tcp')]);

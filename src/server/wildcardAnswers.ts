@@ -57,7 +57,7 @@ export function isWildcardName(qname: Name): boolean {
   return qname.some((label) => isWildcard(label.toLowerCase()));
 }
 
-/** `any` and `*` give the same key, because they match the same labels. */
+/** Names with `any` and with `*` have the same key, because they match the same labels. */
 function keyOf({ qname, qtype }: Question, { roomOctets, recursionDesired }: View): string {
   const name = qname.map((label) => (isWildcard(label.toLowerCase()) ? '*' : label));
   return `${nameKey(name)} ${qtype} ${roomOctets} ${recursionDesired}`;

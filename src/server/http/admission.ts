@@ -23,7 +23,7 @@ const GRACE_MS = 300;
 /** The kernel may pass this many connections before the process reads from any of them. */
 const MAX_BURST = 512;
 
-/** The maximum of surplus connections without a request at any time. */
+/** The maximum number of surplus connections without a request at any time. */
 export function mostSurplus(maxSurplus: number): number {
   return maxSurplus + 2 * burst(maxSurplus);
 }

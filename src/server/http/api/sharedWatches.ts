@@ -20,7 +20,7 @@ const HISTORY = { changes: 10_000, octets: 32 * 1024 * 1024 };
 const BEHIND = { changes: 2 * HISTORY.changes, octets: 2 * HISTORY.octets };
 /** A watch of the store continues for this long after its last client. */
 const IDLE_MS = 10_000;
-/** The maximum of watches of the store. The first watch of each root is always possible. */
+/** The maximum number of watches of the store. The first watch of each root is always possible. */
 const MAX_WATCHES = 32;
 
 /** Returns the store with shared watches. `roots` are prefixes that cover most of the clients' prefixes. */

@@ -104,7 +104,7 @@ export async function sendWatch(
     for await (const batch of batches) {
       if (!(await writeBatch(stream, batch, shared))) return;
     }
-    // The server stops. Without this line the client would wait for its deadline.
+    // The server is stopping. Without this line the client would wait for its deadline.
     await stream.write(errorLine(new StoreError('unavailable', 'the server is stopping')));
   } catch (error) {
     await stream.write(errorLine(error));

@@ -8,7 +8,7 @@ import type { Caller, ClientConnection, Exchange } from './exchange.ts';
 /** Releases the permit. A second call does nothing. */
 export type Release = () => void;
 
-/** The maximum of callers that wait at once. Even of these, only some get a permit in time. */
+/** The maximum number of callers that wait at once. Even of these, only some get a permit in time. */
 const MAX_WAITING = 64;
 
 interface PermitWaiter {

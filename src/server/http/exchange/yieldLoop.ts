@@ -9,7 +9,7 @@ import type { LeaseStore, SnapshotPage } from '../../../store/store.ts';
 /** Resolves when the caller may do its next piece of work. */
 export type YieldLoop = () => Promise<void>;
 
-/** The maximum of turns of the event loop for which a piece waits because connections keep arriving. */
+/** The maximum number of turns of the event loop for which a piece waits because connections keep arriving. */
 const MAX_TURNS = 100;
 
 /**
