@@ -44,7 +44,7 @@ function withoutZone(address: string): string {
   return at < 0 ? address : address.slice(0, at);
 }
 
-/** The ranges of texts that the program itself contains; throws on one that is no range. */
+/** The ranges of texts that the program itself contains; throws on a text that is not a range. */
 export function cidrs(...texts: readonly string[]): Cidr[] {
   return texts.map((text) => {
     const range = parseCidr(text);

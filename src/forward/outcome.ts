@@ -41,7 +41,9 @@ export interface ForwardCounters {
   readonly failures: Record<ForwardFailure, number>;
   /** Questions that wait for an upstream. */
   inFlight: number;
-  /** How long questions waited for an upstream: the buckets of `FORWARD_BOUNDS_SECONDS`, and one for all above. */
+  /**
+   * How long questions waited for an upstream: the buckets of `FORWARD_BOUNDS_SECONDS`, and one for all longer waits.
+   */
   readonly waits: number[];
   waitSeconds: number;
 }

@@ -1,7 +1,7 @@
 /**
  * Names and addresses that have a meaning only inside a network. A public server cannot answer such a name, and the
- * query would reveal to it what runs here. An upstream on a private address may know the name, so it still gets the
- * query.
+ * query would reveal to that server what runs here. An upstream on a private address may know the name, so it still
+ * gets the query.
  */
 import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
