@@ -13,7 +13,7 @@ import type { LeaseStore } from '../store/store.ts';
 /** A store and the prefix of the keys that are names. */
 export interface StoreAccess {
   readonly store: LeaseStore;
-  /** As `keyPrefix` gives it. */
+  /** As `keyPrefix` returns it. */
   readonly prefix: string;
 }
 

@@ -30,7 +30,7 @@ export interface OptionWords {
 
 /** An option that the environment and the config file can also set. */
 export interface Option<T> extends OptionWords {
-  /** Gives scalars, secrets, and lists and plain objects of them: what `isSameValue` can compare. */
+  /** Returns scalars, secrets, or lists and plain objects of them, which `isSameValue` can compare. */
   readonly schema: z.ZodType<T>;
   readonly fallback: T;
   /** What a value must be, after "is not": `whole seconds from 1 to 2147483647`. */

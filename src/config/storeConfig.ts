@@ -14,7 +14,7 @@ export interface StoreConfigResult {
 
 /**
  * The configuration with SkyDNS's key `/<prefix>/config` in place of defaults: flags, variables and the config file
- * take precedence. No mistake in it is fatal; each part that is not applied gives a warning.
+ * take precedence. No mistake in it is fatal; each part that is not applied causes a warning.
  */
 export function withStoreConfig(config: Config, json: string): StoreConfigResult {
   const parsed = readJsonObject(json);

@@ -14,8 +14,8 @@ const LAST_POLL_MS = 1;
 export type WaitEnd = 'timeout' | 'aborted';
 
 /**
- * Settles as `work` does, or with what `instead` gives or throws once `timeoutMs` have passed or the signal is aborted.
- * Leaves no timer and no listener. A later result or rejection of `work` is ignored.
+ * Settles as `work` does, or with what `instead` returns or throws once `timeoutMs` have passed or the signal is
+ * aborted. Leaves no timer and no listener. A later result or rejection of `work` is ignored.
  *
  * If this process was blocked past the deadline, a result that arrived meanwhile still counts: a second timer, which
  * starts when the first one fires, lets the event loop poll once before the wait ends.

@@ -91,7 +91,7 @@ function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOpti
   );
 }
 
-/** The registrar's rows under other keys, since some of the server's rows have the same ones. */
+/** The registrar's rows under other keys, since some of the server's rows have the same keys. */
 function withOtherKeys<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<string, Row>> {
   return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`register ${field}`, row]));
 }

@@ -99,7 +99,7 @@ async function viewsBelow(
   });
 }
 
-/** One array, an element a line. */
+/** One array, with one element per line. */
 function printJson(views: readonly EntryView[], stdout: Output): void {
   if (views.length === 0) stdout.write('[]\n');
   views.forEach((view, i) => {
@@ -137,7 +137,7 @@ interface LabelTree {
   readonly views: EntryView[];
 }
 
-/** The services as a tree of labels from the root down, one label a line; keys that are not names come last. */
+/** The services as a tree of labels from the root down, one label per line; keys that are not names come last. */
 export function tree(views: readonly EntryView[], output: Output): string {
   const root: LabelTree = { children: new Map(), views: [] };
   const nameless: EntryView[] = [];

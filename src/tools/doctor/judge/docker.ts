@@ -107,7 +107,8 @@ function judgeServers(
 ): readonly Finding[] {
   const ours = dns.filter((at) => !isLoopback(at) && answersAt.get(at) === true);
   const [own] = dns.filter(isLoopback);
-  // A loopback address behind the server is queried only if the server does not answer; `fix` puts the server first.
+  // A loopback address after the server in the list is queried only if the server does not answer; `fix` puts the
+  // server first.
   if (own !== undefined && !ours.includes(dns[0] ?? '')) {
     const message = `daemon.json makes containers query ${own}, which is the container itself`;
     return [problem(message, fix)];
