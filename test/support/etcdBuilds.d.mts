@@ -1,3 +1,4 @@
 export const BUILT_ETCDS: readonly string[];
 export function builtEtcd(version: string): string | undefined;
-export function buildEtcds(): boolean;
+export function needBuiltEtcds(files: readonly string[]): boolean;
+export function buildEtcds(): void;
