@@ -123,7 +123,7 @@ export async function divertToSuccessor(
   } catch (err) {
     log.warn(
       { err },
-      'cannot leave new queries to the successor; it gets them once this server has stopped',
+      'cannot divert new queries to the successor, which gets them once this server has stopped',
     );
   }
   return DIVERTED_MS;

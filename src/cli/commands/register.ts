@@ -119,7 +119,7 @@ function lineSettings(
   }
   const [word] = words;
   if (word === undefined) return { kind: 'line', settings, store: undefined, tags: [], notes: [] };
-  const hint = "for registrator's command line, put --compat=registrator in front of it";
+  const hint = "for registrator's command line, put --compat=registrator before it";
   throw new Failure('usage', `${word}: unexpected argument`, hint);
 }
 

@@ -63,7 +63,7 @@ async function waitAfter(error: unknown, { stop, stderr }: Io): Promise<void> {
   if (error.code === 'compacted') {
     throw new Failure(
       'failure',
-      'the store has dropped changes before they could be read',
+      'the store dropped changes before this command could read them',
       'start the watch again',
     );
   }

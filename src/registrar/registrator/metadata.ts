@@ -30,7 +30,7 @@ export function readServiceSettings(
     { texts: env, prefix: PREFIX, keyOf },
     { texts: labels, prefix: PREFIX, keyOf },
   ]);
-  if (settings === undefined) refusals.add(`${PREFIX}*`, 'has too many settings: remove some');
+  if (settings === undefined) refusals.add(`${PREFIX}*`, 'matches too many settings: remove some');
   return settings ?? new Map();
 }
 

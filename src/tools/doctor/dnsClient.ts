@@ -58,7 +58,7 @@ export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
     });
     return isAnswerTo(packet, question)
       ? { kind: 'reply', reply: replyOf(packet) }
-      : { kind: 'noReply', reason: 'the reply is to another question' };
+      : { kind: 'noReply', reason: 'the reply answers another question' };
   } catch (error) {
     return { kind: 'noReply', reason: error instanceof Error ? error.message : String(error) };
   }

@@ -122,7 +122,7 @@ describe('metadata', () => {
     const { settings, refusals } = read({ env });
     assert.equal(settings.size, 0);
     assert.deepEqual(refusals, [
-      { about: 'DNS_*', reason: 'has more than 1024 settings: remove some' },
+      { about: 'DNS_*', reason: 'matches more than 1024 settings: remove some' },
     ]);
   });
 

@@ -74,7 +74,7 @@ describe('etcd', () => {
     try {
       const found = await judge(`etcd://${proxy.endpoint}`);
       assert.equal(found.level, 'warning', found.message);
-      assert.match(found.message, /changes show that much later/);
+      assert.match(found.message, /clients see changes that much later/);
     } finally {
       await proxy.close();
     }

@@ -43,7 +43,7 @@ export function judgeMember(facts: MemberFacts, prefix: string, desired: Desired
   const times = `p50 ${middleMs.toFixed(1)} ms, max ${maxMs.toFixed(1)} ms of ${sorted.length} reads`;
   const message = `${what} at ${address} answers: ${times}`;
   if (middleMs < SLOW_MS && maxMs < VERY_SLOW_MS) return ok(message);
-  const slow = `${message}; changes show that much later, but answers do not wait`;
+  const slow = `${message}; clients see changes that much later, but answers do not wait`;
   return warning(slow, `ETCDCTL_API=3 etcdctl --endpoints ${address} check perf`);
 }
 
