@@ -2,8 +2,10 @@
  * The registrar's option rows. `soradns register` has them under these names, `soradns serve --register` with the
  * prefix `register-` (`--register-ip`), which keeps them apart from the server's options.
  */
+
 import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
+import { MAX_TTL_SECONDS } from '../dns/rr.ts';
 import { NAME_OPTIONS } from './nameOptions.ts';
 import { type Option, option } from './option.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
@@ -106,10 +108,10 @@ export const REGISTRAR_OPTIONS = {
     ...seconds,
     name: 'record-ttl',
     describe: 'TTL of records without a TTL of their own',
-    schema: wholeNumberValue(1, 2 ** 31 - 1),
+    schema: wholeNumberValue(1, MAX_TTL_SECONDS),
     fallback: 30,
     defaultText: '30',
-    expects: `whole seconds from 1 to ${2 ** 31 - 1}`,
+    expects: `whole seconds from 1 to ${MAX_TTL_SECONDS}`,
     example: '30',
   }),
   leaseTtlSeconds: option<number>({

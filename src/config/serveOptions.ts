@@ -1,7 +1,9 @@
 /** The option rows of the server. */
+
 import { parseSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
 import type { Name } from '../dns/name.ts';
+import { MAX_TTL_SECONDS } from '../dns/rr.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
@@ -18,7 +20,6 @@ import {
   wholeNumberValue,
 } from './valueForms.ts';
 
-const MAX_SECONDS = 2 ** 31 - 1;
 const seconds = { form: 'text', placeholder: 'SECONDS' } as const;
 
 export const SERVE_OPTIONS = {
@@ -128,10 +129,10 @@ export const SERVE_OPTIONS = {
     ...seconds,
     name: 'ttl',
     describe: 'TTL of records without a TTL of their own',
-    schema: wholeNumberValue(1, MAX_SECONDS),
+    schema: wholeNumberValue(1, MAX_TTL_SECONDS),
     fallback: 3600,
     defaultText: '3600',
-    expects: `whole seconds from 1 to ${MAX_SECONDS}`,
+    expects: `whole seconds from 1 to ${MAX_TTL_SECONDS}`,
     example: '3600',
     jsonKeys: ['ttl'],
     live: true,

@@ -14,12 +14,12 @@ import { mayStand, type StoredRecords } from './reconcile/storedRecords.ts';
 
 export class DesiredRecords implements DesiredSource {
   readonly #containers: Pick<Containers, 'all' | 'isDesiredKnown'>;
-  readonly #checks: Pick<Checks, 'run' | 'resultOf'>;
+  readonly #checks: Pick<Checks, 'run'>;
   readonly #gracePeriod: Pick<GracePeriod, 'isExpired'>;
 
   constructor(
     containers: Pick<Containers, 'all' | 'isDesiredKnown'>,
-    checks: Pick<Checks, 'run' | 'resultOf'>,
+    checks: Pick<Checks, 'run'>,
     gracePeriod: Pick<GracePeriod, 'isExpired'>,
   ) {
     this.#containers = containers;
@@ -30,10 +30,13 @@ export class DesiredRecords implements DesiredSource {
   /** Also starts the checks of these records, and ends all other checks. */
   list(stored: StoredRecords): readonly StampedRecord[] {
     const described = this.#described();
-    this.#checks.run(described);
-    return described.filter(
-      (stamped) => this.#isPassing(stamped, stored) && mayStand(stamped, stored),
-    );
+    const results = this.#checks.run(described);
+    return described.filter((stamped) => {
+      const result = results.get(stamped);
+      // A record that an earlier registrar stored stays until the first result of its check.
+      const isPassing = result === 'unknown' ? stored.has(stamped) : result !== 'failing';
+      return isPassing && mayStand(stamped, stored);
+    });
   }
 
   /** After the grace period the desired records of every container are known: none. */
@@ -44,10 +47,5 @@ export class DesiredRecords implements DesiredSource {
   #described(): readonly StampedRecord[] {
     if (this.#gracePeriod.isExpired) return [];
     return [...this.#containers.all()].flatMap(({ desired }) => desired);
-  }
-  /** A record that an earlier registrar stored stays until the first result of its check. */
-  #isPassing(stamped: StampedRecord, stored: StoredRecords): boolean {
-    const result = this.#checks.resultOf(stamped);
-    return result === 'unknown' ? stored.has(stamped) : result !== 'failing';
   }
 }

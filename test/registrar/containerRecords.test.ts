@@ -14,6 +14,32 @@ const AUTO = {
   exposed: ['80/tcp'],
 };
 
+const CHECKED = {
+  context: {
+    compat: 'registrator',
+    exposedByDefault: true,
+    registrator: { hostName: '', rawIds: false, tags: [] },
+  },
+} as const;
+const CHECKED_WEB = {
+  name: 'web',
+  env: { SERVICE_NAME: 'web', SERVICE_CHECK_TCP: 'true', SERVICE_CHECK_INTERVAL: '2s' },
+  exposed: ['80/tcp'],
+};
+const CHECKED_KEY = 'local/skydns/web/fakehost-web-80';
+
+/** A probe without a result until `end` is called. */
+function heldProbe() {
+  const probes: ((isPassing: boolean) => void)[] = [];
+  return {
+    probe: () => new Promise<boolean>((resolve) => probes.push(resolve)),
+    end: (isPassing: boolean) => {
+      assert.equal(probes.length, 1, 'one probe is running');
+      probes.pop()?.(isPassing);
+    },
+  };
+}
+
 describe('records of a container', () => {
   it("The registrar writes a container's record when it starts and deletes it when it dies", () =>
     withRegistrarFixture(async (fixture) => {
@@ -122,22 +148,42 @@ describe('records of a container', () => {
   it('A record with a check exists only while the check passes', () =>
     withRegistrarFixture(async (fixture) => {
       let isUp = false;
-      const context = { compat: 'registrator', exposedByDefault: true } as const;
-      const registrator = { hostName: '', rawIds: false, tags: [] };
-      const probe = async (): Promise<boolean> => isUp;
-      const running = fixture.start({ context: { ...context, registrator }, probe });
-      fixture.engine.run({
-        name: 'web',
-        env: { SERVICE_NAME: 'web', SERVICE_CHECK_TCP: 'true', SERVICE_CHECK_INTERVAL: '2s' },
-        exposed: ['80/tcp'],
-      });
+      const running = fixture.start({ ...CHECKED, probe: async () => isUp });
+      fixture.engine.run(CHECKED_WEB);
       assert.deepEqual(await fixture.keys(), []);
       assert.equal(running.registrar.status().containers[0]?.records[0]?.state, 'unchecked');
       isUp = true;
       await fixture.advance(2_100);
-      assert.deepEqual(await fixture.keys(), ['local/skydns/web/fakehost-web-80']);
+      assert.deepEqual(await fixture.keys(), [CHECKED_KEY]);
       isUp = false;
       await fixture.advance(2_100);
+      assert.deepEqual(await fixture.keys(), []);
+    }));
+
+  it('Before the first result of its check a record is not stored, and is unchecked in the status', () =>
+    withRegistrarFixture(async (fixture) => {
+      const { probe, end } = heldProbe();
+      const running = fixture.start({ ...CHECKED, probe });
+      fixture.engine.run(CHECKED_WEB);
+      await fixture.advance(2_100);
+      assert.deepEqual(await fixture.keys(), []);
+      assert.equal(running.registrar.status().containers[0]?.records[0]?.state, 'unchecked');
+      end(true);
+      assert.deepEqual(await fixture.keys(), [CHECKED_KEY]);
+    }));
+
+  it('A record that an earlier registrar stored stays until the first result of its check', () =>
+    withRegistrarFixture(async (fixture) => {
+      const first = fixture.start({ ...CHECKED, probe: async () => true });
+      fixture.engine.run(CHECKED_WEB);
+      assert.deepEqual(await fixture.keys(), [CHECKED_KEY]);
+      await fixture.end(first);
+      const { probe, end } = heldProbe();
+      const second = fixture.start({ ...CHECKED, probe });
+      await fixture.advance(2_100);
+      assert.equal(second.registrar.status().role, 'writing');
+      assert.deepEqual(await fixture.keys(), [CHECKED_KEY]);
+      end(false);
       assert.deepEqual(await fixture.keys(), []);
     }));
 

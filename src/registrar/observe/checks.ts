@@ -18,6 +18,9 @@ export interface ProbeTarget {
 /** Resolves to whether the probe passes within the check's timeout. Never rejects. */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
+/** `unknown`: before the first result. */
+export type CheckResult = 'unknown' | 'passing' | 'failing';
+
 interface RunningCheck {
   readonly containerId: ContainerId;
   /** `undefined` before the first result. */
@@ -42,33 +45,37 @@ export class Checks {
     this.#scheduler = new ProbeScheduler({ clock: options.clock });
   }
 
-  /** Starts and ends checks so that exactly the checks of `desired` run. */
-  run(desired: readonly StampedRecord[]): void {
+  /**
+   * Starts and ends checks so that exactly the checks of `desired` run. Returns the last result of each record that has
+   * a check.
+   */
+  run(desired: readonly StampedRecord[]): ReadonlyMap<StampedRecord, CheckResult> {
     const wanted = new Set<string>();
+    const results = new Map<StampedRecord, CheckResult>();
     for (const stamped of desired) {
       const target = probeTargetOf(stamped);
       if (target === undefined) continue;
       const id = checkIdOf(stamped, target);
       wanted.add(id);
-      if (!this.#running.has(id)) this.#start(id, stamped.containerId, target);
+      const running = this.#running.get(id) ?? this.#start(id, stamped.containerId, target);
+      results.set(stamped, lastResult(running));
     }
     for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
+    return results;
   }
 
-  /** The last result of the record's check: `none` without a check, `unknown` before the first result. */
-  resultOf(stamped: StampedRecord): 'none' | 'unknown' | 'passing' | 'failing' {
+  /** The last result of the record's check; `undefined` without a check. */
+  resultOf(stamped: StampedRecord): CheckResult | undefined {
     const target = probeTargetOf(stamped);
-    if (target === undefined) return 'none';
-    const isPassing = this.#running.get(checkIdOf(stamped, target))?.isPassing;
-    if (isPassing === undefined) return 'unknown';
-    return isPassing ? 'passing' : 'failing';
+    if (target === undefined) return undefined;
+    return lastResult(this.#running.get(checkIdOf(stamped, target)));
   }
 
   close(): void {
     for (const [id, running] of this.#running) this.#end(id, running);
   }
 
-  #start(id: string, containerId: ContainerId, target: ProbeTarget): void {
+  #start(id: string, containerId: ContainerId, target: ProbeTarget): RunningCheck {
     const running: RunningCheck = {
       containerId,
       isPassing: undefined,
@@ -77,6 +84,7 @@ export class Checks {
     };
     this.#running.set(id, running);
     void this.#probe(target, running);
+    return running;
   }
 
   async #probe(target: ProbeTarget, running: RunningCheck): Promise<void> {
@@ -100,6 +108,11 @@ export class Checks {
     running.timer?.cancel();
     this.#running.delete(id);
   }
+}
+
+function lastResult(running: RunningCheck | undefined): CheckResult {
+  if (running?.isPassing === undefined) return 'unknown';
+  return running.isPassing ? 'passing' : 'failing';
 }
 
 function probeTargetOf({ record: { check, fields } }: StampedRecord): ProbeTarget | undefined {

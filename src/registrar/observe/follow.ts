@@ -84,11 +84,11 @@ export class EngineFollower {
   }
 
   async #follow(): Promise<void> {
-    const { engine, openReceiver: onInfo, clock } = this.#options;
+    const { engine, openReceiver, clock } = this.#options;
     const requestedAtMs = clock.monotonicMs();
     const info = await engine.info();
     if (this.#abort.signal.aborted) return;
-    const containers = await onInfo(info);
+    const containers = await openReceiver(info);
     if (containers === undefined || this.#abort.signal.aborted) return;
     const connection = new AbortController();
     const { signal } = connection;

@@ -45,11 +45,6 @@ export interface DesiredSource {
   isKnown(shortId: ShortId): boolean;
 }
 
-/** The keys of the zones that are served now. */
-export interface CurrentNamespace {
-  readonly namespace: Namespace;
-}
-
 export interface ReconcilerOptions {
   readonly store: Store;
   readonly stored: StoredRecords;
@@ -58,7 +53,8 @@ export interface ReconcilerOptions {
   readonly leadership: Pick<Leadership, 'state' | 'verifyLease'>;
   readonly desired: DesiredSource;
   readonly peers: OwnerStates;
-  readonly context: CurrentNamespace;
+  /** `namespace` covers the zones that are served now. */
+  readonly context: { readonly namespace: Namespace };
   readonly counters: ReconcileCounters;
   readonly onEvent: (event: ReconcileEvent) => void;
   readonly clock: Clock;

@@ -36,6 +36,14 @@ function choose({ spec, settings, context, parent, port = 80 }: Case): string {
     .join(', ');
 }
 
+/** Registers a test for each row. */
+function testChoices(
+  rows: readonly (readonly [what: string, expected: string, one: Case])[],
+): void {
+  for (const [what, expected, one] of rows)
+    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
+}
+
 const at = (...bindings: string[]): ContainerSpec => ({ publish: { '80/tcp': bindings } });
 const internal = { mode: 'internal' } as const;
 const two: ContainerSpec = {
@@ -46,7 +54,7 @@ const NO_HOST = "waiting: needs this host's address, which is unknown: set --ip"
 const HOST6 = { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } };
 
 describe('published ports', () => {
-  for (const [what, expected, one] of [
+  testChoices([
     ['a port published at 0.0.0.0', '192.0.2.1 8080', { spec: at('0.0.0.0:8080') }],
     [
       'a port published at 0.0.0.0 and [::] of a host whose IPv6 address is unknown',
@@ -139,15 +147,13 @@ describe('published ports', () => {
       '192.0.2.1 18080',
       { spec: { ...two, ...at('0.0.0.0:18080') } },
     ],
-  ] as const satisfies readonly [string, string, Case][]) {
-    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
-  }
+  ]);
 
   const bridge: ContainerSpec = { request: ['80/tcp'] };
   const onInternal = { ...bridge, networkMode: 'int1', networks: { int1: ['10.1.0.2'] } } as const;
   const waits = 'waiting: waits for port 80/tcp to be published';
   const publishNone = `${waits}: internal, macvlan and ipvlan networks publish none; if`;
-  for (const [what, expected, one] of [
+  testChoices([
     ['a requested port on the bridge that the engine has not bound yet', waits, { spec: bridge }],
     [
       'a requested port on a network that may publish none',
@@ -174,9 +180,7 @@ describe('published ports', () => {
       'refused: is on the network none, which publishes no port, 80/tcp included: put it on another network',
       { spec: { ...bridge, networkMode: 'none', networks: { none: [''] } } },
     ],
-  ] as const satisfies readonly [string, string, Case][]) {
-    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
-  }
+  ]);
 
   it('A port that -P requests waits until the engine has bound it', () => {
     const plain = inspection({ expose: ['80/tcp'] });
@@ -374,7 +378,7 @@ describe('stated addresses', () => {
     ...at('0.0.0.0:8080'),
   });
   const ipLabel = { ipLabel: 'net.ip' };
-  for (const [what, expected, one] of [
+  testChoices([
     [
       'DNS_IP beside a published port',
       '198.51.100.1 8080',
@@ -438,9 +442,7 @@ describe('stated addresses', () => {
       'refused: states the address "x": state an IP address that other hosts can reach',
       { spec: labelled('x/24'), context: ipLabel },
     ],
-  ] as const satisfies readonly [string, string, Case][]) {
-    it(`chooseAddress gives "${expected}" for ${what}`, () => assert.equal(choose(one), expected));
-  }
+  ]);
 
   for (const ip of [
     'host.example.org',

@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import {
+  KIND_COUNT,
+  kindOf,
+  NO_KIND,
+  OTHER_KIND,
+  readerKindOf,
+  TABLE_TYPES,
+} from '../../src/dataplane/table/answerKinds.ts';
+import { Type } from '../../src/dns/rr.ts';
+
+const TRANSFERS_AND_OPT: readonly number[] = [Type.AXFR, Type.IXFR, Type.OPT];
+
+test('Each type of the table has a kind of its own, and all other types share one', () => {
+  const own = new Map<number, number>(TABLE_TYPES.map(([, type], index) => [type, index]));
+  for (let qtype = 0; qtype <= 0xffff; qtype++) {
+    const kind = own.get(qtype) ?? OTHER_KIND;
+    assert.equal(kindOf(qtype), kind, `QTYPE ${qtype}`);
+    assert.ok(kind < KIND_COUNT);
+  }
+});
+
+test('A reader has no kind for transfers and OPT, and the kinds of the writer for all other types', () => {
+  for (let qtype = 0; qtype <= 0xffff; qtype++) {
+    const kind = TRANSFERS_AND_OPT.includes(qtype) ? NO_KIND : kindOf(qtype);
+    assert.equal(readerKindOf(qtype), kind, `QTYPE ${qtype}`);
+  }
+});
