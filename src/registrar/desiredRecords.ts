@@ -30,11 +30,11 @@ export class DesiredRecords implements DesiredSource {
   /** Also starts the checks of these records, and ends all other checks. */
   list(stored: StoredRecords): readonly StampedRecord[] {
     const described = this.#described();
-    const results = this.#checks.run(described);
+    const states = this.#checks.run(described);
     return described.filter((stamped) => {
-      const result = results.get(stamped);
+      const state = states.get(stamped);
       // A record that an earlier registrar stored stays until the first result of its check.
-      const isPassing = result === 'unknown' ? stored.has(stamped) : result !== 'failing';
+      const isPassing = state === 'unknown' ? stored.has(stamped) : state !== 'failing';
       return isPassing && mayStand(stamped, stored);
     });
   }

@@ -222,7 +222,7 @@ function recordState(
   const leadership = session.leadership.state();
   if (assignment?.kind === 'taken')
     return { state: 'conflict', reason: whyTaken(assignment, session) };
-  const check = session.checks.resultOf(stamped);
+  const check = session.checks.stateOf(stamped);
   if (check !== undefined && check !== 'passing')
     return { state: 'unchecked', reason: 'its check does not pass' };
   if (leadership.kind === 'held' && assignment === undefined && !mayStand(stamped, session.stored))

@@ -18,8 +18,8 @@ export interface ProbeTarget {
 /** Resolves to whether the probe passes within the check's timeout. Never rejects. */
 export type Probe = (target: ProbeTarget, signal: AbortSignal) => Promise<boolean>;
 
-/** `unknown`: before the first result. */
-export type CheckResult = 'unknown' | 'passing' | 'failing';
+/** By the last result; `unknown` before the first. */
+export type CheckState = 'unknown' | 'passing' | 'failing';
 
 interface RunningCheck {
   readonly containerId: ContainerId;
@@ -46,29 +46,29 @@ export class Checks {
   }
 
   /**
-   * Starts and ends checks so that exactly the checks of `desired` run. Returns the last result of each record that has
-   * a check.
+   * Starts and ends checks so that exactly the checks of `desired` run. Returns the state of the check of each record
+   * that has one.
    */
-  run(desired: readonly StampedRecord[]): ReadonlyMap<StampedRecord, CheckResult> {
+  run(desired: readonly StampedRecord[]): ReadonlyMap<StampedRecord, CheckState> {
     const wanted = new Set<string>();
-    const results = new Map<StampedRecord, CheckResult>();
+    const states = new Map<StampedRecord, CheckState>();
     for (const stamped of desired) {
       const target = probeTargetOf(stamped);
       if (target === undefined) continue;
       const id = checkIdOf(stamped, target);
       wanted.add(id);
       const running = this.#running.get(id) ?? this.#start(id, stamped.containerId, target);
-      results.set(stamped, lastResult(running));
+      states.set(stamped, asState(running));
     }
     for (const [id, running] of this.#running) if (!wanted.has(id)) this.#end(id, running);
-    return results;
+    return states;
   }
 
-  /** The last result of the record's check; `undefined` without a check. */
-  resultOf(stamped: StampedRecord): CheckResult | undefined {
+  /** The state of the record's check; `undefined` without a check. */
+  stateOf(stamped: StampedRecord): CheckState | undefined {
     const target = probeTargetOf(stamped);
     if (target === undefined) return undefined;
-    return lastResult(this.#running.get(checkIdOf(stamped, target)));
+    return asState(this.#running.get(checkIdOf(stamped, target)));
   }
 
   close(): void {
@@ -110,7 +110,7 @@ export class Checks {
   }
 }
 
-function lastResult(running: RunningCheck | undefined): CheckResult {
+function asState(running: RunningCheck | undefined): CheckState {
   if (running?.isPassing === undefined) return 'unknown';
   return running.isPassing ? 'passing' : 'failing';
 }
