@@ -12,6 +12,7 @@
 import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../dns/rr.ts';
+import { type Linking, NO_LINKING, readLinking } from './linking.ts';
 
 export interface Service {
   /** 4 or 6: the host is `address`. 0: the host is `target` or, without a target, the service has no host. */
@@ -37,6 +38,7 @@ export interface ServiceAttributes {
   /** How many labels to strip from the left of an SRV, MX or NS target that is made from the key's own name. */
   readonly targetStrip: number;
   readonly group: string;
+  readonly linking: Linking;
 }
 
 export type ParsedService =
@@ -88,6 +90,7 @@ function readFields(json: Record<string, unknown>): ParsedService {
     ttlSeconds: 0,
     targetStrip: 0,
     group: '',
+    linking: NO_LINKING,
   };
   for (const field of Object.keys(json)) {
     const value = json[field];
@@ -146,6 +149,7 @@ function readField(
         attributes.targetStrip = Math.max(0, n);
       });
     default:
+      attributes.linking = readLinking(attributes.linking, field, value) ?? attributes.linking;
       return isDeeperThan(value, MAX_DEPTH) ? `nested deeper than ${MAX_DEPTH}` : undefined;
   }
 }

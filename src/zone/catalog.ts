@@ -6,6 +6,7 @@
 import type { Name } from '../dns/name.ts';
 import type { Change, Entry } from '../service/change.ts';
 import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
+import { NO_LINKING } from '../service/linking.ts';
 import { parseService, type ServiceAttributes } from '../service/service.ts';
 import { insertRegistration, Node, removeRegistration } from './tree.ts';
 
@@ -154,7 +155,9 @@ class AttributePool {
   share(attributes: ServiceAttributes): ServiceAttributes {
     const { port, priority, weight, text, mail, ttlSeconds, targetStrip, group } = attributes;
     if (text !== '') return attributes;
-    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group}`;
+    const { linking } = attributes;
+    const linked = linking === NO_LINKING ? '' : JSON.stringify(linking);
+    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${linked}`;
     const known = this.#kinds.get(kind);
     if (known !== undefined) return known;
     if (this.#kinds.size >= MAX_KINDS) this.#kinds.clear();
