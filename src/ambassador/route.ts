@@ -1,7 +1,7 @@
 /**
  * ambassador/: Routes: who connects where, which service serves the connection, and which of its backends. Pure.
- * Imports: dns.
- * Used by: .
+ * Imports: dns, service, zone.
+ * Used by: ambassador/follow.
  *
  * A route says which connections it takes (its match) and which backends serve them (its target). A plane carries the
  * connections: the kernel (nft/) or a proxy of ours (proxy/).
@@ -42,18 +42,33 @@ export type ListenAddress =
 
 /** What a route leads to. */
 export type Target =
-  | { readonly kind: 'fixed'; readonly endpoints: readonly SocketAddress[] }
-  /** The addresses of a host name, at one port. */
-  | { readonly kind: 'host'; readonly name: Name; readonly port: number }
+  /** Addresses, or all addresses of host names. */
+  | { readonly kind: 'endpoints'; readonly endpoints: readonly TargetEndpoint[] }
   /** The instances of a service: those that SRV lists for the name. */
   | {
       readonly kind: 'service';
       readonly name: Name;
-      /** Only instances whose own port it is; undefined: the route takes every instance. */
+      /** Only instances whose own port it is; undefined: see `resolveBackends`. */
       readonly port: number | undefined;
     }
-  /** The value or the children of a key in another etcd (nsproxy, ambassadord). */
+  /** The value or the children of a key in an etcd (nsproxy, ambassadord). */
   | { readonly kind: 'key'; readonly store: string; readonly key: string };
+
+export interface TargetEndpoint {
+  readonly host: TargetHost;
+  readonly port: number;
+}
+
+export type TargetHost =
+  | { readonly kind: 'address'; readonly address: string }
+  | { readonly kind: 'name'; readonly name: Name };
+
+/** Whether the operator wrote down every address, so that the route may lead to this host itself. */
+export function isStatic(target: Target): boolean {
+  return (
+    target.kind === 'endpoints' && target.endpoints.every(({ host }) => host.kind === 'address')
+  );
+}
 
 export interface Route {
   readonly match: Match;
@@ -75,6 +90,33 @@ export interface Backend extends SocketAddress {
 /** What is known about the backends of a route. */
 export type BackendSet =
   /** Sorted by `printSocketAddress`, each address and port once. Empty: there is none, and connections are refused. */
-  | { readonly kind: 'known'; readonly backends: readonly Backend[] }
+  | {
+      readonly kind: 'known';
+      readonly backends: readonly Backend[];
+      /** Why there is no backend. */
+      readonly reason?: string;
+    }
   /** The store was never read, or no server has answered yet. */
   | { readonly kind: 'waits'; readonly reason: string };
+
+/** Whether two sets lead connections to the same places in the same way. */
+export function isSameBackendSet(a: BackendSet, b: BackendSet): boolean {
+  if (a.kind === 'waits' || b.kind === 'waits') {
+    return a.kind === 'waits' && b.kind === 'waits' && a.reason === b.reason;
+  }
+  if (a.reason !== b.reason || a.backends.length !== b.backends.length) return false;
+  return a.backends.every((backend, i) => {
+    const other = b.backends[i];
+    return other !== undefined && isSameBackend(backend, other);
+  });
+}
+
+function isSameBackend(a: Backend, b: Backend): boolean {
+  return (
+    a.address === b.address &&
+    a.port === b.port &&
+    a.priority === b.priority &&
+    a.weight === b.weight &&
+    a.key === b.key
+  );
+}

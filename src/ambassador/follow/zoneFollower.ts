@@ -1,0 +1,204 @@
+/**
+ * ambassador/follow/: Keeps what routes need from the zone true: backends, ports, and the names that containers ask for.
+ * Imports: ambassador, dns, service, store, timing, zone.
+ * Used by: .
+ *
+ * `ZoneFollower` computes values from the zone and computes each again when a name that it depends on changes. It works
+ * in the same turn of the event loop as the change, so a withdrawn backend gets no connection after DNS has forgotten it.
+ */
+import { type Name, nameKey } from '../../dns/name.ts';
+import type { Clock } from '../../timing/clock.ts';
+import type { MissingQuestion } from '../../zone/lookupState.ts';
+import type { Node } from '../../zone/tree.ts';
+import type { External, Externals, View, ZoneSettings } from '../../zone/view.ts';
+import type { OutsideAnswers } from './outsideAnswers.ts';
+
+/** The zone's data, and whether the store was read. */
+export interface FollowedZone {
+  readonly root: Node;
+  settings(): ZoneSettings;
+  isLoaded(): boolean;
+}
+
+/** A value computed from a view of the zone. */
+export interface Computed<T> {
+  readonly value: T;
+  /** Folded names; the value holds until something at or below one of them changes. */
+  readonly names: readonly Name[];
+  /** Questions to other servers that would complete the value. */
+  readonly missing: readonly MissingQuestion[];
+}
+
+export interface Following<T> {
+  /** Undefined until the store was read. */
+  readonly value: T | undefined;
+  /** Ends the calls of `onChange`. */
+  close(): void;
+}
+
+export interface FollowOptions<T> {
+  readonly compute: (view: View) => Computed<T>;
+  readonly isSame: (a: T, b: T) => boolean;
+  /** Called with each value that differs from the one before; must not throw. */
+  readonly onChange: (value: T) => void;
+}
+
+export interface ZoneFollowerOptions {
+  readonly zone: FollowedZone;
+  readonly outside: Pick<OutsideAnswers, 'get' | 'ask' | 'sent'>;
+  readonly clock: Clock;
+  /** Receives errors that are bugs. Must not throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class ZoneFollower {
+  readonly #options: ZoneFollowerOptions;
+  readonly #all = new Set<Subscription>();
+  /** The subscriptions that depend on a name, by its key. */
+  readonly #byName = new Map<string, Set<Subscription>>();
+
+  constructor(options: ZoneFollowerOptions) {
+    this.#options = options;
+  }
+
+  follow<T>(options: FollowOptions<T>): Following<T> {
+    const subscription = new TypedSubscription(options);
+    this.#all.add(subscription);
+    this.#update(subscription);
+    return {
+      get value() {
+        return subscription.value;
+      },
+      close: () => {
+        this.#all.delete(subscription);
+        this.#forgetNames(subscription);
+      },
+    };
+  }
+
+  /** Call this after each set of changes, with the nodes of their owner names. */
+  onApplied(nodes: readonly Node[]): void {
+    if (this.#byName.size === 0 || !this.#options.zone.isLoaded()) return;
+    this.#updateThose((affected) => {
+      for (const node of nodes) this.#addAffected(node.owner(), affected);
+    });
+  }
+
+  /** Call this when another server's answer about the name has changed. */
+  onOutsideAnswer(name: Name): void {
+    this.#updateThose((affected) => {
+      for (const each of this.#byName.get(nameKey(name)) ?? []) affected.add(each);
+    });
+  }
+
+  /** Computes everything again: the store was read, or the settings changed. */
+  refresh(): void {
+    for (const subscription of [...this.#all]) this.#update(subscription);
+  }
+
+  #updateThose(find: (affected: Set<Subscription>) => void): void {
+    const affected = new Set<Subscription>();
+    find(affected);
+    for (const subscription of affected)
+      if (this.#all.has(subscription)) this.#update(subscription);
+  }
+
+  /** Adds the subscriptions that depend on the name or on a name above it. */
+  #addAffected(owner: Name, affected: Set<Subscription>): void {
+    for (let i = 0; i <= owner.length; i++) {
+      for (const each of this.#byName.get(nameKey(owner.slice(i))) ?? []) affected.add(each);
+    }
+  }
+
+  #update(subscription: Subscription): void {
+    const { zone, outside, onError } = this.#options;
+    if (!zone.isLoaded()) return;
+    const externals = new ReadExternals(outside);
+    try {
+      const { names, missing } = subscription.update(this.#view(externals));
+      this.#forgetNames(subscription);
+      this.#noteNames(subscription, [...names, ...externals.names]);
+      if (missing.length > 0) outside.ask(missing);
+    } catch (error) {
+      onError(error);
+    }
+  }
+
+  #view(externals: Externals): View {
+    const { zone, clock, onError } = this.#options;
+    return {
+      root: zone.root,
+      settings: zone.settings(),
+      nowMs: clock.monotonicMs(),
+      unixSeconds: Math.floor(clock.wallMs() / 1_000),
+      sampleStart: 0,
+      externals,
+      recursionDesired: true,
+      roomOctets: undefined,
+      onFault: onError,
+    };
+  }
+
+  #noteNames(subscription: Subscription, names: readonly Name[]): void {
+    const keys = new Set(names.map(nameKey));
+    subscription.keys = [...keys];
+    for (const key of keys) {
+      const dependents = this.#byName.get(key) ?? new Set();
+      this.#byName.set(key, dependents.add(subscription));
+    }
+  }
+
+  #forgetNames(subscription: Subscription): void {
+    for (const key of subscription.keys) {
+      const dependents = this.#byName.get(key);
+      dependents?.delete(subscription);
+      if (dependents?.size === 0) this.#byName.delete(key);
+    }
+    subscription.keys = [];
+  }
+}
+
+/** A subscription of any type. */
+interface Subscription {
+  /** The keys of the names that its value depends on. */
+  keys: readonly string[];
+  /** Computes the value again, and calls back if it differs. */
+  update(view: View): Pick<Computed<unknown>, 'names' | 'missing'>;
+}
+
+class TypedSubscription<T> implements Subscription {
+  keys: readonly string[] = [];
+  value: T | undefined;
+  readonly #options: FollowOptions<T>;
+
+  constructor(options: FollowOptions<T>) {
+    this.#options = options;
+  }
+
+  update(view: View): Pick<Computed<T>, 'names' | 'missing'> {
+    const { compute, isSame, onChange } = this.#options;
+    const { value, names, missing } = compute(view);
+    const isNew = this.value === undefined || !isSame(value, this.value);
+    if (isNew) {
+      this.value = value;
+      onChange(value);
+    }
+    return { names, missing };
+  }
+}
+
+/** Notes the names that a computation asked about, answered or not. */
+class ReadExternals implements Externals {
+  readonly sent = 0;
+  readonly names: Name[] = [];
+  readonly #outside: Pick<OutsideAnswers, 'get'>;
+
+  constructor(outside: Pick<OutsideAnswers, 'get'>) {
+    this.#outside = outside;
+  }
+
+  get(qname: Name, qtype: number): External | undefined {
+    this.names.push(qname);
+    return this.#outside.get(qname, qtype);
+  }
+}
