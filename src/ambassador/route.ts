@@ -73,8 +73,25 @@ export function isStatic(target: Target): boolean {
 export interface Route {
   readonly match: Match;
   readonly target: Target;
-  /** Who asked for it, for reports: `argument 6379=...`, `container 0123456789ab`. */
+  /** The command line, container or virtual address that asks for it, for reports. */
   readonly origin: string;
+  /** Since when, on the wall clock: of two routes with one match the older one stands. */
+  readonly sinceMs: number;
+}
+
+/** Equal for matches that take the same connections. */
+export function matchKey(match: Match): string {
+  switch (match.kind) {
+    case 'socket': {
+      const { listen } = match;
+      if (listen.kind === 'unix') return `unix ${listen.path}`;
+      return `socket ${listen.address ?? '*'} ${listen.port}/${listen.protocol}`;
+    }
+    case 'virtual':
+      return `virtual ${match.address} ${match.port}/${match.protocol}`;
+    case 'consumer':
+      return `consumer ${match.source} ${match.port}/${match.protocol}`;
+  }
 }
 
 /** A place that serves connections of a route. */

@@ -1,0 +1,179 @@
+/**
+ * The routes in force and the backends of each. Every source of routes (the command line, virtual addresses, the links
+ * of containers) states all its routes; the table gives the differences to the plane.
+ */
+import { resolveBackends } from '../backends.ts';
+import {
+  type Backend,
+  type BackendSet,
+  isSameBackendSet,
+  type Match,
+  matchKey,
+  type Protocol,
+  type Route,
+  type Target,
+} from '../route.ts';
+import { printTarget } from '../targetText.ts';
+import type { Following, ZoneFollower } from './zoneFollower.ts';
+
+/** Carries the connections of routes. */
+export interface Plane {
+  /** Takes the route's connections to these backends, in place of the backends that were set before. */
+  set(route: Route, backends: BackendSet): void;
+  /** Takes no more connections of the route. */
+  remove(route: Route): void;
+}
+
+export interface RouteTableOptions {
+  readonly plane: Plane;
+  readonly follower: Pick<ZoneFollower, 'follow'>;
+  /** The prefix of the store's keys, as `keyPrefix` returns it. */
+  readonly prefix: string;
+  /** Follows a target of the kind `key`; absent where such targets are refused. */
+  readonly followKey?: FollowKey;
+  /** The same backends as this host reaches them, without those that may not serve. */
+  readonly reach?: (backends: readonly Backend[]) => readonly Backend[];
+  /** The backends of a route were set or have changed; for logs. */
+  readonly onChange?: (route: Route, backends: BackendSet) => void;
+}
+
+export type FollowKey = (
+  target: Extract<Target, { kind: 'key' }>,
+  protocol: Protocol,
+  onChange: (backends: BackendSet) => void,
+) => { close(): void };
+
+/** A route with its state, for reports. */
+export interface RouteState {
+  readonly route: Route;
+  readonly backends: BackendSet;
+  /** The older route with the same match, which stands instead. */
+  readonly yieldsTo: Route | undefined;
+}
+
+interface InForce {
+  readonly route: Route;
+  known: BackendSet;
+  backends: BackendSet;
+  following: Pick<Following<BackendSet>, 'close'> | undefined;
+}
+
+const WAITING: BackendSet = { kind: 'waits', reason: 'the store has not been read yet' };
+
+export class RouteTable {
+  readonly #options: RouteTableOptions;
+  readonly #bySource = new Map<string, readonly Route[]>();
+  readonly #inForce = new Map<string, InForce>();
+  #yielding: readonly RouteState[] = [];
+
+  constructor(options: RouteTableOptions) {
+    this.#options = options;
+  }
+
+  /** Replaces all routes of a source. A route that stays keeps its connections. */
+  setRoutes(source: string, routes: readonly Route[]): void {
+    this.#bySource.set(source, routes);
+    const wanted = new Map<string, Route>();
+    const yielding: RouteState[] = [];
+    for (const route of inOrder([...this.#bySource.values()].flat())) {
+      const key = matchKey(route.match);
+      const older = wanted.get(key);
+      if (older === undefined) wanted.set(key, route);
+      else if (!isSameRoute(older, route))
+        yielding.push({ route, backends: WAITING, yieldsTo: older });
+    }
+    this.#yielding = yielding;
+    for (const [key, { route }] of [...this.#inForce]) {
+      const still = wanted.get(key);
+      if (still === undefined || !isSameRoute(still, route)) this.#end(key, still === undefined);
+    }
+    for (const [key, route] of wanted) if (!this.#inForce.has(key)) this.#begin(key, route);
+  }
+
+  /** The way to backends has changed; see `RouteTableOptions.reach`. */
+  refreshReach(): void {
+    for (const entry of this.#inForce.values()) this.#onBackends(entry, entry.known);
+  }
+
+  states(): readonly RouteState[] {
+    const standing = [...this.#inForce.values()].map(({ route, backends }) => {
+      return { route, backends, yieldsTo: undefined };
+    });
+    return [...standing, ...this.#yielding];
+  }
+
+  close(): void {
+    for (const { following } of this.#inForce.values()) following?.close();
+    this.#inForce.clear();
+  }
+
+  #begin(key: string, route: Route): void {
+    const entry: InForce = { route, known: WAITING, backends: WAITING, following: undefined };
+    this.#inForce.set(key, entry);
+    entry.following = this.#follow(route, (backends) => this.#onBackends(entry, backends));
+    if (entry.backends === WAITING) this.#options.plane.set(route, WAITING);
+  }
+
+  #end(key: string, isGone: boolean): void {
+    const entry = this.#inForce.get(key);
+    if (entry === undefined) return;
+    entry.following?.close();
+    this.#inForce.delete(key);
+    // Another route with the same match replaces the backends at once.
+    if (isGone) this.#options.plane.remove(entry.route);
+  }
+
+  #follow(
+    { match, target }: Route,
+    onChange: (backends: BackendSet) => void,
+  ): Pick<Following<BackendSet>, 'close'> {
+    const { follower, prefix, followKey } = this.#options;
+    const { protocol, port } = portOfMatch(match);
+    if (target.kind === 'key') {
+      if (followKey !== undefined) return followKey(target, protocol, onChange);
+      onChange({
+        kind: 'known',
+        backends: [],
+        reason: 'a key of an etcd cannot be linked to here',
+      });
+      return { close: () => {} };
+    }
+    const wanted = { target, protocol, port };
+    return follower.follow({
+      compute: (view) => resolveBackends(view, wanted, prefix),
+      isSame: isSameBackendSet,
+      onChange,
+    });
+  }
+
+  #onBackends(entry: InForce, known: BackendSet): void {
+    const { plane, reach, onChange } = this.#options;
+    entry.known = known;
+    const backends =
+      known.kind === 'waits' || reach === undefined
+        ? known
+        : { ...known, backends: reach(known.backends) };
+    if (isSameBackendSet(backends, entry.backends)) return;
+    entry.backends = backends;
+    plane.set(entry.route, backends);
+    onChange?.(entry.route, backends);
+  }
+}
+
+function portOfMatch(match: Match): {
+  readonly protocol: Protocol;
+  readonly port: number | undefined;
+} {
+  if (match.kind !== 'socket') return match;
+  const { listen } = match;
+  return listen.kind === 'unix' ? { protocol: 'tcp', port: undefined } : listen;
+}
+
+/** The oldest first; of routes that are equally old, always the same one. */
+function inOrder(routes: readonly Route[]): readonly Route[] {
+  return [...routes].sort((a, b) => a.sinceMs - b.sinceMs || (a.origin < b.origin ? -1 : 1));
+}
+
+function isSameRoute(a: Route, b: Route): boolean {
+  return printTarget(a.target) === printTarget(b.target) && a.target.kind === b.target.kind;
+}
