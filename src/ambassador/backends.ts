@@ -5,15 +5,20 @@
 import { printSocketAddress } from '../dns/address.ts';
 import { type Name, printName } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
-import { keyOfName } from '../service/key.ts';
-import { type ExposedPort, printExposedPort } from '../service/linking.ts';
-import { NO_SRV } from '../service/service.ts';
 import type { Trail } from '../zone/chain.ts';
 import { followTarget } from '../zone/follow.ts';
 import { type LookupState, type MissingQuestion, newLookupState } from '../zone/lookupState.ts';
-import type { Selected } from '../zone/select.ts';
 import { servicesAt } from '../zone/services.ts';
 import { apexOf, type View } from '../zone/view.ts';
+import {
+  choiceOfPort,
+  hasChosenPort,
+  type Instance,
+  type InstanceTarget,
+  instanceOf,
+  needOf,
+  servesProtocol,
+} from './portChoice.ts';
 import type { Backend, BackendSet, Protocol, Target, TargetHost } from './route.ts';
 
 /** A target with the port and protocol of its route. */
@@ -35,8 +40,6 @@ export interface ResolvedBackends {
 const DEFAULT_WEIGHT = 100;
 /** More serve no route: the kernel's map has 256 slots. */
 const MAX_BACKENDS = 1_024;
-/** Ports in a message. */
-const MAX_LISTED = 8;
 
 const TRAIL: Trail = { names: [], need: 'optional' };
 
@@ -65,7 +68,7 @@ interface Found {
 
 function findBackends(state: LookupState, wanted: Wanted, prefix: string): Found {
   const { target } = wanted;
-  if (target.kind === 'service') return findInstances(state, target, wanted, prefix);
+  if (target.kind !== 'endpoints') return findInstances(state, target, wanted, prefix);
   const backends = target.endpoints.flatMap(({ host, port }) =>
     atAddresses(addressesOf(state, host), { port, priority: 0, weight: DEFAULT_WEIGHT }),
   );
@@ -74,81 +77,25 @@ function findBackends(state: LookupState, wanted: Wanted, prefix: string): Found
 
 function findInstances(
   state: LookupState,
-  { name, port }: Extract<Target, { kind: 'service' }>,
+  target: InstanceTarget,
   wanted: Wanted,
   prefix: string,
 ): Found {
+  const { name } = target;
   const apex = apexOf(state.view.settings, name);
   if (apex === undefined) return findOutside(state, name, wanted);
   const at = servicesAt(state, name, apex, Type.SRV);
   if (at === undefined) return { backends: [], reason: `${printName(name)} does not exist` };
   const instances = at.services.map((selected) => instanceOf(selected, prefix));
   const usable = instances.filter((instance) => servesProtocol(instance, wanted.protocol));
-  const own = ownPortOf(usable, port, wanted.port);
-  if (own.kind === 'ambiguous') return { backends: [], reason: own.reason };
-  const chosen = usable.filter((instance) => own.kind === 'any' || hasOwnPort(instance, own));
+  const choice = choiceOfPort(usable, target, wanted.port);
+  if (choice.kind === 'ambiguous') return { backends: [], reason: choice.reason };
+  const chosen = usable.filter((instance) => hasChosenPort(instance, choice));
   const backends = chosen.flatMap((instance) => backendsAt(state, instance, wanted));
-  return { backends, reason: `${printName(name)} has no instance ${needOf(wanted, own)}` };
-}
-
-function needOf({ protocol }: Wanted, own: OwnPort): string {
-  return own.kind === 'port' ? `with port ${own.port}/${protocol}` : `for ${protocol}`;
-}
-
-/** A service with its key, and the port that its container listens on as far as the record says. */
-interface Instance {
-  readonly selected: Selected;
-  readonly key: string | undefined;
-  readonly exposed: ExposedPort | undefined;
-}
-
-function instanceOf(selected: Selected, prefix: string): Instance {
-  const { node, registration } = selected;
   return {
-    selected,
-    key: registration.key ?? keyOfName(node.owner(), prefix),
-    exposed: registration.attributes.linking.expose,
+    backends,
+    reason: `${printName(name)} has no instance ${needOf(wanted.protocol, choice)}`,
   };
-}
-
-function servesProtocol({ selected, exposed }: Instance, wanted: Protocol): boolean {
-  const { family, target, attributes } = selected.registration;
-  if (attributes.port === NO_SRV || (family === 0 && target === undefined)) return false;
-  return exposed === undefined || exposed.protocol === wanted;
-}
-
-type OwnPort =
-  /** `isAsked`: the target names it, and an instance that does not expose a port has its record's. */
-  | { readonly kind: 'port'; readonly port: number; readonly isAsked: boolean }
-  | { readonly kind: 'any' }
-  | { readonly kind: 'ambiguous'; readonly reason: string };
-
-/**
- * The own port of the containers that a route leads to: the target's, or else the route's port if a container exposes
- * it. Containers that expose one port in all need no choice.
- */
-function ownPortOf(
-  instances: readonly Instance[],
-  asked: number | undefined,
-  routePort: number | undefined,
-): OwnPort {
-  if (asked !== undefined) return { kind: 'port', port: asked, isAsked: true };
-  const ports = new Map<number, ExposedPort>();
-  for (const { exposed } of instances)
-    if (exposed !== undefined) ports.set(exposed.number, exposed);
-  if (ports.size <= 1) return { kind: 'any' };
-  if (routePort !== undefined && ports.has(routePort))
-    return { kind: 'port', port: routePort, isAsked: false };
-  const listed = [...ports.values()].map(printExposedPort).sort().slice(0, MAX_LISTED).join(', ');
-  return { kind: 'ambiguous', reason: `the name has several ports (${listed}): add :PORT to it` };
-}
-
-function hasOwnPort(
-  { selected, exposed }: Instance,
-  { port, isAsked }: Extract<OwnPort, { kind: 'port' }>,
-): boolean {
-  if (exposed !== undefined) return exposed.number === port;
-  return !isAsked || selected.registration.attributes.port === port;
 }
 
 function backendsAt(state: LookupState, instance: Instance, { port }: Wanted): readonly Backend[] {

@@ -51,6 +51,8 @@ export type Target =
       /** Only instances whose own port it is; undefined: see `resolveBackends`. */
       readonly port: number | undefined;
     }
+  /** The instances of a service that are at this port of its virtual address. */
+  | { readonly kind: 'virtualPort'; readonly name: Name; readonly port: number }
   /** The value or the children of a key in an etcd (nsproxy, ambassadord). */
   | { readonly kind: 'key'; readonly store: string; readonly key: string };
 
@@ -67,6 +69,16 @@ export type TargetHost =
 export function isStatic(target: Target): boolean {
   return (
     target.kind === 'endpoints' && target.endpoints.every(({ host }) => host.kind === 'address')
+  );
+}
+
+/**
+ * Whether the route leads to a leader: connections to a former leader are reset at once, because writing to it is worse
+ * than a broken connection.
+ */
+export function isToLeader(target: Target): boolean {
+  return (
+    (target.kind === 'service' || target.kind === 'virtualPort') && target.name[0] === 'leader'
   );
 }
 

@@ -55,6 +55,7 @@ function portsOf(target: Target): readonly number[] {
     case 'endpoints':
       return target.endpoints.map(({ port }) => port);
     case 'service':
+    case 'virtualPort':
       return target.port === undefined ? [] : [target.port];
     case 'key':
       return [];
@@ -165,7 +166,8 @@ export function printTarget(target: Target): string {
   switch (target.kind) {
     case 'endpoints':
       return target.endpoints.map(printEndpoint).join(',');
-    case 'service': {
+    case 'service':
+    case 'virtualPort': {
       const name = printName(target.name).slice(0, -1);
       return target.port === undefined ? name : `${name}:${target.port}`;
     }

@@ -9,7 +9,7 @@ export interface Linking {
   /** The container's own port. Absent: the service's `port`, TCP. */
   readonly expose: ExposedPort | undefined;
   readonly tags: readonly string[];
-  /** `auto` or an address: a name of the service gets a virtual address. */
+  /** `auto` or an address: a name of the service gets a virtual address. `none`: it gets none. */
   readonly vip: string | undefined;
   /** The name that gets it. Absent: the owner name without its first label. */
   readonly vipName: Name | undefined;
@@ -87,7 +87,8 @@ function readTags(value: unknown): readonly string[] {
 }
 
 function readVirtualAddress(value: unknown): string | undefined {
-  return value === 'auto' ? 'auto' : canonicalAddress(asText(value))?.address;
+  if (value === 'auto' || value === 'none') return value;
+  return canonicalAddress(asText(value))?.address;
 }
 
 function readName(value: unknown): Name | undefined {

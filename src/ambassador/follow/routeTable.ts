@@ -1,6 +1,6 @@
 /**
- * The routes in force and the backends of each. Every source of routes (the command line, virtual addresses, the links
- * of containers) states all its routes; the table gives the differences to the plane.
+ * The routes in force and the backends of each. Every source of routes (the command line, one virtual address, the links
+ * of one container) states all its routes; the table gives the differences to the plane.
  */
 import { resolveBackends } from '../backends.ts';
 import {
@@ -63,8 +63,9 @@ const WAITING: BackendSet = { kind: 'waits', reason: 'the store has not been rea
 export class RouteTable {
   readonly #options: RouteTableOptions;
   readonly #bySource = new Map<string, readonly Route[]>();
+  /** All routes by their match, the one that stands first. */
+  readonly #byMatch = new Map<string, readonly Route[]>();
   readonly #inForce = new Map<string, InForce>();
-  #yielding: readonly RouteState[] = [];
 
   constructor(options: RouteTableOptions) {
     this.#options = options;
@@ -72,22 +73,19 @@ export class RouteTable {
 
   /** Replaces all routes of a source. A route that stays keeps its connections. */
   setRoutes(source: string, routes: readonly Route[]): void {
-    this.#bySource.set(source, routes);
-    const wanted = new Map<string, Route>();
-    const yielding: RouteState[] = [];
-    for (const route of inOrder([...this.#bySource.values()].flat())) {
-      const key = matchKey(route.match);
-      const older = wanted.get(key);
-      if (older === undefined) wanted.set(key, route);
-      else if (!isSameRoute(older, route))
-        yielding.push({ route, backends: WAITING, yieldsTo: older });
+    const former = this.#bySource.get(source) ?? [];
+    if (routes.length === 0) this.#bySource.delete(source);
+    else this.#bySource.set(source, routes);
+    const ofSource = new Set(former);
+    const touched = new Set([...former, ...routes].map(({ match }) => matchKey(match)));
+    for (const key of touched) {
+      const others = (this.#byMatch.get(key) ?? []).filter((route) => !ofSource.has(route));
+      const added = routes.filter(({ match }) => matchKey(match) === key);
+      const claims = inOrder([...others, ...added]);
+      if (claims.length === 0) this.#byMatch.delete(key);
+      else this.#byMatch.set(key, claims);
+      this.#stand(key, claims[0]);
     }
-    this.#yielding = yielding;
-    for (const [key, { route }] of [...this.#inForce]) {
-      const still = wanted.get(key);
-      if (still === undefined || !isSameRoute(still, route)) this.#end(key, still === undefined);
-    }
-    for (const [key, route] of wanted) if (!this.#inForce.has(key)) this.#begin(key, route);
   }
 
   /** The way to backends has changed; see `RouteTableOptions.reach`. */
@@ -96,15 +94,29 @@ export class RouteTable {
   }
 
   states(): readonly RouteState[] {
-    const standing = [...this.#inForce.values()].map(({ route, backends }) => {
-      return { route, backends, yieldsTo: undefined };
-    });
-    return [...standing, ...this.#yielding];
+    const states: RouteState[] = [];
+    for (const [key, claims] of this.#byMatch) {
+      const standing = this.#inForce.get(key);
+      if (standing === undefined) continue;
+      states.push({ route: standing.route, backends: standing.backends, yieldsTo: undefined });
+      for (const route of claims)
+        if (!isSameRoute(route, standing.route))
+          states.push({ route, backends: WAITING, yieldsTo: standing.route });
+    }
+    return states;
   }
 
   close(): void {
     for (const { following } of this.#inForce.values()) following?.close();
     this.#inForce.clear();
+  }
+
+  /** Has the route carry the connections of its match, in place of the one that did. */
+  #stand(key: string, route: Route | undefined): void {
+    const former = this.#inForce.get(key);
+    if (former !== undefined && route !== undefined && isSameRoute(former.route, route)) return;
+    if (former !== undefined) this.#end(key, former, route === undefined);
+    if (route !== undefined) this.#begin(key, route);
   }
 
   #begin(key: string, route: Route): void {
@@ -114,12 +126,10 @@ export class RouteTable {
     if (entry.backends === WAITING) this.#options.plane.set(route, WAITING);
   }
 
-  #end(key: string, isGone: boolean): void {
-    const entry = this.#inForce.get(key);
-    if (entry === undefined) return;
+  /** `isGone`: no other route with the same match replaces its backends at once. */
+  #end(key: string, entry: InForce, isGone: boolean): void {
     entry.following?.close();
     this.#inForce.delete(key);
-    // Another route with the same match replaces the backends at once.
     if (isGone) this.#options.plane.remove(entry.route);
   }
 
