@@ -13,10 +13,10 @@ import { apexOf, type View } from '../zone/view.ts';
 import {
   choiceOfPort,
   hasChosenPort,
-  type Instance,
   type InstanceTarget,
   instanceOf,
   needOf,
+  type ServiceInstance,
   servesProtocol,
 } from './portChoice.ts';
 import type { Backend, BackendSet, Protocol, Target, TargetHost } from './route.ts';
@@ -98,7 +98,11 @@ function findInstances(
   };
 }
 
-function backendsAt(state: LookupState, instance: Instance, { port }: Wanted): readonly Backend[] {
+function backendsAt(
+  state: LookupState,
+  instance: ServiceInstance,
+  { port }: Wanted,
+): readonly Backend[] {
   const { family, address, target, attributes } = instance.selected.registration;
   const host: TargetHost | undefined =
     family !== 0 ? { kind: 'address', address } : target && { kind: 'name', name: target };
@@ -149,7 +153,7 @@ function addressesIn(rrs: readonly Rr[], type: number): readonly string[] {
   );
 }
 
-interface BackendFacts {
+interface BackendAttributes {
   readonly port: number;
   readonly priority: number;
   readonly weight: number;
@@ -159,7 +163,7 @@ interface BackendFacts {
 /** One backend for each address; they share the weight. */
 function atAddresses(
   addresses: readonly string[],
-  { port, priority, weight, key }: BackendFacts,
+  { port, priority, weight, key }: BackendAttributes,
 ): readonly Backend[] {
   const share = Math.max(1, Math.round(weight / Math.max(1, addresses.length)));
   return addresses.map((address) => ({ address, port, priority, weight: share, key }));

@@ -4,7 +4,7 @@
  * the text of a route, `LISTEN=BACKEND`.
  */
 import type { ListenAddress, Target } from './route.ts';
-import { type IsOurs, parseRoute, printListen, printTarget } from './targetText.ts';
+import { type IsOurs, parseRoute, printListen, printRouteTarget } from './targetText.ts';
 
 /** The text of a route and the part of the command line or environment that it comes from. */
 export interface RouteText {
@@ -14,9 +14,6 @@ export interface RouteText {
 
 /** The port on which ambassadord listens for `BACKEND`, unless `PORT` names another. */
 const AMBASSADORD_PORT = 10_000;
-
-/** Options of the older programs without effect here: the forms of routes are recognised without them. */
-export const DROP_IN_WORDS: readonly string[] = ['--links', '--omnimode'];
 
 /** The routes of the words, or without words those of the environment. */
 export function routeTexts(
@@ -78,7 +75,7 @@ export function parseRoutes(texts: readonly RouteText[], isOurs: IsOurs): Listen
     const at = printListen(listen);
     const other = routes.get(at);
     if (other === undefined) routes.set(at, { listen, target, source });
-    else if (printTarget(other.target) !== printTarget(target))
+    else if (printRouteTarget(other.target) !== printRouteTarget(target))
       mistakes.push(`${other.source} and ${source} both listen on ${at}`);
   }
   if (mistakes.length > 0) return { kind: 'mistakes', mistakes };

@@ -22,13 +22,13 @@ export function needOf(protocol: Protocol, choice: PortChoice): string {
 }
 
 /** A service with its key, and the port that its container listens on as far as the record says. */
-export interface Instance {
+export interface ServiceInstance {
   readonly selected: Selected;
   readonly key: string | undefined;
   readonly exposed: ExposedPort | undefined;
 }
 
-export function instanceOf(selected: Selected, prefix: string): Instance {
+export function instanceOf(selected: Selected, prefix: string): ServiceInstance {
   const { node, registration } = selected;
   return {
     selected,
@@ -37,7 +37,7 @@ export function instanceOf(selected: Selected, prefix: string): Instance {
   };
 }
 
-export function servesProtocol({ selected, exposed }: Instance, wanted: Protocol): boolean {
+export function servesProtocol({ selected, exposed }: ServiceInstance, wanted: Protocol): boolean {
   const { family, target, attributes } = selected.registration;
   if (attributes.port === NO_SRV || (family === 0 && target === undefined)) return false;
   const { protocol } = exposed ?? attributes.linking.vipPort ?? { protocol: wanted };
@@ -60,7 +60,7 @@ export type PortChoice =
  * port in all need no choice.
  */
 export function choiceOfPort(
-  instances: readonly Instance[],
+  instances: readonly ServiceInstance[],
   target: InstanceTarget,
   routePort: number | undefined,
 ): PortChoice {
@@ -75,7 +75,7 @@ export function choiceOfPort(
   return { kind: 'ambiguous', reason: `the name has several ports (${listed}): add :PORT to it` };
 }
 
-export function hasChosenPort({ selected, exposed }: Instance, choice: PortChoice): boolean {
+export function hasChosenPort({ selected, exposed }: ServiceInstance, choice: PortChoice): boolean {
   const { attributes } = selected.registration;
   switch (choice.kind) {
     case 'any':

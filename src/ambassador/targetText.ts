@@ -162,7 +162,7 @@ function parseKeyTarget(text: string): ParsedTarget {
   return { kind: 'target', target: { kind: 'key', store: `${scheme}://${hosts}`, key } };
 }
 
-export function printTarget(target: Target): string {
+export function printRouteTarget(target: Target): string {
   switch (target.kind) {
     case 'endpoints':
       return target.endpoints.map(printEndpoint).join(',');

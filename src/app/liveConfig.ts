@@ -3,7 +3,6 @@
  * `/<prefix>/config` in place of defaults. Both may change at runtime. Everything derived from them changes in one
  * assignment between two queries. A configuration with mistakes changes nothing.
  */
-import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { type Config, type ConfigResult, withLiveOptions } from '../config/config.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
@@ -12,10 +11,11 @@ import { printName } from '../dns/name.ts';
 import { recursionRule } from '../forward/addresses.ts';
 import { createForwarder, type Forwarder } from '../forward/forwarder.ts';
 import { type ForwardCounters, newForwardCounters } from '../forward/outcome.ts';
-import { parseResolvConf, type Upstream, withoutOwnAddresses } from '../forward/upstream.ts';
+import { type Upstream, withoutOwnAddresses } from '../forward/upstream.ts';
 import type { Log } from '../observability/log.ts';
 import type { Change } from '../service/change.ts';
 import type { ZoneSettings } from '../zone/view.ts';
+import { upstreamsOf } from './process/network.ts';
 
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
@@ -221,8 +221,11 @@ function forwardingOf(
   log: Log,
 ): Forwarding | undefined {
   if (!config.recursion) return undefined;
-  const named = config.nameservers === 'resolv.conf' ? hostUpstreams() : config.nameservers;
-  const upstreams = withoutOwnAddresses(named, config.addr, networkInterfaces());
+  const upstreams = withoutOwnAddresses(
+    upstreamsOf(config.nameservers),
+    config.addr,
+    networkInterfaces(),
+  );
   const { ndots } = config;
   if (before?.ndots === ndots && isSameValue(before.upstreams, upstreams)) return before;
   if (upstreams.length > 0) {
@@ -231,13 +234,4 @@ function forwardingOf(
   const apexes = config.domains.map(printName).join(' ');
   log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
   return { upstreams, ndots, forwarder: undefined };
-}
-
-/** A host may have no resolv.conf. */
-function hostUpstreams(): readonly Upstream[] {
-  try {
-    return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'));
-  } catch {
-    return [];
-  }
 }

@@ -1,6 +1,7 @@
 /** The server's options, for `serve` and for the commands that examine its configuration. */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
+import { SERVE_AMBASSADOR_OPTIONS } from '../config/ambassadorOptions.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
 import { type OptionWords, wordsOf } from '../config/option.ts';
@@ -22,6 +23,7 @@ export const SERVER_OPTIONS: readonly OptionWords[] = [
     words.name === 'store' ? { ...words, defaultText: 'file: in the state directory' } : words,
   ),
   ...wordsOf(SERVE_REGISTRAR_OPTIONS),
+  ...wordsOf(SERVE_AMBASSADOR_OPTIONS),
   ...LEGACY_OPTIONS,
 ];
 

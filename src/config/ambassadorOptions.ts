@@ -1,6 +1,8 @@
 /** The option rows of the ambassador: how it carries connections, and virtual addresses. */
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
-import { option } from './option.ts';
+import { FORWARD_OPTIONS } from './forwardOptions.ts';
+import { type OptionValues, option, prefixed } from './option.ts';
+import { SERVE_OPTIONS } from './serveOptions.ts';
 import { oneOfValue, parsedBy, switchValue, wholeNumberValue } from './valueForms.ts';
 
 const seconds = { form: 'text', placeholder: 'SECONDS' } as const;
@@ -199,6 +201,38 @@ export const AMBASSADOR_SWITCHES = {
     expects: 'true or false',
     example: 'true',
   }),
+};
+
+const GROUP = 'With --ambassador:';
+
+/** The ambassador's rows in `serve` and `up`. */
+export const SERVE_AMBASSADOR_OPTIONS = {
+  ...AMBASSADOR_SWITCHES,
+  ...prefixed(PLANE_OPTIONS, 'ambassador-', GROUP),
+};
+
+export type AmbassadorSettings = OptionValues<typeof SERVE_AMBASSADOR_OPTIONS>;
+
+/** The rows of `soradns ambassador`, besides the store's. */
+export const AMBASSADOR_COMMAND_OPTIONS = {
+  ...PROXY_OPTIONS,
+  domains: {
+    ...SERVE_OPTIONS.domains,
+    describe: 'domain of the names in the store; repeatable',
+  },
+  nameservers: {
+    ...FORWARD_OPTIONS.nameservers,
+    describe: 'DNS servers for other names, and without --store for all names; repeatable',
+  },
+  http: {
+    ...SERVE_OPTIONS.http,
+    describe: 'address of the status page and health checks; "off" disables it',
+    fallback: undefined,
+    defaultText: 'off',
+    example: '127.0.0.1:4003',
+  },
+  httpHosts: SERVE_OPTIONS.httpHosts,
+  logLevel: SERVE_OPTIONS.logLevel,
 };
 
 function parseDrain(text: string): number | undefined {

@@ -1,12 +1,13 @@
 /**
  * config/: Options: one row each, from which help, completion, docs and the typed configuration are made.
  * Imports: dns, forward, observability, service.
- * Used by: app, app/process, app/registrar, cli, cli/commands, registrar, registrar/describe, registrar/registrator,
- *   tools/doctor.
+ * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, registrar, registrar/describe,
+ *   registrar/registrator, tools/doctor.
  *
  * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
  * their units. Pure.
  */
+import { type AmbassadorSettings, SERVE_AMBASSADOR_OPTIONS } from './ambassadorOptions.ts';
 import { LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
 import { fileKeysOf, type Option, type OptionValues } from './option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './registrarOptions.ts';
@@ -19,6 +20,7 @@ import { SERVE_OPTIONS } from './serveOptions.ts';
 import {
   type ConfigFile,
   type Origins,
+  type ReadSettings,
   type Rows,
   readSettings,
   type Sources,
@@ -36,6 +38,8 @@ export interface Config
   readonly store: StoreLocation;
   /** The settings of the registrar in the server; undefined without --register. */
   readonly registrar: RegistrarSettingsAndOrigins | undefined;
+  /** The settings of the ambassador in the server; undefined without --ambassador. */
+  readonly ambassador: AmbassadorSettings | undefined;
   /** The origin of each field's value: `withStoreConfig` replaces only defaults. */
   readonly origins: Origins<typeof CONFIG_OPTIONS>;
 }
@@ -63,6 +67,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   const sources: Sources = { ...input, file: file.file };
   const { settings, origins, mistakes } = readSettings(CONFIG_OPTIONS, sources);
   const registrar = readRegistrarSettings(SERVE_REGISTRAR_OPTIONS, sources, settings.domains);
+  const ambassador = readSettings(SERVE_AMBASSADOR_OPTIONS, sources);
   const legacy = readLegacy(sources);
   const chosen = chooseStore(settings, origins, `file:${input.stateDirectory}`);
   const all = [
@@ -70,6 +75,8 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...mistakes,
     ...registrar.mistakes,
     ...(settings.register ? [] : idleRegistrarFlags(registrar)),
+    ...ambassador.mistakes,
+    ...ambassadorMistakes(ambassador),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),
@@ -83,6 +90,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...values,
     store: chosen.store,
     registrar: register ? registrar : undefined,
+    ambassador: isAmbassador(ambassador.settings) ? ambassador.settings : undefined,
     origins,
   });
   return {
@@ -142,12 +150,14 @@ function isLive(field: keyof Config): boolean {
 
 function nameOfField(field: keyof Config): string {
   if (field === 'registrar') return 'register';
+  if (field === 'ambassador') return field;
   return (CONFIG_OPTIONS as Rows)[field]?.name ?? field;
 }
 
 const KNOWN_ROWS = [
   ...Object.values(CONFIG_OPTIONS as Rows),
   ...Object.values(SERVE_REGISTRAR_OPTIONS as Rows),
+  ...Object.values(SERVE_AMBASSADOR_OPTIONS as Rows),
   ...LEGACY_OPTIONS,
 ];
 
@@ -194,6 +204,34 @@ function idleRegistrarFlags({ origins }: RegistrarSettingsAndOrigins): readonly 
   return Object.entries(SERVE_REGISTRAR_OPTIONS)
     .filter(([field]) => origins[field as keyof typeof origins] === 'flag')
     .map(([, { name }]) => `--${name}: needs --register`);
+}
+
+function isAmbassador({ ambassador, vip }: AmbassadorSettings): boolean {
+  return ambassador || vip;
+}
+
+/** Flags without --ambassador, and options that exclude each other. */
+function ambassadorMistakes({
+  settings,
+  origins,
+}: ReadSettings<typeof SERVE_AMBASSADOR_OPTIONS>): readonly string[] {
+  const rows = SERVE_AMBASSADOR_OPTIONS;
+  const idle = Object.entries(rows as Rows)
+    .filter(([field]) => field !== 'ambassador' && field !== 'vip')
+    .filter(([field]) => origins[field as keyof typeof origins] === 'flag')
+    .map(
+      ([field, { name }]) => `--${name}: needs --${field.startsWith('vip') ? 'vip' : 'ambassador'}`,
+    );
+  const isVipRow = (text: string) => text.startsWith('--vip');
+  return [
+    ...(isAmbassador(settings) ? [] : idle.filter((text) => !isVipRow(text))),
+    ...(settings.vip ? [] : idle.filter(isVipRow)),
+    ...(settings.vip && settings.plane === 'proxy'
+      ? [
+          `--${rows.plane.name}: the proxy cannot take connections to virtual addresses; use nft or auto with --vip`,
+        ]
+      : []),
+  ];
 }
 
 /** --takeover needs a store that two servers can use at once. */

@@ -59,6 +59,19 @@ export function option<T>(row: Option<T>): Option<T> {
   return row;
 }
 
+/** The rows with a prefix before their names, below a heading of help, and without variables of other programs. */
+export function prefixed<R extends Readonly<Record<string, Option<unknown>>>>(
+  rows: R,
+  prefix: string,
+  group: string,
+): R {
+  const renamed = Object.entries(rows).map(([field, { env: _, ...row }]) => [
+    field,
+    { ...row, name: `${prefix}${row.name}`, group } satisfies Option<unknown>,
+  ]);
+  return Object.fromEntries(renamed) as R;
+}
+
 /** The words of option rows. A secret becomes `--name-file`, and a hidden `--name` that is refused with a hint. */
 export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readonly OptionWords[] {
   return Object.values(rows).flatMap((row): OptionWords[] =>

@@ -7,9 +7,8 @@ import { addressFamily } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../dns/rr.ts';
 import { NAME_OPTIONS } from './nameOptions.ts';
-import { type Option, option } from './option.ts';
+import { option, prefixed } from './option.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
-import type { Rows } from './settings.ts';
 import {
   listOf,
   oneOfValue,
@@ -297,16 +296,7 @@ export const REGISTER_COMMAND_OPTIONS = {
 };
 
 /** The registrar's rows in `serve` and `up`. */
-export const SERVE_REGISTRAR_OPTIONS = prefixed(REGISTRAR_OPTIONS, 'register-');
-
-/** Prefixes the names and drops SkyDNS's variables. */
-function prefixed<R extends Rows>(rows: R, prefix: string): R {
-  const renamed = Object.entries(rows).map(([field, { env: _, ...row }]) => [
-    field,
-    { ...row, name: `${prefix}${row.name}`, group: 'With --register:' } satisfies Option<unknown>,
-  ]);
-  return Object.fromEntries(renamed) as R;
-}
+export const SERVE_REGISTRAR_OPTIONS = prefixed(REGISTRAR_OPTIONS, 'register-', 'With --register:');
 
 function parseMetadataPrefix(text: string): string | undefined {
   return /^[A-Za-z][A-Za-z0-9_./-]*$/.test(text) ? text : undefined;

@@ -1,8 +1,8 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
  * Imports: dns, timing.
- * Used by: app, app/process, app/registrar, cli/commands, config, main, server, server/http/exchange, tools/doctor,
- *   tools/doctor/judge, tools/integrate.
+ * Used by: app, app/ambassador, app/process, app/registrar, cli/commands, config, main, server,
+ *   server/http/exchange, tools/doctor, tools/doctor/judge, tools/integrate.
  *
  * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams.
  * Everything is bounded: the questions in flight, the callers that wait for them, the cache, and the time, which stays

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { parseRoutes, routeTexts } from '../../src/ambassador/dropIn.ts';
-import { printListen, printTarget } from '../../src/ambassador/targetText.ts';
+import { printListen, printRouteTarget } from '../../src/ambassador/targetText.ts';
 import { isSubdomainOf, type Name } from '../../src/dns/name.ts';
 
 const isOurs = (name: Name) => isSubdomainOf(name, ['skydns', 'local']);
@@ -10,7 +10,9 @@ const isOurs = (name: Name) => isSubdomainOf(name, ['skydns', 'local']);
 function routesOf(words: readonly string[], env: Readonly<Record<string, string>> = {}) {
   const parsed = parseRoutes(routeTexts(words, env), isOurs);
   if (parsed.kind === 'mistakes') return parsed.mistakes;
-  return parsed.routes.map(({ listen, target }) => `${printListen(listen)}=${printTarget(target)}`);
+  return parsed.routes.map(
+    ({ listen, target }) => `${printListen(listen)}=${printRouteTarget(target)}`,
+  );
 }
 
 test('A host and a port as two words are a route, as in svendowideit/ambassador', () => {

@@ -7,7 +7,7 @@ import {
   parseRoute,
   parseTarget,
   printListen,
-  printTarget,
+  printRouteTarget,
 } from '../../src/ambassador/targetText.ts';
 import { isSubdomainOf, type Name } from '../../src/dns/name.ts';
 
@@ -48,7 +48,7 @@ for (const [text, [listen, kind, target]] of Object.entries(ROUTES)) {
     const route = parseRoute(text, isOurs);
     assert.ok(route.kind === 'route', JSON.stringify(route));
     assert.deepEqual(
-      [printListen(route.listen), route.target.kind, printTarget(route.target)],
+      [printListen(route.listen), route.target.kind, printRouteTarget(route.target)],
       [listen, kind, target],
     );
   });
@@ -91,7 +91,7 @@ test('The text of a target is parsed to the same target again', () => {
   for (const text of texts) {
     const parsed = parseTarget(text, isOurs);
     assert.ok(parsed.kind === 'target');
-    assert.deepEqual(parseTarget(printTarget(parsed.target), isOurs), parsed);
+    assert.deepEqual(parseTarget(printRouteTarget(parsed.target), isOurs), parsed);
   }
 });
 
@@ -132,7 +132,7 @@ test('No text makes the parsers throw, and what they accept has only ports, addr
         const route = parseRoute(text, isOurs);
         if (route.kind === 'mistake') return;
         if (route.target.kind !== 'key')
-          assert.match(printTarget(route.target), /^[A-Za-z0-9.:,[\]_-]+$/);
+          assert.match(printRouteTarget(route.target), /^[A-Za-z0-9.:,[\]_-]+$/);
         if (route.listen.kind === 'port')
           assert.match(printListen(route.listen), /^[0-9a-f.:[\]]+(\/udp)?$/);
       },
@@ -157,6 +157,9 @@ const KEY_VALUES: Readonly<Record<string, string>> = {
 
 for (const [value, endpoints] of Object.entries(KEY_VALUES)) {
   test(`The value ${value} of a key names ${endpoints || 'no endpoint'}`, () => {
-    assert.equal(printTarget({ kind: 'endpoints', endpoints: parseKeyValue(value) }), endpoints);
+    assert.equal(
+      printRouteTarget({ kind: 'endpoints', endpoints: parseKeyValue(value) }),
+      endpoints,
+    );
   });
 }

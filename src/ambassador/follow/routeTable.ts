@@ -13,7 +13,7 @@ import {
   type Route,
   type Target,
 } from '../route.ts';
-import { printTarget } from '../targetText.ts';
+import { printRouteTarget } from '../targetText.ts';
 import type { Following, ZoneFollower } from './zoneFollower.ts';
 
 /** Carries the connections of routes. */
@@ -185,5 +185,7 @@ function inOrder(routes: readonly Route[]): readonly Route[] {
 }
 
 function isSameRoute(a: Route, b: Route): boolean {
-  return printTarget(a.target) === printTarget(b.target) && a.target.kind === b.target.kind;
+  return (
+    printRouteTarget(a.target) === printRouteTarget(b.target) && a.target.kind === b.target.kind
+  );
 }

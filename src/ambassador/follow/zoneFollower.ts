@@ -1,7 +1,7 @@
 /**
  * ambassador/follow/: Keeps what routes need from the zone true: backends, ports, and the names that containers ask for.
  * Imports: ambassador, dns, service, store, timing, zone.
- * Used by: .
+ * Used by: app/ambassador.
  *
  * `ZoneFollower` computes values from the zone and computes each again when a name that it depends on changes. It works
  * in the same turn of the event loop as the change, so a withdrawn backend gets no connection after DNS has forgotten it.
@@ -53,25 +53,25 @@ export interface ZoneFollowerOptions {
 
 export class ZoneFollower {
   readonly #options: ZoneFollowerOptions;
-  readonly #all = new Set<Subscription>();
-  /** The subscriptions that depend on a name, by its key. */
-  readonly #byName = new Map<string, Set<Subscription>>();
+  readonly #all = new Set<FollowedValue>();
+  /** The followed values that depend on a name, by its key. */
+  readonly #byName = new Map<string, Set<FollowedValue>>();
 
   constructor(options: ZoneFollowerOptions) {
     this.#options = options;
   }
 
   follow<T>(options: FollowOptions<T>): Following<T> {
-    const subscription = new TypedSubscription(options);
-    this.#all.add(subscription);
-    this.#update(subscription);
+    const followed = new TypedFollowedValue(options);
+    this.#all.add(followed);
+    this.#update(followed);
     return {
       get value() {
-        return subscription.value;
+        return followed.value;
       },
       close: () => {
-        this.#all.delete(subscription);
-        this.#forgetNames(subscription);
+        this.#all.delete(followed);
+        this.#forgetNames(followed);
       },
     };
   }
@@ -93,31 +93,30 @@ export class ZoneFollower {
 
   /** Computes everything again: the store was read, or the settings changed. */
   refresh(): void {
-    for (const subscription of [...this.#all]) this.#update(subscription);
+    for (const followed of [...this.#all]) this.#update(followed);
   }
 
-  #updateThose(find: (affected: Set<Subscription>) => void): void {
-    const affected = new Set<Subscription>();
+  #updateThose(find: (affected: Set<FollowedValue>) => void): void {
+    const affected = new Set<FollowedValue>();
     find(affected);
-    for (const subscription of affected)
-      if (this.#all.has(subscription)) this.#update(subscription);
+    for (const followed of affected) if (this.#all.has(followed)) this.#update(followed);
   }
 
-  /** Adds the subscriptions that depend on the name or on a name above it. */
-  #addAffected(owner: Name, affected: Set<Subscription>): void {
+  /** Adds the followed values that depend on the name or on a name above it. */
+  #addAffected(owner: Name, affected: Set<FollowedValue>): void {
     for (let i = 0; i <= owner.length; i++) {
       for (const each of this.#byName.get(nameKey(owner.slice(i))) ?? []) affected.add(each);
     }
   }
 
-  #update(subscription: Subscription): void {
+  #update(followed: FollowedValue): void {
     const { zone, outside, onError } = this.#options;
     if (!zone.isLoaded()) return;
     const externals = new ReadExternals(outside);
     try {
-      const { names, missing } = subscription.update(this.#view(externals));
-      this.#forgetNames(subscription);
-      this.#noteNames(subscription, [...names, ...externals.names]);
+      const { names, missing } = followed.update(this.#view(externals));
+      this.#forgetNames(followed);
+      this.#noteNames(followed, [...names, ...externals.names]);
       if (missing.length > 0) outside.ask(missing);
     } catch (error) {
       onError(error);
@@ -139,34 +138,34 @@ export class ZoneFollower {
     };
   }
 
-  #noteNames(subscription: Subscription, names: readonly Name[]): void {
+  #noteNames(followed: FollowedValue, names: readonly Name[]): void {
     const keys = new Set(names.map(nameKey));
-    subscription.keys = [...keys];
+    followed.keys = [...keys];
     for (const key of keys) {
       const dependents = this.#byName.get(key) ?? new Set();
-      this.#byName.set(key, dependents.add(subscription));
+      this.#byName.set(key, dependents.add(followed));
     }
   }
 
-  #forgetNames(subscription: Subscription): void {
-    for (const key of subscription.keys) {
+  #forgetNames(followed: FollowedValue): void {
+    for (const key of followed.keys) {
       const dependents = this.#byName.get(key);
-      dependents?.delete(subscription);
+      dependents?.delete(followed);
       if (dependents?.size === 0) this.#byName.delete(key);
     }
-    subscription.keys = [];
+    followed.keys = [];
   }
 }
 
-/** A subscription of any type. */
-interface Subscription {
+/** A followed of any type. */
+interface FollowedValue {
   /** The keys of the names that its value depends on. */
   keys: readonly string[];
   /** Computes the value again, and calls back if it differs. */
   update(view: View): Pick<Computed<unknown>, 'names' | 'missing'>;
 }
 
-class TypedSubscription<T> implements Subscription {
+class TypedFollowedValue<T> implements FollowedValue {
   keys: readonly string[] = [];
   value: T | undefined;
   readonly #options: FollowOptions<T>;

@@ -1,10 +1,12 @@
 /**
  * This host's network, as far as Linux shows it: addresses, Docker's bridge, DNS listeners, and the engine's address.
  */
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/config.ts';
 import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
+import { parseResolvConf, type Upstream } from '../../forward/upstream.ts';
 import { type EngineEndpoint, resolveEndpoint } from '../../registrar/engine/endpoint.ts';
 import { readSockets } from '../../server/socketTable.ts';
 import { knownBridgeAddress, readOwnAddresses } from './bridgeAddress.ts';
@@ -86,4 +88,14 @@ export function engineEndpoint(
   const { setting, reason } = resolved.mistake;
   const setBy = setting === '--docker-host' ? option : setting;
   throw new Failure('usage', `${setBy}: ${reason.replaceAll('--docker-host', option)}`);
+}
+
+/** The upstreams that `--nameservers` names, or else those of this host's resolv.conf, if it has one. */
+export function upstreamsOf(nameservers: 'resolv.conf' | readonly Upstream[]): readonly Upstream[] {
+  if (nameservers !== 'resolv.conf') return nameservers;
+  try {
+    return parseResolvConf(readFileSync('/etc/resolv.conf', 'utf8'));
+  } catch {
+    return [];
+  }
 }

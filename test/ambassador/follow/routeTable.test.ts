@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { RouteTable, type RouteTableOptions } from '../../../src/ambassador/follow/routeTable.ts';
 import type { BackendSet, Match, Route } from '../../../src/ambassador/route.ts';
-import { parseTarget, printTarget } from '../../../src/ambassador/targetText.ts';
+import { parseTarget, printRouteTarget } from '../../../src/ambassador/targetText.ts';
 import { printSocketAddress } from '../../../src/dns/address.ts';
 import { Class, Type } from '../../../src/dns/rr.ts';
 import { ChangingZone } from '../../support/followedZone.ts';
@@ -33,8 +33,8 @@ function tableOn(zone: ChangingZone, options: Partial<RouteTableOptions> = {}) {
   const calls: string[] = [];
   const plane = {
     set: ({ target }: Route, set: BackendSet) =>
-      void calls.push(`${printTarget(target)} -> ${textOf(set)}`),
-    remove: ({ target }: Route) => void calls.push(`${printTarget(target)} removed`),
+      void calls.push(`${printRouteTarget(target)} -> ${textOf(set)}`),
+    remove: ({ target }: Route) => void calls.push(`${printRouteTarget(target)} removed`),
   };
   const table = new RouteTable({
     plane,

@@ -1,0 +1,114 @@
+/** The report of a running ambassador, served over HTTP, and the client that fetches it. */
+
+import type { RouteState } from '../../ambassador/follow/routeTable.ts';
+import type { Backend, Match } from '../../ambassador/route.ts';
+import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
+import { printSocketAddress } from '../../dns/address.ts';
+import { Failure } from '../process/failure.ts';
+
+export const AMBASSADOR_PATH = '/v1/ambassador/status';
+
+export interface AmbassadorReport {
+  readonly plane: 'nft' | 'proxy';
+  /** Why the ambassador is not ready; empty if it is. */
+  readonly reasons: readonly string[];
+  readonly routes: readonly RouteReport[];
+}
+
+export interface RouteReport {
+  /** Where consumers connect: `6379`, `198.18.73.12:80`, `172.17.0.5 -> 6379`. */
+  readonly match: string;
+  readonly target: string;
+  readonly origin: string;
+  /**
+   * `ok`: a backend serves. `empty`: there is none, and connections are refused. `waits`: the backends are not known
+   * yet. `yields`: an older route takes the same connections.
+   */
+  readonly state: 'ok' | 'empty' | 'waits' | 'yields';
+  readonly reason?: string;
+  readonly backends: readonly BackendReport[];
+}
+
+export interface BackendReport {
+  readonly address: string;
+  readonly priority: number;
+  readonly weight: number;
+  /** The key of its record. */
+  readonly key?: string;
+  readonly state: 'ok' | 'draining' | 'unreachable';
+  /** Until its connections are reset; only while it drains. */
+  readonly leftSeconds?: number;
+  /** Where the plane counts them. */
+  readonly connections?: number;
+}
+
+/** The state of a backend as the plane sees it. */
+export type BackendCondition = Pick<BackendReport, 'state' | 'leftSeconds' | 'connections'>;
+
+export function reportOfRoute(
+  { route, backends, yieldsTo }: RouteState,
+  conditionOf: (backend: Backend) => BackendCondition,
+  drained: readonly BackendReport[],
+): RouteReport {
+  const common = {
+    match: printMatch(route.match),
+    target: printRouteTarget(route.target),
+    origin: route.origin,
+  };
+  if (yieldsTo !== undefined) {
+    const reason = `${yieldsTo.origin} takes these connections`;
+    return { ...common, state: 'yields', reason, backends: [] };
+  }
+  if (backends.kind === 'waits')
+    return { ...common, state: 'waits', reason: backends.reason, backends: drained };
+  const serving = backends.backends.map((backend): BackendReport => {
+    const { priority, weight, key } = backend;
+    const address = printSocketAddress(backend);
+    return {
+      address,
+      priority,
+      weight,
+      ...(key !== undefined && { key }),
+      ...conditionOf(backend),
+    };
+  });
+  const state = serving.length > 0 ? 'ok' : 'empty';
+  const { reason } = backends;
+  const why = state === 'empty' && reason !== undefined ? { reason } : {};
+  return { ...common, state, ...why, backends: [...serving, ...drained] };
+}
+
+export function printMatch(match: Match): string {
+  if (match.kind === 'socket') return printListen(match.listen);
+  const { port, protocol } = match;
+  const suffix = protocol === 'udp' ? '/udp' : '';
+  if (match.kind === 'virtual')
+    return `${printSocketAddress({ address: match.address, port })}${suffix}`;
+  return `${match.source} -> ${port}${suffix}`;
+}
+
+const TIMEOUT_MS = 10_000;
+
+/** Fetches the report. Throws a `Failure` if the URL has none. */
+export async function fetchAmbassadorReport(url: string): Promise<AmbassadorReport> {
+  const problem = await tryFetch(url);
+  if (typeof problem !== 'string') return problem;
+  const hint =
+    'start one with: soradns up --ambassador, or soradns ambassador --http; see --ambassador-url';
+  throw new Failure('unreachable', `no ambassador answers at ${url} (${problem})`, hint);
+}
+
+async function tryFetch(url: string): Promise<AmbassadorReport | string> {
+  try {
+    const signal = AbortSignal.timeout(TIMEOUT_MS);
+    const response = await fetch(new URL(AMBASSADOR_PATH, url), { signal, redirect: 'error' });
+    if (response.status === 404) return 'a server without --ambassador';
+    if (!response.ok) return `HTTP ${response.status}`;
+    const report = (await response.json()) as AmbassadorReport;
+    return Array.isArray(report?.routes) ? report : "the answer is not an ambassador's";
+  } catch (error) {
+    const { name, message, cause } = error as Error;
+    if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1_000} s`;
+    return (cause as { code?: string } | undefined)?.code ?? message;
+  }
+}
