@@ -17,6 +17,9 @@ import type { Change } from '../service/change.ts';
 import type { ZoneSettings } from '../zone/view.ts';
 import { upstreamsOf } from './process/network.ts';
 
+/** What this host's ambassador lets the server answer. */
+export type AmbassadorForce = Pick<ZoneSettings, 'virtualAddresses' | 'ambassador'>;
+
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
   readonly config: Config;
@@ -42,6 +45,7 @@ export class LiveConfig {
   /** The configuration without the store's. */
   #ownConfig: Config;
   #active: ActiveConfig;
+  #force: AmbassadorForce = { virtualAddresses: false, ambassador: false };
   /** The key's value, and its value when it was last applied. */
   #storeText: string | undefined;
   #appliedText: string | undefined;
@@ -126,6 +130,12 @@ export class LiveConfig {
     this.#activateReloaded(this.#withStoreConfig(this.#appliedText).config);
   }
 
+  /** Call this when the ambassador comes into force, and when it ceases to be. */
+  setAmbassador(force: AmbassadorForce): void {
+    this.#force = force;
+    this.#activate(this.#active.config);
+  }
+
   async close(): Promise<void> {
     for (const timer of this.#retired.values()) clearTimeout(timer);
     const forwarders = [...this.#retired.keys(), this.forwarder];
@@ -166,7 +176,7 @@ export class LiveConfig {
   }
 
   #activeConfigFrom(config: Config, before?: ActiveConfig): ActiveConfig {
-    const settings = zoneSettings(config);
+    const settings = zoneSettings(config, this.#force);
     const isSame = before !== undefined && isSameValue(before.settings, settings);
     return {
       config,
@@ -187,12 +197,14 @@ export class LiveConfig {
   }
 }
 
-function zoneSettings(config: Config): ZoneSettings {
+function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
   return {
+    ...force,
     apexes: config.domains,
     ttlSeconds: config.ttlSeconds,
     minTtlSeconds: config.minTtlSeconds,
     minLeaseTtlSeconds: config.minLeaseTtlSeconds,
+    leaderTtlSeconds: config.leaderTtlSeconds,
     priority: config.priority,
     hostmaster: config.hostmaster,
     local: config.local,

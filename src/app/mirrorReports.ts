@@ -20,19 +20,36 @@ const MAX_REASONS = 16;
 
 /** Logs a mirror's events. A repeated reason for a loss is a warning only once until the store is reachable again. */
 export function createMirrorLog(log: Log): (event: MirrorEvent, counts: CatalogCounts) => void {
-  const logged = new Set<string>();
+  const logLoss = createLossLog(log, 'the store is unreachable');
   return (event, counts) => {
     if (event.kind === 'lost') {
-      const { error } = event;
-      const reason = error instanceof Error ? error.message : String(error);
-      if (event.failuresInARow === 1) logged.clear();
-      const isNew = !logged.has(reason) && logged.size < MAX_REASONS;
-      logged.add(reason);
-      (isNew ? log.warn : log.debug)({ reason }, 'the store is unreachable');
+      logLoss(event);
       return;
     }
     const { kind, ...fields } = event;
     log.info(kind === 'resumed' ? fields : { ...fields, ...counts }, MESSAGES[kind]);
+  };
+}
+
+/** As `createMirrorLog`, for one of the tables beside the services: logs only that it could not be read. */
+export function createTableLog(log: Log, title: string): (event: MirrorEvent) => void {
+  const logLoss = createLossLog(log, `the store does not show the ${title}`);
+  return (event) => {
+    if (event.kind === 'lost') logLoss(event);
+  };
+}
+
+function createLossLog(
+  log: Log,
+  message: string,
+): (event: Extract<MirrorEvent, { kind: 'lost' }>) => void {
+  const logged = new Set<string>();
+  return ({ error, failuresInARow }) => {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (failuresInARow === 1) logged.clear();
+    const isNew = !logged.has(reason) && logged.size < MAX_REASONS;
+    logged.add(reason);
+    (isNew ? log.warn : log.debug)({ reason }, message);
   };
 }
 

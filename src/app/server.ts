@@ -28,7 +28,7 @@ import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
 import { ServerRegistrar } from './registrar/serverRegistrar.ts';
-import { assemble, closeParts, type ServerParts, statsOf } from './serverParts.ts';
+import { assemble, closeParts, type ServerParts, startMirrors, statsOf } from './serverParts.ts';
 import { divertToSuccessor, httpLater, prepareTakeover, warmUp } from './takeover.ts';
 
 export interface Server {
@@ -117,7 +117,7 @@ export async function startServer(
     await closeParts(parts);
     return http;
   }
-  if (!config.takeover) parts.mirror.start();
+  if (!config.takeover) startMirrors(parts);
   // The domains may change between loading and this moment, so they are read here.
   void whenLoaded.then(() => registrar?.start(parts.liveConfig.config.domains));
   parts.liveConfig.onChanged(() => registrar?.setDomains(parts.liveConfig.config.domains));
@@ -163,7 +163,7 @@ async function listen(
   { inherited = [], stop }: StartOptions,
 ): Promise<Listening> {
   if (config.takeover) {
-    parts.mirror.start();
+    startMirrors(parts);
     const { catalog, slowPath, udp } = parts;
     const warm = () => warmUp(catalog.root, slowPath.respondQuietly);
     const prepared = await prepareTakeover({ loaded: whenLoaded, warmUp: warm, udp }, stop);

@@ -30,6 +30,7 @@ import { reserveTable, startRefreshing } from './answerTable.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
 import { createMirrorLog } from './mirrorReports.ts';
+import { NameTables } from './nameTables.ts';
 import { compactHeap } from './process/process.ts';
 import { createProcessProbe } from './processStats.ts';
 import { openUdp, streamSockets } from './udp.ts';
@@ -44,6 +45,7 @@ export interface ServerParts {
   /** See `startRefreshing`. */
   readonly stopRefreshing: () => void;
   readonly mirror: Mirror;
+  readonly nameTables: NameTables;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
   readonly udp: UdpListener;
@@ -58,14 +60,17 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
     process: createProcessProbe(),
     invalidValues: 0,
   };
+  const prefix = keyPrefix(config.pathPrefix);
+  const onInvalid = (key: string, reason: string): void => {
+    measured.invalidValues++;
+    log.warn({ key, reason }, 'value skipped');
+  };
   const catalog = new Catalog({
-    prefix: keyPrefix(config.pathPrefix),
-    onInvalid(key, reason) {
-      measured.invalidValues++;
-      log.warn({ key, reason }, 'value skipped');
-    },
+    prefix,
+    onInvalid,
     onApplied: (nodes) => publisher.onApplied(nodes),
   });
+  const nameTables = new NameTables({ store, prefix, catalog, log, onInvalid });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
   const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
@@ -79,7 +84,8 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
   const answering = { table, publisher, stopRefreshing };
-  const core = { ...answering, catalog, liveConfig, mirror, measured, queryLog, faults };
+  const following = { catalog, liveConfig, mirror, nameTables };
+  const core = { ...answering, ...following, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
@@ -153,13 +159,15 @@ function slowPathOf(
   { maxUdpOctets }: Config,
   parts: Omit<ServerParts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
 ): SlowPath {
-  const { catalog, liveConfig, mirror, publisher, measured, queryLog, faults } = parts;
+  const { catalog, liveConfig, mirror, nameTables, publisher } = parts;
+  const { measured, queryLog, faults } = parts;
   const pending = new OutstandingAnswers();
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,
     settings: () => liveConfig.settings,
     freshness: () => mirror.state().kind,
+    facts: nameTables.facts,
     forwarder: () => undefined,
     mayRecurse: () => false,
     mayRebind(qname: Name) {
@@ -192,6 +200,12 @@ function slowPathOf(
   return { respond, respondQuietly, pending };
 }
 
+/** Reads the store, and follows its changes. */
+export function startMirrors({ mirror, nameTables }: ServerParts): void {
+  nameTables.start();
+  mirror.start();
+}
+
 /** Answers the queries received so far, then frees everything. */
 export async function closeParts(parts: ServerParts): Promise<void> {
   const { store, liveConfig, mirror, queryLog, slowPath, udp, tcp, measured, faults } = parts;
@@ -203,6 +217,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   faults.close();
   measured.process.close();
   mirror.close();
+  parts.nameTables.close();
   parts.stopRefreshing();
   await liveConfig.close();
   await store.close();

@@ -160,6 +160,18 @@ export const SERVE_OPTIONS = {
     example: '1',
     live: true,
   }),
+  leaderTtlSeconds: option<number>({
+    ...seconds,
+    name: 'leader-ttl',
+    describe:
+      'TTL of the records of leader.NAME, and how long resolvers may cache that there is none',
+    schema: wholeNumberValue(1, MAX_TTL_SECONDS),
+    fallback: 1,
+    defaultText: '1',
+    expects: `whole seconds from 1 to ${MAX_TTL_SECONDS}`,
+    example: '1',
+    live: true,
+  }),
   priority: option<number>({
     name: 'priority',
     form: 'text',

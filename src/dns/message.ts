@@ -1,8 +1,8 @@
 /**
  * dns/: Names, RRs, messages and EDNS as values and as octets. Pure.
  * Imports: nothing.
- * Used by: ambassador, ambassador/follow, app, app/ambassador, app/process, app/registrar, cli, cli/commands,
- *   config, dataplane/listeners, dataplane/publish, dataplane/sockets, dataplane/table, forward, main,
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/process, app/registrar, cli,
+ *   cli/commands, config, dataplane/listeners, dataplane/publish, dataplane/sockets, dataplane/table, forward, main,
  *   observability, registrar/describe, registrar/engine, registrar/leadership, registrar/observe,
  *   registrar/reconcile, registrar/registrator, server, server/http/exchange, service, tools/doctor,
  *   tools/doctor/judge, tools/integrate, zone.
@@ -139,6 +139,8 @@ export interface DnsClient {
   /** Without a zone index; an IPv4-mapped IPv6 address as IPv4. */
   readonly address: string;
   readonly port: number;
+  /** The address of ours at which the packet arrived, if it is known; in the form of `address`. */
+  readonly localAddress?: string | undefined;
 }
 
 /**

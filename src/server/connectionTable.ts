@@ -7,7 +7,7 @@
  */
 import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';
-import type { Respond } from '../dns/message.ts';
+import type { DnsClient, Respond } from '../dns/message.ts';
 import { FairScheduler } from '../timing/fairScheduler.ts';
 import {
   type ConnectionContext,
@@ -89,11 +89,16 @@ export class ConnectionTable {
 
   admit(socket: Socket): void {
     socket.on('error', () => {}); // at once: a reset may already be pending
-    const { remoteAddress, remotePort } = socket;
+    const { remoteAddress, remotePort, localAddress } = socket;
     if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy();
     const address = clientAddress(remoteAddress);
     if (!this.#hasRoomFor(address)) return void socket.destroy();
-    this.#add(socket, address, remotePort);
+    this.#add(socket, {
+      transport: 'tcp',
+      address,
+      port: remotePort,
+      localAddress: localAddress && clientAddress(localAddress),
+    });
   }
 
   finishAll(): void {
@@ -130,8 +135,8 @@ export class ConnectionTable {
     return true;
   }
 
-  #add(socket: Socket, address: string, port: number): void {
-    const client = { transport: 'tcp', address, port } as const;
+  #add(socket: Socket, client: DnsClient): void {
+    const { address } = client;
     const connection = new TcpConnection(socket, client, this.#context);
     this.#open.add(connection);
     this.#openByAddress.set(address, (this.#openByAddress.get(address) ?? 0) + 1);

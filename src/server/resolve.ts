@@ -23,13 +23,14 @@ import { withDeadline } from '../timing/deadline.ts';
 import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
 import type { Basis, MissingQuestion } from '../zone/lookupState.ts';
-import { inRandomOrder } from '../zone/order.ts';
+import { inRandomOrder } from '../zone/rrset.ts';
 import type { Node } from '../zone/tree.ts';
 import {
   type External,
   type Externals,
   externalKey,
   type Freshness,
+  type NameFacts,
   type View,
   type ZoneSettings,
 } from '../zone/view.ts';
@@ -42,6 +43,7 @@ export interface ResolveOptions {
   readonly version: () => number;
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
+  readonly facts: NameFacts;
   /** `undefined`: no questions are sent to other servers. */
   readonly forwarder: () => Forwarder | undefined;
   /** Whether names outside our zones are looked up for this client address. */
@@ -167,15 +169,17 @@ class Resolver {
     externals: Externals,
     isWildcard: boolean,
   ): View {
-    const { root, settings, maxUdpOctets, monotonicMs, unixSeconds, onError } = this.#options;
+    const { root, facts, settings, maxUdpOctets, onError } = this.#options;
     const mostOctets = isWildcard ? replyLimit(query, 'udp', maxUdpOctets) : maxUdpOctets;
     return {
       root,
       settings: settings(),
-      nowMs: monotonicMs(),
-      unixSeconds: unixSeconds(),
+      nowMs: this.#options.monotonicMs(),
+      unixSeconds: this.#options.unixSeconds(),
       sampleStart,
       externals,
+      facts,
+      localAddress: client.localAddress,
       recursionDesired: query.recursionDesired,
       roomOctets: client.transport === 'udp' ? mostOctets : undefined,
       onFault: onError,
@@ -316,12 +320,13 @@ function rebinding(): Response {
 }
 
 /**
- * Whether the decision holds for every client. With CD or DO other servers may answer differently (unchecked, or with
+ * Whether the decision holds for every client. It does not if it depends on the address that received the question. With CD or DO other servers may answer differently (unchecked, or with
  * signatures), and without RD they are not asked.
  */
-function isForAll(query: Query, { leadsOutside }: Basis): boolean {
+function isForAll(query: Query, { leadsOutside, isPersonal }: Basis): boolean {
   const { recursionDesired, checkingDisabled, edns } = query;
-  return !leadsOutside || (recursionDesired && !checkingDisabled && edns?.dnssecOk !== true);
+  const isPlain = recursionDesired && !checkingDisabled && edns?.dnssecOk !== true;
+  return !isPersonal && (isPlain || !leadsOutside);
 }
 
 function offerRecursion(response: Response): Response {

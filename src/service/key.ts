@@ -30,6 +30,14 @@ export function keyPrefix(pathPrefix: string): string {
   return components.length === 0 ? '/' : `/${components.join('/')}/`;
 }
 
+/** What the store holds about names beside their services, each kind below a prefix of its own. */
+export type NameTable = 'vip' | 'leader';
+
+/** `/skydns-vip/` for `/skydns/`: the prefix of a table's keys; `prefix` as `keyPrefix` returns it. */
+export function tablePrefix(prefix: string, table: NameTable): string {
+  return `${prefix.slice(0, -1)}-${table}/`;
+}
+
 /** The key of SkyDNS's configuration, beside the names; `prefix` as `keyPrefix` returns it. */
 export function configKey(prefix: string): string {
   return `${prefix}config`;

@@ -1,9 +1,9 @@
 /**
  * service/: The values and keys of a store: a service as JSON, and the key of an owner name. Pure.
  * Imports: dns.
- * Used by: ambassador, ambassador/follow, app, app/registrar, cli, cli/commands, config, registrar,
- *   registrar/describe, registrar/leadership, registrar/reconcile, registrar/registrator, server/http/api, store,
- *   store/embedded, store/etcd, store/http, tools/doctor, zone.
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/registrar, cli, cli/commands, config,
+ *   registrar, registrar/describe, registrar/leadership, registrar/reconcile, registrar/registrator,
+ *   server/http/api, store, store/embedded, store/etcd, store/http, tools/doctor, zone.
  *
  * A service is SkyDNS's JSON value under a key. Every value from a store passes `parseService`, which never throws,
  * bounds what it reads, and returns the reason for an invalid value. Unlike Go's decoder it takes numbers written as
@@ -12,6 +12,7 @@
 import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../dns/rr.ts';
+import { parseJsonValue } from './jsonValue.ts';
 import { type Linking, NO_LINKING, readLinking } from './linking.ts';
 
 export interface Service {
@@ -54,32 +55,15 @@ const MAX_DEPTH = 32;
 /** More than SRV's 16 bits: answers use the weight relative to the other services' weights, in percent. */
 const MAX_WEIGHT = 2 ** 31 - 1;
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 export function parseService(value: Uint8Array): ParsedService {
-  if (value.length > MAX_VALUE_OCTETS) return invalid(`value above ${MAX_VALUE_OCTETS} octets`);
-  let text: string;
-  try {
-    text = utf8.decode(value);
-  } catch {
-    return invalid('value is not UTF-8');
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return invalid(text.charCodeAt(0) === 0xfeff ? 'begins with a BOM' : 'not JSON');
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    return invalid('not a JSON object');
-  }
-  return readFields(json as Record<string, unknown>);
+  const parsed = parseJsonValue(value, MAX_VALUE_OCTETS);
+  return parsed.kind === 'object' ? readFields(parsed.json) : parsed;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 type Draft = Mutable<Omit<Service, 'attributes'>>;
 
-function readFields(json: Record<string, unknown>): ParsedService {
+function readFields(json: Readonly<Record<string, unknown>>): ParsedService {
   const host: Draft = { family: 0, address: '', target: undefined };
   const attributes: Mutable<ServiceAttributes> = {
     port: 0,

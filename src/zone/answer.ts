@@ -1,7 +1,7 @@
 /**
  * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
  * Imports: dns, service.
- * Used by: ambassador, ambassador/follow, app, app/ambassador, dataplane/publish, server.
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, dataplane/publish, server.
  *
  * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
  * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the
@@ -26,6 +26,7 @@ import {
   type MissingQuestion,
   newLookupState,
 } from './lookupState.ts';
+import { isLeaderName } from './meaning.ts';
 import { apexOf, type View, type ZoneSettings } from './view.ts';
 
 export type Decision =
@@ -44,7 +45,7 @@ export interface Decided {
   readonly basis: Basis;
 }
 
-/** Decides a question, with all records in canonical order (see `order.ts`). */
+/** Decides a question, with all records in canonical order (see `rrset.ts`). */
 export function answer(view: View, question: Question): Decision {
   if (question.qclass === Class.CH) return { kind: 'response', response: chaos(question) };
   if (question.qclass !== Class.IN && question.qclass !== Class.ANY) {
@@ -97,11 +98,15 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
       return authoritative(Rcode.NOERROR, rrs, [], outcome.glue);
     }
     case 'soa':
-      return authoritative(Rcode.NOERROR, [soa(view, question.qname, apex, ttlSeconds)]);
+      return authoritative(Rcode.NOERROR, [
+        soa(view, { owner: question.qname, apex, ttlSeconds, minimumSeconds: minTtlSeconds }),
+      ]);
     case 'nodata':
-      return nodataResponse(view, outcome);
-    case 'nxdomain':
-      return authoritative(Rcode.NXDOMAIN, [], [soa(view, apex, apex, minTtlSeconds)]);
+      return nodataResponse(view, outcome, negativeTtlSeconds(view.settings, question, apex));
+    case 'nxdomain': {
+      const denial = denialBy(view, apex, negativeTtlSeconds(view.settings, question, apex));
+      return authoritative(Rcode.NXDOMAIN, [], [denial]);
+    }
     case 'refused':
       return refused(outcome.text);
     case 'failed':
@@ -116,14 +121,12 @@ function responseOf(view: View, outcome: Lookup, question: Question, apex: Name)
 function nodataResponse(
   view: View,
   { cnames, denial }: Extract<Lookup, { kind: 'nodata' }>,
+  ttlSeconds: number,
 ): Response {
   const { minTtlSeconds } = view.settings;
   switch (denial.kind) {
-    // RFC 2308 §3: the SOA's TTL equals its minimum, so resolvers that use either agree.
-    case 'own': {
-      const { apex } = denial;
-      return authoritative(Rcode.NOERROR, cnames, [soa(view, apex, apex, minTtlSeconds)]);
-    }
+    case 'own':
+      return authoritative(Rcode.NOERROR, cnames, [denialBy(view, denial.apex, ttlSeconds)]);
     case 'foreign':
       return denial.soa === undefined
         ? authoritative(Rcode.NOERROR, atMost(minTtlSeconds, cnames))
@@ -135,8 +138,25 @@ function atMost(ttlSeconds: number, rrs: readonly Rr[]): Rr[] {
   return rrs.map((rr) => ({ ...rr, ttlSeconds: Math.min(rr.ttlSeconds, ttlSeconds) }));
 }
 
-/** The apex's SOA. When it is the answer itself, `owner` is the qname, to echo its case. */
-function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
+/** For how long a negative answer may be cached. A name that begins with `leader` may have a leader soon. */
+function negativeTtlSeconds(settings: ZoneSettings, { qname }: Question, apex: Name): number {
+  return isLeaderName(qname, apex) ? settings.leaderTtlSeconds : settings.minTtlSeconds;
+}
+
+/** The SOA of a negative answer. Its TTL equals its minimum (RFC 2308 §3), so resolvers that use either agree. */
+function denialBy(view: View, apex: Name, ttlSeconds: number): Rr {
+  return soa(view, { owner: apex, apex, ttlSeconds, minimumSeconds: ttlSeconds });
+}
+
+interface SoaFacts {
+  /** The apex or, in an answer to a question for the SOA, the qname, to echo its case. */
+  readonly owner: Name;
+  readonly apex: Name;
+  readonly ttlSeconds: number;
+  readonly minimumSeconds: number;
+}
+
+function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts): Rr {
   const { settings } = view;
   return {
     owner,
@@ -151,7 +171,7 @@ function soa(view: View, owner: Name, apex: Name, ttlSeconds: number): Rr {
       refreshSeconds: 28_800,
       retrySeconds: 7_200,
       expireSeconds: 604_800,
-      minimumSeconds: settings.minTtlSeconds,
+      minimumSeconds,
     },
   };
 }

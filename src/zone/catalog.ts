@@ -70,6 +70,12 @@ export class Catalog {
     this.#onApplied(changed);
   }
 
+  /** Call this when something besides the services has changed what the nodes' names mean. */
+  touch(nodes: readonly Node[]): void {
+    this.version++;
+    this.#onApplied(nodes);
+  }
+
   /** Every key with its modRevision, for comparison with a snapshot. */
   *revisions(): Iterable<readonly [key: string, modRevision: number]> {
     for (const [key, { modRevision }] of this.#invalid) yield [key, modRevision];
@@ -85,7 +91,7 @@ export class Catalog {
     for (const child of node.children ?? []) yield* this.#registered(child);
   }
 
-  #put({ key, value, modRevision, lease }: Entry): void {
+  #put({ key, value, createRevision, modRevision, lease }: Entry): void {
     const name = nameOfKey(key, this.#prefix);
     const isMark = name.kind === 'directory' || (value.length === 0 && key.endsWith('/'));
     if (isMark || key === this.configKey) {
@@ -111,6 +117,7 @@ export class Catalog {
       address,
       target,
       attributes: this.#pool.share(attributes),
+      createRevision,
       modRevision,
       lease,
       key: name.canonical ? undefined : key,

@@ -90,8 +90,9 @@ export function aliasOf(
   state: LookupState,
   owner: Name,
   apex: Name,
-  { services, isWhole }: NameServices,
+  { services, isWhole, given }: NameServices,
 ): Link | undefined {
+  if (given !== undefined) return undefined;
   if (!isWhole || owner.length === apex.length || isReverseOfAddress(owner)) return undefined;
   let link: Link | undefined;
   for (const { registration } of services) {

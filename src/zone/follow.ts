@@ -17,6 +17,7 @@ import {
 } from './chain.ts';
 import { gather } from './gather.ts';
 import { greaterNeed, type LookupState, type Need } from './lookupState.ts';
+import type { GivenAddress } from './meaning.ts';
 import { servicesAt } from './services.ts';
 import { apexOf, type External, type ZoneSettings } from './view.ts';
 
@@ -37,6 +38,9 @@ export function follow(
   if (state.namesLeft-- <= 0) return DEAD;
   const at = servicesAt(state, owner, apex, qtype);
   if (at === undefined) return NXDOMAIN;
+  if (at.given !== undefined && (qtype === Type.A || qtype === Type.AAAA)) {
+    return givenRecords(owner, apex, qtype, at.given);
+  }
   const here = { ...trail, names: [...trail.names, foldName(owner)] };
   const alias = aliasOf(state, owner, apex, at);
   if (alias !== undefined) return followAlias(state, owner, alias, qtype, here);
@@ -44,6 +48,23 @@ export function follow(
     return gather(state, { owner, apex, qtype }, at.services, here, followTarget);
   }
   const rrs = trail.build?.(state, owner, at.services) ?? [];
+  return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(apex);
+}
+
+/** The records of a name that has its addresses in place of its services'. */
+function givenRecords(
+  owner: Name,
+  apex: Name,
+  qtype: number,
+  given: readonly GivenAddress[],
+): Followed {
+  const family = qtype === Type.A ? 4 : 6;
+  const rrs = given
+    .filter((each) => each.family === family)
+    .map(({ address, ttlSeconds }): Rr => {
+      const rdata = { kind: 'address', address } as const;
+      return { owner, type: qtype, class: Class.IN, ttlSeconds, rdata };
+    });
   return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(apex);
 }
 

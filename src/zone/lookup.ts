@@ -2,7 +2,7 @@
  * The authoritative look-up (RFC 1034 §4.3.2 with SkyDNS's rules): turns a question about a name in one of our zones
  * into one of a few outcomes, from which `answer` makes the response.
  */
-import { isReverseOfAddress } from '../dns/address.ts';
+import { isReverseName, isReverseOfAddress } from '../dns/address.ts';
 import type { Question } from '../dns/message.ts';
 import { foldName, type Name, nameOctets } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
@@ -10,9 +10,10 @@ import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
+import { virtualAddressesAt } from './meaning.ts';
 import { fitting, rrset, type TimedRdata } from './rrset.ts';
-import { hasName, type Selected, selectExact, selectExactAndBelow } from './select.ts';
-import { nameToLookUp, servicesAt } from './services.ts';
+import { type Selected, selectExact, selectExactAndBelow } from './select.ts';
+import { nameExists, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { serviceTtl } from './ttl.ts';
 
@@ -119,9 +120,12 @@ function mailExchanges(state: LookupState, question: Question, apex: Name): Look
 
 /** The CNAME of an alias. Values at exactly the name take precedence over values below it. */
 function cname(state: LookupState, qname: Name, apex: Name): Lookup {
-  const exact = selectExact(state, foldName(qname));
+  const name = foldName(qname);
+  const exact = selectExact(state, name);
   const hasOwn = exact.kind === 'exists' && exact.services.length > 0;
-  const at = hasOwn ? exact : servicesAt(state, qname, apex, Type.CNAME);
+  const at = hasOwn
+    ? { ...exact, given: virtualAddressesAt(state, name) }
+    : servicesAt(state, qname, apex, Type.CNAME);
   if (at === undefined) return NXDOMAIN;
   const alias = aliasOf(state, qname, apex, at);
   return alias === undefined ? nodata(apex) : { kind: 'found', rrs: [cnameOf(qname, alias)] };
@@ -136,7 +140,9 @@ export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
   const selection = isReverseOfAddress(name)
     ? selectExactAndBelow(state, name)
     : selectExact(state, name);
-  if (selection.kind === 'missing') return NXDOMAIN;
+  if (selection.kind === 'missing') {
+    return !isReverseName(name) && nameExists(state, qname, apex) ? nodata(apex) : NXDOMAIN;
+  }
   const members = selection.services.flatMap(({ registration }) => {
     const { target } = registration;
     if (target === undefined) return [];
@@ -162,8 +168,7 @@ function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {
 function any(state: LookupState, qname: Name, apex: Name): Lookup {
   const { settings } = state.view;
   const isApex = qname.length === apex.length;
-  const name = nameToLookUp(state, foldName(qname), apex, Type.ANY);
-  if (!isApex && !hasName(state, name)) return NXDOMAIN;
+  if (!isApex && !nameExists(state, qname, apex)) return NXDOMAIN;
   if (settings.any === 'refuse') return { kind: 'refused', text: 'QTYPE ANY is not answered' };
   const hinfo: Rr = {
     owner: qname,

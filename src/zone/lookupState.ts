@@ -22,6 +22,7 @@ export interface LookupState {
   isLeased: boolean;
   isForeign: boolean;
   leadsOutside: boolean;
+  isPersonal: boolean;
   /** See `View.roomOctets`. It limits the first selection only, which is that of the qname. */
   roomOctets: number | undefined;
   /** The selection stopped because the reply was full: the client has to ask over TCP. */
@@ -60,14 +61,16 @@ export interface Basis {
    * The answer depends on names outside our zones: a question with CD, with DO or without RD may get another answer.
    */
   readonly leadsOutside: boolean;
+  /** The answer depends on the address at which the question arrived. */
+  readonly isPersonal: boolean;
 }
 
 export function basisOf(state: LookupState): Basis {
-  const { namesRead: read, isLeased, isForeign, leadsOutside } = state;
+  const { namesRead: read, isLeased, isForeign, leadsOutside, isPersonal } = state;
   const { servicesLeft, nodesLeft, namesLeft } = state;
   const isSpent = servicesLeft <= 0 || nodesLeft <= 0 || namesLeft <= 0;
   const isSample = state.isSample || state.isCut || isSpent;
-  return { names: read, isSample, isLeased, isForeign, leadsOutside };
+  return { names: read, isSample, isLeased, isForeign, leadsOutside, isPersonal };
 }
 
 const MAX_SERVICES = 5_000;
@@ -88,6 +91,7 @@ export function newLookupState(view: View): LookupState {
     isLeased: false,
     isForeign: false,
     leadsOutside: false,
+    isPersonal: false,
     roomOctets: view.roomOctets,
     isCut: false,
     missing: [],

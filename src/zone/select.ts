@@ -40,9 +40,11 @@ export interface Purpose {
   octetsOf(node: Node, registration: Registration): number;
   /** Services with one address give one record. */
   readonly mergesAddresses: boolean;
+  /** The look-up does not compare or answer the services' texts, so their sizes do not limit the selection. */
+  readonly ignoresTexts?: boolean;
 }
 
-const MAX_SELECTED = 1_000;
+export const MAX_SELECTED = 1_000;
 /** For a wildcard over UDP, where the client's address may be forged. */
 const MAX_NODES_OVER_UDP = 2_000;
 /** The limit of all texts together: comparing large texts blocks the main thread. */
@@ -107,9 +109,15 @@ export function hasName(state: LookupState, name: Name): boolean {
   return find(state, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
 }
 
-function find(state: LookupState, name: Name): Node | undefined {
+/** The node of a folded name; `undefined` if the name does not exist. The answer then depends on the name. */
+export function find(state: LookupState, name: Name): Node | undefined {
   state.namesRead.push(name);
-  return findNode(state.view.root, name);
+  const { root, settings } = state.view;
+  const node = findNode(root, name);
+  // Without virtual addresses only services make a name exist.
+  return node !== undefined && node.serviceCount === 0 && !settings.virtualAddresses
+    ? undefined
+    : node;
 }
 
 class Walk {
@@ -140,7 +148,7 @@ class Walk {
 
   /** The walk stopped because of too much text. */
   get hasTooMuchText(): boolean {
-    return this.#textOctets > MAX_TEXT_OCTETS;
+    return this.#textOctets > MAX_TEXT_OCTETS && this.#purpose.ignoresTexts !== true;
   }
 
   take(name: Name, firstWildcard: number): void {
@@ -156,7 +164,7 @@ class Walk {
   /** The services below the name and, as `parentValue` says, those at it. */
   #takeName(node: Node, depth: number): void {
     const { parentValue } = this.#state.view.settings;
-    const hasBelow = node.children !== undefined;
+    const hasBelow = node.hasServicesBelow;
     if (!hasBelow || parentValue !== 'hidden') this.takeOwn(node, depth);
     const isDone = parentValue === 'wins' && this.services.length > 0;
     if (hasBelow && !isDone) this.#takeBelow(node, depth, this.#state.view.sampleStart);

@@ -1,13 +1,13 @@
-/**
- * The services that answer for a name in our zones: resolves the special names, selects, and applies the group rule.
- */
-import { equalNames, foldName, type Name, nameKey, nameOctets, printName } from '../dns/name.ts';
+/** The services that answer for a name in our zones: selects them, and applies the group rule. */
+import { foldName, type Name, nameKey, nameOctets, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import type { Lease } from '../service/change.ts';
+import { chooseLeader } from '../service/leader.ts';
 import { NO_SRV, type Service } from '../service/service.ts';
 import type { LookupState } from './lookupState.ts';
-import { hasName, type Purpose, type Selected, select } from './select.ts';
+import { type GivenAddress, meaningOf, virtualAddressesAt } from './meaning.ts';
+import { find, hasName, MAX_SELECTED, type Purpose, type Selected, select } from './select.ts';
 import type { Node, Registration } from './tree.ts';
 
 export interface NameServices {
@@ -15,6 +15,8 @@ export interface NameServices {
   readonly services: readonly Selected[];
   /** These are all services that answer for the name. */
   readonly isWhole: boolean;
+  /** The addresses that the name has in place of its services'. */
+  readonly given?: readonly GivenAddress[] | undefined;
 }
 
 /** The services of a name in the zone of `apex`; `undefined` if the name does not exist. */
@@ -24,26 +26,84 @@ export function servicesAt(
   apex: Name,
   qtype: number,
 ): NameServices | undefined {
-  const name = nameToLookUp(state, foldName(owner), apex, qtype);
+  const name = foldName(owner);
+  const meaning = meaningOf(state, name, apex, qtype);
+  switch (meaning.kind) {
+    case 'services':
+      return servicesOf(state, meaning.name, qtype);
+    case 'leader':
+      return leaderOf(state, name, meaning.of);
+    case 'here':
+      return { services: [], isWhole: true, given: addressesHere(state, qtype) };
+  }
+}
+
+/** Whether a name in the zone of `apex` exists. */
+export function nameExists(state: LookupState, owner: Name, apex: Name): boolean {
+  const meaning = meaningOf(state, foldName(owner), apex, Type.ANY);
+  switch (meaning.kind) {
+    case 'services':
+      return hasName(state, meaning.name);
+    case 'leader':
+      return hasName(state, meaning.of);
+    case 'here':
+      return true;
+  }
+}
+
+function servicesOf(state: LookupState, name: Name, qtype: number): NameServices | undefined {
   const selection = select(state, name, purposeOf(qtype));
   if (selection.kind === 'missing') return undefined;
   const { services, isWhole, sampledBelow } = selection;
-  return { services: applyGroupRule(services, sampledBelow), isWhole };
+  const given = virtualAddressesAt(state, name);
+  return { services: applyGroupRule(services, sampledBelow), isWhole, given };
 }
 
-/**
- * `local.dns.<apex>` stands for the configured name. The apex has the addresses of `apex.dns.<apex>`, if that exists.
- */
-export function nameToLookUp(state: LookupState, name: Name, apex: Name, qtype: number): Name {
-  const { settings } = state.view;
-  if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
-    return settings.local;
-  }
-  if ((qtype === Type.A || qtype === Type.AAAA) && name.length === apex.length) {
-    const apexAddresses = ['apex', 'dns', ...apex];
-    if (hasName(state, apexAddresses)) return apexAddresses;
-  }
-  return name;
+/** The leading instance of `of`, for the name of the leader. */
+function leaderOf(state: LookupState, name: Name, of: Name): NameServices | undefined {
+  const node = find(state, of);
+  if (node === undefined) return undefined;
+  const given = virtualAddressesAt(state, name);
+  const leader = node.serviceCount > MAX_SELECTED ? undefined : leaderAmong(state, of);
+  return { services: leader === undefined ? [] : [leader], isWhole: true, given };
+}
+
+function leaderAmong(state: LookupState, of: Name): Selected | undefined {
+  const selection = select(state, of, INSTANCES);
+  if (selection.kind === 'missing') return undefined;
+  const instances = applyGroupRule(selection.services, undefined).filter(hasHost);
+  const candidates = instances.map((selected) => {
+    const { createRevision, attributes } = selected.registration;
+    return {
+      name: selected.node.owner(),
+      rule: attributes.linking.leader,
+      createRevision,
+      selected,
+    };
+  });
+  const leader = chooseLeader(candidates, state.view.facts.chosenLeader(of))?.selected;
+  return leader && withTtl(leader, state.view.settings.leaderTtlSeconds);
+}
+
+function hasHost({ registration: { family, target } }: Selected): boolean {
+  return family !== 0 || target !== undefined;
+}
+
+/** The service with another TTL, which its lease still limits. */
+function withTtl(selected: Selected, ttlSeconds: number): Selected {
+  const { registration } = selected;
+  const attributes = { ...registration.attributes, ttlSeconds };
+  return { ...selected, registration: { ...registration, attributes } };
+}
+
+/** The address at which the question arrived, which differs from client to client. */
+function addressesHere(state: LookupState, qtype: number): readonly GivenAddress[] {
+  if (qtype !== Type.A && qtype !== Type.AAAA) return [];
+  state.isPersonal = true;
+  const { localAddress: address } = state.view;
+  if (address === undefined) return [];
+  // A cache that several clients share would give one client's address to another.
+  return [{ family: address.includes(':') ? 6 : 4, address, ttlSeconds: 0 }];
 }
 
 const HOST_PURPOSE: Purpose = {
@@ -51,6 +111,9 @@ const HOST_PURPOSE: Purpose = {
   octetsOf: () => 0,
   mergesAddresses: false,
 };
+
+/** For the choice of a leader, which takes all instances. */
+const INSTANCES: Purpose = { ...HOST_PURPOSE, ignoresTexts: true };
 
 const PURPOSES: ReadonlyMap<number, Purpose> = new Map<number, Purpose>([
   [Type.A, addressPurpose(4, 4)],

@@ -1,7 +1,7 @@
 /**
- * The tree of owner names (RFC 1034 §3.1) with the services registered at them. A node exists exactly while a service
- * is registered at it or below it, so empty non-terminals and NXDOMAIN follow from the walk. Every node counts the
- * services at it and below it; inserting and removing changes only the path to the root.
+ * The tree of owner names (RFC 1034 §3.1) with the services registered at them, and their virtual addresses. A node
+ * exists exactly while one of these is registered at it or below it, so empty non-terminals and NXDOMAIN follow from the
+ * walk. Every node counts the services at it and below it; inserting and removing changes only the path to the root.
  *
  * Built for a million names: a node with few children has one array of the exact size, a node with many has an array
  * and a Map. A node has a flat copy of its label, because a slice would keep a longer string alive.
@@ -12,12 +12,34 @@ import type { Service } from '../service/service.ts';
 
 /** What one key registers at its owner name. */
 export interface Registration extends Service {
+  /** The older of two instances has the lower one. */
+  readonly createRevision: number;
   readonly modRevision: number;
   readonly lease: Lease | undefined;
   /** The key, if it is not the owner's canonical one: several keys may have one owner name. */
   readonly key: string | undefined;
   /** The next registration at the same owner. */
   next: Registration | undefined;
+}
+
+/** An address that a name has in place of the addresses of its services. */
+export interface VirtualAddress {
+  readonly family: 4 | 6;
+  readonly address: string;
+  /** The key that gives it to the name. */
+  readonly key: string;
+  readonly createRevision: number;
+}
+
+const NO_VIRTUAL: readonly VirtualAddress[] = [];
+
+/** What few nodes have. The others do without these fields: in a million nodes each field takes 8 MB. */
+interface RareParts {
+  /** Label -> child, from `INDEX_FROM` children on. */
+  index: Map<Label, Node> | undefined;
+  virtualAddresses: readonly VirtualAddress[];
+  /** Virtual addresses at and below the node. */
+  virtualCount: number;
 }
 
 /** From this many children on, a Map is faster than a scan. */
@@ -28,12 +50,11 @@ export class Node {
   readonly parent: Node | undefined;
   /** Unordered: removal moves the last child into the gap. */
   children: Node[] | undefined = undefined;
-  /** Label -> child, from `INDEX_FROM` children on. */
-  index: Map<Label, Node> | undefined = undefined;
+  rare: RareParts | undefined = undefined;
   /** Index in the parent's children. */
   position = 0;
   first: Registration | undefined = undefined;
-  /** Services at and below this node; at 0 it has left the tree. */
+  /** Services at and below this node. */
   serviceCount = 0;
   /** Address of this name in the answer table, kept for the publisher; 0 for none. */
   tableAddress = 0;
@@ -43,8 +64,32 @@ export class Node {
     this.parent = parent;
   }
 
+  /** Those of the name itself, the oldest first. Two keys may give one name addresses if they are written at once. */
+  get virtualAddresses(): readonly VirtualAddress[] {
+    return this.rare === undefined ? NO_VIRTUAL : this.rare.virtualAddresses;
+  }
+
+  /** Virtual addresses at and below this node. */
+  get virtualCount(): number {
+    return this.rare === undefined ? 0 : this.rare.virtualCount;
+  }
+
+  /** False: the node has left the tree, or it is the root of an empty one. */
+  get isInTree(): boolean {
+    return this.serviceCount > 0 || this.virtualCount > 0;
+  }
+
+  /** Whether services are registered below the node. */
+  get hasServicesBelow(): boolean {
+    if (this.children === undefined) return false;
+    let own = 0;
+    for (let at = this.first; at !== undefined; at = at.next) own++;
+    return this.serviceCount > own;
+  }
+
   child(label: Label): Node | undefined {
-    if (this.index !== undefined) return this.index.get(label);
+    const index = this.rare?.index;
+    if (index !== undefined) return index.get(label);
     if (this.children === undefined) return undefined;
     for (const child of this.children) if (child.label === label) return child;
     return undefined;
@@ -60,7 +105,7 @@ export class Node {
   }
 }
 
-/** The node of a folded name; `undefined` if no service is registered at or below it. */
+/** The node of a folded name; `undefined` if nothing is registered at or below it. */
 export function findNode(root: Node, name: Name): Node | undefined {
   let node: Node | undefined = root;
   for (let i = name.length - 1; i >= 0 && node !== undefined; i--) {
@@ -71,11 +116,7 @@ export function findNode(root: Node, name: Name): Node | undefined {
 
 /** Inserts a registration at a folded owner name; it replaces the one of the same key. Returns the owner's node. */
 export function insertRegistration(root: Node, owner: Name, registration: Registration): Node {
-  let node = root;
-  for (let i = owner.length - 1; i >= 0; i--) {
-    const label = owner[i] as Label;
-    node = node.child(label) ?? addChild(node, label);
-  }
+  const node = nodeFor(root, owner);
   const replaced = unlink(node, registration.key);
   registration.next = node.first;
   node.first = registration;
@@ -94,9 +135,62 @@ export function removeRegistration(
   if (node === undefined || !unlink(node, key)) return undefined;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
     up.serviceCount--;
-    if (up.serviceCount === 0 && up.parent !== undefined) removeChild(up.parent, up);
+    if (!up.isInTree && up.parent !== undefined) removeChild(up.parent, up);
   }
   return node;
+}
+
+/** Gives a folded name a virtual address; it replaces the one of the same key. Returns the name's node. */
+export function insertVirtualAddress(root: Node, name: Name, virtual: VirtualAddress): Node {
+  const node = nodeFor(root, name);
+  const others = node.virtualAddresses.filter(({ key }) => key !== virtual.key);
+  const isNew = others.length === node.virtualAddresses.length;
+  rareOf(node).virtualAddresses = [...others, virtual].sort(byAge);
+  if (!isNew) return node;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) rareOf(up).virtualCount++;
+  return node;
+}
+
+/** Removes a key's virtual address. Returns the node of the name that had it; `undefined` if there was none. */
+export function removeVirtualAddress(root: Node, name: Name, key: string): Node | undefined {
+  const node = findNode(root, name);
+  const left = node?.virtualAddresses.filter((virtual) => virtual.key !== key) ?? [];
+  if (node === undefined || left.length === node.virtualAddresses.length) return undefined;
+  rareOf(node).virtualAddresses = left;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
+    rareOf(up).virtualCount--;
+    dropEmptyParts(up);
+    if (!up.isInTree && up.parent !== undefined) removeChild(up.parent, up);
+  }
+  return node;
+}
+
+/** The virtual address of a node's name; `undefined` if it has none of the family. */
+export function virtualAddressOf(node: Node, family: 4 | 6): VirtualAddress | undefined {
+  return node.virtualAddresses.find((virtual) => virtual.family === family);
+}
+
+/** Keys that one transaction created are equally old. */
+function byAge(a: VirtualAddress, b: VirtualAddress): number {
+  return a.createRevision - b.createRevision || (a.key < b.key ? -1 : 1);
+}
+
+function nodeFor(root: Node, name: Name): Node {
+  let node = root;
+  for (let i = name.length - 1; i >= 0; i--) {
+    const label = name[i] as Label;
+    node = node.child(label) ?? addChild(node, label);
+  }
+  return node;
+}
+
+function rareOf(node: Node): RareParts {
+  node.rare ??= { index: undefined, virtualAddresses: NO_VIRTUAL, virtualCount: 0 };
+  return node.rare;
+}
+
+function dropEmptyParts(node: Node): void {
+  if (node.rare?.index === undefined && node.virtualCount === 0) node.rare = undefined;
 }
 
 function unlink(node: Node, key: string | undefined): boolean {
@@ -121,8 +215,9 @@ function addChild(parent: Node, label: Label): Node {
     parent.children = [...children, child];
     return child;
   }
-  parent.index ??= new Map(children.map((node) => [node.label, node]));
-  parent.index.set(child.label, child);
+  const rare = rareOf(parent);
+  rare.index ??= new Map(children.map((node) => [node.label, node]));
+  rare.index.set(child.label, child);
   children.push(child);
   return child;
 }
@@ -134,11 +229,12 @@ function removeChild(parent: Node, child: Node): void {
     children[child.position] = last;
     last.position = child.position;
   }
-  parent.index?.delete(child.label);
-  if (children.length === 0) {
-    parent.children = undefined;
-    parent.index = undefined;
-  }
+  parent.rare?.index?.delete(child.label);
+  if (children.length > 0) return;
+  parent.children = undefined;
+  if (parent.rare === undefined) return;
+  parent.rare.index = undefined;
+  dropEmptyParts(parent);
 }
 
 /** V8 keeps substrings of 13 characters and more as views of the whole string, and would keep the key alive. */

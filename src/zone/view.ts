@@ -27,6 +27,12 @@ export interface ZoneSettings {
   /** QTYPE ANY: the HINFO of RFC 8482 §4.2, or REFUSED as SkyDNS does. */
   readonly any: 'hinfo' | 'refuse';
   readonly parentValue: ParentValue;
+  /** TTL of leaders' records, and SOA minimum of negative answers about leaders. */
+  readonly leaderTtlSeconds: number;
+  /** A and AAAA of a name that has a virtual address are that address. */
+  readonly virtualAddresses: boolean;
+  /** `ambassador.dns.<apex>` stands for the address at which the question arrived. */
+  readonly ambassador: boolean;
 }
 
 /** How to treat a value at a name that also has names below it (SkyDNS's etcd v2 could not hold one). */
@@ -48,6 +54,9 @@ export interface View {
   readonly sampleStart: number;
   /** Questions that these do not answer go into `LookupState.missing`. */
   readonly externals: Externals;
+  readonly facts: NameFacts;
+  /** The address at which the question arrived, if it is known. */
+  readonly localAddress: string | undefined;
   /** RD. If it is clear, no question goes to other servers (RFC 1034 §4.3.1). */
   readonly recursionDesired: boolean;
   /**
@@ -57,6 +66,14 @@ export interface View {
   /** Receives errors in optional parts of the answer. Must not throw. */
   readonly onFault: (error: unknown) => void;
 }
+
+/** What the store says about names besides the services at them. */
+export interface NameFacts {
+  /** The instance that an operator has chosen to lead a folded name. */
+  chosenLeader(name: Name): Name | undefined;
+}
+
+export const NO_FACTS: NameFacts = { chosenLeader: () => undefined };
 
 /** How current the zones' data is; the same kinds as `MirrorState` has. */
 export type Freshness =

@@ -42,6 +42,8 @@ const label = fc.constantFrom(
   'apex',
   'local',
   'hostmaster',
+  'leader',
+  'ambassador',
   'any',
   '*',
 );
@@ -72,6 +74,7 @@ const value = fc.record(
     ttl: fc.constantFrom(0, 7, 60),
     targetstrip: fc.constantFrom(0, 1),
     group: fc.constantFrom('', 'g1', 'g2'),
+    leader: fc.constantFrom('oldest', 'manual', 'never', 'yes'),
   },
   { requiredKeys: ['host'], noNullPrototype: true },
 );
@@ -89,6 +92,9 @@ const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
     roundRobin: fc.boolean(),
     any: fc.constantFrom('hinfo', 'refuse'),
     parentValue: fc.constantFrom('hidden', 'wins', 'merged'),
+    leaderTtlSeconds: fc.constantFrom(1, 7),
+    virtualAddresses: fc.boolean(),
+    ambassador: fc.boolean(),
   },
   { noNullPrototype: true, requiredKeys: [] },
 );
@@ -117,6 +123,21 @@ const step = fc.oneof(
     arbitrary: fc
       .array(fc.tuple(key, fc.option(value, { nil: undefined }), fc.nat(3)), { maxLength: 4 })
       .map((changes) => ({ kind: 'change', changes }) as const),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(
+        fc.constantFrom('198.18.0.1', '198.18.0.2', 'fd00::1'),
+        fc.option(target, { nil: undefined }),
+      )
+      .map(([address, given]) => ({ kind: 'virtual', address, given }) as const),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(key, fc.option(target, { nil: undefined }))
+      .map(([path, instance]) => ({ kind: 'choose', path, instance }) as const),
   },
   {
     weight: 2,
@@ -163,6 +184,16 @@ test('The answer table and the zone give the same answers through all changes', 
               ),
             );
             break;
+          case 'virtual':
+            if (each.given === undefined) zone.putIn('vip', each.address, undefined);
+            else if (!/(^|\.)(\*|any)\./.test(each.given))
+              zone.putIn('vip', each.address, { name: each.given });
+            break;
+          case 'choose': {
+            const { path, instance } = each;
+            zone.putIn('leader', path, instance === undefined ? undefined : { instance });
+            break;
+          }
           case 'wait':
             zone.nowMs += each.ms;
             zone.unixSeconds += Math.floor(each.ms / 10);

@@ -10,6 +10,7 @@ import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
 import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
+import { NO_FACTS } from '../../src/zone/view.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
 
 const CLIENT: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 40_000 };
@@ -21,6 +22,7 @@ function responder(overrides: Partial<ResponderOptions> = {}) {
     version: () => 1,
     settings: () => settingsOf(),
     freshness: () => 'synced',
+    facts: NO_FACTS,
     forwarder: () => undefined,
     mayRecurse: () => true,
     mayRebind: () => true,

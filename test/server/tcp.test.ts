@@ -97,7 +97,12 @@ test('The TCP listener passes the client’s address and transport to `respond`'
   client.send(messageWithId(1));
   await client.untilReplies(1);
   assert.deepEqual(seen, [
-    { transport: 'tcp', address: '127.0.0.7', port: client.socket.localPort },
+    {
+      transport: 'tcp',
+      address: '127.0.0.7',
+      port: client.socket.localPort,
+      localAddress: client.socket.remoteAddress,
+    },
   ]);
 });
 

@@ -6,6 +6,7 @@ import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { printRdata, printRr } from '../../src/dns/rdata.ts';
 import { createResponder } from '../../src/server/responder.ts';
+import { NO_FACTS } from '../../src/zone/view.ts';
 import { catalogOf, question, respond, type Services, settingsOf } from '../support/zone.ts';
 
 function many(count: number, of: (i: number) => unknown): Services {
@@ -103,6 +104,7 @@ describe("a wildcard's answer", () => {
     version: () => version,
     settings: () => settings,
     freshness: () => 'synced',
+    facts: NO_FACTS,
     forwarder: () => undefined,
     mayRecurse: () => false,
     mayRebind: () => true,

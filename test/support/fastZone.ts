@@ -1,6 +1,9 @@
 /**
  * A zone with its answer table, on one thread and a manual clock, so that a test can compare both paths for one packet.
  */
+import assert from 'node:assert/strict';
+import { LeaderChoices } from '../../src/ambassador/names/leaderChoices.ts';
+import { VirtualAddresses } from '../../src/ambassador/names/virtualAddresses.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { openFastPath } from '../../src/dataplane/table/reader.ts';
@@ -11,12 +14,14 @@ import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
+import type { NameTable } from '../../src/service/key.ts';
+import type { Replica } from '../../src/store/mirror.ts';
 import type { Decided } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
 import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
 import { settingsOf } from './zone.ts';
 
-const CLIENT = { address: '192.0.2.99', port: 5353 } as const;
+const CLIENT = { address: '192.0.2.99', port: 5353, localAddress: '172.17.0.1' } as const;
 
 export class FastZone {
   nowMs = 1_000_500;
@@ -25,6 +30,7 @@ export class FastZone {
   freshness: 'loading' | 'synced' | 'stale' = 'loading';
   readonly table: AnswerTable;
   readonly catalog: Catalog;
+  readonly tables: Readonly<Record<NameTable, Replica>>;
   readonly publisher: Publisher;
   readonly counters = counterBlock(newCounterMemory(1), 0);
   /** Other servers' answers, by `externalKey`; every other question to them fails. */
@@ -35,6 +41,8 @@ export class FastZone {
   readonly #slow: Respond;
   #isPublishing = false;
   #revision = 0;
+  /** The createRevision of each key that exists. */
+  readonly #created = new Map<string, number>();
   #random = 0.1;
 
   constructor(
@@ -48,6 +56,13 @@ export class FastZone {
       prefix: '/skydns/',
       onApplied: (nodes) => this.publisher.onApplied(nodes),
     });
+    const tableOptions = {
+      prefix: '/skydns/',
+      catalog: this.catalog,
+      onInvalid: (key: string) => assert.fail(`${key} is invalid`),
+    };
+    const leaderChoices = new LeaderChoices(tableOptions);
+    this.tables = { vip: new VirtualAddresses(tableOptions), leader: leaderChoices };
     const clock = {
       monotonicMs: () => this.nowMs,
       unixSeconds: () => this.unixSeconds,
@@ -65,6 +80,7 @@ export class FastZone {
       ...clock,
       version: () => this.catalog.version,
       freshness: () => this.freshness,
+      facts: { chosenLeader: (name) => leaderChoices.chosenLeader(name) },
       forwarder: () => forwarder,
       mayRecurse: () => false,
       mayRebind: () => true,
@@ -90,15 +106,28 @@ export class FastZone {
     this.apply([this.change(key, undefined)]);
   }
 
+  /** A put, or with the value `undefined` a delete, of a key in one of the other tables. */
+  putIn(table: NameTable, path: string, value: unknown): void {
+    this.tables[table].apply([this.#change(`/skydns-${table}/${path}`, value)]);
+  }
+
   /** A put, or with the value `undefined` a delete of the key. */
   change(key: string, value: unknown, lease?: Lease): Change {
+    return this.#change(`/skydns/${key}`, value, lease);
+  }
+
+  #change(key: string, value: unknown, lease?: Lease): Change {
     const modRevision = ++this.#revision;
     const previous = undefined;
-    const path = `/skydns/${key}`;
-    if (value === undefined) return { kind: 'delete', key: path, modRevision, previous };
+    if (value === undefined) {
+      this.#created.delete(key);
+      return { kind: 'delete', key, modRevision, previous };
+    }
     const octets = Buffer.from(JSON.stringify(value));
-    const revisions = { createRevision: modRevision, modRevision };
-    return { kind: 'put', entry: { key: path, value: octets, ...revisions, lease }, previous };
+    const createRevision = this.#created.get(key) ?? modRevision;
+    this.#created.set(key, createRevision);
+    const entry = { key, value: octets, createRevision, modRevision, lease };
+    return { kind: 'put', entry, previous };
   }
 
   apply(changes: readonly Change[]): void {

@@ -3,7 +3,7 @@ import { OutsideAnswers } from '../../src/ambassador/follow/outsideAnswers.ts';
 import { ZoneFollower } from '../../src/ambassador/follow/zoneFollower.ts';
 import type { Question } from '../../src/dns/message.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
-import type { External } from '../../src/zone/view.ts';
+import { type External, NO_FACTS } from '../../src/zone/view.ts';
 import { FakeClock } from './fakeClock.ts';
 import { settingsOf } from './zone.ts';
 
@@ -35,7 +35,7 @@ export class ChangingZone {
     });
     const { root } = this.catalog;
     this.follower = new ZoneFollower({
-      zone: { root, settings: () => settingsOf(), isLoaded: () => this.#isLoaded },
+      zone: { root, facts: NO_FACTS, settings: () => settingsOf(), isLoaded: () => this.#isLoaded },
       outside: this.outside,
       clock: this.clock,
       onError: (error) => {

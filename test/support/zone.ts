@@ -16,6 +16,8 @@ import {
   type External,
   type Externals,
   externalKey,
+  type NameFacts,
+  NO_FACTS,
   type View,
   type ZoneSettings,
 } from '../../src/zone/view.ts';
@@ -68,6 +70,9 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
     roundRobin: false,
     any: 'hinfo',
     parentValue: 'hidden',
+    leaderTtlSeconds: 1,
+    virtualAddresses: false,
+    ambassador: false,
     ...overrides,
   };
 }
@@ -83,6 +88,8 @@ export interface Asked {
   readonly onFault?: (error: unknown) => void;
   readonly nowMs?: number;
   readonly sampleStart?: number;
+  readonly facts?: NameFacts;
+  readonly localAddress?: string;
 }
 
 /** The hour that makes the SOA serial 7200. */
@@ -96,6 +103,8 @@ export function viewOf(catalog: Catalog, asked: Asked = {}): View {
     unixSeconds: UNIX_SECONDS,
     sampleStart: asked.sampleStart ?? 0,
     externals: externalsOf(asked.externals ?? new Map(), asked.sent),
+    facts: asked.facts ?? NO_FACTS,
+    localAddress: asked.localAddress,
     recursionDesired: asked.recursionDesired ?? true,
     roomOctets: asked.roomOctets,
     onFault:

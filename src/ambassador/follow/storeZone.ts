@@ -9,7 +9,7 @@ import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { Catalog } from '../../zone/catalog.ts';
 import type { Node } from '../../zone/tree.ts';
-import type { ZoneSettings } from '../../zone/view.ts';
+import { NO_FACTS, type ZoneSettings } from '../../zone/view.ts';
 import type { FollowedZone } from './zoneFollower.ts';
 
 export interface StoreZoneOptions {
@@ -31,6 +31,7 @@ export class StoreZone implements FollowedZone {
   readonly #mirror: Mirror;
   readonly #catalog: Catalog;
   readonly #settings: ZoneSettings;
+  readonly facts = NO_FACTS;
   readonly #onLoaded: () => void;
 
   constructor(options: StoreZoneOptions) {

@@ -10,12 +10,13 @@ import { type Name, nameKey } from '../../dns/name.ts';
 import type { Clock } from '../../timing/clock.ts';
 import type { MissingQuestion } from '../../zone/lookupState.ts';
 import type { Node } from '../../zone/tree.ts';
-import type { External, Externals, View, ZoneSettings } from '../../zone/view.ts';
+import type { External, Externals, NameFacts, View, ZoneSettings } from '../../zone/view.ts';
 import type { OutsideAnswers } from './outsideAnswers.ts';
 
 /** The zone's data, and whether the store was read. */
 export interface FollowedZone {
   readonly root: Node;
+  readonly facts: NameFacts;
   settings(): ZoneSettings;
   isLoaded(): boolean;
 }
@@ -132,6 +133,8 @@ export class ZoneFollower {
       unixSeconds: Math.floor(clock.wallMs() / 1_000),
       sampleStart: 0,
       externals,
+      facts: zone.facts,
+      localAddress: undefined,
       recursionDesired: true,
       roomOctets: undefined,
       onFault: onError,

@@ -4,7 +4,7 @@
  */
 import { clientAddress } from '../../dns/address.ts';
 import type { DnsClient, Respond } from '../../dns/message.ts';
-import { Envelope, sockaddrPort, sockaddrText } from '../sockets/layout.ts';
+import { Envelope, receivingAddress, sockaddrPort, sockaddrText } from '../sockets/layout.ts';
 import { sendDropReason } from '../sockets/libc.ts';
 import type { ReplySender } from '../sockets/sender.ts';
 import { type CounterBlock, countDrop } from '../table/counters.ts';
@@ -24,6 +24,8 @@ export interface MissResponderOptions {
 
 export interface ReplySocket {
   readonly family: 4 | 6;
+  /** The address to which it is bound. */
+  readonly address: string;
   readonly isOpen: boolean;
 }
 
@@ -38,9 +40,9 @@ export class MissResponder {
 
   answer(miss: Miss): void {
     const { respond, isOwn, socketOf, counters, slow } = this.#options;
-    const client = clientOf(miss.envelope);
     const socket = socketOf(miss.envelope[Envelope.FD] as number);
     if (socket === undefined) return;
+    const client = clientOf(miss.envelope, socket);
     if (isOwn(client.address, client.port)) {
       countDrop(counters[socket.family], 'ownAddress');
       return;
@@ -64,9 +66,16 @@ export class MissResponder {
   }
 }
 
-function clientOf(envelope: Int32Array): DnsClient {
-  const at = envelope.byteOffset + Envelope.NAME * WORD;
-  const name = new Uint8Array(envelope.buffer, at, Envelope.NAME_WORDS * WORD);
-  const address = clientAddress(sockaddrText(name));
-  return { transport: 'udp', address, port: sockaddrPort(name) };
+function clientOf(envelope: Int32Array, socket: ReplySocket): DnsClient {
+  const octets = new Uint8Array(envelope.buffer, envelope.byteOffset, Envelope.WORDS * WORD);
+  const nameAt = Envelope.NAME * WORD;
+  const address = clientAddress(sockaddrText(octets, nameAt));
+  // Only a wildcard socket has control messages.
+  const controlOctets = envelope[Envelope.CONTROL_OCTETS] as number;
+  const local =
+    controlOctets === 0
+      ? socket.address
+      : receivingAddress(octets, Envelope.CONTROL * WORD, controlOctets);
+  const localAddress = local && clientAddress(local);
+  return { transport: 'udp', address, port: sockaddrPort(octets, nameAt), localAddress };
 }

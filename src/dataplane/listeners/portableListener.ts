@@ -25,6 +25,7 @@ import {
 } from '../table/counters.ts';
 import { type FastPath, Outcome } from '../table/fastPath.ts';
 import { openFastPath } from '../table/reader.ts';
+import { createLocalAddresses } from './localAddress.ts';
 import { createOwnAddresses } from './ownAddresses.ts';
 import {
   BLOCKS_PER_THREAD,
@@ -78,7 +79,7 @@ class PortableListener implements UdpListener {
       port: at.port,
       close: () => this.#close(socket, bound),
     };
-    this.#read(socket, this.#receivers[isIPv6(at.address) ? 6 : 4]);
+    this.#read(socket, at.address, this.#receivers[isIPv6(at.address) ? 6 : 4]);
     this.#own.add(bound.address, bound.port);
     this.#open.add(bound);
     return bound;
@@ -103,13 +104,14 @@ class PortableListener implements UdpListener {
     return udpCounters(this.blocks, this.#slow);
   }
 
-  #read(socket: Socket, receiver: PortableReceiver): void {
+  #read(socket: Socket, address: string, receiver: PortableReceiver): void {
+    const boundTo = isWildcardAddress(address) ? undefined : clientAddress(address);
     socket.on('error', (error) => {
       this.#slow.socketErrors += 1;
       this.#onError?.(error);
     });
     socket.on('message', (packet, peer) => {
-      if (!this.#isStopped) receiver.receive(socket, packet, peer);
+      if (!this.#isStopped) receiver.receive(socket, boundTo, packet, peer);
     });
   }
 
@@ -118,6 +120,10 @@ class PortableListener implements UdpListener {
     this.#own.remove(bound.address, bound.port);
     await new Promise<void>((resolve) => socket.close(resolve));
   }
+}
+
+function isWildcardAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
 }
 
 async function bind(address: string, port: number, fd: number | undefined): Promise<Socket> {
@@ -173,6 +179,7 @@ class PortableReceiver {
   readonly #slow: SlowCounts;
   readonly #isOwn: (address: string, port: number) => boolean;
   readonly #fastPath: FastPath | undefined;
+  readonly #localAddresses = createLocalAddresses();
   /** The table writes its reply here, because the packet's own memory has no room for it. */
   readonly #room = new Uint8Array(1 << 16);
   #unsent = 0;
@@ -191,7 +198,8 @@ class PortableReceiver {
     this.#fastPath = table && openFastPath(table, MAIN_THREAD, block, () => performance.now());
   }
 
-  receive(socket: Socket, packet: Uint8Array, peer: RemoteInfo): void {
+  /** `boundTo`: the socket's address; `undefined` for a wildcard address. */
+  receive(socket: Socket, boundTo: string | undefined, packet: Uint8Array, peer: RemoteInfo): void {
     const { port } = peer;
     const address = clientAddress(peer.address);
     if (port === 0) countDrop(this.#block, 'sourcePortZero');
@@ -199,7 +207,9 @@ class PortableReceiver {
     else if (this.#unsent >= MAX_UNSENT) countDrop(this.#block, 'overload');
     else if (!this.#answer(socket, packet, peer, address)) {
       this.#slow.queries += 1;
-      this.#options.respond(packet, { transport: 'udp', address, port }, (reply) =>
+      const localAddress = boundTo ?? this.#localAddresses.towards(address);
+      const client = { transport: 'udp', address, port, localAddress } as const;
+      this.#options.respond(packet, client, (reply) =>
         this.#send(socket, reply, peer, () => {
           this.#slow.replies += 1;
         }),

@@ -62,6 +62,7 @@ const REPORT_EVERY_MS = 1_000;
 interface SocketGroup {
   readonly sockets: readonly UdpSocket[];
   readonly family: 4 | 6;
+  readonly address: string;
   /** Workers read these sockets. */
   isRead: boolean;
   /** The sockets are not closed: replies can be sent. */
@@ -131,7 +132,8 @@ class WorkerListener implements UdpListener {
         ? this.#maker.open({ address, port }, workers, this.#options.joins)
         : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
     const first = sockets[0] as UdpSocket;
-    const group: SocketGroup = { sockets, family: first.family, isRead: true, isOpen: true };
+    const { family, address: boundTo } = first;
+    const group: SocketGroup = { sockets, family, address: boundTo, isRead: true, isOpen: true };
     for (const socket of sockets) this.#groups.set(socket.fd, group);
     this.#own.add(first.address, first.port);
     void this.#assign(); // The kernel keeps the packets that come before the workers run.

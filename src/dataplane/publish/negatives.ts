@@ -1,13 +1,13 @@
 /** The negative replies of each zone, as `zone/answer` decides them for an empty zone. */
 import { UDP_SIZE } from '../../dns/edns.ts';
 import { authoritative } from '../../dns/message.ts';
-import { isSubdomainOf, type Name, printName, wireName } from '../../dns/name.ts';
+import { isSubdomainOf, type Name, nameOctets, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { RR_FIELDS_OCTETS } from '../../dns/wire.ts';
 import { answer } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree.ts';
-import { NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
-import type { Negative } from '../table/negatives.ts';
+import { apexOf, NO_EXTERNALS, NO_FACTS, type View, type ZoneSettings } from '../../zone/view.ts';
+import type { LeaderDenial, Negative } from '../table/negatives.ts';
 import { encodeBehindQuestion, endOfName } from './variants.ts';
 
 /** A type that no zone has (RFC 6895 §3.1: private use). */
@@ -37,6 +37,8 @@ function emptyZone(settings: ZoneSettings, unixSeconds: number): View {
     unixSeconds,
     sampleStart: 0,
     externals: NO_EXTERNALS,
+    facts: NO_FACTS,
+    localAddress: undefined,
     recursionDesired: true,
     roomOctets: undefined,
     onFault(error) {
@@ -64,7 +66,14 @@ function negativeFor(view: View, suffix: Name): Negative {
   const authority = soaFor(view, suffix);
   const denial = authoritative(Rcode.NOERROR, [], authority);
   const { octets } = encodeBehindQuestion(question, denial, UDP_SIZE);
-  return { suffix: wireName(suffix), octets, pointers: soaPointers(octets) };
+  const leaders = leaderDenial(view.settings, suffix, octets);
+  return { suffix: wireName(suffix), octets, pointers: soaPointers(octets), leaders };
+}
+
+function leaderDenial(settings: ZoneSettings, suffix: Name, soa: Uint8Array): LeaderDenial {
+  const apex = apexOf(settings, suffix) ?? suffix;
+  const ttlAt = endOfName(soa, 0).end + 4;
+  return { apexOctets: nameOctets(apex), ttlAt, ttlSeconds: settings.leaderTtlSeconds };
 }
 
 /** Offsets of the compression pointers that end the SOA's three names. */

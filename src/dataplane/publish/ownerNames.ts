@@ -1,7 +1,7 @@
 /**
  * Keeps the owner names of the answer table equal to those of the zone tree. A name is in the table exactly while it is
- * in the tree. A fixed name (an apex, or the special name `local.dns`) is always in the table, even if the tree lacks
- * it.
+ * in the tree. A fixed name (an apex, or a special name such as `local.dns`) is always in the table, even if the tree
+ * lacks it. A derived name is in the table after a client has asked for it.
  *
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.
@@ -10,6 +10,7 @@ import { equalNames, type Name, printName, wireName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
+import { DerivedNames } from './derivedNames.ts';
 
 /** Names that one call of `retry` tries to add. */
 const RETRIES = 1_000;
@@ -18,24 +19,43 @@ export class OwnerNames {
   readonly #root: Node;
   readonly #table: AnswerTable;
   readonly #fixed = new Map<string, FixedName>();
+  readonly #derived: DerivedNames;
   /** Nodes whose names found no room. */
   readonly #withoutRoom = new Set<Node>();
 
   constructor(root: Node, table: AnswerTable) {
     this.#root = root;
     this.#table = table;
+    this.#derived = new DerivedNames(table);
   }
 
-  /** The address of a folded name in the table; 0 if the name does not exist, `NO_ROOM` if it found no room. */
+  /** The address of a folded name in the table; 0 if the table lacks the name, `NO_ROOM` if it found no room. */
   addressOf(name: Name): number {
     const address = findNode(this.#root, name)?.tableAddress ?? 0;
-    return address !== 0 ? address : (this.#fixed.get(printName(name))?.address ?? 0);
+    if (address !== 0) return address;
+    return this.#fixed.get(printName(name))?.address ?? this.#derived.addressOf(name);
+  }
+
+  /** See `DerivedNames.admit`. */
+  admitDerived(name: Name, evict: (address: number) => void): number {
+    return this.#derived.admit(name, evict);
+  }
+
+  /** See `DerivedNames.take`. */
+  takeDerived(name: Name): number {
+    return this.#derived.take(name);
+  }
+
+  /** See `DerivedNames.takeAll`. */
+  takeAllDerived(): readonly number[] {
+    return this.#derived.takeAll();
   }
 
   /** Adds the name of a node that has come into the tree. */
   add(node: Node): void {
     const name = node.owner();
-    node.tableAddress = this.#fixedAddress(name) ?? this.#table.add(wireName(name));
+    node.tableAddress =
+      this.#fixedAddress(name) ?? (this.#derived.take(name) || this.#table.add(wireName(name)));
     if (node.tableAddress === NO_ROOM) this.#withoutRoom.add(node);
   }
 
@@ -119,7 +139,10 @@ interface FixedName {
   address: number;
 }
 
-function fixedNames({ apexes, local }: ZoneSettings): Name[] {
-  const special = local === undefined ? [] : apexes.map((apex) => ['local', 'dns', ...apex]);
-  return [...apexes, ...special];
+function fixedNames({ apexes, local, ambassador }: ZoneSettings): Name[] {
+  const special = [
+    ...(local === undefined ? [] : ['local']),
+    ...(ambassador ? ['ambassador'] : []),
+  ];
+  return [...apexes, ...special.flatMap((label) => apexes.map((apex) => [label, 'dns', ...apex]))];
 }

@@ -82,8 +82,10 @@ export class Publisher {
       this.#settings = settings();
       this.#serial = -1;
       this.#table.newEra();
+      this.#dropDerived();
       this.#namesToRemove = this.#names.setFixedNames(settings());
     }
+    if (this.#table.isScarce) this.#dropDerived();
     if (serialOf(unixSeconds()) !== this.#serial) this.#publishSerial();
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
@@ -133,14 +135,24 @@ export class Publisher {
     if (view.settings !== this.#settings || question.qclass !== Class.IN) return;
     const qname = foldName(question.qname);
     if (qname.some(isWildcard)) return;
+    if (response.rcode === Rcode.NXDOMAIN) this.#removeName(this.#names.takeDerived(qname));
     const kind = kindOf(question.qtype);
-    const address = this.#names.addressOf(qname);
-    if (address === 0 || this.#table.has(address, kind, secondOf(view.nowMs))) return;
     if (!this.#mayBeKept(decided, kind)) return;
+    const address = this.#names.addressOf(qname) || this.#derivedAddress(qname);
+    if (address === 0 || this.#table.has(address, kind, secondOf(view.nowMs))) return;
     const isPublished = isNodata(response)
       ? isLasting(basis) && this.#table.publishNodata(address, kind)
       : this.#publishAnswer(address, kind, { ...decided, question: { ...question, qname } });
     if (isPublished) this.#dependents.add(address, this.#dependenciesOf(qname, basis));
+  }
+
+  /** The address of a name that the tree lacks although it has an answer. */
+  #derivedAddress(qname: Name): number {
+    return this.#names.admitDerived(qname, (evicted) => this.#removeName(evicted));
+  }
+
+  #dropDerived(): void {
+    for (const address of this.#names.takeAllDerived()) this.#removeName(address);
   }
 
   #mayBeKept({ view, response, basis }: Decided, kind: number): boolean {
@@ -200,11 +212,11 @@ export class Publisher {
   #removeNode(node: Node): void {
     this.#withdrawDependents(node);
     this.#withdraw(node.tableAddress);
-    const address = this.#names.remove(node);
-    if (address !== 0) this.#removeName(address);
+    this.#removeName(this.#names.remove(node));
   }
 
   #removeName(address: number): void {
+    if (address === 0) return;
     this.#withdraw(address);
     this.#table.remove(address);
   }
@@ -227,7 +239,7 @@ function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> }
   const gone = new Set<Node>();
   for (const changed of nodes) {
     for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
-      const isInTree: boolean = node.serviceCount > 0 || node.parent === undefined;
+      const isInTree: boolean = node.isInTree || node.parent === undefined;
       const touched: Set<Node> = isInTree ? live : gone;
       if (touched.has(node)) break;
       touched.add(node);

@@ -2,8 +2,8 @@
  * How long an answer in the table holds, unless a change withdraws it earlier. A lease ends at a whole second of the
  * clock (`serviceTtl`). So a TTL that a lease limits falls by one each second until it reaches the least TTL. Any other
  * TTL stays the same until the lease has less time left. The table reduces falling TTLs by itself. It holds an answer
- * until one of its TTLs begins or ceases to fall, but at most 15 s and a quarter of its least TTL, because it does not
- * notice the renewal of a lease.
+ * until one of its TTLs begins or ceases to fall, but at most 15 s and a quarter of the least TTL that a lease limits,
+ * because it does not notice the renewal of the lease.
  */
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
@@ -58,9 +58,9 @@ function leasedLifeSeconds(
   for (const rrs of [answer, authority, additional]) {
     for (const rr of rrs) {
       const { ttlSeconds } = rr;
-      leastTtl = Math.min(leastTtl, ttlSeconds);
-      if (ttlSeconds <= minLeaseTtlSeconds) continue;
       const left = leaseLeftOf(rr);
+      if (left <= ttlSeconds) leastTtl = Math.min(leastTtl, ttlSeconds);
+      if (ttlSeconds <= minLeaseTtlSeconds) continue;
       const steps = left > ttlSeconds ? left - ttlSeconds : ttlSeconds - minLeaseTtlSeconds;
       life = Math.min(life, steps + 1);
     }

@@ -15,7 +15,7 @@ import {
   QUESTION_FIELDS_OCTETS,
 } from '../../dns/wire.ts';
 import type { Decided } from '../../zone/answer.ts';
-import { isRoundRobinType, startOfRrset } from '../../zone/order.ts';
+import { isRoundRobinType, startOfRrset } from '../../zone/rrset.ts';
 import {
   AnswerField,
   CUT_WORDS,

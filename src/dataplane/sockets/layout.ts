@@ -33,6 +33,8 @@ export const Cmsg = {
 export const PKTINFO4_SPACE = 32;
 export const PKTINFO6_SPACE = 40;
 export const PKTINFO6_INDEX: number = Cmsg.DATA + 16;
+/** In in_pktinfo, the address of ours that received the packet; in in6_pktinfo it comes first. */
+const PKTINFO4_LOCAL = Cmsg.DATA + 4;
 
 /** struct sockaddr_in and sockaddr_in6. */
 export const Sockaddr = {
@@ -120,6 +122,26 @@ export function sockaddrText(octets: Uint8Array, at = 0): string {
 export function sockaddrPort(octets: Uint8Array, at = 0): number {
   const port = at + Sockaddr.PORT;
   return ((octets[port] as number) << 8) | (octets[port + 1] as number);
+}
+
+/**
+ * The address of ours that received a packet, from the control message of `length` octets at `octets[at]`, without a
+ * zone index; `undefined` if the message has none.
+ */
+export function receivingAddress(
+  octets: Uint8Array,
+  at: number,
+  length: number,
+): string | undefined {
+  const view = new DataView(octets.buffer, octets.byteOffset + at);
+  if (length < PKTINFO4_SPACE) return undefined;
+  const level = view.getInt32(Cmsg.LEVEL, true);
+  const type = view.getInt32(Cmsg.TYPE, true);
+  if (level === SOL_IP && type === IP_PKTINFO) {
+    return printAddress(octets.subarray(at + PKTINFO4_LOCAL, at + PKTINFO4_LOCAL + 4));
+  }
+  if (length < PKTINFO6_SPACE || level !== SOL_IPV6 || type !== IPV6_PKTINFO) return undefined;
+  return printAddress(octets.subarray(at + Cmsg.DATA, at + Cmsg.DATA + 16));
 }
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;

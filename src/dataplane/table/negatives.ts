@@ -5,14 +5,38 @@
  * the question's name. All bodies are in one immutable block:
  *
  *     words of the block, number of bodies, address of each body relative to the block (longest suffix first)
- *     body: suffix octets, body octets, number of pointers, offset of each, suffix (padded), octets
+ *     body: suffix octets, body octets, number of pointers, the three numbers of `LeaderDenial`, offset of each pointer,
+ *           suffix (padded), octets
  *
  * Compression pointers in a body are relative to the suffix in the question; `write` adjusts them.
  */
+import { beginsWithLeader } from './derivedCheck.ts';
 import { wordsFor } from './layout.ts';
 import type { QuestionReader } from './question.ts';
 
-const BODY_HEAD_WORDS = 3;
+/** Words at the start of a body. */
+const Body = {
+  SUFFIX_OCTETS: 0,
+  OCTETS: 1,
+  POINTERS: 2,
+  APEX_OCTETS: 3,
+  TTL_AT: 4,
+  LEADER_TTL: 5,
+  HEAD: 6,
+} as const;
+
+/** More octets than a name has. */
+const NO_NAME_OCTETS = 256;
+
+/** How the reply differs for names that begin with `leader`: they may have a leader soon. */
+export interface LeaderDenial {
+  /** Octets of the zone's apex in wire form: only longer names can be names of leaders. */
+  readonly apexOctets: number;
+  /** Offset of the SOA's TTL in the body; its minimum is at the body's end. */
+  readonly ttlAt: number;
+  /** Both, for the name of a leader. */
+  readonly ttlSeconds: number;
+}
 
 export interface Negative {
   /** Folded, in wire form. */
@@ -20,6 +44,8 @@ export interface Negative {
   readonly octets: Uint8Array;
   /** Offsets of the pointers in `octets`, which assume that the suffix begins right after the header. */
   readonly pointers: readonly number[];
+  /** Absent in a zone without leaders. */
+  readonly leaders?: LeaderDenial | undefined;
 }
 
 /** Packs the bodies into one block. */
@@ -30,15 +56,17 @@ export function packNegatives(negatives: readonly Negative[]): Int32Array {
   let size = head;
   for (const { suffix, octets, pointers } of longestFirst) {
     addresses.push(size);
-    size += BODY_HEAD_WORDS + pointers.length + wordsFor(suffix.length) + wordsFor(octets.length);
+    size += Body.HEAD + pointers.length + wordsFor(suffix.length) + wordsFor(octets.length);
   }
   const words = new Int32Array(size);
   const bytes = new Uint8Array(words.buffer);
   words.set([size, longestFirst.length, ...addresses]);
-  longestFirst.forEach(({ suffix, octets, pointers }, i) => {
+  longestFirst.forEach(({ suffix, octets, pointers, leaders }, i) => {
     const at = addresses[i] as number;
-    words.set([suffix.length, octets.length, pointers.length, ...pointers], at);
-    const suffixAt = at + BODY_HEAD_WORDS + pointers.length;
+    const { apexOctets = NO_NAME_OCTETS, ttlAt = 0, ttlSeconds = 0 } = leaders ?? {};
+    const counts = [suffix.length, octets.length, pointers.length];
+    words.set([...counts, apexOctets, ttlAt, ttlSeconds, ...pointers], at);
+    const suffixAt = at + Body.HEAD + pointers.length;
     bytes.set(suffix, suffixAt * 4);
     bytes.set(octets, (suffixAt + wordsFor(suffix.length)) * 4);
   });
@@ -72,7 +100,7 @@ export class Negatives {
       const body = block + (words[at] as number);
       if (!this.#endsWith(body)) continue;
       this.#body = body;
-      this.length = words[body + 1] as number;
+      this.length = words[body + Body.OCTETS] as number;
       return true;
     }
     return false;
@@ -82,26 +110,34 @@ export class Negatives {
   write(octets: Uint8Array, to: number): void {
     const words = this.#words;
     const body = this.#body;
-    const suffixOctets = words[body] as number;
-    const pointerCount = words[body + 2] as number;
-    const suffixAt = body + BODY_HEAD_WORDS + pointerCount;
+    const suffixOctets = words[body + Body.SUFFIX_OCTETS] as number;
+    const suffixAt = body + Body.HEAD + (words[body + Body.POINTERS] as number);
     const from = (suffixAt + wordsFor(suffixOctets)) * 4;
     for (let i = 0; i < this.length; i++) octets[to + i] = this.#octets[from + i] as number;
-    const shift = this.#question.nameOctets - suffixOctets;
-    for (let at = body + BODY_HEAD_WORDS; at < suffixAt; at++) {
+    const { name, nameOctets } = this.#question;
+    const shift = nameOctets - suffixOctets;
+    for (let at = body + Body.HEAD; at < suffixAt; at++) {
       const pointer = to + (words[at] as number);
       const offset = (((octets[pointer] as number) & 0x3f) << 8) + (octets[pointer + 1] as number);
       octets[pointer] = 0xc0 | ((offset + shift) >>> 8);
       octets[pointer + 1] = (offset + shift) & 0xff;
     }
+    const mayBeLeader = nameOctets > (words[body + Body.APEX_OCTETS] as number);
+    if (mayBeLeader && beginsWithLeader(name)) this.#writeLeaderTtl(octets, to);
+  }
+
+  #writeLeaderTtl(octets: Uint8Array, to: number): void {
+    const ttlSeconds = this.#words[this.#body + Body.LEADER_TTL] as number;
+    write32(octets, to + (this.#words[this.#body + Body.TTL_AT] as number), ttlSeconds);
+    write32(octets, to + this.length - 4, ttlSeconds);
   }
 
   #endsWith(body: number): boolean {
     const { name, nameOctets } = this.#question;
-    const suffixOctets = this.#words[body] as number;
+    const suffixOctets = this.#words[body + Body.SUFFIX_OCTETS] as number;
     const start = nameOctets - suffixOctets;
     if (start < 0) return false;
-    const from = (body + BODY_HEAD_WORDS + (this.#words[body + 2] as number)) * 4;
+    const from = (body + Body.HEAD + (this.#words[body + Body.POINTERS] as number)) * 4;
     for (let i = 0; i < suffixOctets; i++) {
       if (this.#octets[from + i] !== name[start + i]) return false;
     }
@@ -110,4 +146,11 @@ export class Negatives {
     while (label < start) label += 1 + (name[label] as number);
     return label === start;
   }
+}
+
+function write32(octets: Uint8Array, at: number, value: number): void {
+  octets[at] = value >>> 24;
+  octets[at + 1] = value >>> 16;
+  octets[at + 2] = value >>> 8;
+  octets[at + 3] = value;
 }

@@ -7,12 +7,14 @@ import { Class, Type } from '../../dns/rr.ts';
 import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
 import { NO_KIND, readerKindOf } from './answerKinds.ts';
 import { finishHash, hashStep } from './layout.ts';
+import { NameBuffer } from './nameFinder.ts';
 
 /** Reads a packet's question into its own fields. One object serves all packets. */
 export class QuestionReader {
+  readonly #buffer = new NameBuffer();
   /** The folded name in wire form, padded with zeros to whole words. */
-  readonly name = new Uint8Array(MAX_NAME_OCTETS + 5);
-  readonly nameWords = new Int32Array(this.name.buffer, 0, 64);
+  readonly name: Uint8Array = this.#buffer.octets;
+  readonly nameWords: Int32Array = this.#buffer.words;
   nameOctets = 0;
   hash = 0;
   kind = 0;
@@ -23,10 +25,11 @@ export class QuestionReader {
   dnssecOk = false;
   /** The name has a wildcard label, so the table has no answer. */
   isWildcard = false;
-  readonly #seed: number;
+  /** Of the names' hashes. */
+  readonly seed: number;
 
   constructor(seed: number) {
-    this.#seed = seed;
+    this.seed = seed;
   }
 
   /**
@@ -53,7 +56,7 @@ export class QuestionReader {
   /** Reads the name at `at` into this object; returns the offset after the name, or -1. */
   #readName(octets: Uint8Array, at: number, end: number): number {
     const { name } = this;
-    let hash = this.#seed;
+    let hash = this.seed;
     let n = 0;
     let p = at;
     while (p < end) {

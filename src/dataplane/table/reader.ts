@@ -9,23 +9,22 @@ import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
 import { HEADER_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from './counters.ts';
+import { DerivedCheck } from './derivedCheck.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import {
   AnswerField,
   authoritativeFlagOf,
   Control,
   CUT_WORDS,
-  GONE,
-  INDEX_HEAD_WORDS,
   isFixedOrder,
   isNegative,
   isPlainOnly,
   optRecord,
-  RECORD_HEAD_WORDS,
   rcodeOf,
   type TableHandle,
   variantCountOf,
 } from './layout.ts';
+import { NameFinder } from './nameFinder.ts';
 import { Negatives } from './negatives.ts';
 import { QuestionReader } from './question.ts';
 
@@ -48,6 +47,8 @@ class TableReader implements FastPath {
   readonly #counters: CounterBlock;
   readonly #nowMs: () => number;
   readonly #question: QuestionReader;
+  readonly #finder: NameFinder;
+  readonly #derived: DerivedCheck;
   readonly #negatives: Negatives;
   readonly #opt = optRecord(false);
   readonly #staleOpt = optRecord(true);
@@ -56,8 +57,6 @@ class TableReader implements FastPath {
   #hasAllNames = false;
   #era = 0;
   #second = -1;
-  #firstPair = 0;
-  #mask = 0;
   #optOfBatch = this.#opt;
   /** Questions that this thread still hands over in this second; see `Control.LOGGED`. */
   #toLog = 0;
@@ -81,6 +80,8 @@ class TableReader implements FastPath {
     this.#counters = counters;
     this.#nowMs = nowMs;
     this.#question = new QuestionReader(this.#words[Control.SEED] as number);
+    this.#finder = new NameFinder(this.#words);
+    this.#derived = new DerivedCheck(this.#question, this.#finder);
     this.#negatives = new Negatives(this.#words, this.#octets, this.#question);
   }
 
@@ -90,9 +91,7 @@ class TableReader implements FastPath {
     this.#isActive = Atomics.load(words, Control.ACTIVE) === 1;
     this.#hasAllNames = Atomics.load(words, Control.MISSING_NAMES) === 0;
     this.#era = Atomics.load(words, Control.ERA);
-    const index = Atomics.load(words, Control.INDEX);
-    this.#mask = words[index] as number;
-    this.#firstPair = index + INDEX_HEAD_WORDS;
+    this.#finder.beginBatch();
     this.#negatives.block = Atomics.load(words, Control.NEGATIVES);
     this.#optOfBatch = Atomics.load(words, Control.STALE) === 1 ? this.#staleOpt : this.#opt;
     const nowMs = this.#nowMs();
@@ -121,10 +120,10 @@ class TableReader implements FastPath {
       return question.isWildcard ? Outcome.WILDCARD : Outcome.SLOW;
     }
     if (!this.#isActive) return Outcome.SLOW;
-    const record = this.#find();
+    const record = this.#finder.find(question.hash, question.nameOctets, question.nameWords);
     const ra = recursionAvailable ? 0x80 : 0;
     if (record === 0) {
-      if (!this.#hasAllNames) return Outcome.SLOW;
+      if (!this.#hasAllNames || this.#derived.mayExist()) return Outcome.SLOW;
       return this.#writeNegative(octets, at, Rcode.NXDOMAIN | ra, Outcome.SLOW);
     }
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
@@ -153,30 +152,6 @@ class TableReader implements FastPath {
   #drop(slot: number): number {
     this.#counters[slot] = (this.#counters[slot] as number) + 1;
     return Outcome.DROP;
-  }
-
-  /** Address of the name record of the question's name; 0 if there is none. */
-  #find(): number {
-    const words = this.#words;
-    const { hash } = this.#question;
-    let pair = hash & this.#mask;
-    for (;;) {
-      const at = this.#firstPair + pair * 2;
-      const record = Atomics.load(words, at + 1);
-      if (record === 0) return 0;
-      if (record !== GONE && words[at] === hash && this.#isNameOf(record)) return record;
-      pair = (pair + 1) & this.#mask;
-    }
-  }
-
-  #isNameOf(record: number): boolean {
-    const words = this.#words;
-    const { nameOctets, nameWords } = this.#question;
-    if (words[record] !== nameOctets) return false;
-    const start = record + RECORD_HEAD_WORDS;
-    const count = (nameOctets + 3) >>> 2;
-    for (let i = 0; i < count; i++) if (words[start + i] !== nameWords[i]) return false;
-    return true;
   }
 
   #holds(answer: number): boolean {

@@ -125,6 +125,11 @@ export class AnswerTable {
     };
   }
 
+  /** Most of the memory is used. */
+  get isScarce(): boolean {
+    return this.#heap.usedWords >= this.#heap.capacityWords * SCARCE_SHARE;
+  }
+
   /** Adds a folded name in wire form. Returns the address of its record, or `NO_ROOM`; `remove` takes either. */
   add(name: Uint8Array): number {
     const record = this.#insert(name);
@@ -133,6 +138,11 @@ export class AnswerTable {
       this.#countMissingNames(1);
     }
     return record;
+  }
+
+  /** As `add`, for a name that the table may lack: if it finds no room, it is not counted, and must not be removed. */
+  addOptional(name: Uint8Array): number {
+    return this.#insert(name);
   }
 
   /** Tries again to add a name that found no room. The result replaces that of `add`. */
@@ -225,7 +235,7 @@ export class AnswerTable {
    * no client asks for again would keep its expired answers.
    */
   sweep(second: number): void {
-    if (this.#heap.usedWords < this.#heap.capacityWords * SCARCE_SHARE) return;
+    if (!this.isScarce) return;
     this.#index.visit(SWEPT_PAIRS, (record) => {
       for (let kind = 0; kind < KIND_COUNT; kind++) {
         if (this.#words[record + 1 + kind] === 0 || this.has(record, kind, second)) continue;

@@ -29,7 +29,10 @@ const hasIpv6 = Object.values(networkInterfaces())
   .flat()
   .some((one) => one?.address === '::1');
 
-suite('on Node’s own sockets', () => contract(createPortableListener));
+/** Where a socket on a wildcard address receives a packet to 127.0.0.7. Node's sockets only know the network. */
+const RECEIVED_AT = { portable: '127.0.0.1', workers: '127.0.0.7' } as const;
+
+suite('on Node’s own sockets', () => contract(createPortableListener, RECEIVED_AT.portable));
 
 suite('with worker threads', { skip: NO_WORKERS }, () => {
   let dir = '';
@@ -39,10 +42,10 @@ suite('with worker threads', { skip: NO_WORKERS }, () => {
     entry = await compiledEntry(dir, '../../src/dataplane/listeners/workerMain.ts');
   });
   after(() => removeDir(dir));
-  contract((options) => workerListener({ ...options, entry }));
+  contract((options) => workerListener({ ...options, entry }), RECEIVED_AT.workers);
 });
 
-function contract(create: Create): void {
+function contract(create: Create, receivedAt: string): void {
   async function serve(
     t: TestContext,
     respond: Respond,
@@ -74,7 +77,9 @@ function contract(create: Create): void {
     });
     const client = await openUdpClient(t);
     assert.equal((await client.ask(port)).reply.toString(), 'a question');
-    assert.deepEqual(seen, [{ transport: 'udp', address: '127.0.0.1', port: client.port }]);
+    const { port: clientPort } = client;
+    const expected = { transport: 'udp', address: '127.0.0.1', port: clientPort } as const;
+    assert.deepEqual(seen, [{ ...expected, localAddress: '127.0.0.1' }]);
     await until('it is counted', () => listener.counters().replies === 1);
     assert.equal(listener.counters().queries, 1);
   });
@@ -101,6 +106,25 @@ function contract(create: Create): void {
     await (await openUdpClient(t, '::1')).ask(port);
     await (await openUdpClient(t, '127.0.0.1')).ask(port);
     assert.deepEqual(seen, ['::1', '127.0.0.1']);
+  });
+
+  test('A UDP listener says at which address a packet arrived', async (t) => {
+    const seen: (string | undefined)[] = [];
+    const respond: Respond = (packet, client, send) => {
+      seen.push(client.localAddress);
+      echo(packet, client, send);
+    };
+    const bound = await serve(t, respond, ['127.0.0.1', '127.0.0.2']);
+    const anywhere = await serve(t, respond, ['0.0.0.0']);
+    const { ask } = await openUdpClient(t);
+    await ask(bound.port, '127.0.0.1');
+    await ask(bound.port, '127.0.0.2');
+    await ask(anywhere.port, '127.0.0.7');
+    assert.deepEqual(seen, ['127.0.0.1', '127.0.0.2', receivedAt]);
+    if (!hasIpv6) return;
+    const onIpv6 = await serve(t, respond, ['::']);
+    await (await openUdpClient(t, '::1')).ask(onIpv6.port);
+    assert.equal(seen.at(-1), '::1');
   });
 
   test('A UDP listener survives a packet from source port 0', {

@@ -1,0 +1,67 @@
+/** The virtual addresses in the store, as a part of the zones' tree. */
+import { tablePrefix } from '../../service/key.ts';
+import { parseVirtualAddress, type VirtualAddressHolder } from '../../service/virtualAddress.ts';
+import type { Catalog } from '../../zone/catalog.ts';
+import {
+  findNode,
+  insertVirtualAddress,
+  type Node,
+  removeVirtualAddress,
+  type VirtualAddress,
+  virtualAddressOf,
+} from '../../zone/tree.ts';
+import { type RowChange, StoreTable } from './storeTable.ts';
+
+/** A virtual address with the name that has it. Several may have one name: the oldest of each family stands. */
+export interface VirtualAddressRow extends VirtualAddress, VirtualAddressHolder {}
+
+export interface VirtualAddressesOptions {
+  /** Of the names, as `keyPrefix` returns it. */
+  readonly prefix: string;
+  /** The names that get the addresses. */
+  readonly catalog: Catalog;
+  readonly onInvalid: (key: string, reason: string) => void;
+  /** Called after each change, when answers reflect it. Must not throw. */
+  readonly onChange?: () => void;
+}
+
+export class VirtualAddresses extends StoreTable<VirtualAddressRow> {
+  readonly #root: Node;
+
+  constructor({ prefix, catalog, onInvalid, onChange = () => {} }: VirtualAddressesOptions) {
+    super({
+      prefix: tablePrefix(prefix, 'vip'),
+      parse(path, { key, value, createRevision }) {
+        const parsed = parseVirtualAddress(path, value);
+        if (parsed.kind === 'invalid') return parsed;
+        const { address, holder } = parsed;
+        return { kind: 'row', row: { ...address, ...holder, key, createRevision } };
+      },
+      onChange(changes) {
+        catalog.touch(changes.flatMap((change) => replaced(catalog.root, change)));
+        onChange();
+      },
+      onInvalid,
+    });
+    this.#root = catalog.root;
+  }
+
+  /** The rows that stand: for each name and family the one that was created first. */
+  *standing(): Iterable<VirtualAddressRow> {
+    for (const row of this.rows()) {
+      const node = findNode(this.#root, row.name);
+      if (node !== undefined && virtualAddressOf(node, row.family)?.key === row.key) yield row;
+    }
+  }
+}
+
+/** Returns the nodes of the names that have lost or got an address. */
+function replaced(root: Node, { before, after }: RowChange<VirtualAddressRow>): readonly Node[] {
+  const lost = before && removeVirtualAddress(root, before.name, before.key);
+  const got = after && insertVirtualAddress(root, after.name, virtualOf(after));
+  return [lost, got].flatMap((node) => node ?? []);
+}
+
+function virtualOf({ family, address, key, createRevision }: VirtualAddressRow): VirtualAddress {
+  return { family, address, key, createRevision };
+}
