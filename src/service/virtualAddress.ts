@@ -2,6 +2,7 @@
 import { type CanonicalAddress, canonicalAddress } from '../dns/address.ts';
 import { foldName, type Name, parseName } from '../dns/name.ts';
 import { parseJsonValue } from './jsonValue.ts';
+import { type ExposedPort, parseExposedPort } from './linking.ts';
 
 /** What the value of a virtual address's key says. */
 export interface VirtualAddressHolder {
@@ -9,6 +10,15 @@ export interface VirtualAddressHolder {
   readonly name: Name;
   /** When the name got the address, as the writer put it; for reports. */
   readonly since: string | undefined;
+  /** Ports that the address has besides those of the records. */
+  readonly ports: readonly GivenPort[];
+}
+
+/** A port of a virtual address that an operator gave it. */
+export interface GivenPort {
+  readonly port: ExposedPort;
+  /** The own port of the containers that serve it; undefined: the same number. */
+  readonly own: number | undefined;
 }
 
 export type ParsedVirtualAddress =
@@ -21,11 +31,15 @@ export type ParsedVirtualAddress =
 
 const MAX_HOLDER_OCTETS = 4_096;
 const MAX_SINCE_CHARACTERS = 64;
+const MAX_PORTS = 64;
 
 /** `address`: the part of the key after the prefix. Never throws. */
 export function parseVirtualAddress(address: string, value: Uint8Array): ParsedVirtualAddress {
   const canonical = canonicalAddress(address);
   if (canonical === undefined) return { kind: 'invalid', reason: 'the key is not an IP address' };
+  // Otherwise two keys could give one address to two names.
+  if (canonical.address !== address)
+    return { kind: 'invalid', reason: `the key is another form of ${canonical.address}` };
   const parsed = parseJsonValue(value, MAX_HOLDER_OCTETS);
   if (parsed.kind === 'invalid') return parsed;
   const name = nameIn(parsed.json.name);
@@ -35,7 +49,7 @@ export function parseVirtualAddress(address: string, value: Uint8Array): ParsedV
   return {
     kind: 'virtual',
     address: canonical,
-    holder: { name, since: isReadable ? since : undefined },
+    holder: { name, since: isReadable ? since : undefined, ports: portsIn(parsed.json.ports) },
   };
 }
 
@@ -45,4 +59,26 @@ function nameIn(value: unknown): Name | undefined {
   if (name === undefined || name.length === 0) return undefined;
   const folded = foldName(name);
   return folded.some((label) => label === '*' || label === 'any') ? undefined : folded;
+}
+
+function portsIn(value: unknown): readonly GivenPort[] {
+  if (!Array.isArray(value)) return [];
+  return value.slice(0, MAX_PORTS).flatMap((text) => parseGivenPort(text) ?? []);
+}
+
+/** `5432`, `53/udp`, or with the containers' own port `80=8080`, `53=5353/udp`; `undefined` for anything else. */
+export function parseGivenPort(value: unknown): GivenPort | undefined {
+  const [, digits, own, protocol = ''] =
+    typeof value === 'string'
+      ? (/^([0-9]{1,5})(?:=([0-9]{1,5}))?(\/(?:tcp|udp))?$/.exec(value) ?? [])
+      : [];
+  const port = parseExposedPort(`${digits}${protocol}`);
+  const ownPort = own === undefined ? undefined : parseExposedPort(own);
+  if (port === undefined || (own !== undefined && ownPort === undefined)) return undefined;
+  return { port, own: ownPort?.number };
+}
+
+export function printGivenPort({ port, own }: GivenPort): string {
+  const { number, protocol } = port;
+  return `${number}${own === undefined ? '' : `=${own}`}/${protocol}`;
 }

@@ -3,13 +3,14 @@
  * its services share. Names outside that part come from the resolver, as everything else does.
  */
 import type { Name } from '../../dns/name.ts';
-import { keyOfName, keyPrefix } from '../../service/key.ts';
+import { keyOfName, keyPrefix, tablePrefix } from '../../service/key.ts';
 import { Mirror, type MirrorEvent } from '../../store/mirror.ts';
 import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { Catalog } from '../../zone/catalog.ts';
 import type { Node } from '../../zone/tree.ts';
-import { NO_FACTS, type ZoneSettings } from '../../zone/view.ts';
+import type { NameFacts, ZoneSettings } from '../../zone/view.ts';
+import { LeaderChoices } from '../names/leaderChoices.ts';
 import type { FollowedZone } from './zoneFollower.ts';
 
 export interface StoreZoneOptions {
@@ -31,7 +32,9 @@ export class StoreZone implements FollowedZone {
   readonly #mirror: Mirror;
   readonly #catalog: Catalog;
   readonly #settings: ZoneSettings;
-  readonly facts = NO_FACTS;
+  readonly facts: NameFacts;
+  /** Follows the leaders that operators have chosen. */
+  readonly #leaderMirror: Mirror;
   readonly #onLoaded: () => void;
 
   constructor(options: StoreZoneOptions) {
@@ -42,6 +45,14 @@ export class StoreZone implements FollowedZone {
     this.#onLoaded = options.onLoaded;
     const catalog = new Catalog({ prefix, onApplied, onInvalid });
     this.#catalog = catalog;
+    const leaders = new LeaderChoices({ prefix, catalog, onInvalid });
+    this.facts = { chosenLeader: (name) => leaders.chosenLeader(name) };
+    this.#leaderMirror = new Mirror({
+      store,
+      prefix: tablePrefix(prefix, 'leader'),
+      replica: leaders,
+      clock,
+    });
     this.#mirror = new Mirror({
       store,
       prefix: shared.length === 0 ? prefix : `${keyOfName(shared, prefix) ?? ''}/`,
@@ -56,6 +67,7 @@ export class StoreZone implements FollowedZone {
   }
 
   start(): void {
+    this.#leaderMirror.start();
     this.#mirror.start();
     void this.#mirror.waitFor(0).then(this.#onLoaded);
   }
@@ -77,6 +89,7 @@ export class StoreZone implements FollowedZone {
   }
 
   close(): void {
+    this.#leaderMirror.close();
     this.#mirror.close();
   }
 }

@@ -1,6 +1,6 @@
 /**
  * ambassador/follow/: Keeps what routes need from the zone true: backends, ports, and the names that containers ask for.
- * Imports: ambassador, dns, service, store, timing, zone.
+ * Imports: ambassador, ambassador/names, dns, service, store, timing, zone.
  * Used by: app/ambassador.
  *
  * `ZoneFollower` computes values from the zone and computes each again when a name that it depends on changes. It works

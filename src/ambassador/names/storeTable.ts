@@ -1,7 +1,7 @@
 /**
  * ambassador/names/: What the store says about names besides their services. Pure.
  * Imports: dns, service, store, zone.
- * Used by: app.
+ * Used by: ambassador/follow, app.
  *
  * A table has the values of all keys below a prefix, kept by a mirror. An invalid value counts as absent, and is
  * reported once. The number of keys is bounded.
@@ -57,6 +57,11 @@ export class StoreTable<T> implements Replica {
 
   *rows(): Iterable<T> {
     for (const { row } of this.#held.values()) if (row !== undefined) yield row;
+  }
+
+  /** The row of a key; undefined without a valid value. */
+  row(key: string): T | undefined {
+    return this.#held.get(key)?.row;
   }
 
   apply(changes: readonly Change[]): void {

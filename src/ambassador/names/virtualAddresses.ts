@@ -1,4 +1,5 @@
 /** The virtual addresses in the store, as a part of the zones' tree. */
+import type { Name } from '../../dns/name.ts';
 import { tablePrefix } from '../../service/key.ts';
 import { parseVirtualAddress, type VirtualAddressHolder } from '../../service/virtualAddress.ts';
 import type { Catalog } from '../../zone/catalog.ts';
@@ -27,10 +28,12 @@ export interface VirtualAddressesOptions {
 
 export class VirtualAddresses extends StoreTable<VirtualAddressRow> {
   readonly #root: Node;
+  readonly #prefix: string;
 
   constructor({ prefix, catalog, onInvalid, onChange = () => {} }: VirtualAddressesOptions) {
+    const table = tablePrefix(prefix, 'vip');
     super({
-      prefix: tablePrefix(prefix, 'vip'),
+      prefix: table,
       parse(path, { key, value, createRevision }) {
         const parsed = parseVirtualAddress(path, value);
         if (parsed.kind === 'invalid') return parsed;
@@ -44,6 +47,18 @@ export class VirtualAddresses extends StoreTable<VirtualAddressRow> {
       onInvalid,
     });
     this.#root = catalog.root;
+    this.#prefix = table;
+  }
+
+  /** The address that stands for a folded name. */
+  addressOf(name: Name, family: 4 | 6): string | undefined {
+    const node = findNode(this.#root, name);
+    return node && virtualAddressOf(node, family)?.address;
+  }
+
+  /** The name that has the address. */
+  nameAt(address: string): Name | undefined {
+    return this.row(`${this.#prefix}${address}`)?.name;
   }
 
   /** The rows that stand: for each name and family the one that was created first. */

@@ -12,10 +12,10 @@ export interface AmbassadorReport {
   readonly plane: 'nft' | 'proxy';
   /** Why the ambassador is not ready; empty if it is. */
   readonly reasons: readonly string[];
-  readonly routes: readonly RouteReport[];
+  readonly routes: readonly ReportedRoute[];
 }
 
-export interface RouteReport {
+export interface ReportedRoute {
   /** Where consumers connect: `6379`, `198.18.73.12:80`, `172.17.0.5 -> 6379`. */
   readonly match: string;
   readonly target: string;
@@ -26,10 +26,10 @@ export interface RouteReport {
    */
   readonly state: 'ok' | 'empty' | 'waits' | 'yields';
   readonly reason?: string;
-  readonly backends: readonly BackendReport[];
+  readonly backends: readonly ReportedBackend[];
 }
 
-export interface BackendReport {
+export interface ReportedBackend {
   readonly address: string;
   readonly priority: number;
   readonly weight: number;
@@ -43,13 +43,13 @@ export interface BackendReport {
 }
 
 /** The state of a backend as the plane sees it. */
-export type BackendCondition = Pick<BackendReport, 'state' | 'leftSeconds' | 'connections'>;
+export type BackendCondition = Pick<ReportedBackend, 'state' | 'leftSeconds' | 'connections'>;
 
-export function reportOfRoute(
+export function reportedRoute(
   { route, backends, yieldsTo }: RouteState,
   conditionOf: (backend: Backend) => BackendCondition,
-  drained: readonly BackendReport[],
-): RouteReport {
+  drained: readonly ReportedBackend[],
+): ReportedRoute {
   const common = {
     match: printMatch(route.match),
     target: printRouteTarget(route.target),
@@ -61,7 +61,7 @@ export function reportOfRoute(
   }
   if (backends.kind === 'waits')
     return { ...common, state: 'waits', reason: backends.reason, backends: drained };
-  const serving = backends.backends.map((backend): BackendReport => {
+  const serving = backends.backends.map((backend): ReportedBackend => {
     const { priority, weight, key } = backend;
     const address = printSocketAddress(backend);
     return {

@@ -1,0 +1,179 @@
+/**
+ * Claims a virtual address for each name that asks for one. All hosts try the same addresses for a name, and a claim
+ * writes a key only if it is absent: whichever host comes first, the others find the name there.
+ */
+import { equalNames, type Name, nameKey, printName } from '../../dns/name.ts';
+import { type Store, StoreError } from '../../store/store.ts';
+import { backoffMs } from '../../timing/backoff.ts';
+import { Alarm, type Clock } from '../../timing/clock.ts';
+import { candidateAddresses, isInRange, type VipRange } from '../vipRange.ts';
+import type { VipRequest } from '../vipRequests.ts';
+
+/** The virtual addresses in the store. */
+export interface StoredVips {
+  addressOf(name: Name, family: 4 | 6): string | undefined;
+  nameAt(address: string): Name | undefined;
+}
+
+export interface VipKeeperOptions {
+  readonly store: Pick<Store, 'put'>;
+  /** The prefix of the keys, such as `/skydns-vip/`. */
+  readonly prefix: string;
+  readonly ranges: readonly VipRange[];
+  readonly requestOf: (name: Name) => VipRequest | undefined;
+  readonly stored: StoredVips;
+  /** The name in a value under the prefix; undefined for an invalid value. */
+  readonly nameIn: (value: Uint8Array) => Name | undefined;
+  /** Whether the record is of a container on this host; other hosts' claims come first for theirs. */
+  readonly isLocal: (key: string) => boolean;
+  readonly clock: Clock;
+  /** Returns 0 to below 1. */
+  readonly random: () => number;
+  readonly onEvent: (event: VipEvent) => void;
+}
+
+export type VipEvent =
+  | { readonly kind: 'claimed'; readonly name: Name; readonly address: string }
+  /** The name stays without a virtual address of its own choice. */
+  | { readonly kind: 'refused'; readonly name: Name; readonly reason: string }
+  | { readonly kind: 'exhausted'; readonly name: Name }
+  | { readonly kind: 'failed'; readonly error: StoreError; readonly retryInMs: number };
+
+const RETRY = { minMs: 100, maxMs: 10_000 };
+/** How long the host of a container has to claim before other hosts do: it may run no ambassador. */
+const OTHERS_WAIT_MS = 500;
+
+export class VipKeeper {
+  readonly #options: VipKeeperOptions;
+  readonly #due = new Map<string, { readonly name: Name; readonly atMs: number }>();
+  readonly #alarm: Alarm;
+  /** Names that were reported, so that each fault is reported once. */
+  readonly #reported = new Map<string, string>();
+  /** Names without an address because the range is full. */
+  readonly #without = new Set<string>();
+  #failuresInARow = 0;
+  #isRunning = false;
+  #isClosed = false;
+
+  constructor(options: VipKeeperOptions) {
+    this.#options = options;
+    this.#alarm = new Alarm(options.clock, () => void this.#run());
+  }
+
+  /** Whether a name has no virtual address because the range is full. */
+  get isExhausted(): boolean {
+    return this.#without.size > 0;
+  }
+
+  /** Call this when the requests or the stored addresses of names may have changed. */
+  check(names: Iterable<Name>): void {
+    const { clock, random, isLocal, requestOf } = this.#options;
+    for (const name of names) {
+      const key = nameKey(name);
+      const request = requestOf(name);
+      if (request === undefined || this.#missingRanges(name).length === 0) {
+        this.#due.delete(key);
+        this.#without.delete(key);
+        if (request === undefined) this.#reported.delete(key);
+      } else if (!this.#due.has(key)) {
+        const waitMs = request.keys.some(isLocal) ? 0 : OTHERS_WAIT_MS * (1 + random());
+        this.#due.set(key, { name, atMs: clock.monotonicMs() + waitMs });
+      }
+    }
+    this.#schedule();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#alarm.set(undefined);
+  }
+
+  #missingRanges(name: Name): readonly VipRange[] {
+    const { ranges, stored } = this.#options;
+    return ranges.filter(({ family }) => stored.addressOf(name, family) === undefined);
+  }
+
+  #schedule(delayMs = 0): void {
+    if (this.#isRunning || this.#isClosed) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    const first = Math.min(...[...this.#due.values()].map(({ atMs }) => atMs));
+    this.#alarm.set(Number.isFinite(first) ? Math.max(first, nowMs + delayMs) : undefined);
+  }
+
+  async #run(): Promise<void> {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    let delayMs = 0;
+    try {
+      await this.#claimDue();
+      this.#failuresInARow = 0;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      delayMs = backoffMs(++this.#failuresInARow, RETRY, this.#options.random);
+      this.#options.onEvent({ kind: 'failed', error, retryInMs: delayMs });
+    } finally {
+      this.#isRunning = false;
+      this.#schedule(delayMs);
+    }
+  }
+
+  async #claimDue(): Promise<void> {
+    const { clock, requestOf } = this.#options;
+    for (const [key, { name, atMs }] of [...this.#due]) {
+      if (this.#isClosed) return;
+      if (atMs > clock.monotonicMs()) continue;
+      const request = requestOf(name);
+      for (const range of request === undefined ? [] : this.#missingRanges(name))
+        await this.#claim(range, request as VipRequest);
+      this.#due.delete(key);
+    }
+  }
+
+  async #claim(range: VipRange, request: VipRequest): Promise<void> {
+    const { name, fixed } = request;
+    if (fixed !== undefined && fixed.includes(':') === (range.family === 6)) {
+      await this.#claimFixed(range, name, fixed);
+      return;
+    }
+    for (const address of candidateAddresses(range, name)) {
+      const result = await this.#tryAddress(name, address);
+      if (result === 'taken') continue;
+      this.#without.delete(nameKey(name));
+      return;
+    }
+    this.#without.add(nameKey(name));
+    this.#report(name, 'the range is full', { kind: 'exhausted', name });
+  }
+
+  async #claimFixed(range: VipRange, name: Name, address: string): Promise<void> {
+    const reason = !isInRange(range, address)
+      ? `${address} is outside the range of virtual addresses`
+      : (await this.#tryAddress(name, address)) === 'taken'
+        ? `${address} is taken by ${printName(this.#options.stored.nameAt(address) ?? [])}`
+        : undefined;
+    if (reason !== undefined) this.#report(name, reason, { kind: 'refused', name, reason });
+  }
+
+  /** `held`: the name has the address now, by this claim or by another host's. */
+  async #tryAddress(name: Name, address: string): Promise<'held' | 'taken'> {
+    const { store, prefix, stored, nameIn, clock, onEvent } = this.#options;
+    const known = stored.nameAt(address);
+    if (known !== undefined) return equalNames(known, name) ? 'held' : 'taken';
+    const since = new Date(clock.wallMs()).toISOString();
+    const value = Buffer.from(JSON.stringify({ name: printName(name), since }));
+    const result = await store.put(`${prefix}${address}`, value, { if: { kind: 'absent' } });
+    if (result.done) {
+      onEvent({ kind: 'claimed', name, address });
+      return 'held';
+    }
+    const holder = result.current && nameIn(result.current.value);
+    return holder !== undefined && equalNames(holder, name) ? 'held' : 'taken';
+  }
+
+  #report(name: Name, text: string, event: VipEvent): void {
+    const key = nameKey(name);
+    if (this.#reported.get(key) === text) return;
+    this.#reported.set(key, text);
+    this.#options.onEvent(event);
+  }
+}
