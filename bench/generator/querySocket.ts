@@ -4,7 +4,6 @@
  */
 import { BATCH_PACKETS, Batch } from '../../src/dataplane/sockets/batch.ts';
 import { MSG_DONTWAIT, writeSockaddr } from '../../src/dataplane/sockets/layout.ts';
-import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { Poll, SocketMaker } from '../../src/dataplane/sockets/socket.ts';
 import {
   type CounterBlock,
@@ -12,6 +11,7 @@ import {
   newCounterMemory,
   Single,
 } from '../../src/dataplane/table/counters.ts';
+import { type Libc, loadLibc } from '../../src/kernel/libc.ts';
 
 /** The most messages that one system call sends or receives. */
 export const BATCH = BATCH_PACKETS;

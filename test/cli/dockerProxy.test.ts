@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readText } from '../../src/cli/output.ts';
-import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { loadLibc } from '../../src/kernel/libc.ts';
 import { asContainerId } from '../../src/registrar/engine/containerId.ts';
 import { connectEngine } from '../../src/registrar/engine/dockerode.ts';
 import { callCli } from '../support/cli.ts';

@@ -9,8 +9,8 @@ import type { Server } from 'node:net';
 import net from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { hasSuccessor } from '../../src/app/takeover.ts';
-import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
+import { type Libc, loadLibc } from '../../src/kernel/libc.ts';
 import { until } from '../support/until.ts';
 
 const found = loadLibc();

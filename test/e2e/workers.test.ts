@@ -80,7 +80,7 @@ describe('--workers', { skip: NO_WORKERS }, () => {
     [
       'a supported processor',
       OTHER_PROCESSOR,
-      /^batched sockets do not support this processor .*s390x/,
+      /^koffi's system calls do not support this processor .*s390x/,
     ],
   ] as const) {
     it(`A server without ${what} answers from one thread and logs the reason`, async (t) => {

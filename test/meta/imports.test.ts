@@ -21,7 +21,7 @@ const HOME: Record<string, string> = {
   dockerode: 'registrar/engine/',
   etcd3: 'store/etcd/',
   '@grpc/grpc-js': 'store/etcd/',
-  koffi: 'dataplane/sockets/',
+  koffi: 'kernel/',
   lmdb: 'store/file/',
   'sorted-btree': 'store/embedded/',
   pino: 'observability/',

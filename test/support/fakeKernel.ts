@@ -4,7 +4,7 @@
  */
 import os from 'node:os';
 import { Iovec, MsgHdr } from '../../src/dataplane/sockets/layout.ts';
-import type { Libc } from '../../src/dataplane/sockets/libc.ts';
+import type { Libc } from '../../src/kernel/libc.ts';
 
 export interface Datagram {
   readonly name: Uint8Array;
@@ -70,6 +70,8 @@ export class FakeKernel implements Libc {
   readonly connect = this.socket;
   readonly listen = this.socket;
   readonly getsockname = this.socket;
+  readonly send = this.socket;
+  readonly recv = this.socket;
   readonly close = this.socket;
 
   /** No socket is ready. Code with a single socket does not call this. */

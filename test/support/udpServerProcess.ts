@@ -3,8 +3,8 @@
  * drops that it counted.
  */
 import { createWorkerListener } from '../../src/dataplane/listeners/workerListener.ts';
-import { loadLibc } from '../../src/dataplane/sockets/libc.ts';
 import { DROP_REASONS, dropSlot } from '../../src/dataplane/table/counters.ts';
+import { loadLibc } from '../../src/kernel/libc.ts';
 // This import makes the compiler compile the file too.
 import './scriptedWorker.ts';
 

@@ -5,7 +5,7 @@ import {
   createWorkerListener,
   type WorkerListenerOptions,
 } from '../../src/dataplane/listeners/workerListener.ts';
-import { type Libc, loadLibc } from '../../src/dataplane/sockets/libc.ts';
+import { type Libc, loadLibc } from '../../src/kernel/libc.ts';
 import { compileInto } from './compiled.ts';
 
 const found = loadLibc();

@@ -6,9 +6,9 @@
  * poll, and then reads each socket that has packets.
  */
 import type { MessagePort } from 'node:worker_threads';
+import { EAGAIN, EBADF, EINTR, type Libc, loadLibc, systemError } from '../../kernel/libc.ts';
 import { Batch } from '../sockets/batch.ts';
 import { MSG_DONTWAIT, MSG_WAITFORONE, sockaddrPort } from '../sockets/layout.ts';
-import { EAGAIN, EBADF, EINTR, type Libc, loadLibc, systemError } from '../sockets/libc.ts';
 import { RecursionRanges } from '../sockets/recursionRanges.ts';
 import { Poll, RECEIVE_TIMEOUT_MS } from '../sockets/socket.ts';
 import {

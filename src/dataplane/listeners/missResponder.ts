@@ -4,8 +4,8 @@
  */
 import { clientAddress } from '../../dns/address.ts';
 import type { DnsClient, Respond } from '../../dns/message.ts';
+import { sendDropReason } from '../sockets/dropReason.ts';
 import { Envelope, receivingAddress, sockaddrPort, sockaddrText } from '../sockets/layout.ts';
-import { sendDropReason } from '../sockets/libc.ts';
 import type { ReplySender } from '../sockets/sender.ts';
 import { type CounterBlock, countDrop } from '../table/counters.ts';
 import type { Miss } from './handover.ts';

@@ -10,7 +10,7 @@ import type { RemoteInfo, Socket } from 'node:dgram';
 import dgram from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
-import { sendDropReason } from '../sockets/libc.ts';
+import { sendDropReason } from '../sockets/dropReason.ts';
 import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
 import { KERNEL_BUFFER_OCTETS } from '../sockets/socket.ts';
 import {

@@ -2,7 +2,7 @@
  * DNS over UDP by worker threads on batched sockets: the main thread's part. It makes the sockets, one for each address
  * and worker, and answers the misses that the workers hand over.
  */
-import { type Libc, systemError } from '../sockets/libc.ts';
+import { type Libc, systemError } from '../../kernel/libc.ts';
 import type { AddressRange } from '../sockets/recursionRanges.ts';
 import { ReplySender } from '../sockets/sender.ts';
 import { SocketMaker, type UdpSocket } from '../sockets/socket.ts';

@@ -6,7 +6,10 @@
  * Invariant: between `send` and the next `receive` every header has its initial values. A packet longer than its buffer
  * is cut.
  */
+
+import { EINTR, type Libc } from '../../kernel/libc.ts';
 import { type CounterBlock, count, countDrop, Single } from '../table/counters.ts';
+import { sendDropReason } from './dropReason.ts';
 import {
   Cmsg,
   Iovec,
@@ -21,7 +24,6 @@ import {
   SOL_IPV6,
   Sockaddr,
 } from './layout.ts';
-import { EINTR, type Libc, sendDropReason } from './libc.ts';
 import type { UdpSocket } from './socket.ts';
 
 export const BATCH_PACKETS = 64;

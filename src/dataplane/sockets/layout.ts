@@ -1,6 +1,6 @@
 /**
  * The kernel's structures as offsets into memory, and the constants of its calls, for 64-bit little-endian Linux. They
- * are the same for every processor in `libc.ts`, with glibc and musl.
+ * are the same for every processor in `kernel/libc.ts`, with glibc and musl.
  */
 import { addressOctets, printAddress, type SocketAddress } from '../../dns/address.ts';
 

@@ -2,9 +2,10 @@
  * Sends the main thread's replies through the socket of the worker that read the packet. All replies share one memory,
  * because the kernel has copied a reply when the call returns.
  */
+
+import { EINTR, type Libc } from '../../kernel/libc.ts';
 import { addressControl } from './batch.ts';
 import { AF_INET, copyWords, Envelope, Iovec, MSG_DONTWAIT, MsgHdr, Sockaddr } from './layout.ts';
-import { EINTR, type Libc } from './libc.ts';
 
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const HEADER_AT = 0;

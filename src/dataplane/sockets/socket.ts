@@ -1,6 +1,6 @@
 /**
- * dataplane/sockets/: Makes the sockets that Node cannot make, through libc. No other folder loads koffi.
- * Imports: dataplane/table, dns.
+ * dataplane/sockets/: Makes the sockets that Node cannot make, through libc.
+ * Imports: dataplane/table, dns, kernel.
  * Used by: app, app/process, cli/commands, dataplane/listeners.
  *
  * Makes UDP sockets for workers, and TCP sockets that a successor may share. The descriptors belong to the process:
@@ -12,6 +12,7 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../dns/address.ts';
+import { type Libc, systemError } from '../../kernel/libc.ts';
 import * as layout from './layout.ts';
 import {
   AF_INET,
@@ -26,7 +27,6 @@ import {
   sockaddrText,
   writeSockaddr,
 } from './layout.ts';
-import { type Libc, systemError } from './libc.ts';
 
 /** A socket of the workers. It can be posted to another thread. */
 export interface UdpSocket extends SocketAddress {

@@ -2,8 +2,9 @@
  * Datagrams to a Unix socket, which Node cannot send: the protocol of service managers. Also the credentials of the
  * peer of a Unix connection.
  */
+
+import { type Libc, loadLibc } from '../../kernel/libc.ts';
 import { Iovec, MsgHdr, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts';
-import { type Libc, loadLibc } from './libc.ts';
 
 export interface NotifySocket {
   /** Sends one message without waiting; false if the kernel did not accept it. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { putLoad } from '../../../bench/generator/load.ts';
-import { loadLibc } from '../../../src/dataplane/sockets/libc.ts';
+import { loadLibc } from '../../../src/kernel/libc.ts';
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
 
 const missing = loadLibc();

@@ -1,14 +1,16 @@
 /**
- * The system calls behind the batched sockets, bound once through koffi; no other file uses koffi. koffi is an optional
- * dependency, and the calls exist on Linux only, so a caller must be able to work without them: it then receives the
- * reason.
+ * kernel/: Calls the kernel and C libraries where Node cannot. No other folder loads koffi.
+ * Imports: nothing.
+ * Used by: app, dataplane/listeners, dataplane/sockets.
+ *
+ * The system calls of sockets, bound once through koffi. koffi is an optional dependency, and the calls exist on Linux
+ * only, so a caller must be able to work without them: it then receives the reason.
  *
  * Addresses are plain numbers: user space ends below 2^53 on every processor listed here, and a number is the cheapest
  * argument (a typed array or a BigInt costs some 40 ns more per call, and a BigInt is garbage).
  */
 import { createRequire } from 'node:module';
 import os, { endianness } from 'node:os';
-import type { DropReason } from '../table/counters.ts';
 
 /**
  * Each call returns libc's result: -1 if it failed, and then `errno()` gives the reason. No call throws or allocates.
@@ -23,6 +25,8 @@ export interface Libc {
   getsockname(fd: number, address: number, octets: number): number;
   close(fd: number): number;
   poll(fds: number, count: number, timeoutMs: number): number;
+  send(fd: number, memory: number, octets: number, flags: number): number;
+  recv(fd: number, memory: number, octets: number, flags: number): number;
   recvmmsg(fd: number, messages: number, count: number, flags: number): number;
   sendmmsg(fd: number, messages: number, count: number, flags: number): number;
   /** The errno of this thread's last failed call. Read it before the next call. */
@@ -48,9 +52,9 @@ export function loadLibc(): LibcResult {
 }
 
 function load(): LibcResult {
-  if (process.platform !== 'linux') return missing(`batched sockets need Linux`);
+  if (process.platform !== 'linux') return missing('system calls through koffi need Linux');
   if (!PROCESSORS.includes(process.arch) || endianness() !== 'LE')
-    return missing(`batched sockets do not support this processor (${process.arch})`);
+    return missing(`koffi's system calls do not support this processor (${process.arch})`);
   try {
     const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
     return { kind: 'libc', libc: bindAll(koffi) };
@@ -83,6 +87,8 @@ function bindAll(koffi: typeof import('koffi')): Libc {
     getsockname: call('getsockname', 'int', 'uint64', 'uint64'),
     close: call('close', 'int'),
     poll: call('poll', 'uint64', 'ulong', 'int'),
+    send: call('send', 'int', 'uint64', 'size_t', 'int'),
+    recv: call('recv', 'int', 'uint64', 'size_t', 'int'),
     recvmmsg: (fd, messages, count, flags) => recvmmsg(fd, messages, count, flags, NO_TIMEOUT),
     sendmmsg: call('sendmmsg', 'int', 'uint64', 'uint', 'int'),
     errno: () => koffi.errno(),
@@ -107,21 +113,4 @@ export function systemError(number: number, call: string): NodeJS.ErrnoException
 
 function codeOf(number: number): string {
   return Object.entries(errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
-}
-
-const REASONS: ReadonlyMap<number, DropReason> = new Map([
-  ...[errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM].map(as('noRoom')),
-  ...[errno.EPERM, errno.EACCES].map(as('forbidden')),
-  ...[errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN].map(as('unreachable')),
-  ...[errno.EADDRNOTAVAIL, errno.EINVAL].map(as('unreachable')),
-  ...[errno.EMSGSIZE].map(as('tooLong')),
-]);
-
-function as(reason: DropReason) {
-  return (number: number): [number, DropReason] => [number, reason];
-}
-
-/** The drop reason of a reply that the kernel refused with this errno. */
-export function sendDropReason(number: number): DropReason {
-  return REASONS.get(number) ?? 'otherSendError';
 }
