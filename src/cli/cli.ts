@@ -128,7 +128,8 @@ function epilogue({ examples, note }: Command): string {
 }
 
 function yargsOption(option: OptionWords) {
-  const { form, describe, short, hidden, group, choices, placeholder, defaultText } = option;
+  const { form, short, hidden, group, placeholder, defaultText } = option;
+  const describe = describeWithChoices(option);
   return {
     // The parser takes every value as text, so that it never turns a name or id into a number.
     type: form === 'switch' ? ('boolean' as const) : ('string' as const),
@@ -137,9 +138,14 @@ function yargsOption(option: OptionWords) {
     ...(hidden && { hidden }),
     // yargs prints groups in the order of their first option; the plain options come first.
     group: group ?? 'Options:',
-    ...(choices && form !== 'text' && { choices }),
     ...(defaultText !== undefined && { defaultDescription: defaultText, default: undefined }),
   };
+}
+
+/** The parser does not get the choices, because it would take a list such as `POST,PUT` for one value. */
+function describeWithChoices({ describe, choices = [] }: OptionWords): string {
+  const isComplete = choices.every((choice) => describe.includes(choice));
+  return isComplete ? describe : `${describe}: ${choices.join(', ')}`;
 }
 
 function argumentsOf(command: Command, parsed: Record<string, unknown>): Arguments {

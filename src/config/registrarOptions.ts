@@ -19,6 +19,10 @@ import {
   wholeNumberValue,
 } from './valueForms.ts';
 
+/** The programs whose metadata `--compat` reads. */
+export const COMPAT_PROGRAMS = ['registrator', 'ambassadord', 'connectable'] as const;
+export type CompatProgram = (typeof COMPAT_PROGRAMS)[number];
+
 const seconds = { form: 'text', placeholder: 'SECONDS' } as const;
 
 export const REGISTRAR_OPTIONS = {
@@ -234,16 +238,17 @@ export const REGISTRAR_OPTIONS = {
     expects: 'letters, digits, dots, dashes and underscores',
     example: 'dns.',
   }),
-  compat: option<'dns' | 'registrator'>({
+  compat: option<readonly CompatProgram[]>({
     name: 'compat',
-    form: 'text',
+    form: 'list',
     placeholder: 'PROGRAM',
-    choices: ['registrator'],
-    describe: 'registrator: use its metadata (SERVICE_*), keys and command line',
-    schema: oneOfValue('dns', 'registrator'),
-    fallback: 'dns',
+    choices: COMPAT_PROGRAMS,
+    describe:
+      'registrator: use its metadata (SERVICE_*), keys and command line; ambassadord, connectable: also read the links in BACKEND_* or connect.*; repeatable',
+    schema: listOf(oneOfValue('dns', ...COMPAT_PROGRAMS)).transform(withoutDefault),
+    fallback: [],
     defaultText: 'none',
-    expects: 'registrator',
+    expects: 'registrator, ambassadord or connectable',
     example: 'registrator',
   }),
   rawIds: option<boolean>({
@@ -297,6 +302,11 @@ export const REGISTER_COMMAND_OPTIONS = {
 
 /** The registrar's rows in `serve` and `up`. */
 export const SERVE_REGISTRAR_OPTIONS = prefixed(REGISTRAR_OPTIONS, 'register-', 'With --register:');
+
+/** `dns` alone is the default in one word; it overrides a variable that names a program. */
+function withoutDefault(words: readonly ('dns' | CompatProgram)[]): readonly CompatProgram[] {
+  return words.filter((word) => word !== 'dns');
+}
 
 function parseMetadataPrefix(text: string): string | undefined {
   return /^[A-Za-z][A-Za-z0-9_./-]*$/.test(text) ? text : undefined;

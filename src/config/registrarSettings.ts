@@ -35,7 +35,7 @@ export function readRegistrarSettings<R extends RegistrarRows>(
     ...(settings.rawIds ? [rows.rawIds] : []),
     ...(settings.checkMethods.length > 0 ? [rows.checkMethods] : []),
   ];
-  if (settings.compat !== 'registrator') {
+  if (!settings.compat.includes('registrator')) {
     for (const { name } of registrators)
       mistakes.push(`--${name}: needs --${rows.compat.name} registrator`);
   }

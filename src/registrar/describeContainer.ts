@@ -61,7 +61,7 @@ export function describeContainer(
   if (reason !== undefined) return { kind: 'ignored', reason };
   const joined =
     parentOf(container) === undefined || parent === undefined ? undefined : readContainer(parent);
-  return context.compat === 'registrator'
+  return context.compat.includes('registrator')
     ? describeServices(container, context, joined)
     : describeNames(container, context, joined);
 }

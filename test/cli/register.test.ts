@@ -49,7 +49,11 @@ describe('register', () => {
     ['--on-exit stay', /--on-exit: "stay" is not keep or revoke/],
     ['--env-prefix =', /--env-prefix: "=" is not letters/],
     ['--label-prefix a=b', /--label-prefix: "a=b" is not letters/],
-    ['--compat consul', /--compat: "consul" is not registrator/],
+    ['--compat consul', /--compat: "consul" is not registrator, ambassadord or connectable/],
+    ['--compat ambassadord --raw-ids', /--raw-ids: needs --compat registrator/],
+    ['--compat ambassadord skydns2://h:1/d', /skydns2:.*: unexpected argument/],
+    ['--check-method POST,GO', /--check-method: "POST,GO" is not OPTIONS, POST or PUT/],
+    ['--check-method POST,PUT', /--check-method: needs --compat registrator/],
     ['--raw-ids', /--raw-ids: needs --compat registrator/],
     ['--http nowhere', /--http: "nowhere" is not an IP:PORT or off/],
     ['--log-level loud', /--log-level: "loud" is not trace/],
@@ -68,6 +72,8 @@ describe('register', () => {
     ['--compat=registrator -ip x skydns2://h:1/d', /-ip: "x" is not an IP address/],
     ['--compat=registrator -consul skydns2://h:1/d', /-consul: unknown option/],
     ['--compat=registrator -version', /-version: write soradns version/],
+    ['--compat connectable,registrator -internal', /no URI; write skydns2/],
+    ['--compat connectable --compat registrator -internal', /no URI; write skydns2/],
   ];
   for (const [args, expected] of table)
     it(`register refuses ${args}`, () => isMistake(`register ${args}`, expected));
@@ -115,7 +121,7 @@ describe('help', () => {
     const values: Record<string, unknown> = settings;
     let checked = 0;
     for (const [field, row] of Object.entries(REGISTRAR_OPTIONS as Rows)) {
-      if (values[field] === undefined || row.form === 'list' || row.name === 'compat') continue;
+      if (values[field] === undefined || row.form === 'list') continue;
       const parsed = parseValue(row, row.defaultText);
       assert.deepEqual(parsed, { kind: 'value', value: values[field] }, `--${row.name}`);
       checked++;

@@ -46,6 +46,15 @@ describe('splitRegistratorLine', () => {
     for (const line of [`register ${words}`, `serve --compat=registrator ${words}`])
       assert.equal(parted(line), line);
     assert.equal(parted(`register --compat=dns ${words}`, env), `register --compat=dns ${words}`);
+    for (const compat of [
+      '--compat ambassadord,registrator',
+      '--compat ambassadord --compat=registrator',
+    ])
+      assert.equal(parted(`register ${compat} ${words}`), `register ${compat} -- ${words}`);
+    const both = { SORADNS_COMPAT: 'connectable, registrator' };
+    assert.equal(parted(`register ${words}`, both), `register -- ${words}`);
+    const other = `register --compat ambassadord ${words}`;
+    assert.equal(parted(other, env), other);
   });
 });
 

@@ -27,7 +27,7 @@ const docker = useDockerd({ liveRestore: true });
 const TIMEOUT_MS = 20_000;
 const INTERNAL = { mode: 'internal' } as const;
 const COMPAT = {
-  compat: 'registrator',
+  compat: ['registrator'],
   exposedByDefault: true,
   health: 'ignore',
   registrator: { hostName: 'node1', rawIds: false, tags: [] },

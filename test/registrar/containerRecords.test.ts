@@ -16,7 +16,7 @@ const AUTO = {
 
 const CHECKED = {
   context: {
-    compat: 'registrator',
+    compat: ['registrator'],
     exposedByDefault: true,
     registrator: { hostName: '', rawIds: false, tags: [] },
   },

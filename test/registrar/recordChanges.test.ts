@@ -122,7 +122,7 @@ describe('changes of records', () => {
 
   it('A rename writes the new name before it deletes the old one', () =>
     withRegistrarFixture(async (fixture) => {
-      const context = { compat: 'registrator', exposedByDefault: true } as const;
+      const context = { compat: ['registrator'], exposedByDefault: true } as const;
       const registrator = { hostName: 'node1', rawIds: false, tags: [] };
       fixture.start({ context: { ...context, registrator } });
       const web = fixture.engine.run({ name: 'old', image: 'web', exposed: ['80/tcp'] });

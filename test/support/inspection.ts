@@ -118,7 +118,7 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
     stop: 'drain',
     stopTimeoutSeconds: 300,
     ptr: false,
-    compat: 'dns',
+    compat: [],
     ...changes,
   };
 }
@@ -126,7 +126,7 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
 /** As `registrarContext`, with `--compat registrator` on the host `node1`. */
 export function registratorContext(changes: Partial<RegistrarContext> = {}): RegistrarContext {
   return registrarContext({
-    compat: 'registrator',
+    compat: ['registrator'],
     exposedByDefault: true,
     health: 'ignore',
     registrator: { hostName: 'node1', rawIds: false, tags: [] },

@@ -45,7 +45,7 @@ export interface Case {
 export type Cases = readonly (readonly [string, Case])[];
 
 function check({ rules, spec, context = {}, parent, names, refused = [] }: Case): void {
-  const make = context.compat === 'registrator' ? registratorContext : registrarContext;
+  const make = context.compat?.includes('registrator') ? registratorContext : registrarContext;
   const policy = rules && policyOf(rules);
   const all = make({ ...context, optionPrefix: rules?.optionPrefix ?? '', policy });
   const child = inspection({ publish: PUBLISH, ...spec });
@@ -79,4 +79,4 @@ export function ofProject(project: string, env: Record<string, string> = {}): Co
   return { env: { DNS_ENABLE: 'true', ...env }, labels };
 }
 
-export const SERVICE = { compat: 'registrator' } as const;
+export const SERVICE = { compat: ['registrator'] } as const;

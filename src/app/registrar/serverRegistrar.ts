@@ -107,7 +107,7 @@ export class ServerRegistrar {
 
   #settings(): RegistrarSettings | undefined {
     const { registrar } = this.#config;
-    if (registrar?.settings.compat !== 'registrator') return registrar?.settings;
+    if (!registrar?.settings.compat.includes('registrator')) return registrar?.settings;
     const line = registratorLine(registrar, []);
     return line.kind === 'line' ? line.settings : undefined;
   }

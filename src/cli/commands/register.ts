@@ -112,7 +112,7 @@ function lineSettings(
   words: readonly string[],
 ): RegistratorSettings {
   const { settings } = given;
-  if (settings.compat === 'registrator') {
+  if (settings.compat.includes('registrator')) {
     const line = registratorLine(given, words);
     if (line.kind === 'mistakes') throw mistakesFailure(line.mistakes);
     return line;

@@ -200,7 +200,7 @@ function addressOfBinding(hostIp: string, context: AddressContext): string | und
   const { v4, v6 } = hostAddresses(context);
   if (isAnyAddress(hostIp)) return hostIp.includes(':') ? v6 : v4;
   // registrator's -ip applies to every published port.
-  const isOverridden = context.compat === 'registrator' && !isLoopbackText(hostIp);
+  const isOverridden = context.compat.includes('registrator') && !isLoopbackText(hostIp);
   return isOverridden ? (context.ip ?? hostIp) : hostIp;
 }
 
@@ -325,6 +325,6 @@ function atNetwork(
 
 /** The setting that registers the container's own address. */
 function internalMode({ compat, envPrefix, optionPrefix }: AddressContext): string {
-  if (compat === 'dns') return `${envPrefix}MODE=internal`;
-  return `--${optionPrefix}mode internal`;
+  if (compat.includes('registrator')) return `--${optionPrefix}mode internal`;
+  return `${envPrefix}MODE=internal`;
 }

@@ -42,7 +42,7 @@ export interface ConfiguredContext extends DescribingSettings {
   readonly defaultZone: Name;
   /** Without it, containers may have any name inside the zones and any address. */
   readonly policy?: RegistrationPolicy | undefined;
-  /** Only read with `compat: 'registrator'`. */
+  /** Only read if `compat` contains registrator. */
   readonly registrator?: CompatContext | undefined;
 }
 

@@ -84,7 +84,7 @@ function rootsOf({
   zones,
   defaultZone,
 }: PolicyContext): readonly Name[] {
-  if (compat === 'registrator') return zones;
+  if (compat.includes('registrator')) return zones;
   const regions = foldName(region?.split('.') ?? []);
   if (domain === undefined) return zones.map((zone) => [...regions, ...zone]);
   const labels = foldName(domain.replace(/\.$/, '').split('.'));

@@ -65,6 +65,6 @@ function workOf({
   labelPrefix,
   compat,
 }: RegistrarContext): RegistrarWork {
-  const kind = compat === 'registrator' ? [compat] : [compat, envPrefix, labelPrefix];
+  const kind = compat.includes('registrator') ? ['registrator'] : ['dns', envPrefix, labelPrefix];
   return { prefix, zones: zones.map(printName).sort(), metadata: kind.join(' ') };
 }

@@ -42,6 +42,9 @@ export function splitRegistratorLine(
 
 function wantsRegistrator(args: readonly string[], env: RegistratorEnv): boolean {
   const line = args.join('\n');
-  const compat = /(?:^|\n)--?compat(?:=|\n)([^\n]*)/.exec(line)?.[1] ?? env.SORADNS_COMPAT;
-  return compat === 'registrator';
+  const given = [...line.matchAll(/(?:^|\n)--?compat(?:=|\n)([^\n]*)/g)].map(
+    ([, list = '']) => list,
+  );
+  const lists = given.length > 0 ? given : [env.SORADNS_COMPAT ?? ''];
+  return lists.some((list) => list.split(',').some((word) => word.trim() === 'registrator'));
 }

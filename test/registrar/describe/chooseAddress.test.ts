@@ -119,12 +119,12 @@ describe('published ports', () => {
     [
       'a port published at a specific address beside registrator’s -ip',
       '203.0.113.9 80',
-      { spec: at('198.51.100.7:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
+      { spec: at('198.51.100.7:80'), context: { ip: '203.0.113.9', compat: ['registrator'] } },
     ],
     [
       'a port published only at loopback beside registrator’s -ip',
       'refused: is published at 127.0.0.1:80, which only this host can reach: publish it on another address',
-      { spec: at('127.0.0.1:80'), context: { ip: '203.0.113.9', compat: 'registrator' } },
+      { spec: at('127.0.0.1:80'), context: { ip: '203.0.113.9', compat: ['registrator'] } },
     ],
     [
       'a port published at 0.0.0.0 of a host without known addresses',
@@ -173,7 +173,7 @@ describe('published ports', () => {
     [
       'a requested port in compat mode, where only an option sets the mode',
       `${publishNone} int1 is one of these, use --mode internal`,
-      { spec: onInternal, context: { compat: 'registrator' } },
+      { spec: onInternal, context: { compat: ['registrator'] } },
     ],
     [
       'a requested port on the network none',
@@ -434,7 +434,7 @@ describe('stated addresses', () => {
       '10.0.0.5 8080',
       {
         spec: labelled('10.0.0.5/24'),
-        context: { ...ipLabel, ip: '203.0.113.9', compat: 'registrator' },
+        context: { ...ipLabel, ip: '203.0.113.9', compat: ['registrator'] },
       },
     ],
     [

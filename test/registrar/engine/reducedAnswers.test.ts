@@ -65,7 +65,7 @@ test('A reduced inspection gives the same description as the whole one', () => {
   const contexts = [
     registrarContext({ ipLabel: 'org.example.ip' }),
     registrarContext({ mode: 'internal', exposedByDefault: true }),
-    registrarContext({ compat: 'registrator', exposedByDefault: true }),
+    registrarContext({ compat: ['registrator'], exposedByDefault: true }),
   ];
   const kinds = new Set<string>();
   for (const spec of SPECS) {

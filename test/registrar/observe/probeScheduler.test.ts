@@ -130,7 +130,7 @@ function hostileRecords(containerId: ContainerId, port: number, path: string): S
   const ports = Array.from({ length: 64 }, (_, at) => `${at + 1}/tcp`);
   const publish = Object.fromEntries(ports.map((one, at) => [one, [`0.0.0.0:${at + 1}`]]));
   const env = { SERVICE_NAME: 'x', SERVICE_CHECK_HTTP: path, SERVICE_CHECK_INTERVAL: '100ms' };
-  const context = registrarContext({ compat: 'registrator', exposedByDefault: true });
+  const context = registrarContext({ compat: ['registrator'], exposedByDefault: true });
   const described = describeContainer(inspection({ id: containerId, publish, env }), context);
   if (described.kind !== 'described') return assert.fail(described.reason);
   const owner = {

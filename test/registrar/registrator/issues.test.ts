@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { withRegistrarFixture } from '../../support/registrarFixture.ts';
 
 const COMPAT = {
-  compat: 'registrator',
+  compat: ['registrator'],
   exposedByDefault: true,
   registrator: { hostName: '', rawIds: false, tags: [] },
 } as const;
