@@ -261,7 +261,7 @@ function describePort(
   const [first] = names;
   if (first === undefined) return [];
   const find: FindSetting = (key) => findSetting(settings, key, port);
-  const attributes = readRecordAttributes(find, context.recordTtlSeconds, refusals);
+  const attributes = readRecordAttributes(find, port, context, refusals);
   const choice = addressForPort(port, work);
   if (attributes === undefined || choice === undefined) return [];
   switch (choice.kind) {

@@ -40,7 +40,7 @@ export const NO_LINKING: Linking = {
 };
 
 export const MAX_TAGS = 64;
-const MAX_TAG_OCTETS = 255;
+export const MAX_TAG_CHARACTERS = 255;
 
 /** The linking with the field's value; `undefined` if the (lower-case) field is none of these. */
 export function readLinking(linking: Linking, field: string, value: unknown): Linking | undefined {
@@ -82,7 +82,7 @@ function readTags(value: unknown): readonly string[] {
   if (!Array.isArray(value)) return [];
   return value
     .filter((tag): tag is string => typeof tag === 'string' && tag !== '')
-    .filter((tag) => tag.length <= MAX_TAG_OCTETS)
+    .filter((tag) => tag.length <= MAX_TAG_CHARACTERS)
     .slice(0, MAX_TAGS);
 }
 

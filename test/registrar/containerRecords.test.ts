@@ -48,7 +48,7 @@ describe('records of a container', () => {
       const web = fixture.engine.run(WEB);
       const { owner, ...service } =
         (await fixture.records())[KEY] ?? assert.fail('it is not there');
-      assert.deepEqual(service, { host: '172.17.0.2', port: 80, ttl: 30 });
+      assert.deepEqual(service, { host: '172.17.0.2', port: 80, ttl: 30, expose: 80 });
       assert.match(owner?.r ?? '', /^ENGINE:1\/[0-9a-f]{12}$/);
       assert.deepEqual([owner?.c, owner?.s], [web.id.slice(0, 12), web.startedAt]);
       fixture.engine.die(web);

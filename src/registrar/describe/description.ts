@@ -7,7 +7,7 @@
  * makes it is in ../describeContainer.ts, because it also calls registrator/.
  */
 import { printable } from '../../observability/printable.ts';
-import type { Check } from './check.ts';
+import type { LeaderRule } from '../../service/linking.ts';
 
 /** A record that should be in the store. */
 export interface DesiredRecord {
@@ -45,8 +45,11 @@ export interface DesiredRecord {
  */
 export type FamilyLabel = 'ipv4' | 'ipv6';
 
-/** The members of SkyDNS's JSON. Unset ones are absent; `ttl` is always set. */
-export interface RecordFields {
+/**
+ * The members of SkyDNS's JSON, and those that only soradns reads (service/linking.ts). Unset ones are absent; `ttl` is
+ * always set.
+ */
+export interface RecordFields extends RecordLinking {
   readonly host: string;
   /** `NO_SRV` for a record without a port: it answers A and AAAA, and no SRV query. */
   readonly port?: number;
@@ -59,11 +62,39 @@ export interface RecordFields {
   readonly group?: string;
 }
 
+/** How other containers reach the container: through virtual addresses, as a leader, by tag. */
+export interface RecordLinking {
+  /** The container's own port. */
+  readonly expose?: StoredPort;
+  readonly tags?: readonly string[];
+  /** `auto` or an address. */
+  readonly vip?: string;
+  readonly vipName?: string;
+  readonly vipPort?: StoredPort;
+  readonly leader?: LeaderRule;
+  readonly proxyProtocol?: true;
+}
+
+/** `5432` for TCP, `53/udp` for UDP. */
+export type StoredPort = number | `${number}/udp`;
+
 /** The target of a PTR record, in addition to `fields.host`. */
 export interface PointerTo {
   /** The key of an `auto` name, whose number goes before `fields.host`. */
   readonly numberedBy?: string;
 }
+
+/** The check that a service must pass for its record, from registrator's metadata. */
+export type Check =
+  | {
+      readonly kind: 'http' | 'https';
+      /** Printable ASCII that begins with a slash. */
+      readonly path: string;
+      readonly method: string;
+      readonly intervalMs: number;
+      readonly timeoutMs: number;
+    }
+  | { readonly kind: 'tcp'; readonly intervalMs: number; readonly timeoutMs: number };
 
 export interface RecordMeta {
   readonly tags?: readonly string[];

@@ -1,10 +1,26 @@
 /** Reads and checks the values of settings: the fields of a record, and the policies of a container. */
 import { parseSwitch } from '../../config/settings.ts';
-import type { Container, HealthPolicy } from './container.ts';
+import {
+  LEADER_RULES,
+  type LeaderRule,
+  MAX_TAG_CHARACTERS,
+  MAX_TAGS,
+  parseExposedPort,
+} from '../../service/linking.ts';
+import { endpointAt } from './addressChoice.ts';
+import { type Container, type HealthPolicy, type Port, printPort } from './container.ts';
 import type { Mode, RegistrarContext, StopPolicy } from './context.ts';
-import { type Draining, isNot, type RecordFields, type Refusals } from './description.ts';
+import {
+  type Draining,
+  isNot,
+  type RecordFields,
+  type RecordLinking,
+  type Refusals,
+  type StoredPort,
+} from './description.ts';
 import type { ContainerSetting, SettingKey } from './metadata.ts';
-import { isSwarmTask } from './names.ts';
+import { checkName, isSwarmTask, type Zones } from './names.ts';
+import { storedPort } from './storedValue.ts';
 
 /** Finds the setting that counts for one port, or for the container. */
 export type FindSetting = (key: SettingKey) => ContainerSetting | undefined;
@@ -14,16 +30,22 @@ export type RecordAttributes = Omit<RecordFields, 'host' | 'port'>;
 
 const MAX_TEXT_OCTETS = 1024;
 const MAX_GROUP_OCTETS = 255;
+const MAX_TAGS_OCTETS = 4096;
 const MAX_STOP_SECONDS = 604_800;
 /** A week. Containers are not trusted, and other resolvers cache an answer for its TTL. */
 const MAX_RECORD_TTL_SECONDS = 604_800;
 
+/** The part of the context that the fields depend on. */
+export type AttributeContext = Zones & Pick<RegistrarContext, 'recordTtlSeconds'>;
+
 /** `undefined` if a field is refused, because a record needs all of its fields. */
 export function readRecordAttributes(
   find: FindSetting,
-  recordTtlSeconds: number,
+  port: Port | undefined,
+  context: AttributeContext,
   refusals: Refusals,
 ): RecordAttributes | undefined {
+  const linking = readRecordLinking(find, port, context, refusals);
   const priority = readForm(find, 'PRIORITY', wholeNumberForm(0, 65_535), refusals);
   const weight = readForm(find, 'WEIGHT', wholeNumberForm(0, 65_535), refusals);
   const text = readForm(find, 'TEXT', textForm(MAX_TEXT_OCTETS), refusals);
@@ -32,9 +54,59 @@ export function readRecordAttributes(
   const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumberForm(0, 127), refusals);
   const group = readForm(find, 'GROUP', textForm(MAX_GROUP_OCTETS), refusals);
   const all = { priority, weight, text, mail, ttl, targetstrip, group };
-  if (Object.values(all).includes(REFUSED)) return undefined;
+  if (linking === REFUSED || Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
-  return { ttl: recordTtlSeconds, ...(Object.fromEntries(set) as Partial<RecordAttributes>) };
+  const own = Object.fromEntries(set) as Partial<RecordAttributes>;
+  return { ttl: context.recordTtlSeconds, ...own, ...linking };
+}
+
+function readRecordLinking(
+  find: FindSetting,
+  port: Port | undefined,
+  zones: Zones,
+  refusals: Refusals,
+): RecordLinking | typeof REFUSED {
+  const tags = readForm(find, 'TAGS', tagsForm, refusals);
+  const vip = readForm(find, 'VIP', virtualAddressForm, refusals);
+  const vipName = readVirtualName(find('VIP_NAME'), zones, refusals);
+  const vipPort = readForm(find, 'VIP_PORT', virtualPortForm(port), refusals);
+  const leader = readForm(find, 'LEADER', wordForm<LeaderRule>(...LEADER_RULES), refusals);
+  const isProxied = readForm(find, 'PROXY_PROTOCOL', booleanForm, refusals);
+  if (tags === REFUSED || vip === REFUSED || vipName === REFUSED) return REFUSED;
+  if (vipPort === REFUSED || leader === REFUSED || isProxied === REFUSED) return REFUSED;
+  return {
+    ...(port === undefined ? {} : { expose: storedPort(port) }),
+    ...(tags === undefined ? {} : { tags }),
+    ...(vip === undefined || vip === 'false' ? {} : { vip }),
+    ...(vipName === undefined ? {} : { vipName }),
+    ...(vipPort === undefined ? {} : { vipPort }),
+    ...(leader === undefined ? {} : { leader }),
+    ...(isProxied === true ? { proxyProtocol: true } : {}),
+  };
+}
+
+function readVirtualName(
+  setting: ContainerSetting | undefined,
+  zones: Zones,
+  refusals: Refusals,
+): string | undefined | typeof REFUSED {
+  if (setting === undefined) return undefined;
+  const checked = checkName(setting.value, zones);
+  if (checked.kind === 'name') return checked.name.join('.');
+  refusals.add(setting.source, checked.reason);
+  return REFUSED;
+}
+
+/** A comma list; `\,` is a comma in a tag. */
+export function parseTags(text: string): string[] {
+  return (text.match(/(?:\\,|[^,])+/g) ?? [])
+    .map((tag) => tag.replaceAll('\\,', ',').trim())
+    .filter((tag) => tag !== '');
+}
+
+/** Whether a record may have the tag. */
+export function isUsableTag(tag: string): boolean {
+  return tag.length <= MAX_TAG_CHARACTERS && !/\p{Cc}|\p{Cs}/u.test(tag);
 }
 
 /** The result for a wrong value. The reason is among the refusals. */
@@ -108,6 +180,39 @@ function wordForm<T extends string>(...words: readonly T[]): ValueForm<T> {
   return {
     expects: words.join(' or '),
     parse: (text) => words.find((word) => word === text.toLowerCase()),
+  };
+}
+
+const tagsForm: ValueForm<readonly string[]> = {
+  expects: `a list of at most ${MAX_TAGS} tags of at most ${MAX_TAG_CHARACTERS} characters, ${MAX_TAGS_OCTETS} octets in all, without control characters`,
+  parse: (text) => {
+    if (Buffer.byteLength(text) > MAX_TAGS_OCTETS) return undefined;
+    const tags = [...new Set(parseTags(text))];
+    const isUsable = tags.length > 0 && tags.length <= MAX_TAGS && tags.every(isUsableTag);
+    return isUsable ? tags : undefined;
+  },
+};
+
+const virtualAddressForm: ValueForm<string> = {
+  expects: 'auto, false, or an IP address that other hosts can reach',
+  parse: (text) => {
+    if (text.toLowerCase() === 'auto') return 'auto';
+    return parseSwitch(text) === false ? 'false' : endpointAt(text, undefined)?.address;
+  },
+};
+
+/** Without a protocol the value means the protocol of the container's own port. */
+function virtualPortForm(own: Port | undefined): ValueForm<StoredPort> {
+  const known = own === undefined ? '' : ` of ${printPort(own)}`;
+  return {
+    expects: `a port from 1 to 65535 with the protocol${known}`,
+    parse: (text) => {
+      const port = parseExposedPort(text);
+      if (port === undefined) return undefined;
+      if (own === undefined) return storedPort(port);
+      const isSame = !text.includes('/') || port.protocol === own.protocol;
+      return isSame ? storedPort({ ...port, protocol: own.protocol }) : undefined;
+    },
   };
 }
 

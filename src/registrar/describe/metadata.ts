@@ -1,6 +1,6 @@
 /**
  * Reads a container's settings: `DNS_<KEY>` in its environment and `dns.<key>` in its labels, each also for one port
- * (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). Unknown keys are refused, so that a misspelt key is
+ * (`DNS_8080_WEIGHT`, `DNS_53_UDP_NAME`, `dns.53/udp.name`). Dots and hyphens join the words of a key in a label. Unknown keys are refused, so that a misspelt key is
  * reported. On a container without settings, an unknown key that resembles no known one belongs to another program.
  * A port's setting takes precedence over a generic one, then a label over a variable. An empty value counts as unset.
  */
@@ -27,6 +27,12 @@ const PORT_KEYS = [
   'NETWORK',
   'MODE',
   'ENABLE',
+  'TAGS',
+  'VIP',
+  'VIP_NAME',
+  'VIP_PORT',
+  'LEADER',
+  'PROXY_PROTOCOL',
 ] as const;
 
 /** Keys for the whole container only. */
@@ -141,7 +147,7 @@ function variableName({ scope, key }: ScopedKey, prefix: string): string {
 }
 
 function labelName({ scope, key }: ScopedKey, prefix: string): string {
-  const word = key.toLowerCase().replaceAll('_', '-');
+  const word = key.toLowerCase().replace(/^vip_/, 'vip.').replaceAll('_', '-');
   return `${prefix}${scope === '' ? '' : `${scope}.`}${word}`;
 }
 
@@ -214,7 +220,7 @@ function parseVariable(rest: string): ReturnType<ParseKey> {
 
 function parseLabel(rest: string): ReturnType<ParseKey> {
   const [, digits, protocol, key = ''] = /^(?:([0-9]+)(?:\/(tcp|udp))?\.)?(.*)$/s.exec(rest) ?? [];
-  const folded = /[A-Z]/.test(key) ? key : key.toUpperCase().replaceAll('-', '_');
+  const folded = /[A-Z]/.test(key) ? key : key.toUpperCase().replace(/[-.]/g, '_');
   return scopedKey(digits, protocol, folded);
 }
 

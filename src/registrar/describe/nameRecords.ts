@@ -3,23 +3,24 @@
  * Refuses names that the policy forbids, and names of one container that collide.
  */
 import { reverseName } from '../../dns/address.ts';
-import { equalNames, type Name } from '../../dns/name.ts';
+import { equalNames, isSubdomainOf, type Name } from '../../dns/name.ts';
 import { keyOfName, nameOfKey } from '../../service/key.ts';
 import { UNKNOWN_LABEL } from '../../service/namePattern.ts';
 import { NO_SRV } from '../../service/service.ts';
 import type { AddressChoice, ReachableAt } from './addressChoice.ts';
 import { type Container, compareTexts, parentOf } from './container.ts';
 import type { RegistrarContext, StopPolicy } from './context.ts';
-import type {
-  Description,
-  DesiredRecord,
-  Draining,
-  Hints,
-  RecordFields,
-  Refusals,
+import {
+  type Description,
+  type DesiredRecord,
+  type Draining,
+  type Hints,
+  type RecordFields,
+  type Refusals,
+  shown,
 } from './description.ts';
 import type { RecordAttributes } from './fields.ts';
-import { checkFullName, type RequestedName } from './names.ts';
+import { checkFullName, type RequestedName, zoneDepth } from './names.ts';
 import { challengedName, judgeNames } from './policy.ts';
 import { familyLabel } from './storedValue.ts';
 
@@ -101,21 +102,66 @@ export function recordsOfName(
     refusals.add(host, checked.reason);
     return [];
   }
+  const virtual = virtualName(requested, attributes, context);
+  if (virtual.kind === 'refused') {
+    refusals.add(host, virtual.reason);
+    return [];
+  }
   const hasRoom = checkFullName([familyLabel(6), ...numbered], context).kind === 'name';
   if (second !== undefined && !hasRoom)
     refusals.add(
       host,
       `is too long for a record of each address family: only ${first.address} gets one`,
     );
-  if (second === undefined || !hasRoom)
-    return [
-      { records: [{ ...common, fields: recordFieldsOf(first, attributes) }], host, isInternal },
-    ];
-  const records = [first, second].map((endpoint): DesiredRecord => {
-    const fields = recordFieldsOf(endpoint, belowItsName(attributes));
-    return { ...common, family: familyLabel(endpoint.family), fields };
-  });
+  if (second === undefined || !hasRoom) {
+    const fields = recordFieldsOf(first, { ...attributes, ...virtual.ofName });
+    return [{ records: [{ ...common, fields }], host, isInternal }];
+  }
+  const below = belowItsName({ ...attributes, ...virtual.ofFamilies });
+  const records = [first, second].map(
+    (endpoint): DesiredRecord => ({
+      ...common,
+      family: familyLabel(endpoint.family),
+      fields: recordFieldsOf(endpoint, below),
+    }),
+  );
   return [{ records, host, isInternal }];
+}
+
+type VirtualName =
+  | {
+      readonly kind: 'name';
+      /** For a record at the name itself. */
+      readonly ofName: Pick<RecordAttributes, 'vipName'>;
+      /** For the records of both families, which are one label below the name. */
+      readonly ofFamilies: Pick<RecordAttributes, 'vipName'>;
+    }
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/**
+ * The name that gets the virtual address. Servers take the owner name without its first label, so the record states any
+ * other name: the one that VIP_NAME sets, and the container's own name if nothing but the zone is above it.
+ */
+function virtualName(
+  { name, instance }: RequestedName,
+  { vip, vipName: stated }: RecordAttributes,
+  context: RegistrarContext,
+): VirtualName {
+  if (stated !== undefined) {
+    if (!isSubdomainOf(name, stated.split('.')))
+      return {
+        kind: 'refused',
+        reason: `is not below ${shown(stated)}, to which ${context.envPrefix}VIP_NAME gives the virtual address: choose the name or one above it`,
+      };
+    const same = { vipName: stated };
+    return { kind: 'name', ofName: same, ofFamilies: same };
+  }
+  if (vip === undefined) return { kind: 'name', ofName: {}, ofFamilies: {} };
+  const isAlone = name.length - zoneDepth(name, context) === 1;
+  const service = instance === 'auto' || isAlone ? name : name.slice(1);
+  const vipName = service.join('.');
+  const isDefault = instance === 'auto' || !isAlone;
+  return { kind: 'name', ofName: isDefault ? {} : { vipName }, ofFamilies: { vipName } };
 }
 
 /** A record without a port gets `NO_SRV`, so that it is in no SRV answer. */

@@ -7,7 +7,8 @@ import { MAX_VALUE_OCTETS, parseService } from '../../service/service.ts';
 import { asShortId, type ContainerId, type ShortId, shortIdOf } from '../engine/containerId.ts';
 import type { Inspection } from '../engine/engine.ts';
 import { asObject } from '../engine/json.ts';
-import type { Description, DesiredRecord, FamilyLabel } from './description.ts';
+import type { Port } from './container.ts';
+import type { Description, DesiredRecord, FamilyLabel, StoredPort } from './description.ts';
 
 /** The author of a value: a registrar, and the life of a container that the registrar wrote it for. */
 export interface OwnerStamp {
@@ -30,6 +31,7 @@ const MAX_STAMP_CHARACTERS = 256;
 /** The value to store. */
 export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner): Uint8Array {
   const { host, port, priority, weight, text, mail, ttl, targetstrip, group } = fields;
+  const { expose, tags, vip, vipName, vipPort, leader, proxyProtocol } = fields;
   const { id: r, shortId: c, startedAt: s, since } = owner;
   const stamp = { r, c, s, since, meta };
   // JSON leaves out what is undefined.
@@ -44,9 +46,20 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner)
       ttl,
       targetstrip,
       group,
+      expose,
+      tags,
+      vip,
+      vipName,
+      vipPort,
+      leader,
+      proxyProtocol,
       owner: stamp,
     }),
   );
+}
+
+export function storedPort({ number, protocol }: Port): StoredPort {
+  return protocol === 'tcp' ? number : `${number}/udp`;
 }
 
 /** A desired record with the owner stamp that it gets. */

@@ -3,7 +3,7 @@
  * passes. Records of one container with the same target share a check. A container's checks start anew with each life.
  */
 import type { Clock, Timer } from '../../timing/clock.ts';
-import type { Check } from '../describe/check.ts';
+import type { Check } from '../describe/description.ts';
 import type { StampedRecord } from '../describe/storedValue.ts';
 import type { ContainerId } from '../engine/containerId.ts';
 import { ProbeScheduler } from './probeScheduler.ts';

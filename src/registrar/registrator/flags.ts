@@ -6,7 +6,7 @@ import { addressFamily } from '../../dns/address.ts';
 import { type Name, parseName } from '../../dns/name.ts';
 import type { HealthPolicy } from '../describe/container.ts';
 import type { Mode } from '../describe/context.ts';
-import { parseTags } from './metadata.ts';
+import { parseTags } from '../describe/fields.ts';
 
 /** The values of registrator's flags and URI. A field that `RegistrarSettings` also has is called the same. */
 export interface RegistratorOptions {

@@ -2,16 +2,17 @@
  * Reads registrator's `SERVICE_<KEY>` and `SERVICE_<port>_<KEY>`. Any key is allowed. A label takes precedence over a
  * variable.
  */
-import { type Check, parseCheck, SAFE_METHODS } from '../describe/check.ts';
 import type { Container, Port } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
-import type { RecordMeta, Refusals } from '../describe/description.ts';
+import type { Check, RecordMeta, Refusals } from '../describe/description.ts';
+import { parseTags } from '../describe/fields.ts';
 import {
   type ContainerSetting,
   type ContainerSettings,
   collectSettings,
   findSetting,
 } from '../describe/metadata.ts';
+import { parseCheck, SAFE_METHODS } from './check.ts';
 
 const PREFIX = 'SERVICE_';
 /** The limit of tags and attributes, which no DNS server reads. */
@@ -100,11 +101,4 @@ function readMetaAttributes(settings: ContainerSettings, port: Port): [string, s
     .filter(([key]) => !/^(?:name|tags|id|ignore|check_.*)$/s.test(key))
     .map(([key, { value }]): [string, string] => [key, value])
     .sort(([a], [b]) => (a < b ? -1 : 1));
-}
-
-/** A comma list; `\,` is a comma in a tag. */
-export function parseTags(text: string): string[] {
-  return (text.match(/(?:\\,|[^,])+/g) ?? [])
-    .map((tag) => tag.replaceAll('\\,', ',').trim())
-    .filter((tag) => tag !== '');
 }

@@ -9,12 +9,13 @@
  * `IGNORE=false` that ignored the container, digests in names, and ids that overwrote each other.
  */
 import { parseSwitch } from '../../config/settings.ts';
+import { MAX_TAGS } from '../../service/linking.ts';
 import type { ReachableAt } from '../describe/addressChoice.ts';
 import { chooseAddress } from '../describe/chooseAddress.ts';
 import { type Container, type Port, whyNotHealthy } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
 import { type Description, Hints, isNot, Refusals, shown } from '../describe/description.ts';
-import { drainingOf } from '../describe/fields.ts';
+import { drainingOf, isUsableTag } from '../describe/fields.ts';
 import {
   type ContainerSettings,
   findOwnSetting,
@@ -24,6 +25,7 @@ import {
 import { buildDescription, type NameRecords } from '../describe/nameRecords.ts';
 import { imageBase, MAX_NAMES, projectOf, slug } from '../describe/names.ts';
 import { offeredPorts } from '../describe/ports.ts';
+import { storedPort } from '../describe/storedValue.ts';
 import { shortIdOf } from '../engine/containerId.ts';
 import { type ServiceKey, serviceKey } from './key.ts';
 import { readExtras, readServiceSettings, type ServiceExtras } from './metadata.ts';
@@ -129,6 +131,7 @@ function recordsAtEndpoint(
   const { key, host } = serviceAt;
   work.taken.add(key);
   const ifTaken = serviceKeyOf(port, `-${shortIdOf(container.id)}${suffix}`, isGroup, work);
+  const tags = (extras.meta?.tags ?? []).filter(isUsableTag).slice(0, MAX_TAGS);
   const record = {
     key,
     instance: 'named',
@@ -137,6 +140,8 @@ function recordsAtEndpoint(
       host: address,
       ...(openPort === undefined ? {} : { port: openPort }),
       ttl: context.recordTtlSeconds,
+      expose: storedPort(port),
+      ...(tags.length === 0 ? {} : { tags }),
     },
     ...extras,
   } as const;

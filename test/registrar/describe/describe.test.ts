@@ -30,7 +30,14 @@ suite('the records of a container', () => {
       'A container has the record of its DNS_NAME at the published port',
       { ...web, env: { DNS_NAME: '1.rails.production.east.skydns.local' } },
       {},
-      { 'local/skydns/east/production/rails/1': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      {
+        'local/skydns/east/production/rails/1': {
+          host: '192.0.2.1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+        },
+      },
     ],
     [
       'Labels set every field of a record',
@@ -52,6 +59,7 @@ suite('the records of a container', () => {
         'local/skydns/a': {
           host: '192.0.2.1',
           port: 18080,
+          expose: 8080,
           priority: 20,
           weight: 50,
           ttl: 60,
@@ -70,8 +78,8 @@ suite('the records of a container', () => {
       },
       { mode: 'internal', recordTtlSeconds: 5 },
       {
-        'local/skydns/a': { host: '172.17.0.2', port: 1, weight: 5, ttl: 5 },
-        'local/skydns/a-2': { host: '172.17.0.2', port: 2, weight: 7, ttl: 5 },
+        'local/skydns/a': { host: '172.17.0.2', port: 1, expose: 1, weight: 5, ttl: 5 },
+        'local/skydns/a-2': { host: '172.17.0.2', port: 2, expose: 2, weight: 7, ttl: 5 },
       },
     ],
     [
@@ -79,10 +87,34 @@ suite('the records of a container', () => {
       { ...web, env: { DNS_NAME: '1.rails,www' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       {
-        'local/skydns/rails/1/ipv4': { host: '192.0.2.1', port: 18080, ttl: 30, targetstrip: 1 },
-        'local/skydns/rails/1/ipv6': { host: '2001:db8::1', port: 18080, ttl: 30, targetstrip: 1 },
-        'local/skydns/www/ipv4': { host: '192.0.2.1', port: 18080, ttl: 30, targetstrip: 1 },
-        'local/skydns/www/ipv6': { host: '2001:db8::1', port: 18080, ttl: 30, targetstrip: 1 },
+        'local/skydns/rails/1/ipv4': {
+          host: '192.0.2.1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+          targetstrip: 1,
+        },
+        'local/skydns/rails/1/ipv6': {
+          host: '2001:db8::1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+          targetstrip: 1,
+        },
+        'local/skydns/www/ipv4': {
+          host: '192.0.2.1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+          targetstrip: 1,
+        },
+        'local/skydns/www/ipv6': {
+          host: '2001:db8::1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+          targetstrip: 1,
+        },
       },
     ],
     [
@@ -90,8 +122,20 @@ suite('the records of a container', () => {
       { ...web, env: { DNS_SERVICE: 'rails', DNS_INSTANCE: 'auto' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
       {
-        'local/skydns/rails/*/ipv4': { host: '192.0.2.1', port: 18080, ttl: 30, targetstrip: 1 },
-        'local/skydns/rails/*/ipv6': { host: '2001:db8::1', port: 18080, ttl: 30, targetstrip: 1 },
+        'local/skydns/rails/*/ipv4': {
+          host: '192.0.2.1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+          targetstrip: 1,
+        },
+        'local/skydns/rails/*/ipv6': {
+          host: '2001:db8::1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+          targetstrip: 1,
+        },
       },
     ],
     [
@@ -102,8 +146,14 @@ suite('the records of a container', () => {
       },
       {},
       {
-        'local/skydns/a/ipv4': { host: '192.0.2.7', port: 81, ttl: 30, targetstrip: 2 },
-        'local/skydns/a/ipv6': { host: '2001:db8::7', port: 82, ttl: 30, targetstrip: 2 },
+        'local/skydns/a/ipv4': { host: '192.0.2.7', port: 81, expose: 80, ttl: 30, targetstrip: 2 },
+        'local/skydns/a/ipv6': {
+          host: '2001:db8::7',
+          port: 82,
+          expose: 80,
+          ttl: 30,
+          targetstrip: 2,
+        },
       },
     ],
     [
@@ -119,19 +169,19 @@ suite('the records of a container', () => {
       'A container with IPv6 only has its record at the name itself',
       { publish: { '80/tcp': ['[::]:18080'] }, env: { DNS_NAME: 'a' } },
       { hostAddresses: { v4: '192.0.2.1', v6: '2001:db8::1' } },
-      { 'local/skydns/a': { host: '2001:db8::1', port: 18080, ttl: 30 } },
+      { 'local/skydns/a': { host: '2001:db8::1', port: 18080, expose: 80, ttl: 30 } },
     ],
     [
       'DNS_INSTANCE=auto numbers the containers under a DNS_NAME',
       { ...web, env: { DNS_NAME: 'rails', DNS_INSTANCE: 'auto' } },
       {},
-      { 'local/skydns/rails/*': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      { 'local/skydns/rails/*': { host: '192.0.2.1', port: 18080, expose: 8080, ttl: 30 } },
     ],
     [
       'DNS_MODE=internal registers the container’s own address',
       { ...web, env: { DNS_NAME: 'a', DNS_MODE: 'internal' } },
       {},
-      { 'local/skydns/a': { host: '172.17.0.2', port: 8080, ttl: 30 } },
+      { 'local/skydns/a': { host: '172.17.0.2', port: 8080, expose: 8080, ttl: 30 } },
     ],
     [
       'DNS_2_IP sets the address of one port',
@@ -141,27 +191,41 @@ suite('the records of a container', () => {
       },
       { mode: 'internal' },
       {
-        'local/skydns/a': { host: '172.17.0.2', port: 1, ttl: 30 },
-        'local/skydns/a-2': { host: '198.51.100.1', port: 2, ttl: 30 },
+        'local/skydns/a': { host: '172.17.0.2', port: 1, expose: 1, ttl: 30 },
+        'local/skydns/a-2': { host: '198.51.100.1', port: 2, expose: 2, ttl: 30 },
       },
     ],
     [
       'A Compose service that is exposed by default has a numbered name',
       { ...web, labels: compose },
       { exposedByDefault: true },
-      { 'local/skydns/shop/web/1?': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      { 'local/skydns/shop/web/1?': { host: '192.0.2.1', port: 18080, expose: 8080, ttl: 30 } },
     ],
     [
       'A container without metadata that is exposed by default has the name of its image and its id',
       web,
       { exposedByDefault: true },
-      { 'local/skydns/rails/c0ffee123456': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      {
+        'local/skydns/rails/c0ffee123456': {
+          host: '192.0.2.1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+        },
+      },
     ],
     [
       'A container with only dns.enable has the name of its image and its id',
       { ...web, labels: { 'dns.enable': 'true' } },
       {},
-      { 'local/skydns/rails/c0ffee123456': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      {
+        'local/skydns/rails/c0ffee123456': {
+          host: '192.0.2.1',
+          port: 18080,
+          expose: 8080,
+          ttl: 30,
+        },
+      },
     ],
     [
       'The container’s own addresses have PTR records',
@@ -174,10 +238,10 @@ suite('the records of a container', () => {
       {
         'arpa/in-addr/10/1/0/2': { host: 'b.skydns.local', ttl: 9 },
         [`arpa/ip6/f/d/0/0${'/0'.repeat(27)}/2`]: { host: 'b.skydns.local', ttl: 9 },
-        'local/skydns/a/ipv4': { host: '10.1.0.2', port: 80, ttl: 9, targetstrip: 1 },
-        'local/skydns/a/ipv6': { host: 'fd00::2', port: 80, ttl: 9, targetstrip: 1 },
-        'local/skydns/b/ipv4': { host: '10.1.0.2', port: 80, ttl: 9, targetstrip: 1 },
-        'local/skydns/b/ipv6': { host: 'fd00::2', port: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/a/ipv4': { host: '10.1.0.2', port: 80, expose: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/a/ipv6': { host: 'fd00::2', port: 80, expose: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/b/ipv4': { host: '10.1.0.2', port: 80, expose: 80, ttl: 9, targetstrip: 1 },
+        'local/skydns/b/ipv6': { host: 'fd00::2', port: 80, expose: 80, ttl: 9, targetstrip: 1 },
       },
     ],
     [
@@ -186,21 +250,21 @@ suite('the records of a container', () => {
       { mode: 'internal', ptr: true },
       {
         'arpa/in-addr/172/17/0/2': { host: 'a.skydns.local', ttl: 30 },
-        'local/skydns/a': { host: '172.17.0.2', port: 90, ttl: 30 },
-        'local/skydns/a-80': { host: '172.17.0.2', port: 80, ttl: 30 },
+        'local/skydns/a': { host: '172.17.0.2', port: 90, expose: 90, ttl: 30 },
+        'local/skydns/a-80': { host: '172.17.0.2', port: 80, expose: 80, ttl: 30 },
       },
     ],
     [
       'The host’s address has no PTR record',
       { ...web, env: { DNS_NAME: 'a' } },
       { ptr: true },
-      { 'local/skydns/a': { host: '192.0.2.1', port: 18080, ttl: 30 } },
+      { 'local/skydns/a': { host: '192.0.2.1', port: 18080, expose: 8080, ttl: 30 } },
     ],
     [
       'A stated address has no PTR record',
       { ...web, env: { DNS_NAME: 'a', DNS_IP: '8.8.8.8' } },
       { ptr: true, mode: 'internal' },
-      { 'local/skydns/a': { host: '8.8.8.8', port: 8080, ttl: 30 } },
+      { 'local/skydns/a': { host: '8.8.8.8', port: 8080, expose: 8080, ttl: 30 } },
     ],
     [
       'A PTR record points to the service before the number of the instance is claimed',
@@ -208,7 +272,7 @@ suite('the records of a container', () => {
       { mode: 'internal', ptr: true },
       {
         'arpa/in-addr/172/17/0/2': { host: 'rails.skydns.local', ttl: 30 },
-        'local/skydns/rails/*': { host: '172.17.0.2', port: 80, ttl: 30 },
+        'local/skydns/rails/*': { host: '172.17.0.2', port: 80, expose: 80, ttl: 30 },
       },
     ],
   ] as const satisfies readonly [string, ContainerSpec, Partial<RegistrarContext>, object][]) {
@@ -359,13 +423,15 @@ suite('a container in another’s network', () => {
   it('A joined container is at its parent’s published port and has no PTR record', () => {
     const { records } = summaryOf(child, registrarContext({ ptr: true }), parent);
     assert.deepEqual(records, {
-      'local/skydns/sidecar': { host: '192.0.2.1', port: 8080, ttl: 30 },
+      'local/skydns/sidecar': { host: '192.0.2.1', port: 8080, expose: 80, ttl: 30 },
     });
   });
 
   it('A joined container chooses among its parent’s networks', () => {
     const { records } = summaryOf(child, registrarContext({ ptr: true, mode: 'internal' }), parent);
-    assert.deepEqual(records, { 'local/skydns/sidecar': { host: '10.1.0.2', port: 80, ttl: 30 } });
+    assert.deepEqual(records, {
+      'local/skydns/sidecar': { host: '10.1.0.2', port: 80, expose: 80, ttl: 30 },
+    });
   });
 });
 

@@ -34,6 +34,18 @@ describe('record values', () => {
       `{"host":"10.0.1.5","priority":0,"weight":0,"text":"a\\"\\\\","mail":false,"ttl":30,"targetstrip":1,"group":"g",${STAMP}}}`,
     ],
     [
+      record({
+        proxyProtocol: true,
+        leader: 'oldest',
+        vipPort: '80/udp',
+        vipName: 'b.c',
+        vip: 'auto',
+        tags: ['x'],
+        expose: 8080,
+      }),
+      `{"host":"10.0.1.5","ttl":30,"expose":8080,"tags":["x"],"vip":"auto","vipName":"b.c","vipPort":"80/udp","leader":"oldest","proxyProtocol":true,${STAMP}}}`,
+    ],
+    [
       record({}, { meta: { tags: ['x'], attributes: { a: 'b' } } }),
       `{"host":"10.0.1.5","ttl":30,${STAMP},"meta":{"tags":["x"],"attributes":{"a":"b"}}}}`,
     ],

@@ -1,14 +1,16 @@
-/** A registrar that succeeds a registrar of a version without host parts. */
+/** A registrar that succeeds a registrar of an earlier version. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { locksOf } from '../../../src/registrar/leadership/lock.ts';
 import { keyOf, Site } from '../../support/clonedSites.ts';
 import {
   LEASE_MS,
+  named,
   type RegistrarFixture,
   watchDeletes,
   withRegistrarFixture,
 } from '../../support/registrarFixture.ts';
+import { entriesOf } from '../../support/storeCalls.ts';
 
 /** What a registrar of a version without host parts writes: its lock, its records, its answers to challenges. */
 class OldRegistrar {
@@ -112,4 +114,42 @@ describe('upgrades from a version without host parts', () => {
       assert.deepEqual(deletes.keys, []);
       assert.deepEqual(await fixture.keys(), ['a', 'b'].map(keyOf));
     }));
+});
+
+describe('upgrades from a version whose records lack the container’s own port', () => {
+  for (const how of ['ended', 'killed'] as const)
+    it(`An upgrade completes each record of a registrar that was ${how}, and removes none meanwhile`, () =>
+      withRegistrarFixture(async (fixture) => {
+        const one = { ...named('one'), ip: '10.1.0.1' };
+        const many = { env: { DNS_NAME: 'many', DNS_INSTANCE: 'auto' }, exposed: ['53/udp'] };
+        fixture.engine.run(one);
+        for (const ip of ['10.1.0.2', '10.1.0.3']) fixture.engine.run({ ...many, ip });
+        fixture.engine.run({ ...named('both'), ip: '10.1.0.4', ip6: 'fd00::4' });
+        const old = fixture.start();
+        await fixture.advance(1_000);
+        if (how === 'ended') await fixture.end(old);
+        else fixture.kill(old);
+        const entries = await entriesOf(fixture.store, '/skydns/');
+        assert.equal(entries.length, 5);
+        for (const { key, value, lease } of entries) {
+          const { expose, ...before } = JSON.parse(Buffer.from(value).toString());
+          assert.ok(expose !== undefined, key);
+          assert.ok(lease !== undefined, key);
+          await fixture.store.put(key, Buffer.from(JSON.stringify(before)), { lease: lease.id });
+        }
+        const deletes = watchDeletes(fixture);
+        fixture.start();
+        await fixture.advance(3 * LEASE_MS);
+        deletes.stop();
+        assert.deepEqual(deletes.keys, []);
+        const after = await entriesOf(fixture.store, '/skydns/');
+        const facts = (list: typeof entries) =>
+          list.map(({ key, value, createRevision }) => [
+            key,
+            createRevision,
+            Buffer.from(value).toString(),
+          ]);
+        assert.deepEqual(facts(after), facts(entries));
+        await fixture.assertQuiet(60_000);
+      }));
 });

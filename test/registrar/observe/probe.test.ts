@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer } from 'node:net';
 import { describe, it } from 'node:test';
-import type { Check } from '../../../src/registrar/describe/check.ts';
+import type { Check } from '../../../src/registrar/describe/description.ts';
 import { probe } from '../../../src/registrar/observe/probe.ts';
 
 const TIMES = { intervalMs: 1000, timeoutMs: 2000 };

@@ -1,10 +1,10 @@
 /** registrator's metadata and keys, and those of its issues that concern what is registered. */
 import assert from 'node:assert/strict';
 import { it, describe as suite } from 'node:test';
-import { parseDurationMs } from '../../../src/registrar/describe/check.ts';
 import type { RegistrarContext } from '../../../src/registrar/describe/context.ts';
+import { parseTags } from '../../../src/registrar/describe/fields.ts';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
-import { parseTags } from '../../../src/registrar/registrator/metadata.ts';
+import { parseDurationMs } from '../../../src/registrar/registrator/check.ts';
 import { summaryOf } from '../../support/descriptions.ts';
 import { type ContainerSpec, inspection, registratorContext } from '../../support/inspection.ts';
 
@@ -507,13 +507,13 @@ suite('registrator’s issues', () => {
   it('#337: A published port on a user network has the host’s address', () => {
     const { records } = summaryOf(inspection(onCompose), registratorContext());
     const [record] = Object.values(records);
-    assert.deepEqual(record, { host: '192.0.2.1', port: 32768, ttl: 30 });
+    assert.deepEqual(record, { host: '192.0.2.1', port: 32768, ttl: 30, expose: 80 });
   });
 
   it('#337: An exposed port on a user network has the container’s address', () => {
     const { records } = summaryOf(inspection(onCompose), registratorContext({ mode: 'internal' }));
     const [record] = Object.values(records);
-    assert.deepEqual(record, { host: '172.20.0.5', port: 80, ttl: 30 });
+    assert.deepEqual(record, { host: '172.20.0.5', port: 80, ttl: 30, expose: 80 });
   });
 
   it('#498: A container on several networks always gets the same address', () => {

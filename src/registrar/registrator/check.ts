@@ -1,14 +1,5 @@
-/** The check that a service must pass for its record: registrator's CHECK_HTTP, CHECK_HTTPS or CHECK_TCP. */
-export type Check =
-  | {
-      readonly kind: 'http' | 'https';
-      /** Printable ASCII that begins with a slash. */
-      readonly path: string;
-      readonly method: string;
-      readonly intervalMs: number;
-      readonly timeoutMs: number;
-    }
-  | { readonly kind: 'tcp'; readonly intervalMs: number; readonly timeoutMs: number };
+/** Reads registrator's checks: CHECK_HTTP, CHECK_HTTPS and CHECK_TCP with their interval and timeout. */
+import type { Check } from '../describe/description.ts';
 
 /** Returns the value of a setting by its name without prefix, such as `check_http`; `undefined` if unset. */
 export type ReadCheckSetting = (key: string) => string | undefined;
