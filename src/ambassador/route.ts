@@ -1,7 +1,7 @@
 /**
  * ambassador/: Routes: who connects where, which service serves the connection, and which of its backends. Pure.
  * Imports: dns, service, zone.
- * Used by: ambassador/follow, app/ambassador.
+ * Used by: ambassador/follow, ambassador/proxy, app/ambassador.
  *
  * A route says which connections it takes (its match) and which backends serve them (its target). A plane carries the
  * connections: the kernel (nft/) or a proxy of ours (proxy/).
@@ -114,6 +114,8 @@ export interface Backend extends SocketAddress {
   readonly weight: number;
   /** The key of its record; undefined for a backend that no record of ours names. */
   readonly key: string | undefined;
+  /** The proxy begins each connection with a header of the PROXY protocol. */
+  readonly proxyProtocol?: boolean;
 }
 
 /** What is known about the backends of a route. */
@@ -146,6 +148,7 @@ function isSameBackend(a: Backend, b: Backend): boolean {
     a.port === b.port &&
     a.priority === b.priority &&
     a.weight === b.weight &&
-    a.key === b.key
+    a.key === b.key &&
+    (a.proxyProtocol ?? false) === (b.proxyProtocol ?? false)
   );
 }

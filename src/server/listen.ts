@@ -26,14 +26,17 @@ export type ListenOutcome =
   /** In the order of the configuration, with their actual ports. */
   { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] } | ListenFailure;
 
-export type ListenFailure = SocketAddress & { readonly transport: DnsClient['transport'] } & (
-    | { readonly kind: 'taken'; readonly holder: ListeningProcess | undefined }
-    /** The port needs a privilege that this process lacks. */
-    | { readonly kind: 'forbidden' }
-    /** No interface of this machine has the address. */
-    | { readonly kind: 'foreign' }
-    | { readonly kind: 'failed'; readonly reason: string }
-  );
+export type ListenFailure = SocketAddress & {
+  readonly transport: DnsClient['transport'];
+} & BindFailure;
+
+export type BindFailure =
+  | { readonly kind: 'taken'; readonly holder: ListeningProcess | undefined }
+  /** The port needs a privilege that this process lacks. */
+  | { readonly kind: 'forbidden' }
+  /** No interface of this machine has the address. */
+  | { readonly kind: 'foreign' }
+  | { readonly kind: 'failed'; readonly reason: string };
 
 /** Listens on every endpoint or on none. For port 0 it chooses a port that is free for both transports. */
 export async function listenAll(
@@ -125,20 +128,21 @@ async function attempt(
   try {
     return { kind: 'bound', bound: await listener.listen(address, port, fd) };
   } catch (error) {
-    return { address, port, transport, ...explain(error as NodeJS.ErrnoException) };
+    return { address, port, transport, ...bindFailureOf(error as NodeJS.ErrnoException) };
   }
 }
 
-function explain(error: NodeJS.ErrnoException) {
+/** Why the system did not bind a socket; without the holder of a taken port. */
+export function bindFailureOf(error: NodeJS.ErrnoException): BindFailure {
   switch (error.code) {
     case 'EADDRINUSE':
-      return { kind: 'taken', holder: undefined } as const;
+      return { kind: 'taken', holder: undefined };
     case 'EACCES':
-      return { kind: 'forbidden' } as const;
+      return { kind: 'forbidden' };
     case 'EADDRNOTAVAIL':
-      return { kind: 'foreign' } as const;
+      return { kind: 'foreign' };
     default:
-      return { kind: 'failed', reason: error.message } as const;
+      return { kind: 'failed', reason: error.message };
   }
 }
 

@@ -7,12 +7,10 @@
  * each one.
  */
 import type { RemoteInfo, Socket } from 'node:dgram';
-import dgram from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
 import { sendDropReason } from '../sockets/dropReason.ts';
 import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
-import { KERNEL_BUFFER_OCTETS } from '../sockets/socket.ts';
 import {
   bucketOf,
   type CounterBlock,
@@ -25,6 +23,7 @@ import {
 } from '../table/counters.ts';
 import { type FastPath, Outcome } from '../table/fastPath.ts';
 import { openFastPath } from '../table/reader.ts';
+import { bindDatagramSocket } from './datagramSocket.ts';
 import { createLocalAddresses } from './localAddress.ts';
 import { createOwnAddresses } from './ownAddresses.ts';
 import {
@@ -72,7 +71,7 @@ class PortableListener implements UdpListener {
   async begin(): Promise<void> {}
 
   async listen(address: string, port: number, fd?: number): Promise<Bound> {
-    const socket = await bind(address, port, fd);
+    const socket = await bindDatagramSocket(address, port, fd);
     const at = socket.address();
     const bound: Bound = {
       address: at.address,
@@ -124,45 +123,6 @@ class PortableListener implements UdpListener {
 
 function isWildcardAddress(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
-}
-
-async function bind(address: string, port: number, fd: number | undefined): Promise<Socket> {
-  const ipv6Only = isIPv6(address);
-  const type = ipv6Only ? 'udp6' : 'udp4';
-  const socket = dgram.createSocket({ type, ipv6Only, lookup: takeLiterally });
-  try {
-    await new Promise<void>((resolve, reject) => {
-      socket.once('error', reject);
-      const bound = () => {
-        socket.off('error', reject);
-        resolve();
-      };
-      socket.bind(fd === undefined ? { address, port, exclusive: true } : { fd }, bound);
-    });
-  } catch (error) {
-    socket.close();
-    throw error;
-  }
-  enlargeBuffers(socket);
-  return socket;
-}
-
-function enlargeBuffers(socket: Socket): void {
-  try {
-    socket.setRecvBufferSize(KERNEL_BUFFER_OCTETS);
-    socket.setSendBufferSize(KERNEL_BUFFER_OCTETS);
-  } catch {
-    // The kernel's default size remains.
-  }
-}
-
-/** Every address here is an IP address, and Node's resolver would delay each send by a tick. */
-function takeLiterally(
-  address: string,
-  _options: unknown,
-  callback: (error: null, address: string, family: number) => void,
-): void {
-  callback(null, address, address.includes(':') ? 6 : 4);
 }
 
 /** Replies of one family that may wait for the kernel: at 1,232 octets each, 1.3 MB. */

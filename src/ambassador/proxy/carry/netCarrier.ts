@@ -1,0 +1,143 @@
+/** Carries byte streams with Node's sockets: works everywhere, and copies every octet through this process. */
+import net, { type ListenOptions, type Server, type Socket } from 'node:net';
+import { clientAddress, type SocketAddress } from '../../../dns/address.ts';
+import type { Clock } from '../../../timing/clock.ts';
+import { afterNextPoll } from '../../../timing/fairScheduler.ts';
+import {
+  type AcceptedClient,
+  type CarriedOctets,
+  type Carrier,
+  type ConnectAttempt,
+  type ConnectOutcome,
+  connectFailureOf,
+  KEEPALIVE_MS,
+  type StreamAddress,
+  type StreamSocket,
+} from './carrier.ts';
+import { HalfClosedSockets, joinSockets, resetSocket, type SocketPair } from './socketPair.ts';
+
+/**
+ * A socket stops reading, or reports that it is full, once it holds this much. Node reads up to 64 KiB at a time, so
+ * each direction of a connection holds at most 160 KiB. Newer versions of Node have a higher default.
+ */
+const HIGH_WATER_OCTETS = 16 * 1024;
+
+const SOCKET_OPTIONS = {
+  allowHalfOpen: true,
+  noDelay: true,
+  keepAlive: true,
+  keepAliveInitialDelay: KEEPALIVE_MS,
+  highWaterMark: HIGH_WATER_OCTETS,
+} as const;
+
+export class NetCarrier implements Carrier {
+  readonly octets: CarriedOctets = { toBackends: 0, toClients: 0 };
+  readonly #halfClosed: HalfClosedSockets;
+
+  constructor(clock: Clock) {
+    this.#halfClosed = new HalfClosedSockets(clock);
+  }
+
+  async listen(
+    at: StreamAddress,
+    onClient: (client: AcceptedClient) => void,
+    onError: (error: NodeJS.ErrnoException) => void,
+  ): Promise<StreamSocket> {
+    const server = net.createServer({ ...SOCKET_OPTIONS, pauseOnConnect: true });
+    await listening(server, listenOptions(at));
+    const bound = server.address();
+    const isLocal = typeof bound === 'string'; // the path of a Unix socket
+    server.on('connection', (socket) => this.#accept(socket, isLocal, onClient));
+    server.on('error', onError);
+    return {
+      address: isLocal || bound === null ? undefined : socketAddress(bound),
+      close: async () => {
+        await afterNextPoll(); // Node gets the connections that the kernel has accepted
+        if (server.listening) server.close();
+      },
+    };
+  }
+
+  #accept(socket: Socket, isLocal: boolean, onClient: (client: AcceptedClient) => void): void {
+    socket.on('error', () => {}); // at once: a reset may already be pending
+    const { remoteAddress, remotePort } = socket;
+    const isGone = remoteAddress === undefined || remotePort === undefined;
+    if (isGone && !isLocal) return void socket.destroy();
+    onClient({
+      peer: isGone ? undefined : { address: clientAddress(remoteAddress), port: remotePort },
+      localEnd: () => endOf(socket),
+      connect: (backend, onEnd) => this.#connect({ client: socket, isLocal }, backend, onEnd),
+      reset: () => resetSocket(socket, isLocal),
+    });
+  }
+
+  #connect(
+    client: Pick<SocketPair, 'client' | 'isLocal'>,
+    { address, port }: SocketAddress,
+    onEnd: (outcome: ConnectOutcome) => void,
+  ): ConnectAttempt {
+    const socket = net.connect({ host: address, port, ...SOCKET_OPTIONS });
+    let isOver = false;
+    const end = (outcome: ConnectOutcome): void => {
+      if (isOver) return;
+      isOver = true;
+      if (outcome.kind === 'failed') socket.destroy();
+      onEnd(outcome);
+    };
+    socket.on('error', (error) => end({ kind: 'failed', reason: connectFailureOf(error) }));
+    socket.once('connect', () => {
+      if (isConnectedToItself(socket)) return end({ kind: 'failed', reason: 'refused' });
+      const { octets } = this;
+      const pair = { ...client, backend: socket, octets, halfClosed: this.#halfClosed };
+      end({
+        kind: 'connected',
+        backend: { carry: (header, onClosed) => joinSockets(pair, header, onClosed) },
+      });
+    });
+    return {
+      cancel: () => {
+        isOver = true;
+        socket.destroy();
+      },
+    };
+  }
+}
+
+/**
+ * The kernel may choose the backend's port as the local port of a connection to this host. If no process listens there,
+ * the socket connects to itself (RFC 9293 §3.5) and would send the client its own octets.
+ */
+function isConnectedToItself(socket: Socket): boolean {
+  return socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress;
+}
+
+function endOf({ localAddress, localPort }: Socket): SocketAddress | undefined {
+  return localAddress === undefined || localPort === undefined
+    ? undefined
+    : { address: clientAddress(localAddress), port: localPort };
+}
+
+function socketAddress({ address, port }: SocketAddress): SocketAddress {
+  return { address, port };
+}
+
+function listenOptions(at: StreamAddress): ListenOptions | { readonly fd: number } {
+  switch (at.kind) {
+    case 'port':
+      return { host: at.address, port: at.port, ipv6Only: true };
+    case 'path':
+      return { path: at.path };
+    case 'descriptor':
+      return { fd: at.fd };
+  }
+}
+
+function listening(server: Server, where: ListenOptions | { readonly fd: number }): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(where, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+}

@@ -1,0 +1,118 @@
+/**
+ * Passes octets between a client's socket and a backend's, both ways. The end of one side ends the other side's output
+ * once all octets are through; the reset or loss of one side resets the other.
+ */
+import type { Socket } from 'node:net';
+import type { Clock, Timer } from '../../../timing/clock.ts';
+import type { CarriedConnection, CarriedOctets } from './carrier.ts';
+
+export interface SocketPair {
+  /** Paused since it was accepted. */
+  readonly client: Socket;
+  /** The client came over a Unix socket. */
+  readonly isLocal: boolean;
+  readonly backend: Socket;
+  readonly octets: CarriedOctets;
+  readonly halfClosed: HalfClosedSockets;
+}
+
+/** See `ConnectedBackend.carry`. */
+export function joinSockets(
+  pair: SocketPair,
+  header: Uint8Array | undefined,
+  onClosed: () => void,
+): CarriedConnection {
+  const { client, backend, isLocal } = pair;
+  let open = 2;
+  const onOneClosed = (): void => {
+    open -= 1;
+    if (open === 0) onClosed();
+  };
+  const resetClient = (): void => resetSocket(client, isLocal);
+  const resetBackend = (): void => resetSocket(backend, false);
+  if (header !== undefined) backend.write(header);
+  pass(pair, client, backend, 'toBackends');
+  pass(pair, backend, client, 'toClients');
+  follow(client, resetBackend, onOneClosed);
+  follow(backend, resetClient, onOneClosed);
+  client.resume();
+  return {
+    reset: () => {
+      resetClient();
+      resetBackend();
+    },
+  };
+}
+
+function pass(
+  { octets, halfClosed }: SocketPair,
+  from: Socket,
+  to: Socket,
+  direction: keyof CarriedOctets,
+): void {
+  from.on('data', (chunk: Buffer) => {
+    octets[direction] += chunk.length;
+    // Node reports a full buffer for each large chunk, even if the kernel took all of it.
+    if (!to.write(chunk) && to.writableLength > 0) from.pause();
+  });
+  to.on('drain', () => from.resume());
+  from.on('end', () => {
+    halfClosed.add(from);
+    to.end();
+  });
+}
+
+function follow(socket: Socket, resetOther: () => void, onClosed: () => void): void {
+  socket.on('close', () => {
+    if (!socket.readableEnded || !socket.writableFinished) resetOther();
+    onClosed();
+  });
+}
+
+/** Closes the socket with a RST, which a Unix socket (`isLocal`) does not have. */
+export function resetSocket(socket: Socket, isLocal: boolean): void {
+  if (socket.destroyed) return;
+  const isShuttingDown =
+    socket.writableEnded && socket.writableLength === 0 && !socket.writableFinished;
+  // libuv refuses to reset a socket during shutdown(2), and then Node never closes the descriptor.
+  if (isShuttingDown) socket.once('finish', () => resetSocket(socket, isLocal));
+  else if (isLocal) socket.destroy();
+  else socket.resetAndDestroy();
+}
+
+/** How long a peer that vanished after its FIN may go unnoticed once the kernel knows of it. */
+const PROBE_MS = 5_000;
+const NO_OCTETS = Buffer.alloc(0);
+
+/**
+ * Sockets whose peer has ended its half. libuv no longer polls them, so that neither a RST nor the end of keepalive
+ * closes them while nothing is sent: a write without octets sends nothing, and fails if the connection is gone.
+ */
+export class HalfClosedSockets {
+  readonly #clock: Clock;
+  readonly #sockets = new Set<Socket>();
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(socket: Socket): void {
+    if (socket.destroyed) return;
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#remove(socket));
+    this.#timer ??= this.#clock.startTimer(PROBE_MS, () => this.#probe());
+  }
+
+  #remove(socket: Socket): void {
+    this.#sockets.delete(socket);
+    if (this.#sockets.size > 0) return;
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #probe(): void {
+    this.#timer = this.#clock.startTimer(PROBE_MS, () => this.#probe());
+    for (const socket of this.#sockets) if (socket.writable) socket.write(NO_OCTETS);
+  }
+}
