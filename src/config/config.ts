@@ -2,7 +2,7 @@
  * config/: Options: one row each, from which help, completion, docs and the typed configuration are made.
  * Imports: dns, forward, observability, service.
  * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, registrar, registrar/describe,
- *   registrar/registrator, tools/doctor.
+ *   registrar/links, registrar/registrator, tools/doctor.
  *
  * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
  * their units. Pure.

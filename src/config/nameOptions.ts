@@ -1,4 +1,4 @@
-/** The registrar's option rows for names: which names containers may have, and the parts that complete a name. */
+/** The registrar's option rows for names: which names containers may have and link to, and the parts that complete a name. */
 import { type Cidr, parseCidr } from '../forward/addresses.ts';
 import { type NamePattern, parseNamePattern } from '../service/namePattern.ts';
 import { option } from './option.ts';
@@ -37,6 +37,18 @@ export const NAME_OPTIONS = {
     defaultText: 'any',
     expects: 'an address range',
     example: '10.0.0.0/8',
+  }),
+  linkAllow: option<readonly (NamePattern | Cidr)[] | undefined>({
+    name: 'link-allow',
+    form: 'list',
+    placeholder: 'PATTERN',
+    describe:
+      'services that the links of containers may lead to, as a pattern of --allow or a range of addresses; repeatable',
+    schema: listOf(parsedBy((text) => parseCidr(text) ?? parseNamePattern(text))),
+    fallback: undefined,
+    defaultText: 'any name and address',
+    expects: 'a name as in --allow, or an address range',
+    example: '**.{project}.skydns.local',
   }),
   environment: option<string | undefined>({
     name: 'environment',

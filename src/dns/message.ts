@@ -4,7 +4,7 @@
  * Used by: ambassador, ambassador/follow, ambassador/names, ambassador/proxy, ambassador/proxy/carry, app,
  *   app/ambassador, app/process, app/registrar, cli, cli/commands, config, dataplane/listeners, dataplane/publish,
  *   dataplane/sockets, dataplane/table, forward, main, observability, registrar/describe, registrar/engine,
- *   registrar/leadership, registrar/observe, registrar/reconcile, registrar/registrator, server,
+ *   registrar/leadership, registrar/links, registrar/observe, registrar/reconcile, registrar/registrator, server,
  *   server/http/exchange, service, tools/doctor, tools/doctor/judge, tools/integrate, zone.
  *
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the

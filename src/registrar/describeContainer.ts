@@ -27,6 +27,7 @@ import {
   readStopPolicy,
   readStopTimeout,
 } from './describe/fields.ts';
+import { readLinkSettings } from './describe/linkKeys.ts';
 import { type ContainerSettings, findSetting, readMetadata } from './describe/metadata.ts';
 import { buildDescription, type NameRecords, recordsOfName } from './describe/nameRecords.ts';
 import {
@@ -142,6 +143,7 @@ function readPolicies({ settings, context, refusals }: DescriptionWork): Policie
 }
 
 const NO_METADATA = 'has no metadata';
+const ONLY_LINKS = 'has links and asks for no name';
 
 function whyNotEnabled(
   { container, settings, context }: DescriptionWork,
@@ -153,7 +155,7 @@ function whyNotEnabled(
   if (enable === true || context.exposedByDefault || settings.size > 0) return undefined;
   if (hasServiceMetadata(container))
     return `has only registrator's SERVICE_* metadata, which is read only with --${context.optionPrefix}compat registrator`;
-  return NO_METADATA;
+  return readLinkSettings(container, context).length > 0 ? ONLY_LINKS : NO_METADATA;
 }
 
 function hintAtMetadata({ container, context, hints }: DescriptionWork): void {

@@ -1,6 +1,6 @@
 /**
  * registrar/: The registrar: keeps the records in the store equal to what an engine's containers ask for.
- * Imports: config, registrar/describe, registrar/engine, registrar/leadership, registrar/observe,
+ * Imports: config, registrar/describe, registrar/engine, registrar/leadership, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator, service, store, timing.
  * Used by: app, app/registrar, cli, cli/commands.
  *
@@ -27,6 +27,7 @@ import { EngineFollower } from './observe/follow.ts';
 import { HostWatcher } from './observe/hostFacts.ts';
 import type { RegistrarRun } from './observe/self.ts';
 import { type RegistrarEvent, ReportedRefusals } from './registrarEvents.ts';
+import { RegistrarHost } from './registrarHost.ts';
 import { EngineSession, type RegistrarHistory } from './session.ts';
 import { type Readiness, type RegistrarStatus, readinessOf, statusOf } from './status.ts';
 
@@ -76,6 +77,8 @@ const MAX_WRITE_WAIT_MS = 1_000;
 const LINGER_POLL_MS = 50;
 
 export class Registrar {
+  /** For an ambassador on the engine's host. */
+  readonly host = new RegistrarHost();
   readonly #options: RegistrarOptions;
   readonly #clock: Clock;
   readonly #random: () => number;
@@ -202,6 +205,7 @@ export class Registrar {
     if (session !== undefined) this.#leave(session, info);
     this.#context.setEngineHostName(info.name);
     this.#session = this.#createSession(info);
+    this.host.follow(this.#session.hostContainers);
     this.#session.start();
     return this.#session.containers;
   }
@@ -244,6 +248,7 @@ export class Registrar {
       clock: this.#clock,
       random: this.#random,
       onEvent: (event) => this.#emit(event),
+      onHostChange: () => this.host.noteChange(),
     });
   }
 

@@ -23,6 +23,7 @@ import { asContainerId, shortIdOf } from './engine/containerId.ts';
 import type { Engine, EngineInfo, Inspection } from './engine/engine.ts';
 import { findingOf, type RegistrarFinding } from './finding.ts';
 import type { GracePeriod } from './gracePeriod.ts';
+import { HostContainers } from './hostContainers.ts';
 import { type Identity, ownerId, type Self, type SelfSource } from './leadership/identity.ts';
 import { Leadership } from './leadership/leadership.ts';
 import { answerWithinMs, Locks } from './leadership/locks.ts';
@@ -47,6 +48,8 @@ export interface SessionOptions {
   readonly clock: Clock;
   readonly random: () => number;
   readonly onEvent: (event: RegistrarEvent) => void;
+  /** Called when `hostContainers` may have other results: for a container's death at once, in the event's handling. */
+  readonly onHostChange: () => void;
 }
 
 /** State of the registrar that outlives a session. */
@@ -73,6 +76,7 @@ export class EngineSession implements SelfSource {
   readonly containers: Containers;
   readonly checks: Checks;
   readonly leadership: Leadership;
+  readonly hostContainers: HostContainers;
   readonly #options: SessionOptions;
   readonly #desired: DesiredRecords;
   readonly #locks: Locks;
@@ -114,8 +118,21 @@ export class EngineSession implements SelfSource {
       leadership: this.leadership,
       describe: (inspection, parent) => this.#describe(inspection, parent),
       clock,
-      onChange,
+      onChange: () => {
+        options.onHostChange();
+        this.wake();
+      },
       onFailure: (shortId, error) => onEvent({ kind: 'inspectFailed', shortId, error }),
+    });
+    this.hostContainers = new HostContainers({
+      engine,
+      containers: this.containers,
+      context: options.context,
+      assignments: () => this.reconciler.assignments(),
+      stored: () => this.stored,
+      isStoreRead: () => this.mirror.state().kind !== 'loading',
+      clock,
+      onChange: options.onHostChange,
     });
     this.checks = new Checks({ probe: options.probe, clock, onChange });
     this.#desired = new DesiredRecords(this.containers, this.checks, options.gracePeriod);
@@ -187,6 +204,7 @@ export class EngineSession implements SelfSource {
   async close(onExit: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
     this.containers.close();
+    this.hostContainers.close();
     this.checks.close();
     this.#peers.close();
     await this.#ending;
@@ -228,6 +246,7 @@ export class EngineSession implements SelfSource {
       context,
       counters: history.counters,
       onEvent,
+      onAssigned: this.#options.onHostChange,
       clock,
       random,
     });
@@ -251,9 +270,10 @@ export class EngineSession implements SelfSource {
   #describe(inspection: Inspection, parent: Inspection | undefined): Description {
     const { context, history, onEvent } = this.#options;
     const description = describeContainer(inspection, context.forDescriptions, parent);
-    if (description.kind !== 'described') return description;
+    const ofNames = description.kind === 'described' ? description.refusals : [];
+    const refusals = [...ofNames, ...this.hostContainers.linksOf(inspection).refusals];
     const shortId = shortIdOf(asContainerId(inspection.Id));
-    for (const refusal of history.reportedRefusals.addNew(shortId, description.refusals))
+    for (const refusal of history.reportedRefusals.addNew(shortId, refusals))
       onEvent({ kind: 'refused', shortId, refusal });
     return description;
   }

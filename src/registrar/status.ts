@@ -1,11 +1,13 @@
 /** The registrar's state as plain JSON values, for people, `/readyz` and metrics. Changes nothing. */
 import { NO_SRV } from '../service/service.ts';
-import type { Refusal } from './describe/description.ts';
+import type { RecordLinking, Refusal } from './describe/description.ts';
 import type { StampedRecord } from './describe/storedValue.ts';
 import { nameKeyOf, storedKey } from './describe/storedValue.ts';
 import { shortIdOf } from './engine/containerId.ts';
 import type { RegistrarFinding } from './finding.ts';
 import type { LeadershipState } from './leadership/leadership.ts';
+import type { Consumer } from './links/consumers.ts';
+import type { ContainerLink } from './links/links.ts';
 import type { EngineState } from './observe/follow.ts';
 import type { ContainerState } from './observe/trackedContainer.ts';
 import { conflictOf } from './reconcile/announcements.ts';
@@ -44,6 +46,10 @@ export interface ContainerStatus {
   readonly reason?: string;
   /** Advice for the operator, in sentences. */
   readonly hints: readonly string[];
+  /** Where its connections lead. Absent without links. */
+  readonly links?: readonly ContainerLink[];
+  /** Why no link is in force yet: the rest of a sentence that begins with "it". */
+  readonly linksReason?: string;
 }
 
 export interface RecordStatus {
@@ -57,6 +63,8 @@ export interface RecordStatus {
   /** `published`: the store has it. `conflict`: another holder has the name. `unchecked`: its check does not pass. */
   readonly state: 'published' | 'pending' | 'conflict' | 'unchecked' | 'refused';
   readonly reason?: string;
+  /** Absent for a PTR record. */
+  readonly linking?: RecordLinking;
 }
 
 export interface Counters {
@@ -178,6 +186,7 @@ function containersOf(session: EngineSession, isGraceExpired: boolean): Containe
     if (some === undefined) byContainer.set(containerId, [assignment]);
     else some.push(assignment);
   }
+  const consumers = new Map(session.hostContainers.consumers().map((one) => [one.id, one]));
   return [...session.containers.all()].map((tracked) => {
     const assignments = byContainer.get(tracked.id) ?? [];
     const reason = isGraceExpired
@@ -188,11 +197,24 @@ function containersOf(session: EngineSession, isGraceExpired: boolean): Containe
       name: (tracked.inspection?.Name ?? '').replace(/^\//, ''),
       state: tracked.inspection?.State?.Status ?? 'unknown',
       records: recordsOf(tracked, assignments, session),
-      refusals: tracked.description?.kind === 'described' ? tracked.description.refusals : [],
+      refusals: [
+        ...(tracked.description?.kind === 'described' ? tracked.description.refusals : []),
+        ...(consumers.get(tracked.id)?.refusals ?? []),
+      ],
       ...(reason === undefined ? {} : { reason }),
       hints: tracked.description?.hints ?? [],
+      ...linksOf(consumers.get(tracked.id)),
     };
   });
+}
+
+function linksOf(consumer: Consumer | undefined): Pick<ContainerStatus, 'links' | 'linksReason'> {
+  if (consumer === undefined) return {};
+  const { links, waiting } = consumer;
+  return {
+    ...(links.length === 0 ? {} : { links }),
+    ...(waiting === undefined ? {} : { linksReason: waiting }),
+  };
 }
 
 function reasonOf({ description }: ContainerState): string | undefined {
@@ -243,7 +265,14 @@ function keyAndHostOf({ record }: StampedRecord, assignment: Assignment | undefi
   const { host, port = NO_SRV } = record.fields;
   const key = assignment?.key ?? storedKey(record.key, family);
   const name = family === undefined ? {} : { nameKey: nameKeyOf(key) };
-  return { key, ...name, host, ...(port === NO_SRV ? {} : { port }) };
+  const linking = record.pointer === undefined ? { linking: linkingOf(record.fields) } : {};
+  return { key, ...name, host, ...(port === NO_SRV ? {} : { port }), ...linking };
+}
+
+function linkingOf(fields: RecordLinking): RecordLinking {
+  const { expose, tags, vip, vipName, vipPort, leader, proxyProtocol } = fields;
+  const all = { expose, tags, vip, vipName, vipPort, leader, proxyProtocol };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 function whyTaken(

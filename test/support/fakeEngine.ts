@@ -25,6 +25,8 @@ export interface EngineFaults {
   /** Delays the answer to an inspection, whose content is from before the delay. */
   beforeAnswer: ((id: string) => Promise<void>) | undefined;
   failInspect: ((id: string) => boolean) | undefined;
+  /** A filtering proxy refuses questions about networks. */
+  failNetworks: boolean;
 }
 
 export class FakeEngine implements Engine {
@@ -35,9 +37,12 @@ export class FakeEngine implements Engine {
     drop: undefined,
     beforeAnswer: undefined,
     failInspect: undefined,
+    failNetworks: false,
   };
   /** Number of calls so far. */
-  readonly calls = { list: 0, inspect: 0, events: 0 };
+  readonly calls = { list: 0, inspect: 0, events: 0, networkDriver: 0 };
+  /** The drivers of networks by id; `bridge` for every other network. */
+  readonly drivers = new Map<string, string>();
   engineInfo: EngineInfo = {
     id: 'ENGINE:1',
     isOwnId: true,
@@ -76,6 +81,13 @@ export class FakeEngine implements Engine {
   async defaultBridge(): Promise<DefaultBridge> {
     this.#assertThere();
     return { id: this.bridgeId, gateway: '172.17.0.1', device: 'docker0' };
+  }
+
+  async networkDriver(networkId: string): Promise<string | undefined> {
+    this.calls.networkDriver++;
+    this.#assertThere();
+    if (this.faults.failNetworks) throw new EngineError('denied', 'a fault');
+    return this.drivers.get(networkId) ?? 'bridge';
   }
 
   async list(): Promise<readonly ListedContainer[]> {

@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { addressSet, cidrs } from '../../src/forward/addresses.ts';
-import type { OptionPrefix, RegistrarContext } from '../../src/registrar/describe/context.ts';
+import type {
+  AllowedAddresses,
+  OptionPrefix,
+  RegistrarContext,
+  RegistrationPolicy,
+} from '../../src/registrar/describe/context.ts';
 import { parseNamePattern } from '../../src/service/namePattern.ts';
 import { summaryOf } from './descriptions.ts';
 import {
@@ -18,17 +23,32 @@ export interface Rules {
   readonly allow?: readonly string[];
   readonly projectScope?: boolean;
   readonly networks?: readonly string[];
+  readonly links?: { readonly names: readonly string[]; readonly networks: readonly string[] };
   readonly optionPrefix?: OptionPrefix;
 }
 
-export function policyOf({ allow, projectScope = false, networks }: Rules) {
+export function policyOf({
+  allow,
+  projectScope = false,
+  networks,
+  links,
+}: Rules): RegistrationPolicy {
   const patterns = allow?.flatMap((text) => parseNamePattern(text) ?? []);
   assert.equal(patterns?.length, allow?.length);
-  const dnsIpAllow = networks && {
-    has: addressSet(cidrs(...networks)),
-    networks: networks.join(', '),
+  const linkAllow = links && {
+    names: links.names.flatMap((text) => parseNamePattern(text) ?? []),
+    addresses: addressesOf(links.networks),
   };
-  return { allow: patterns, projectScope, dnsIpAllow };
+  return {
+    allow: patterns,
+    projectScope,
+    dnsIpAllow: networks && addressesOf(networks),
+    linkAllow,
+  };
+}
+
+function addressesOf(networks: readonly string[]): AllowedAddresses {
+  return { has: addressSet(cidrs(...networks)), networks: networks.join(', ') };
 }
 
 export interface Case {

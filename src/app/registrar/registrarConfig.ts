@@ -9,9 +9,10 @@ import type {
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { SocketAddress } from '../../dns/address.ts';
 import { type Name, printName } from '../../dns/name.ts';
-import { addressSet } from '../../forward/addresses.ts';
+import { addressSet, type Cidr } from '../../forward/addresses.ts';
 import type { LogLevel } from '../../observability/log.ts';
 import type {
+  AllowedAddresses,
   ConfiguredContext,
   OptionPrefix,
   RegistrationPolicy,
@@ -70,16 +71,22 @@ export function registrarContextOf(
   };
 }
 
-function policyOf({ allow, projectScope, dnsIpAllow }: RegistrarSettings): RegistrationPolicy {
-  const networks = dnsIpAllow?.map(({ address, prefixLength }) => `${address}/${prefixLength}`);
+function policyOf(settings: RegistrarSettings): RegistrationPolicy {
+  const { allow, projectScope, dnsIpAllow, linkAllow } = settings;
   return {
     allow,
     projectScope,
-    dnsIpAllow:
-      dnsIpAllow === undefined || networks === undefined
-        ? undefined
-        : { has: addressSet(dnsIpAllow), networks: networks.join(', ') },
+    dnsIpAllow: dnsIpAllow && allowedAddresses(dnsIpAllow),
+    linkAllow: linkAllow && {
+      names: linkAllow.filter((rule) => 'labels' in rule),
+      addresses: allowedAddresses(linkAllow.filter((rule) => 'prefixLength' in rule)),
+    },
   };
+}
+
+function allowedAddresses(ranges: readonly Cidr[]): AllowedAddresses {
+  const networks = ranges.map(({ address, prefixLength }) => `${address}/${prefixLength}`);
+  return { has: addressSet(ranges), networks: networks.join(', ') };
 }
 
 export type RegistratorLine =

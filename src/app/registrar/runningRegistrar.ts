@@ -39,7 +39,8 @@ export interface RegistrarSetup {
   readonly onSocketReplaced?: (() => void) | undefined;
 }
 
-export interface RunningRegistrar extends Pick<Registrar, 'status' | 'isUpToDate' | 'setZones'> {
+export interface RunningRegistrar
+  extends Pick<Registrar, 'status' | 'isUpToDate' | 'setZones' | 'host'> {
   /** The engine's address, for logs. */
   readonly docker: string;
   /** Why the registrar is not ready; empty if it is. */
@@ -88,6 +89,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     status: () => registrar.status(),
     isUpToDate: () => registrar.isUpToDate(),
     setZones: (zones) => registrar.setZones(zones),
+    host: registrar.host,
     readiness: () => registrar.readiness().reasons,
     warnings: () => registrar.findings().map(printFinding),
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),

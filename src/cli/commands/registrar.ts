@@ -9,7 +9,9 @@ import {
 import type { Arguments } from '../../config/settings.ts';
 import { printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
+import { printPort } from '../../registrar/describe/container.ts';
 import { printFinding } from '../../registrar/finding.ts';
+import type { ContainerLink } from '../../registrar/links/links.ts';
 import type { ContainerStatus, RecordStatus } from '../../registrar/status.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
@@ -167,14 +169,17 @@ function findContainer({ containers }: RegistrarReport, wanted: string): Contain
 }
 
 function explanation(container: ContainerStatus, report: RegistrarReport): readonly string[] {
-  const { id, name, state, records, refusals, reason, hints } = container;
+  const { id, name, state, records, refusals, reason, hints, links = [], linksReason } = container;
   const published = records.filter((record) => record.state === 'published').length;
   const lines = [`${name} (${id}) is ${state}; ${published} of ${records.length} records in DNS`];
   for (const record of records) {
     const words = `${recordName(record, report.prefix)} -> ${printTarget(record)}`;
     lines.push(`  ${words}  ${stateOf(record)}`);
     lines.push(`    key ${record.key}`);
+    lines.push(...linkingLines(record).map((line) => `    ${line}`));
   }
+  for (const link of links) lines.push(`  ${printLink(link)}`);
+  if (linksReason !== undefined) lines.push(`  no links yet: it ${linksReason}`);
   for (const { about, reason } of refusals) lines.push(`  refused: ${about} ${reason}`);
   if (reason !== undefined)
     lines.push(`  ${records.length > 0 ? 'not complete' : 'no records'}: it ${reason}`);
@@ -185,6 +190,26 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
     lines.push(`  the registrar is not ready: ${problem}`);
   for (const finding of report.findings) lines.push(`  warning: ${printFinding(finding)}`);
   return lines;
+}
+
+/** How other containers reach the record's container besides its name. */
+function linkingLines({ linking }: RecordStatus): readonly string[] {
+  const { tags = [], vip, vipName, vipPort, expose, leader, proxyProtocol } = linking ?? {};
+  const port = vipPort ?? expose;
+  const at = port === undefined ? '' : ` at port ${port}`;
+  return [
+    ...(vip === undefined ? [] : [`virtual address ${vip} of ${vipName}${at}`]),
+    ...(tags.length === 0 ? [] : [`tags ${tags.join(', ')}`]),
+    ...(leader === undefined ? [] : [`leader ${leader}`]),
+    ...(proxyProtocol === true ? ['its connections begin with the PROXY protocol'] : []),
+  ];
+}
+
+function printLink(link: ContainerLink): string {
+  const { target, source } = link;
+  if (link.kind === 'alias') return `alias ${link.alias} -> ${target} (${source})`;
+  const local = link.isLocal ? ', also at 127.0.0.1' : '';
+  return `link ${printPort(link.port)} -> ${target} (${source})${local}`;
 }
 
 function stateOf({ state, reason }: RecordStatus): string {

@@ -99,8 +99,8 @@ function whyNoNetwork(owner: Container, port: Port | undefined): string {
   return `is on the network none${requested}: put it on another network`;
 }
 
-/** After a restart of its parent, a child stays in the parent's former network until its own restart. */
-function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
+/** Completes "joined the network of a container that". After a restart of its parent, a child stays in the parent's former network until its own restart. */
+export function whyNotJoined(child: Container, parent: Container | undefined): string | undefined {
   if (parent === undefined) return 'does not exist';
   if (parent.state !== 'running') return `is ${parent.state}`;
   const [before, after] = [parseInstant(parent.startedAt), parseInstant(child.startedAt)];

@@ -17,6 +17,8 @@ export interface Container {
   /** `running`, `paused`, `restarting`, `exited`, ...; `unknown` for any other word. */
   readonly state: string;
   readonly startedAt: string;
+  /** The id of its first process on the engine's host; `undefined` while it has none. */
+  readonly pid: number | undefined;
   readonly health: 'none' | 'starting' | 'healthy' | 'unhealthy';
   /** As requested: `registry:5000/rails:4@sha256:...`. */
   readonly image: string;
@@ -72,6 +74,7 @@ export function readContainer(inspection: Inspection): Container {
     name: asText(root.Name).replace(/^\//, ''),
     state: readState(state),
     startedAt: asText(state.StartedAt),
+    pid: readPid(state.Pid),
     health: readHealth(state.Health, config.Healthcheck),
     image: asText(config.Image),
     env: readEnv(config.Env),
@@ -101,6 +104,10 @@ function readState(state: JsonObject): string {
   if (status === 'running' && state.Running === false) return 'stopping';
   if (status === '') return state.Running === true ? 'running' : 'unknown';
   return STATES.includes(status) ? status : 'unknown';
+}
+
+function readPid(pid: unknown): number | undefined {
+  return Number.isSafeInteger(pid) && (pid as number) > 0 ? (pid as number) : undefined;
 }
 
 function readHealth(health: unknown, healthcheck: unknown): Container['health'] {
@@ -209,6 +216,11 @@ export function isUsable({ name }: Pick<ContainerNetwork, 'name'>): boolean {
 /** Why the container's state keeps it out of DNS; `undefined` if it runs. A paused container answers no client. */
 export function whyNotUp({ state }: Container): string | undefined {
   return state === 'running' ? undefined : `is ${state === 'unknown' ? 'not running' : state}`;
+}
+
+/** Whether the container has a process, so that no other container can have its addresses. */
+export function hasAddresses({ state }: Pick<Container, 'state'>): boolean {
+  return state === 'running' || state === 'paused' || state === 'stopping';
 }
 
 /**

@@ -81,10 +81,17 @@ export interface RegistrationPolicy {
   readonly projectScope: boolean;
   /** Addresses that DNS_IP may state; `undefined` allows any. */
   readonly dnsIpAllow: AllowedAddresses | undefined;
+  /** Where links may lead; `undefined` allows any place. */
+  readonly linkAllow: AllowedLinks | undefined;
+}
+
+export interface AllowedLinks {
+  readonly names: readonly NamePattern[];
+  readonly addresses: AllowedAddresses;
 }
 
 export interface AllowedAddresses {
   has(address: string): boolean;
-  /** The networks, for messages. */
+  /** The networks, for messages; empty without any. */
   readonly networks: string;
 }

@@ -7,6 +7,15 @@
 import { nearestWord } from '../../observability/suggest.ts';
 import { type Container, type Port, printPort } from './container.ts';
 import { type Refusals, shown } from './description.ts';
+import {
+  labelOfLink,
+  linkWord,
+  linkWords,
+  type ParsedLinkKey,
+  parseLinkLabel,
+  parseLinkVariable,
+  variableOfLink,
+} from './linkKeys.ts';
 
 /** Keys that also have a form for one port. */
 const PORT_KEYS = [
@@ -82,30 +91,32 @@ export function readMetadata(
   refusals: Refusals,
 ): ContainerSettings {
   const unknownKeys: UnknownKey[] = [];
+  let hasLinks = false;
   const read =
-    (parse: ParseKey, nameOf: (key: SettingKey) => string) => (source: string, rest: string) => {
+    (parse: ParseKey, nameOf: (word: string) => string) => (source: string, rest: string) => {
       const parsed = parse(rest);
-      if (!('reason' in parsed)) return parsed;
-      unknownKeys.push({ source, nameOf, ...parsed });
+      if (parsed.kind === 'setting') return parsed;
+      if (parsed.kind === 'link') hasLinks = true;
+      else unknownKeys.push({ source, nameOf, ...parsed });
       return undefined;
     };
   const settings = collectSettings([
     {
       texts: container.env,
       prefix: prefix.envPrefix,
-      keyOf: read(parseVariable, (key) => variableName({ scope: '', key }, prefix.envPrefix)),
+      keyOf: read(parseVariable, (word) => `${prefix.envPrefix}${word}`),
     },
     {
       texts: container.labels,
       prefix: prefix.labelPrefix,
-      keyOf: read(parseLabel, (key) => labelName({ scope: '', key }, prefix.labelPrefix)),
+      keyOf: read(parseLabel, (word) => labelOfWord(word, prefix.labelPrefix)),
     },
   ]);
   if (settings === undefined) {
     refusals.add(`${prefix.envPrefix}*`, `matches more than ${MAX_SETTINGS} settings: remove some`);
     return new Map();
   }
-  const isOurs = settings.size > 0;
+  const isOurs = settings.size > 0 || hasLinks;
   for (const key of isOurs ? unknownKeys : unknownKeys.slice(0, MAX_COMPARED))
     refuseKey(key, isOurs, refusals);
   refuseMisplaced(container, prefix, refusals);
@@ -120,30 +131,36 @@ function refuseMisplaced(
 ): void {
   const { envPrefix: variables, labelPrefix: label } = prefix;
   for (const source of labels.keys()) {
-    const key = source.startsWith(label) ? undefined : keyBehind(source, variables, parseVariable);
-    if (key !== undefined)
-      refusals.add(
-        source,
-        `is a label with the name of a variable: use the label ${labelName(key, label)}`,
-      );
+    const rest = restBehind(source, variables, label);
+    const parsed = rest === undefined ? undefined : parseVariable(rest);
+    if (rest === undefined || parsed === undefined || parsed.kind === 'unknown') continue;
+    const name = parsed.kind === 'link' ? labelOfWord(rest, label) : labelName(parsed, label);
+    refusals.add(source, `is a label with the name of a variable: use the label ${name}`);
   }
   for (const source of env.keys()) {
-    const key = source.startsWith(variables) ? undefined : keyBehind(source, label, parseLabel);
-    if (key !== undefined)
-      refusals.add(
-        source,
-        `is a variable with the name of a label: set ${variableName(key, variables)}`,
-      );
+    const rest = restBehind(source, label, variables);
+    const parsed = rest === undefined ? undefined : parseLabel(rest);
+    if (rest === undefined || parsed === undefined || parsed.kind === 'unknown') continue;
+    const word = parsed.kind === 'link' ? variableOfLink(rest) : variableWord(parsed);
+    const fix = word === undefined ? 'set the label' : `set ${variables}${word}`;
+    refusals.add(source, `is a variable with the name of a label: ${fix}`);
   }
 }
 
-function keyBehind(source: string, prefix: string, parse: ParseKey): ScopedKey | undefined {
-  const parsed = source.startsWith(prefix) ? parse(source.slice(prefix.length)) : undefined;
-  return parsed === undefined || 'reason' in parsed ? undefined : parsed;
+/** What follows the prefix in a name that does not have its own kind's prefix. */
+function restBehind(source: string, prefix: string, ownPrefix: string): string | undefined {
+  const isMisplaced = !source.startsWith(ownPrefix) && source.startsWith(prefix);
+  return isMisplaced ? source.slice(prefix.length) : undefined;
 }
 
-function variableName({ scope, key }: ScopedKey, prefix: string): string {
-  return `${prefix}${scope === '' ? '' : `${scope.replace('/', '_').toUpperCase()}_`}${key}`;
+function variableWord({ scope, key }: ScopedKey): string {
+  return `${scope === '' ? '' : `${scope.replace('/', '_').toUpperCase()}_`}${key}`;
+}
+
+function labelOfWord(word: string, prefix: string): string {
+  return word.startsWith('LINK_')
+    ? `${prefix}${labelOfLink(word)}`
+    : labelName({ scope: '', key: word }, prefix);
 }
 
 function labelName({ scope, key }: ScopedKey, prefix: string): string {
@@ -209,56 +226,94 @@ export function mentionedPorts(settings: ContainerSettings): MentionedPort[] {
   return ports;
 }
 
-type ParseKey = (
-  rest: string,
-) => ScopedKey | { readonly reason: string; readonly unknown?: string };
+type ParsedKey =
+  | (ScopedKey & { readonly kind: 'setting' })
+  | { readonly kind: 'link' }
+  | (MistakenKey & { readonly kind: 'unknown' });
 
-function parseVariable(rest: string): ReturnType<ParseKey> {
+interface MistakenKey {
+  /** Completes the sentence that the variable or label begins. */
+  readonly reason: string;
+  /** The key, if it is to be compared with the known ones. */
+  readonly unknown?: string;
+  /** The key that was meant, where it need not be searched. */
+  readonly guess?: string;
+  /** No other program has such a key. */
+  readonly isOurs?: boolean;
+}
+
+type ParseKey = (rest: string) => ParsedKey;
+
+function parseVariable(rest: string): ParsedKey {
+  const link = parseLinkVariable(rest);
+  if (link !== undefined) return parsedLink(link, rest);
   const [, digits, protocol, key = ''] = /^(?:([0-9]+)_(?:(TCP|UDP)_)?)?(.*)$/s.exec(rest) ?? [];
   return scopedKey(digits, protocol?.toLowerCase(), key);
 }
 
-function parseLabel(rest: string): ReturnType<ParseKey> {
+function parseLabel(rest: string): ParsedKey {
+  const link = parseLinkLabel(rest);
+  if (link !== undefined) return parsedLink(link, rest);
   const [, digits, protocol, key = ''] = /^(?:([0-9]+)(?:\/(tcp|udp))?\.)?(.*)$/s.exec(rest) ?? [];
   const folded = /[A-Z]/.test(key) ? key : key.toUpperCase().replace(/[-.]/g, '_');
   return scopedKey(digits, protocol, folded);
+}
+
+function parsedLink(link: ParsedLinkKey, rest: string): ParsedKey {
+  if (link.kind === 'link') return link;
+  const misspelt =
+    link.kind === 'misspelt' ? { unknown: rest.toUpperCase().replace('.', '_') } : {};
+  return { kind: 'unknown', reason: link.reason, isOurs: true, ...misspelt };
 }
 
 function scopedKey(
   digits: string | undefined,
   protocol: string | undefined,
   key: string,
-): ReturnType<ParseKey> {
+): ParsedKey {
   const known = KEYS.find((one) => one === key);
-  if (known === undefined) return { reason: 'is not a setting', unknown: key };
-  if (digits === undefined) return { scope: '', key };
+  if (known === undefined) return unknownKey(digits, protocol, key);
+  if (digits === undefined) return { kind: 'setting', scope: '', key };
   const number = Number(digits);
-  if (number < 1 || number > 65_535) return { reason: 'is for a port outside 1 to 65535' };
+  if (number < 1 || number > 65_535)
+    return { kind: 'unknown', reason: 'is for a port outside 1 to 65535' };
   if (!PORT_KEYS.some((one) => one === known))
-    return { reason: 'applies to the whole container: leave out the port' };
-  return { scope: protocol === undefined ? `${number}` : `${number}/${protocol}`, key };
+    return { kind: 'unknown', reason: 'applies to the whole container: leave out the port' };
+  const scope = protocol === undefined ? `${number}` : `${number}/${protocol}`;
+  return { kind: 'setting', scope, key };
+}
+
+/** In a link the port comes last, otherwise first. */
+function unknownKey(
+  digits: string | undefined,
+  protocol: string | undefined,
+  key: string,
+): ParsedKey {
+  const isLink = digits !== undefined && key === 'LINK';
+  const guess = isLink ? { guess: linkWord(digits, protocol) } : {};
+  return { kind: 'unknown', reason: 'is not a setting', unknown: key, ...guess };
 }
 
 /** A variable or label that has the prefix and is not a setting. `nameOf` names a key in the form of the source. */
-interface UnknownKey {
+interface UnknownKey extends MistakenKey {
   readonly source: string;
-  readonly reason: string;
-  readonly unknown?: string;
-  readonly nameOf: (key: SettingKey) => string;
+  readonly nameOf: (word: string) => string;
 }
 
 /** `isOurs`: whether the container has settings. If not, a key that resembles no setting belongs to another program. */
-function refuseKey(
-  { source, reason, unknown, nameOf }: UnknownKey,
-  isOurs: boolean,
-  refusals: Refusals,
-): void {
+function refuseKey(key: UnknownKey, isOurs: boolean, refusals: Refusals): void {
+  const { source, reason, unknown, nameOf } = key;
+  const guess = key.guess ?? (refusals.isFull ? undefined : nearestKey(unknown));
+  if (!isOurs && key.isOurs !== true && unknown !== undefined && guess === undefined) return;
+  refusals.add(
+    source,
+    guess === undefined ? reason : `is not a setting; did you mean ${shown(nameOf(guess))}?`,
+  );
+}
+
+function nearestKey(unknown: string | undefined): string | undefined {
   // A long key resembles no setting, and its distance would be slow to compute.
-  const guess =
-    unknown === undefined || unknown.length > 20 || refusals.isFull
-      ? undefined
-      : nearestWord(unknown.toUpperCase(), KEYS);
-  if (!isOurs && unknown !== undefined && guess === undefined) return;
-  const hint = guess === undefined ? '' : `; did you mean ${shown(nameOf(guess as SettingKey))}?`;
-  refusals.add(source, reason + hint);
+  if (unknown === undefined || unknown.length > 20) return undefined;
+  const word = unknown.toUpperCase();
+  return nearestWord(word, [...KEYS, ...linkWords(word)]);
 }

@@ -107,61 +107,45 @@ export function recordsOfName(
     refusals.add(host, virtual.reason);
     return [];
   }
+  const all = { ...attributes, ...virtual.field };
   const hasRoom = checkFullName([familyLabel(6), ...numbered], context).kind === 'name';
   if (second !== undefined && !hasRoom)
     refusals.add(
       host,
       `is too long for a record of each address family: only ${first.address} gets one`,
     );
-  if (second === undefined || !hasRoom) {
-    const fields = recordFieldsOf(first, { ...attributes, ...virtual.ofName });
-    return [{ records: [{ ...common, fields }], host, isInternal }];
-  }
-  const below = belowItsName({ ...attributes, ...virtual.ofFamilies });
-  const records = [first, second].map(
-    (endpoint): DesiredRecord => ({
-      ...common,
-      family: familyLabel(endpoint.family),
-      fields: recordFieldsOf(endpoint, below),
-    }),
-  );
+  if (second === undefined || !hasRoom)
+    return [{ records: [{ ...common, fields: recordFieldsOf(first, all) }], host, isInternal }];
+  const records = [first, second].map((endpoint): DesiredRecord => {
+    const fields = recordFieldsOf(endpoint, belowItsName(all));
+    return { ...common, family: familyLabel(endpoint.family), fields };
+  });
   return [{ records, host, isInternal }];
 }
 
 type VirtualName =
-  | {
-      readonly kind: 'name';
-      /** For a record at the name itself. */
-      readonly ofName: Pick<RecordAttributes, 'vipName'>;
-      /** For the records of both families, which are one label below the name. */
-      readonly ofFamilies: Pick<RecordAttributes, 'vipName'>;
-    }
+  | { readonly kind: 'name'; readonly field: Pick<RecordAttributes, 'vipName'> }
   | { readonly kind: 'refused'; readonly reason: string };
 
 /**
- * The name that gets the virtual address. Servers take the owner name without its first label, so the record states any
- * other name: the one that VIP_NAME sets, and the container's own name if nothing but the zone is above it.
+ * The name that gets the virtual address: the one that VIP_NAME sets, else the name of the service, which is the name
+ * without its instance. A name with only the zone above it is its own service. The record always states the name,
+ * because a record of one address family is a label below it.
  */
 function virtualName(
   { name, instance }: RequestedName,
   { vip, vipName: stated }: RecordAttributes,
   context: RegistrarContext,
 ): VirtualName {
-  if (stated !== undefined) {
-    if (!isSubdomainOf(name, stated.split('.')))
-      return {
-        kind: 'refused',
-        reason: `is not below ${shown(stated)}, to which ${context.envPrefix}VIP_NAME gives the virtual address: choose the name or one above it`,
-      };
-    const same = { vipName: stated };
-    return { kind: 'name', ofName: same, ofFamilies: same };
-  }
-  if (vip === undefined) return { kind: 'name', ofName: {}, ofFamilies: {} };
+  if (stated !== undefined && !isSubdomainOf(name, stated.split('.')))
+    return {
+      kind: 'refused',
+      reason: `is not below ${shown(stated)}, to which ${context.envPrefix}VIP_NAME gives the virtual address: choose the name or one above it`,
+    };
+  if (stated !== undefined || vip === undefined) return { kind: 'name', field: {} };
   const isAlone = name.length - zoneDepth(name, context) === 1;
   const service = instance === 'auto' || isAlone ? name : name.slice(1);
-  const vipName = service.join('.');
-  const isDefault = instance === 'auto' || !isAlone;
-  return { kind: 'name', ofName: isDefault ? {} : { vipName }, ofFamilies: { vipName } };
+  return { kind: 'name', field: { vipName: service.join('.') } };
 }
 
 /** A record without a port gets `NO_SRV`, so that it is in no SRV answer. */

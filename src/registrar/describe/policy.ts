@@ -1,5 +1,5 @@
 /**
- * Decides which names and addresses containers may have. A name inside the zones is refused for three reasons: clients
+ * Decides which names and addresses containers may have, and where their links may lead. A name inside the zones is refused for three reasons: clients
  * trust the name, the name is outside its project's part of the zones, or no `--allow` lists it. Each reason
  * completes the sentence that the name begins, and contains the fix. PURE.
  */
@@ -124,6 +124,55 @@ export function whyNotStated(
   const option = `--${optionPrefix}dns-ip-allow`;
   const networks = shown(allowed.networks, MAX_LISTED);
   return `states the address ${address}, which is outside ${option} (${networks}): remove the address, or add its network`;
+}
+
+/** A place that a link leads to. */
+export type LinkHost =
+  | {
+      readonly kind: 'name';
+      /** Folded. */
+      readonly name: Name;
+    }
+  /** In canonical form. */
+  | { readonly kind: 'address'; readonly address: string };
+
+/** Why a container's link may not lead there; completes the sentence that its variable or label begins. */
+export function whyNotLinked(
+  host: LinkHost,
+  project: string | undefined,
+  {
+    policy,
+    optionPrefix,
+    labelPrefix,
+  }: Pick<RegistrarContext, 'policy' | 'optionPrefix' | 'labelPrefix'>,
+): string | undefined {
+  const allowed = policy?.linkAllow;
+  if (allowed === undefined) return undefined;
+  const { names, addresses } = allowed;
+  const isAllowed =
+    host.kind === 'name'
+      ? withoutLeader(host.name).some((name) =>
+          names.some((pattern) => matchesPattern(pattern, name, project)),
+        )
+      : addresses.has(host.address);
+  if (isAllowed) return undefined;
+  const option = `--${optionPrefix}link-allow`;
+  const patterns = names.map((one) => printPattern(one, project));
+  const listed = shown(
+    [...patterns, addresses.networks].filter((text) => text !== '').join(', '),
+    MAX_LISTED,
+  );
+  const place = host.kind === 'name' ? host.name.join('.') : host.address;
+  const isProjectMissing = project === undefined && names.some(needsProject);
+  const fix = isProjectMissing
+    ? projectFix({ labelPrefix })
+    : `choose one of these, or add it with ${option}`;
+  return `leads to ${shown(place)}, where links may not lead (${option}: ${listed}): ${fix}`;
+}
+
+/** `leader.db` is one of the instances of `db`, so the container that may reach `db` may reach its leader. */
+function withoutLeader(name: Name): readonly Name[] {
+  return name[0] === 'leader' ? [name, name.slice(1)] : [name];
 }
 
 /**

@@ -23,7 +23,7 @@ import {
 import { ACTIONS, LineSplitter, parseEvent } from './eventLines.ts';
 import { subscribe } from './eventStream.ts';
 import { asObject } from './json.ts';
-import { parseBridge, parseInfo, parseListing } from './responses.ts';
+import { parseBridge, parseDriver, parseInfo, parseListing } from './responses.ts';
 
 export interface EngineTimes {
   /** The limit of each call, including connecting and reading. */
@@ -103,14 +103,16 @@ class DockerodeEngine implements Engine {
   }
 
   async defaultBridge(): Promise<DefaultBridge | undefined> {
-    const network = this.#docker.getNetwork('bridge');
-    try {
-      // Without a signal, because dockerode would put it into the query.
-      return parseBridge(await this.#call('network', () => network.inspect()));
-    } catch (error) {
-      if (isNotFound(error)) return undefined;
-      throw error;
-    }
+    const network = await this.#network('bridge');
+    return network === undefined ? undefined : parseBridge(network);
+  }
+
+  async networkDriver(networkId: string): Promise<string | undefined> {
+    const network = await this.#network(encodeURIComponent(networkId));
+    if (network === undefined) return undefined;
+    const driver = parseDriver(network);
+    if (driver === undefined) throw this.#notUnderstood('network');
+    return driver;
   }
 
   async list(): Promise<readonly ListedContainer[]> {
@@ -165,6 +167,17 @@ class DockerodeEngine implements Engine {
     this.#closed.abort();
     for (const call of this.#calls) call.abort();
     this.#agent.destroy();
+  }
+
+  async #network(id: string): Promise<unknown> {
+    const network = this.#docker.getNetwork(id);
+    try {
+      // Without a signal, because dockerode would put it into the query.
+      return await this.#call('network', () => network.inspect());
+    } catch (error) {
+      if (isNotFound(error)) return undefined;
+      throw error;
+    }
   }
 
   /** Filters are optional: after a refusal the request is repeated without them. */

@@ -2,7 +2,7 @@
  * registrar/engine/: Talks to the container engine and proxies it read-only. The only folder that imports dockerode.
  * Imports: dns, timing.
  * Used by: app, app/process, app/registrar, cli/commands, registrar, registrar/describe, registrar/leadership,
- *   registrar/observe, registrar/reconcile, registrar/registrator.
+ *   registrar/links, registrar/observe, registrar/reconcile, registrar/registrator.
  *
  * `Engine` is what the registrar uses of Docker or Podman. Every call is a GET, so that a filtering proxy may stand in
  * front of the socket. `connectEngine` (dockerode.ts) makes the real one.
@@ -20,6 +20,7 @@ export interface Inspection {
     readonly Paused?: boolean;
     readonly Restarting?: boolean;
     readonly StartedAt?: string;
+    readonly Pid?: number;
     readonly Health?: {
       readonly Status?: string;
       readonly Log?: readonly HealthResult[] | null;
@@ -129,6 +130,8 @@ export interface Engine {
   info(): Promise<EngineInfo>;
   /** `undefined` if the engine is configured without one. */
   defaultBridge(): Promise<DefaultBridge | undefined>;
+  /** The driver of a network: `bridge`, `overlay`, `macvlan`; `undefined` if the network does not exist. */
+  networkDriver(networkId: string): Promise<string | undefined>;
   /** The running containers, including paused and restarting ones. */
   list(): Promise<readonly ListedContainer[]>;
   /** `undefined` if the container does not exist. */

@@ -222,7 +222,7 @@ const VERSION = String.raw`(?:\/v1\.[0-9]{1,3})?`;
 const ALLOWED: readonly (readonly [AllowedRequest['kind'], RegExp])[] = [
   ['plain', new RegExp(`^${VERSION}/(?:_ping|version)$`)],
   ['info', new RegExp(`^${VERSION}/info$`)],
-  ['bridge', new RegExp(`^${VERSION}/networks/bridge$`)],
+  ['network', new RegExp(`^${VERSION}/networks/[A-Za-z0-9][A-Za-z0-9_.-]*$`)],
   ['events', new RegExp(`^${VERSION}/events$`)],
   ['list', new RegExp(`^${VERSION}/containers/json$`)],
   ['inspection', new RegExp(`^${VERSION}/containers/[A-Za-z0-9][A-Za-z0-9_.-]*/json$`)],

@@ -6,7 +6,7 @@ import type { EndpointSettings, EngineEvent, Inspection } from './engine.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
 
 /** The kinds of answers that are one JSON document. */
-export type ReducedKind = 'info' | 'bridge' | 'list' | 'inspection';
+export type ReducedKind = 'info' | 'network' | 'list' | 'inspection';
 
 /** The variables and labels that a registrar reads. */
 export interface ReadableMetadata {
@@ -18,6 +18,9 @@ export interface ReadableMetadata {
 
 /** Read in every configuration: registrator's settings, and the labels by which Compose and swarm group containers. */
 const PREFIXES = ['SERVICE_', 'com.docker.compose.', 'com.docker.swarm.', 'com.docker.stack.'];
+
+/** The links of ambassadord and connectable, read in every configuration. */
+const FOREIGN_LINK = /^(?:BACKEND_[0-9]{1,5}(?:=|$)|connect\.[0-9]{1,5}$)/i;
 
 /**
  * Each prefix selects variables and labels, because a registrar reports a label with the name of a variable and the
@@ -47,8 +50,8 @@ export function reduceAnswer(
   switch (kind) {
     case 'info':
       return reduced(answer, INFO);
-    case 'bridge':
-      return reduced(answer, BRIDGE);
+    case 'network':
+      return reduced(answer, NETWORK);
     case 'list':
       return reduceList(answer);
     case 'inspection':
@@ -67,9 +70,13 @@ const INFO: Readonly<Record<string, Reduce>> = {
   Swarm: (value) => reduced(value, { NodeAddr: keep }),
 };
 
-/** The members of `GET /networks/bridge` that `parseBridge` reads; not the containers, labels and other options. */
-const BRIDGE: Readonly<Record<string, Reduce>> = {
+/**
+ * The members of `GET /networks/{id}` that `parseBridge` and `parseDriver` read; not the containers, labels and other
+ * options.
+ */
+const NETWORK: Readonly<Record<string, Reduce>> = {
   Id: keep,
+  Driver: keep,
   IPAM: (value) =>
     reduced(value, {
       Config: (configs) => asList(configs).map((config) => reduced(config, { Gateway: keep })),
@@ -105,6 +112,7 @@ const STATE: Members<NonNullable<Inspection['State']>> = {
   Paused: keep,
   Restarting: keep,
   StartedAt: keep,
+  Pid: keep,
   Health: orNull((value) => reduced(value, HEALTH)),
 };
 
@@ -194,6 +202,7 @@ function readableLabels(value: unknown, metadata: ReadableMetadata): JsonObject 
   );
 }
 
+/** `name`: of a label, or a variable with its value. */
 function isReadable(name: string, { prefixes }: ReadableMetadata): boolean {
-  return prefixes.some((prefix) => name.startsWith(prefix));
+  return prefixes.some((prefix) => name.startsWith(prefix)) || FOREIGN_LINK.test(name);
 }

@@ -52,6 +52,11 @@ export function parseBridge(answer: unknown): DefaultBridge {
   };
 }
 
+/** Parses `/networks/{id}`; `undefined` if the answer is not a network. */
+export function parseDriver(answer: unknown): string | undefined {
+  return asText(asObject(answer).Driver) || undefined;
+}
+
 /** The states of a container that has a process. The request has no filter, because Podman refuses `restarting`. */
 const RUNNING_STATES = ['running', 'paused', 'restarting'];
 

@@ -57,6 +57,8 @@ export interface ReconcilerOptions {
   readonly context: { readonly namespace: Namespace };
   readonly counters: ReconcileCounters;
   readonly onEvent: (event: ReconcileEvent) => void;
+  /** Called when `assignments` may have another result. */
+  readonly onAssigned?: () => void;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -158,6 +160,7 @@ export class Reconciler {
     const leaseId = permission.kind === 'write' ? permission.leaseId : undefined;
     const plan = await this.#compare(namespace, leaseId);
     this.#assignments = plan.assignments;
+    this.#options.onAssigned?.();
     for (const assignment of plan.assignments) this.#formerNumbers.remember(assignment);
     this.#announcements.conflictsOf(plan, namespace);
     if (leaseId === undefined) {

@@ -83,19 +83,19 @@ describe('the linking fields of a record', () => {
       'dns.vip=auto asks for a virtual address of the name without its instance',
       { ...db, labels: { 'dns.vip': 'Auto' } },
       {},
-      { [DB]: [5432, { vip: 'auto' }] },
+      { [DB]: [5432, { vip: 'auto', vipName: 'db.east.skydns.local' }] },
     ],
     [
       'DNS_VIP takes an address in its canonical form',
       withEnv(db, { DNS_VIP: 'FD00:0::9' }),
       {},
-      { [DB]: [5432, { vip: 'fd00::9' }] },
+      { [DB]: [5432, { vip: 'fd00::9', vipName: 'db.east.skydns.local' }] },
     ],
     [
       'DNS_VIP=false asks for none, also where the container asks for one',
       withEnv(ns, { DNS_VIP: 'auto', DNS_53_UDP_VIP: 'off' }),
       {},
-      { [NS]: [53, { vip: 'auto' }], [NS_UDP]: ['53/udp', {}] },
+      { [NS]: [53, { vip: 'auto', vipName: 'names.skydns.local' }], [NS_UDP]: ['53/udp', {}] },
     ],
     [
       'A name with only the zone above it has the virtual address itself',
@@ -107,7 +107,7 @@ describe('the linking fields of a record', () => {
       'A numbered instance leaves the virtual address to the name without the number',
       withEnv(db, { DNS_NAME: 'db', DNS_INSTANCE: 'auto', DNS_VIP: 'auto' }),
       {},
-      { 'local/skydns/db/*': [5432, { vip: 'auto' }] },
+      { 'local/skydns/db/*': [5432, { vip: 'auto', vipName: 'db.skydns.local' }] },
     ],
     [
       'Records below a dual-stack name state the name of the virtual address',
@@ -149,7 +149,7 @@ describe('the linking fields of a record', () => {
       'DNS_5432_VIP_PORT sets the port at the virtual address',
       withEnv(db, { DNS_VIP: 'auto', DNS_5432_VIP_PORT: '80' }),
       {},
-      { [DB]: [5432, { vip: 'auto', vipPort: 80 }] },
+      { [DB]: [5432, { vip: 'auto', vipName: 'db.east.skydns.local', vipPort: 80 }] },
     ],
     [
       'dns.5432.vip.port and dns.5432.vip-port are one setting',

@@ -133,7 +133,7 @@ test('A reduced default bridge is read like the whole one', () => {
   };
   assert.ok(!Object.values(parseBridge(bridge)).includes(undefined), 'all is set');
   for (const answer of [bridge, { ...bridge, IPAM: null }, { Options: [] }, 7])
-    assert.deepEqual(parseBridge(reduceAnswer('bridge', answer, METADATA)), parseBridge(answer));
+    assert.deepEqual(parseBridge(reduceAnswer('network', answer, METADATA)), parseBridge(answer));
 });
 
 test('A reduced event is read like the whole one', () => {
@@ -174,7 +174,7 @@ test('A reduced event is read like the whole one', () => {
 test('Any answer of an engine is reduced without an exception', () => {
   fc.assert(
     fc.property(fc.jsonValue(), (answer) => {
-      for (const kind of ['info', 'bridge', 'list', 'inspection'] as const)
+      for (const kind of ['info', 'network', 'list', 'inspection'] as const)
         reduceAnswer(kind, answer, METADATA);
     }),
   );
