@@ -81,3 +81,32 @@ export function parseRoutes(texts: readonly RouteText[], isOurs: IsOurs): Listen
   if (mistakes.length > 0) return { kind: 'mistakes', mistakes };
   return { kind: 'routes', routes: [...routes.values()] };
 }
+
+/**
+ * The first route whose connections would come back to a listener of the routes: one of its addresses is this host's
+ * own. `own`: this host's addresses, of loopback too.
+ */
+export function findLoop(
+  routes: readonly ListeningRoute[],
+  own: ReadonlySet<string>,
+): ListeningRoute | undefined {
+  return routes.find(({ listen: { kind }, target }) => {
+    if (kind === 'unix' || target.kind !== 'endpoints') return false;
+    return target.endpoints.some(({ host, port }) => {
+      if (host.kind === 'name' || !isOwn(host.address, own)) return false;
+      return routes.some(({ listen }) => listensAt(listen, host.address, port));
+    });
+  });
+}
+
+/** All of 127.0.0.0/8 is this host. */
+function isOwn(address: string, own: ReadonlySet<string>): boolean {
+  return (
+    own.has(address) || address.startsWith('127.') || address === '0.0.0.0' || address === '::'
+  );
+}
+
+function listensAt(listen: ListenAddress, address: string, port: number): boolean {
+  if (listen.kind === 'unix' || listen.port !== port) return false;
+  return listen.address === undefined || listen.address === address;
+}

@@ -10,6 +10,7 @@ import type { TcpListener } from '../server/tcp.ts';
 import type { Mirror } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/catalog.ts';
+import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import type { LiveConfig } from './liveConfig.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './processStats.ts';
@@ -30,10 +31,11 @@ export interface MetricsSources {
   readonly store?: StoreSources | undefined;
   readonly forward?: Readonly<ForwardCounters> | undefined;
   readonly registrar?: RegistrarStatus | undefined;
+  readonly ambassador?: AmbassadorSources | undefined;
 }
 
 export function allFamilies(sources: MetricsSources): Family[] {
-  const { process, dns, table, store, forward, registrar } = sources;
+  const { process, dns, table, store, forward, registrar, ambassador } = sources;
   return [
     ...processFamilies(process),
     ...(dns === undefined ? [] : dnsFamilies(dns)),
@@ -41,6 +43,7 @@ export function allFamilies(sources: MetricsSources): Family[] {
     ...(store === undefined ? [] : storeFamilies(store)),
     ...(forward === undefined ? [] : forwardFamilies(forward)),
     ...(registrar === undefined ? [] : registrarFamilies(registrar)),
+    ...(ambassador === undefined ? [] : ambassadorFamilies(ambassador)),
   ];
 }
 

@@ -19,7 +19,9 @@ export interface CatalogCounts {
 const MAX_REASONS = 16;
 
 /** Logs a mirror's events. A repeated reason for a loss is a warning only once until the store is reachable again. */
-export function createMirrorLog(log: Log): (event: MirrorEvent, counts: CatalogCounts) => void {
+export function createMirrorLog(
+  log: Log,
+): (event: MirrorEvent, counts: Partial<CatalogCounts>) => void {
   const logLoss = createLossLog(log, 'the store is unreachable');
   return (event, counts) => {
     if (event.kind === 'lost') {

@@ -17,7 +17,7 @@ import type { EngineCli } from './engineCommands.ts';
 
 /**
  * `bb`: busybox, which the others contain too. `node`: the Node that runs the tests. `peer`: peer.c with each C
- * library.
+ * library, and flow.c.
  */
 export type Image = 'bb' | 'node' | 'peer';
 
@@ -46,21 +46,34 @@ export function addBusybox(root: string): void {
   }
 }
 
-/** Adds `peer-glibc`, linked like most programs, and `peer-musl`, linked like programs of Alpine. */
+/** Adds `peer-glibc`, linked like most programs, `peer-musl`, linked like programs of Alpine, and `flow`. */
 function addPeers(root: string): void {
   const built = mkdtempSync(join(tmpdir(), 'soradns-peer-'));
   try {
-    const source = fileURLToPath(new URL('peer.c', import.meta.url));
-    const compile = (compiler: string, name: string, ...options: string[]): void => {
-      const path = join(built, name);
-      execFileSync(compiler, ['-o', path, ...options, source, '-lresolv'], { stdio: 'pipe' });
+    const add = (compiler: string, name: string, source: string, ...options: string[]): void => {
+      const path = compile(built, compiler, name, source, ...options);
       addProgram(root, path, join('bin', name));
     };
-    compile('gcc', 'peer-glibc');
-    compile('musl-gcc', 'peer-musl', '-static');
+    add('gcc', 'peer-glibc', 'peer.c', '-lresolv');
+    add('musl-gcc', 'peer-musl', 'peer.c', '-static', '-lresolv');
+    add('musl-gcc', 'flow', 'flow.c', '-static');
   } finally {
     rmSync(built, { recursive: true, force: true });
   }
+}
+
+/** Compiles a source of this folder; returns the path of the program. */
+export function compile(
+  folder: string,
+  compiler: string,
+  name: string,
+  source: string,
+  ...options: readonly string[]
+): string {
+  const path = join(folder, name);
+  const file = fileURLToPath(new URL(source, import.meta.url));
+  execFileSync(compiler, ['-o', path, file, ...options], { stdio: 'pipe' });
+  return path;
 }
 
 /** Copies the program to `target` below the root, and its shared libraries to their own paths. */

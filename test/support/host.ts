@@ -17,6 +17,8 @@ export interface HostSetup {
   readonly bridge: string;
   /** Containers keep running while dockerd is down. */
   readonly liveRestore?: boolean;
+  /** More options of `soradns up`. */
+  readonly options?: readonly string[];
 }
 
 export interface ClientSetup {
@@ -132,7 +134,8 @@ export class Host {
     const store = ['--store', `etcd://${members.join(',')}`];
     const lease = ['--register-lease-ttl', String(LEASE_TTL_SECONDS)];
     const program = this.dockerd.onHost(process.execPath, MAIN);
-    const args = ['up', ...store, ...options, ...lease, '--no-rec'];
+    const { options: more = [] } = this.#setup;
+    const args = ['up', ...store, ...options, ...lease, '--no-rec', ...more];
     this.#soradns = startCli(args, { DOCKER_HOST: this.dockerd.host }, program);
     await this.#soradns.logged(until);
   }

@@ -20,6 +20,8 @@ export interface HostTests {
 export interface HostsSetup {
   /** Hosts whose soradns a test starts; the others' start with the file. */
   readonly later?: readonly string[];
+  /** More options of every host's `soradns up`. */
+  readonly options?: readonly string[];
 }
 
 /** Two hosts have Docker's default bridge, as most hosts do, and one has another. */
@@ -30,11 +32,11 @@ const SETUPS: readonly HostSetup[] = [
 ];
 
 /** Starts the hosts before the file's tests and stops them afterwards. */
-export function useHosts({ later = [] }: HostsSetup = {}): HostTests {
+export function useHosts({ later = [], options = [] }: HostsSetup = {}): HostTests {
   const reason = dockerSkipReason();
   const network = new HostNetwork();
   if (reason === undefined) {
-    before(() => network.start(later));
+    before(() => network.start(later, options));
     after(() => network.stop());
   }
   return {
@@ -60,10 +62,11 @@ class HostNetwork {
   #lan: Lan | undefined;
 
   /** On failure `stop` removes the hosts that have started. */
-  async start(later: readonly string[]): Promise<void> {
+  async start(later: readonly string[], options: readonly string[]): Promise<void> {
     const lan = startLan();
     this.#lan = lan;
-    const created = await Promise.allSettled(SETUPS.map((setup) => createHost(setup, SETUPS, lan)));
+    const setups = SETUPS.map((setup) => ({ ...setup, options }));
+    const created = await Promise.allSettled(setups.map((setup) => createHost(setup, setups, lan)));
     this.hosts = created.flatMap((host) => (host.status === 'fulfilled' ? [host.value] : []));
     for (const host of created) if (host.status === 'rejected') throw host.reason;
     await Promise.all(this.hosts.map((host) => host.startEtcd()));

@@ -46,6 +46,9 @@ export type FollowKey = (
 /** A route with its state, for reports. */
 export interface RouteState {
   readonly route: Route;
+  /** What the zone says. */
+  readonly known: BackendSet;
+  /** What the plane got: `known` as this host reaches it. */
   readonly backends: BackendSet;
   /** The older route with the same match, which stands instead. */
   readonly yieldsTo: Route | undefined;
@@ -98,10 +101,11 @@ export class RouteTable {
     for (const [key, claims] of this.#byMatch) {
       const standing = this.#inForce.get(key);
       if (standing === undefined) continue;
-      states.push({ route: standing.route, backends: standing.backends, yieldsTo: undefined });
-      for (const route of claims)
-        if (!isSameRoute(route, standing.route))
-          states.push({ route, backends: WAITING, yieldsTo: standing.route });
+      const { route, known, backends } = standing;
+      states.push({ route, known, backends, yieldsTo: undefined });
+      for (const claim of claims)
+        if (!isSameRoute(claim, route))
+          states.push({ route: claim, known: WAITING, backends: WAITING, yieldsTo: route });
     }
     return states;
   }

@@ -94,7 +94,7 @@ export async function fetchAmbassadorReport(url: string): Promise<AmbassadorRepo
   const problem = await tryFetch(url);
   if (typeof problem !== 'string') return problem;
   const hint =
-    'start one with: soradns up --ambassador, or soradns ambassador --http; see --ambassador-url';
+    'start one with: soradns up --ambassador, or soradns ambassador … --http IP:PORT; see --url';
   throw new Failure('unreachable', `no ambassador answers at ${url} (${problem})`, hint);
 }
 

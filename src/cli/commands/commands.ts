@@ -5,6 +5,7 @@
  */
 import type { Command } from '../command.ts';
 import { completionCommand } from '../completion.ts';
+import { ambassadorCommand } from './ambassador.ts';
 import { checkCommand } from './check.ts';
 import { dockerProxyCommand } from './dockerproxy.ts';
 import { doctorCommand } from './doctor.ts';
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   upCommand,
   registerCommand,
   registrarCommand,
+  ambassadorCommand,
   dockerProxyCommand,
   setCommand,
   getCommand,

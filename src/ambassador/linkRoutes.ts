@@ -1,0 +1,39 @@
+/** The routes of a container's links: from each of its addresses and linked ports to what the link names. */
+import type { Consumer } from '../registrar/links/consumers.ts';
+import type { Route } from './route.ts';
+import { type IsOurs, parseTarget } from './targetText.ts';
+
+/** A link that is not a route. */
+export interface UnroutedLink {
+  readonly source: string;
+  /** Completes the sentence that the source begins. */
+  readonly reason: string;
+}
+
+export interface ConsumerRoutes {
+  readonly routes: readonly Route[];
+  readonly unrouted: readonly UnroutedLink[];
+}
+
+/** Links of one alias are not routes: they only name variables. */
+export function routesOfConsumer(consumer: Consumer, isOurs: IsOurs): ConsumerRoutes {
+  const { shortId, name, startedAt, addresses, links } = consumer;
+  const sinceMs = Date.parse(startedAt) || 0;
+  const origin = `container ${shortId} ${name}`;
+  const routes: Route[] = [];
+  const unrouted: UnroutedLink[] = [];
+  for (const link of links) {
+    if (link.kind !== 'port') continue;
+    const parsed = parseTarget(link.target, isOurs);
+    if (parsed.kind === 'mistake') {
+      unrouted.push({ source: link.source, reason: parsed.problem });
+      continue;
+    }
+    const { number: port, protocol } = link.port;
+    for (const { address: source } of addresses) {
+      const match = { kind: 'consumer', source, port, protocol } as const;
+      routes.push({ match, target: parsed.target, origin, sinceMs });
+    }
+  }
+  return { routes, unrouted };
+}

@@ -1,0 +1,76 @@
+/** The metrics of an ambassador: its routes and backends, and what its plane has carried. */
+import type { RouteState } from '../../ambassador/follow/routeTable.ts';
+import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
+import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
+
+export interface AmbassadorSources {
+  readonly plane: 'nft' | 'proxy';
+  readonly routes: readonly RouteState[];
+  readonly proxy?: ProxyStatistics | undefined;
+}
+
+/** `ok`: a backend serves. `empty`: there is none. `waits`: the backends are not known. `yields`: another route stands. */
+type ReportedState = 'ok' | 'empty' | 'waits' | 'yields';
+
+export function ambassadorFamilies({ plane, routes, proxy }: AmbassadorSources): Family[] {
+  const states: Record<ReportedState, number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
+  let backends = 0;
+  for (const route of routes) {
+    states[stateOf(route)]++;
+    if (route.backends.kind === 'known') backends += route.backends.backends.length;
+  }
+  return [
+    {
+      kind: 'gauge',
+      name: 'soradns_ambassador_routes',
+      help: 'Routes of the ambassador, by their state.',
+      samples: Object.entries(states).map(([state, value]) => ({
+        labels: { plane, state },
+        value,
+      })),
+    },
+    gauge('soradns_ambassador_backends', 'Backends of all routes.', backends),
+    ...(proxy === undefined ? [] : proxyFamilies(proxy)),
+  ];
+}
+
+function stateOf({ backends, yieldsTo }: RouteState): ReportedState {
+  if (yieldsTo !== undefined) return 'yields';
+  if (backends.kind === 'waits') return 'waits';
+  return backends.backends.length > 0 ? 'ok' : 'empty';
+}
+
+function proxyFamilies(proxy: ProxyStatistics): Family[] {
+  return [
+    gauges(
+      'soradns_ambassador_connections',
+      'Connections that the proxy carries, by their state.',
+      'state',
+      Object.entries(proxy.connections),
+    ),
+    counter('soradns_ambassador_accepted_total', 'Connections accepted.', proxy.accepted),
+    counters(
+      'soradns_ambassador_connect_failures_total',
+      'Attempts to connect to a backend that failed.',
+      'reason',
+      Object.entries(proxy.connectFailures),
+    ),
+    counters(
+      'soradns_ambassador_refused_total',
+      'Connections that were reset before a backend took them.',
+      'reason',
+      Object.entries(proxy.refused),
+    ),
+    counters('soradns_ambassador_bytes_total', 'Octets carried.', 'direction', [
+      ['to_backends', proxy.octets.toBackends + proxy.datagramOctets.toBackends],
+      ['to_clients', proxy.octets.toClients + proxy.datagramOctets.toClients],
+    ]),
+    counters(
+      'soradns_ambassador_datagrams_dropped_total',
+      'Datagrams that the proxy did not pass on.',
+      'reason',
+      Object.entries(proxy.datagramsDropped),
+    ),
+    gauge('soradns_ambassador_flows', 'UDP clients with a backend.', proxy.flows),
+  ];
+}

@@ -1,0 +1,93 @@
+/** Gives the listeners of a proxy the backends of their routes. */
+import type { Plane } from '../../ambassador/follow/routeTable.ts';
+import type { Destination } from '../../ambassador/proxy/destination.ts';
+import type { OpenOutcome, ProxyListener, ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
+import {
+  type Backend,
+  type BackendSet,
+  isStatic,
+  isToLeader,
+  matchKey,
+  type Route,
+} from '../../ambassador/route.ts';
+import { printSocketAddress } from '../../dns/address.ts';
+import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
+
+interface ProxiedRoute {
+  destination: Destination | undefined;
+  listener: ProxyListener | undefined;
+}
+
+export class ProxyRoutes implements Plane {
+  readonly #proxy: ProxyPlane;
+  readonly #routes = new Map<string, ProxiedRoute>();
+
+  constructor(proxy: ProxyPlane) {
+    this.#proxy = proxy;
+  }
+
+  /** Opens the socket of a route. Its connections wait until `set` is called. */
+  async open(route: Route): Promise<OpenOutcome> {
+    const { match } = route;
+    if (match.kind !== 'socket') throw new TypeError('only a socket can be opened');
+    const proxied = this.#routeOf(route);
+    const outcome = await this.#proxy.open(match.listen, () => proxied.destination);
+    if (outcome.kind === 'opened') proxied.listener = outcome.listener;
+    return outcome;
+  }
+
+  set(route: Route, backends: BackendSet): void {
+    const proxied = this.#routeOf(route);
+    proxied.destination = destinationOf(route, backends);
+    proxied.listener?.refresh();
+  }
+
+  remove(route: Route): void {
+    const key = matchKey(route.match);
+    const proxied = this.#routes.get(key);
+    this.#routes.delete(key);
+    void proxied?.listener?.close(0);
+  }
+
+  /** What the proxy knows about a backend of a route. */
+  conditionOf(route: Route, backend: Backend): BackendCondition {
+    const state = this.#statesOf(route).find((each) => isSamePlace(each, backend));
+    if (state === undefined || state.state === 'draining') return { state: 'ok' };
+    return { state: state.state, connections: state.connections };
+  }
+
+  /** The backends that have left a route and still carry connections. */
+  drainingOf(route: Route): readonly ReportedBackend[] {
+    return this.#statesOf(route)
+      .filter(({ state }) => state === 'draining')
+      .map(({ address, port, connections, drainsInMs }) => ({
+        address: printSocketAddress({ address, port }),
+        priority: 0,
+        weight: 0,
+        state: 'draining',
+        connections,
+        ...(drainsInMs !== undefined && { leftSeconds: Math.ceil(drainsInMs / 1_000) }),
+      }));
+  }
+
+  #statesOf({ match }: Route) {
+    const { listener } = this.#routes.get(matchKey(match)) ?? {};
+    return listener?.report().flatMap(({ states }) => states) ?? [];
+  }
+
+  #routeOf({ match }: Route): ProxiedRoute {
+    const key = matchKey(match);
+    const known = this.#routes.get(key) ?? { destination: undefined, listener: undefined };
+    this.#routes.set(key, known);
+    return known;
+  }
+}
+
+function destinationOf({ target, origin }: Route, backends: BackendSet): Destination {
+  const common = { label: origin, backends, isStatic: isStatic(target) };
+  return isToLeader(target) ? { ...common, drainSeconds: 0 } : common;
+}
+
+function isSamePlace(a: { address: string; port: number }, b: { address: string; port: number }) {
+  return a.address === b.address && a.port === b.port;
+}
