@@ -15,10 +15,8 @@ import { type Upstream, withoutOwnAddresses } from '../forward/upstream.ts';
 import type { Log } from '../observability/log.ts';
 import type { Change } from '../service/change.ts';
 import type { ZoneSettings } from '../zone/view.ts';
+import type { AmbassadorForce } from './ambassador/serverAmbassador.ts';
 import { upstreamsOf } from './process/network.ts';
-
-/** What this host's ambassador lets the server answer. */
-export type AmbassadorForce = Pick<ZoneSettings, 'virtualAddresses' | 'ambassador'>;
 
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
@@ -132,6 +130,7 @@ export class LiveConfig {
 
   /** Call this when the ambassador comes into force, and when it ceases to be. */
   setAmbassador(force: AmbassadorForce): void {
+    if (isSameValue(force, this.#force)) return;
     this.#force = force;
     this.#activate(this.#active.config);
   }

@@ -62,6 +62,7 @@ export function metricsPage(
 export interface MeasuredParts {
   readonly catalog: Catalog;
   readonly liveConfig: LiveConfig;
+  readonly ambassador: { metrics(): AmbassadorSources | undefined } | undefined;
   readonly table: AnswerTable;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
@@ -98,5 +99,6 @@ export function metricsOf(
     },
     forward: liveConfig.forwardCounters,
     registrar: registrar?.status(),
+    ambassador: parts.ambassador?.metrics(),
   };
 }

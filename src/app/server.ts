@@ -9,6 +9,7 @@
  * its predecessor's addresses.
  */
 import { setTimeout as pause } from 'node:timers/promises';
+import type { AmbassadorSettings } from '../config/ambassadorOptions.ts';
 import type { Config, ConfigResult } from '../config/config.ts';
 import type { SocketAddress } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
@@ -28,7 +29,14 @@ import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
 import { ServerRegistrar } from './registrar/serverRegistrar.ts';
-import { assemble, closeParts, type ServerParts, startMirrors, statsOf } from './serverParts.ts';
+import {
+  assemble,
+  type CreateAmbassador,
+  closeParts,
+  type ServerParts,
+  startMirrors,
+  statsOf,
+} from './serverParts.ts';
 import { divertToSuccessor, httpLater, prepareTakeover, warmUp } from './takeover.ts';
 
 export interface Server {
@@ -96,6 +104,7 @@ export async function startServer(
     config,
     await openStore(config.store, { stateDirectory, repair: config.storeRepair, onWarning }),
     log,
+    config.ambassador && (await ambassadorMaker(config.ambassador, log)),
   );
   const whenLoaded = loaded(parts);
   const listening = await listen(config, parts, whenLoaded, options);
@@ -119,7 +128,7 @@ export async function startServer(
   }
   if (!config.takeover) startMirrors(parts);
   // The domains may change between loading and this moment, so they are read here.
-  void whenLoaded.then(() => registrar?.start(parts.liveConfig.config.domains));
+  void whenLoaded.then(() => startHostParts(starting));
   parts.liveConfig.onChanged(() => registrar?.setDomains(parts.liveConfig.config.domains));
   const server: Server = {
     endpoints: starting.endpoints,
@@ -139,6 +148,28 @@ export async function startServer(
     },
   };
   return { kind: 'started', server };
+}
+
+/**
+ * Opens the ambassador's plane, and loads its module, which other servers do not need. Throws a `Failure` if the plane of
+ * `--plane` cannot be opened.
+ */
+async function ambassadorMaker(settings: AmbassadorSettings, log: Log): Promise<CreateAmbassador> {
+  const [{ ServerAmbassador }, { openHostPlane }] = await Promise.all([
+    import('./ambassador/serverAmbassador.ts'),
+    import('./ambassador/hostPlane.ts'),
+  ]);
+  const plane = await openHostPlane(settings, log);
+  return (options) => new ServerAmbassador({ ...options, plane });
+}
+
+/** Starts what reads and serves this host's containers, once the store has been read. */
+async function startHostParts({ parts, registrar }: Starting): Promise<void> {
+  const { ambassador, liveConfig } = parts;
+  await registrar?.start(liveConfig.config.domains);
+  const host = registrar?.host();
+  if (host !== undefined) ambassador?.follow(host);
+  await ambassador?.open();
 }
 
 /** What the later steps of the start need. */
@@ -188,6 +219,7 @@ function readinessOf(
     ...(closing.hasBegun ? ['server: stopping'] : []),
     ...storeReasons(parts.mirror.state(), parts.store),
     ...(registrar?.readiness() ?? []),
+    ...(parts.ambassador?.readiness() ?? []),
   ];
 }
 
@@ -196,7 +228,9 @@ function startPages(
   readiness: () => readonly string[],
 ): Promise<HttpOutcome> {
   const page = (exchange: Exchange) =>
-    registrar?.page(exchange) ?? metricsPage(exchange, () => metricsOf(parts, registrar));
+    registrar?.page(exchange) ??
+    parts.ambassador?.page(exchange) ??
+    metricsPage(exchange, () => metricsOf(parts, registrar));
   const stats = () => statsOf(parts);
   const warnings = () => registrar?.warnings() ?? [];
   const sources = { store: parts.store, stateDirectory, readiness, warnings, stats, page };

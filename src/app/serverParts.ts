@@ -2,6 +2,7 @@
  * Makes the parts of a server in the order of their dependencies, connects them, and frees them in reverse.
  * `startServer` starts them.
  */
+import type { AmbassadorSettings } from '../config/ambassadorOptions.ts';
 import type { Config } from '../config/config.ts';
 import {
   type FamilyBlock,
@@ -26,6 +27,7 @@ import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
+import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
 import { reserveTable, startRefreshing } from './answerTable.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
@@ -46,6 +48,8 @@ export interface ServerParts {
   readonly stopRefreshing: () => void;
   readonly mirror: Mirror;
   readonly nameTables: NameTables;
+  /** Undefined without --ambassador. */
+  readonly ambassador: ServerAmbassador | undefined;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
   readonly udp: UdpListener;
@@ -54,7 +58,17 @@ export interface ServerParts {
   readonly faults: FaultLog;
 }
 
-export function assemble(config: Config, store: LeaseStore, log: Log): ServerParts {
+/** Makes the ambassador of a server; its module is loaded only where there is one. */
+export type CreateAmbassador = (
+  options: Omit<ServerAmbassadorOptions, 'plane'>,
+) => ServerAmbassador;
+
+export function assemble(
+  config: Config,
+  store: LeaseStore,
+  log: Log,
+  createAmbassador: CreateAmbassador | undefined,
+): ServerParts {
   const measured = {
     answers: new AnswerCounters(),
     process: createProcessProbe(),
@@ -68,9 +82,15 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   const catalog = new Catalog({
     prefix,
     onInvalid,
-    onApplied: (nodes) => publisher.onApplied(nodes),
+    onApplied(nodes) {
+      publisher.onApplied(nodes);
+      ambassador?.onApplied(nodes);
+    },
   });
-  const nameTables = new NameTables({ store, prefix, catalog, log, onInvalid });
+  const onVirtualAddresses = (): void => ambassador?.onVirtualAddresses();
+  const nameTables = new NameTables({
+    ...{ store, prefix, catalog, log, onInvalid, onVirtualAddresses },
+  });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
   const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
@@ -80,11 +100,15 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
     // The mirror reports a success just before its state becomes `synced`.
     publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced'),
   );
+  const following = { catalog, liveConfig, mirror, nameTables };
+  const ambassador =
+    config.ambassador &&
+    createAmbassador?.(ambassadorOptions(config.ambassador, prefix, { ...following, store, log }));
+  liveConfig.onChanged(() => ambassador?.onSettings());
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
   const answering = { table, publisher, stopRefreshing };
-  const following = { catalog, liveConfig, mirror, nameTables };
   const core = { ...answering, ...following, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
@@ -92,7 +116,33 @@ export function assemble(config: Config, store: LeaseStore, log: Log): ServerPar
   const udp = openUdp(config, { liveConfig, table, respond, onError, log });
   tableBlocks.push(...udp.blocks);
   const tcp = new TcpListener({ respond, onError, sockets: streamSockets(config) });
-  return { ...core, store, slowPath, udp, tcp };
+  return { ...core, store, ambassador, slowPath, udp, tcp };
+}
+
+function ambassadorOptions(
+  settings: AmbassadorSettings,
+  prefix: string,
+  parts: Pick<ServerParts, 'store' | 'catalog' | 'liveConfig' | 'mirror' | 'nameTables'> & {
+    readonly log: Log;
+  },
+): Parameters<CreateAmbassador>[0] {
+  const { store, catalog, liveConfig, mirror, nameTables, log } = parts;
+  return {
+    settings,
+    prefix,
+    zone: {
+      root: catalog.root,
+      facts: nameTables.facts,
+      settings: () => liveConfig.settings,
+      isLoaded: () => mirror.state().kind !== 'loading',
+    },
+    virtualAddresses: nameTables.virtualAddresses,
+    followVirtualAddresses: () => nameTables.followVirtualAddresses(),
+    forwarder: () => liveConfig.forwarder,
+    store,
+    log,
+    onForce: (force) => liveConfig.setAmbassador(force),
+  };
 }
 
 function publisherOf(
@@ -157,7 +207,7 @@ const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 function slowPathOf(
   { maxUdpOctets }: Config,
-  parts: Omit<ServerParts, 'store' | 'slowPath' | 'udp' | 'tcp'>,
+  parts: Omit<ServerParts, 'store' | 'ambassador' | 'slowPath' | 'udp' | 'tcp'>,
 ): SlowPath {
   const { catalog, liveConfig, mirror, nameTables, publisher } = parts;
   const { measured, queryLog, faults } = parts;
@@ -217,6 +267,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   faults.close();
   measured.process.close();
   mirror.close();
+  await parts.ambassador?.close();
   parts.nameTables.close();
   parts.stopRefreshing();
   await liveConfig.close();

@@ -1,7 +1,7 @@
 /**
  * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
- * Imports: app/process, config, dns, observability, registrar, registrar/describe, registrar/reconcile,
- *   registrar/registrator, service, store.
+ * Imports: app/ambassador, app/process, config, dns, observability, registrar, registrar/describe,
+ *   registrar/reconcile, registrar/registrator, service, store.
  * Used by: cli/commands, main.
  *
  * `runCli` finds the command, runs it, and turns errors into a message and an exit code.

@@ -40,7 +40,7 @@ async function serve(
     ...{ debug: () => {}, info: write, warn: write, error: write, close: () => {} },
     setLevel: () => {},
   };
-  const parts = assemble(read.config, store, log);
+  const parts = assemble(read.config, store, log, undefined);
   t.after(() => closeParts(parts));
   startMirrors(parts);
   await parts.mirror.waitFor(0);

@@ -7,12 +7,15 @@ export interface AmbassadorSources {
   readonly plane: 'nft' | 'proxy';
   readonly routes: readonly RouteState[];
   readonly proxy?: ProxyStatistics | undefined;
+  /** Whether a name has no virtual address because the range is full; undefined without virtual addresses. */
+  readonly isVipRangeFull?: boolean | undefined;
 }
 
 /** `ok`: a backend serves. `empty`: there is none. `waits`: the backends are not known. `yields`: another route stands. */
 type ReportedState = 'ok' | 'empty' | 'waits' | 'yields';
 
-export function ambassadorFamilies({ plane, routes, proxy }: AmbassadorSources): Family[] {
+export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
+  const { plane, routes, proxy, isVipRangeFull } = sources;
   const states: Record<ReportedState, number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
   let backends = 0;
   for (const route of routes) {
@@ -30,8 +33,14 @@ export function ambassadorFamilies({ plane, routes, proxy }: AmbassadorSources):
       })),
     },
     gauge('soradns_ambassador_backends', 'Backends of all routes.', backends),
+    ...(isVipRangeFull === undefined ? [] : [exhausted(isVipRangeFull)]),
     ...(proxy === undefined ? [] : proxyFamilies(proxy)),
   ];
+}
+
+function exhausted(isFull: boolean): Family {
+  const help = '1 if a name has no virtual address because the range is full.';
+  return gauge('soradns_vip_exhausted', help, isFull ? 1 : 0);
 }
 
 function stateOf({ backends, yieldsTo }: RouteState): ReportedState {

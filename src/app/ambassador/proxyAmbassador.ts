@@ -1,14 +1,12 @@
 /** An ambassador in a process of its own: a proxy with the routes of its command line. */
-import { connect } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { findLoop, type ListeningRoute } from '../../ambassador/dropIn.ts';
 import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';
 import { describeListenRefusal, type ListenRefusal } from '../../ambassador/proxy/opening.ts';
-import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
+import type { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import { type Backend, isStatic, type Route } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
-import type { SocketAddress } from '../../dns/address.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
@@ -20,11 +18,12 @@ import { Failure } from '../process/failure.ts';
 import { upstreamsOf } from '../process/network.ts';
 import { openStore } from '../process/openStore.ts';
 import type { AmbassadorConfig } from './ambassadorConfig.ts';
-import { ambassadorLog } from './ambassadorLog.ts';
 import type { AmbassadorSources } from './ambassadorMetrics.ts';
 import { AMBASSADOR_PATH, type AmbassadorReport, reportedRoute } from './ambassadorReport.ts';
 import { BackendSources } from './backendSources.ts';
+import { proxyOf } from './hostPlane.ts';
 import { createOutsideForwarder } from './outsideResolver.ts';
+import { acceptsConnection, tcpBackendsOf } from './probing.ts';
 import { ProxyRoutes } from './proxyRoutes.ts';
 
 interface Parts {
@@ -61,7 +60,7 @@ export class ProxyAmbassador {
     for (const [text, location] of config.keyStores) keyStores.set(text, await openStore(location));
     const forwarder = createOutsideForwarder(upstreams);
     const sources = new BackendSources({ config, store, keyStores, forwarder, log, onMirrorEvent });
-    const proxy = proxyOf(config, log);
+    const proxy = proxyOf(config.settings, log);
     const routes = new ProxyRoutes(proxy);
     const table = tableOf(config, routes, sources);
     const stores = [...(store === undefined ? [] : [store]), ...keyStores.values()];
@@ -179,18 +178,6 @@ function refuseNamesWithoutResolver({ routes }: AmbassadorConfig): void {
   );
 }
 
-function proxyOf({ settings }: AmbassadorConfig, log: Log): ProxyPlane {
-  const { balance, drainSeconds, connectTimeoutSeconds, proxyProtocol, udpIdleSeconds } = settings;
-  const { maxConnections, maxPerSource } = settings;
-  return new ProxyPlane({
-    ...{ balance, drainSeconds, connectTimeoutSeconds, proxyProtocol, udpIdleSeconds },
-    ...{ maxConnections, maxPerSource },
-    clock: systemClock,
-    random: Math.random,
-    onEvent: ambassadorLog(log),
-  });
-}
-
 function tableOf(config: AmbassadorConfig, plane: ProxyRoutes, sources: BackendSources) {
   const { probeSeconds } = config.settings;
   const probes =
@@ -211,29 +198,4 @@ function tableOf(config: AmbassadorConfig, plane: ProxyRoutes, sources: BackendS
     ...(probes && { reach: (backends) => probes.withoutFailed(backends) }),
   });
   return { table, probes };
-}
-
-function* tcpBackendsOf(table: RouteTable): Iterable<Backend> {
-  for (const { route, known } of table.states()) {
-    const isUdp = route.match.kind === 'socket' && isDatagrams(route.match.listen);
-    if (known.kind === 'known' && !isUdp) yield* known.backends;
-  }
-}
-
-function isDatagrams(listen: ListeningRoute['listen']): boolean {
-  return listen.kind === 'port' && listen.protocol === 'udp';
-}
-
-/** Whether the backend accepts a connection in time. */
-function acceptsConnection({ address, port }: SocketAddress, timeoutMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: address, port, timeout: timeoutMs });
-    const end = (isAccepted: boolean): void => {
-      socket.destroy();
-      resolve(isAccepted);
-    };
-    socket.on('connect', () => end(true));
-    socket.on('error', () => end(false));
-    socket.on('timeout', () => end(false));
-  });
 }

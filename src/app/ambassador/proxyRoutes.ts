@@ -83,8 +83,10 @@ export class ProxyRoutes implements Plane {
   }
 }
 
-function destinationOf({ target, origin }: Route, backends: BackendSet): Destination {
-  const common = { label: origin, backends, isStatic: isStatic(target) };
+/** Only the operator's command line may lead to this host itself; a container's link may not. */
+export function destinationOf({ match, target, origin }: Route, backends: BackendSet): Destination {
+  const isOperators = match.kind === 'socket' && isStatic(target);
+  const common = { label: origin, backends, isStatic: isOperators };
   return isToLeader(target) ? { ...common, drainSeconds: 0 } : common;
 }
 

@@ -5,6 +5,7 @@ import type { Name } from '../../dns/name.ts';
 import type { Log } from '../../observability/log.ts';
 import type { ConfiguredContext } from '../../registrar/describe/context.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
+import type { RegistrarHost } from '../../registrar/registrarHost.ts';
 import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
@@ -76,6 +77,11 @@ export class ServerRegistrar {
   /** Problems that do not prevent readiness. */
   warnings(): readonly string[] {
     return (this.#running?.warnings() ?? []).map((warning) => `registrar: ${warning}`);
+  }
+
+  /** What an ambassador reads of it; undefined until the registrar has started. */
+  host(): RegistrarHost | undefined {
+    return this.#running?.host;
   }
 
   /** `undefined` until the store has been read. */

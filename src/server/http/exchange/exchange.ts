@@ -1,7 +1,7 @@
 /**
  * server/http/exchange/: One HTTP request and its reply, and the limits of each client.
  * Imports: dns, forward, server, store.
- * Used by: app, app/registrar, server/http, server/http/api.
+ * Used by: app, app/ambassador, app/registrar, server/http, server/http/api.
  *
  * An `Exchange` is one request and its reply without sockets and node:http objects. The listener makes one for each
  * request, and the handler ends it with exactly one `send` or one `stream`.

@@ -1,0 +1,116 @@
+/**
+ * The listeners of links where a proxy carries them: one for each linked port at each address of a bridge. They tell
+ * consumers apart by their source addresses.
+ */
+import type { Destination } from '../../ambassador/proxy/destination.ts';
+import { describeListenRefusal } from '../../ambassador/proxy/opening.ts';
+import type { ProxyListener, ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
+import type { Match, Protocol, Route } from '../../ambassador/route.ts';
+
+type ConsumerMatch = Extract<Match, { kind: 'consumer' }>;
+
+interface LinkedPort {
+  readonly port: number;
+  readonly protocol: Protocol;
+  /** By the source address of the consumer. */
+  readonly destinations: Map<string, Destination>;
+  /** By the address of the bridge. */
+  readonly listeners: Map<string, ProxyListener>;
+  /** Why it does not listen at an address. */
+  readonly refusals: Map<string, string>;
+  /** Opening and closing take turns. */
+  turn: Promise<void>;
+}
+
+export interface GatewayListenersOptions {
+  readonly proxy: Pick<ProxyPlane, 'open'>;
+  /** This host's addresses on bridges now. */
+  readonly gateways: () => readonly string[];
+  readonly onRefused: (reason: string) => void;
+}
+
+export class GatewayListeners {
+  readonly #options: GatewayListenersOptions;
+  readonly #ports = new Map<string, LinkedPort>();
+
+  constructor(options: GatewayListenersOptions) {
+    this.#options = options;
+  }
+
+  set(match: ConsumerMatch, destination: Destination): void {
+    const linked = this.#portOf(match);
+    linked.destinations.set(match.source, destination);
+    this.#update(linked);
+    for (const listener of linked.listeners.values()) listener.refresh();
+  }
+
+  remove({ source, port, protocol }: ConsumerMatch): void {
+    const linked = this.#ports.get(`${port}/${protocol}`);
+    if (linked === undefined) return;
+    linked.destinations.delete(source);
+    for (const listener of linked.listeners.values()) listener.refresh();
+    if (linked.destinations.size === 0) this.#update(linked);
+  }
+
+  /** Bridges may have come or gone. */
+  refreshGateways(): void {
+    for (const linked of this.#ports.values()) this.#update(linked);
+  }
+
+  /** What a listener of the route's port says about the route. */
+  reportOf({ match, origin }: Route) {
+    if (match.kind !== 'consumer') return [];
+    const linked = this.#ports.get(`${match.port}/${match.protocol}`);
+    const reports = [...(linked?.listeners.values() ?? [])].flatMap((one) => one.report());
+    return reports.filter(({ label }) => label === origin).flatMap(({ states }) => states);
+  }
+
+  /** Addresses at which a linked port cannot be opened. */
+  refusals(): readonly string[] {
+    return [...this.#ports.values()].flatMap(({ refusals }) => [...refusals.values()]);
+  }
+
+  #portOf({ port, protocol }: ConsumerMatch): LinkedPort {
+    const key = `${port}/${protocol}`;
+    const known = this.#ports.get(key);
+    if (known !== undefined) return known;
+    const linked: LinkedPort = {
+      ...{ port, protocol, destinations: new Map(), listeners: new Map(), refusals: new Map() },
+      turn: Promise.resolve(),
+    };
+    this.#ports.set(key, linked);
+    return linked;
+  }
+
+  #update(linked: LinkedPort): void {
+    linked.turn = linked.turn.then(() => this.#openAndClose(linked));
+  }
+
+  async #openAndClose(linked: LinkedPort): Promise<void> {
+    const isUsed = linked.destinations.size > 0;
+    const wanted = new Set(isUsed ? this.#options.gateways() : []);
+    for (const [address, listener] of [...linked.listeners]) {
+      if (wanted.has(address)) continue;
+      linked.listeners.delete(address);
+      await listener.close(0);
+    }
+    for (const address of [...linked.refusals.keys()])
+      if (!wanted.has(address)) linked.refusals.delete(address);
+    for (const address of wanted)
+      if (!linked.listeners.has(address)) await this.#open(linked, address);
+  }
+
+  async #open(linked: LinkedPort, address: string): Promise<void> {
+    const { port, protocol, destinations, listeners, refusals } = linked;
+    const listen = { kind: 'port', address, port, protocol } as const;
+    const outcome = await this.#options.proxy.open(listen, (source) => destinations.get(source));
+    if (outcome.kind === 'opened') {
+      listeners.set(address, outcome.listener);
+      refusals.delete(address);
+      return;
+    }
+    const reason = describeListenRefusal(outcome);
+    if (refusals.get(address) !== reason) this.#options.onRefused(reason);
+    refusals.set(address, reason);
+  }
+}

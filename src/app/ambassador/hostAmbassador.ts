@@ -1,0 +1,290 @@
+/**
+ * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
+ * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/proxy, app/process, config, dns, forward,
+ *   observability, registrar, registrar/links, server, server/http/exchange, service, store, timing, zone.
+ * Used by: app, cli, cli/commands.
+ *
+ * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
+ * of the host's containers. It reads the server's zone in the same turn of the event loop as DNS does.
+ */
+import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
+import { OutsideAnswers } from '../../ambassador/follow/outsideAnswers.ts';
+import { RouteTable } from '../../ambassador/follow/routeTable.ts';
+import { type VipEvent, VipKeeper } from '../../ambassador/follow/vipKeeper.ts';
+import { VipRoutes } from '../../ambassador/follow/vipRoutes.ts';
+import { type FollowedZone, ZoneFollower } from '../../ambassador/follow/zoneFollower.ts';
+import { routesOfConsumer } from '../../ambassador/linkRoutes.ts';
+import type { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
+import { reachedFromHere } from '../../ambassador/reach.ts';
+import type { Backend } from '../../ambassador/route.ts';
+import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.ts';
+import { VipRequests } from '../../ambassador/vipRequests.ts';
+import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import type { Forwarder } from '../../forward/forwarder.ts';
+import type { Log } from '../../observability/log.ts';
+import type { LocalBackend } from '../../registrar/links/localBackends.ts';
+import type { RegistrarHost } from '../../registrar/registrarHost.ts';
+import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
+import { keyOfName, tablePrefix } from '../../service/key.ts';
+import { parseVirtualAddress } from '../../service/virtualAddress.ts';
+import type { Store } from '../../store/store.ts';
+import { systemClock } from '../../timing/clock.ts';
+import type { Node } from '../../zone/tree.ts';
+import type { AmbassadorSources } from './ambassadorMetrics.ts';
+import { AMBASSADOR_PATH, type AmbassadorReport, reportedRoute } from './ambassadorReport.ts';
+import type { HostPlane } from './hostPlane.ts';
+import { askForwarder } from './outsideResolver.ts';
+import { acceptsConnection, tcpBackendsOf } from './probing.ts';
+
+export interface HostAmbassadorOptions {
+  readonly settings: AmbassadorSettings;
+  /** The prefix of the names' keys, as `keyPrefix` returns it. */
+  readonly prefix: string;
+  readonly zone: FollowedZone;
+  readonly virtualAddresses: VirtualAddresses;
+  readonly forwarder: () => Forwarder | undefined;
+  readonly store: Pick<Store, 'put'>;
+  readonly log: Log;
+}
+
+const NO_LOCAL: ReadonlyMap<string, LocalBackend> = new Map();
+
+export class HostAmbassador {
+  readonly #options: HostAmbassadorOptions;
+  readonly #outside: OutsideAnswers;
+  readonly #follower: ZoneFollower;
+  readonly #requests: VipRequests;
+  readonly #ranges: readonly VipRange[];
+  #running: Running | undefined;
+  #host: RegistrarHost | undefined;
+  #local = NO_LOCAL;
+
+  constructor(options: HostAmbassadorOptions) {
+    const { settings, prefix, zone, forwarder, log } = options;
+    this.#options = options;
+    this.#outside = new OutsideAnswers({
+      ask: (question) => askForwarder(forwarder(), question),
+      clock: systemClock,
+      onChange: (name) => this.#follower.onOutsideAnswer(name),
+    });
+    this.#follower = new ZoneFollower({
+      zone,
+      outside: this.#outside,
+      clock: systemClock,
+      onError: (err) => log.error({ err }, 'the backends of a route could not be found'),
+    });
+    this.#requests = new VipRequests({
+      isForAll: () => settings.vipAll,
+      keyOf: (node, { key }) => key ?? keyOfName(node.owner(), prefix),
+    });
+    this.#ranges = rangesOf(settings);
+  }
+
+  /** Call this after each set of changes of the zone, from the first on. */
+  onApplied(nodes: readonly Node[]): void {
+    this.#follower.onApplied(nodes);
+    const names = this.#requests.onApplied(nodes);
+    this.#running?.keeper?.check([...names, ...nodes.map((node) => node.owner())]);
+  }
+
+  /** Call this when the virtual addresses in the store have changed. */
+  onVirtualAddresses(): void {
+    const { virtualAddresses } = this.#options;
+    this.#running?.vips?.setVips(virtualAddresses.standing());
+  }
+
+  /** Call this when the settings of the zone have changed. */
+  onSettings(): void {
+    this.#follower.refresh();
+  }
+
+  /** Call this once, when the names and the virtual addresses have been read. */
+  start(plane: HostPlane): void {
+    const { settings } = this.#options;
+    const table = this.#tableOn(plane);
+    const isVip = settings.vip && plane.kind === 'nft';
+    const vips = isVip ? this.#vipRoutesOn(table.table) : undefined;
+    const keeper = isVip ? this.#vipKeeper() : undefined;
+    this.#running = { plane, ...table, vips, keeper, consumers: new Set() };
+    this.#follower.refresh();
+    this.onVirtualAddresses();
+    keeper?.check([...this.#requests.all()].map(({ name }) => name));
+    table.probes?.start();
+    this.#onHost();
+  }
+
+  /** Takes links and local backends from a registrar from now on. */
+  follow(host: RegistrarHost): void {
+    this.#host = host;
+    host.onChange(() => this.#onHost());
+    this.#onHost();
+  }
+
+  /** Whether virtual addresses may be answered: every route is in force. */
+  get isInForce(): boolean {
+    const { plane } = this.#running ?? {};
+    return plane?.isInForce === true && (this.#host === undefined || this.#host.isSettled);
+  }
+
+  /** Why it is not ready; empty if it is. */
+  readiness(): readonly string[] {
+    if (this.#running === undefined) return ['ambassador: waits for the store'];
+    return this.#running.plane.troubles().map((trouble) => `ambassador: ${trouble}`);
+  }
+
+  report(): AmbassadorReport {
+    const { plane, table } = this.#running ?? {};
+    return {
+      plane: plane?.kind ?? 'proxy',
+      reasons: this.readiness(),
+      routes: (table?.states() ?? []).map((state) => {
+        const { route } = state;
+        const conditionOf = (backend: Backend) =>
+          plane?.conditionOf(route, backend) ?? { state: 'ok' };
+        return reportedRoute(state, conditionOf, plane?.drainingOf(route) ?? []);
+      }),
+    };
+  }
+
+  /** Serves the report at its path; undefined for any other path. */
+  page({ path }: Exchange): HttpReply | undefined {
+    return path === AMBASSADOR_PATH ? jsonReply(200, this.report()) : undefined;
+  }
+
+  metrics(): AmbassadorSources | undefined {
+    if (this.#running === undefined) return undefined;
+    const { plane, table, keeper } = this.#running;
+    return {
+      plane: plane.kind,
+      routes: table.states(),
+      proxy: plane.proxyStatistics?.(),
+      isVipRangeFull: keeper?.isExhausted,
+    };
+  }
+
+  /** Closes the plane too, if it has started. */
+  async close(): Promise<void> {
+    const running = this.#running;
+    this.#running = undefined;
+    this.#outside.close();
+    running?.probes?.close();
+    running?.keeper?.close();
+    running?.vips?.close();
+    running?.table.close();
+    await running?.plane.close();
+  }
+
+  #tableOn(plane: HostPlane): Pick<Running, 'table' | 'probes'> {
+    const { prefix, settings } = this.#options;
+    const everyMs = settings.probeSeconds * 1_000;
+    const probes =
+      everyMs === 0
+        ? undefined
+        : new BackendProbes({
+            everyMs,
+            connect: acceptsConnection,
+            backends: () => this.#reached(tcpBackendsOf(table)),
+            clock: systemClock,
+            onChange: () => table.refreshReach(),
+          });
+    const table = new RouteTable({
+      plane,
+      follower: this.#follower,
+      prefix,
+      reach: (backends) => {
+        const reached = this.#reached(backends);
+        return probes === undefined ? reached : probes.withoutFailed(reached);
+      },
+    });
+    return { table, probes };
+  }
+
+  #reached(backends: Iterable<Backend>): readonly Backend[] {
+    return reachedFromHere([...backends], (key) => this.#local.get(key));
+  }
+
+  #vipRoutesOn(table: RouteTable): VipRoutes {
+    const isRouted = (address: string) => this.#ranges.some((range) => isInRange(range, address));
+    return new VipRoutes({ follower: this.#follower, table, isInRange: isRouted });
+  }
+
+  #vipKeeper(): VipKeeper {
+    const { store, prefix, virtualAddresses, log } = this.#options;
+    return new VipKeeper({
+      store,
+      prefix: tablePrefix(prefix, 'vip'),
+      ranges: this.#ranges,
+      requestOf: (name) => this.#requests.get(name),
+      stored: virtualAddresses,
+      nameIn: nameInVip,
+      isLocal: (key) => this.#local.has(key),
+      clock: systemClock,
+      random: Math.random,
+      onEvent: (event) => logVipEvent(log, event),
+    });
+  }
+
+  /** The host's containers have changed: first their links, so that a dead one's are gone at once. */
+  #onHost(): void {
+    const running = this.#running;
+    if (this.#host === undefined || running === undefined) return;
+    const isOurs = (name: Name) =>
+      this.#options.zone.settings().apexes.some((apex) => isSubdomainOf(name, apex));
+    const present = new Set<string>();
+    for (const consumer of this.#host.consumers()) {
+      const source = `container ${consumer.id}`;
+      present.add(source);
+      running.table.setRoutes(source, routesOfConsumer(consumer, isOurs).routes);
+    }
+    for (const source of running.consumers)
+      if (!present.has(source)) running.table.setRoutes(source, []);
+    running.consumers = present;
+    this.#local = this.#host.localBackends();
+    running.table.refreshReach();
+    running.plane.refreshNetworks();
+  }
+}
+
+/** What runs once the store has been read. */
+interface Running {
+  readonly plane: HostPlane;
+  readonly table: RouteTable;
+  readonly probes: BackendProbes | undefined;
+  readonly vips: VipRoutes | undefined;
+  readonly keeper: VipKeeper | undefined;
+  /** The sources of routes of containers. */
+  consumers: ReadonlySet<string>;
+}
+
+function rangesOf({ vipRange, vipRange6 }: AmbassadorSettings): readonly VipRange[] {
+  return [vipRange, vipRange6].flatMap((range) => (range === undefined ? [] : vipRangeOf(range)));
+}
+
+/** The name in the value of a virtual address. */
+function nameInVip(value: Uint8Array): Name | undefined {
+  const parsed = parseVirtualAddress('0.0.0.0', value);
+  return parsed.kind === 'virtual' ? parsed.holder.name : undefined;
+}
+
+function logVipEvent(log: Log, event: VipEvent): void {
+  switch (event.kind) {
+    case 'claimed':
+      log.info(
+        { name: printName(event.name), address: event.address },
+        'claimed a virtual address',
+      );
+      return;
+    case 'refused':
+      log.warn({ name: printName(event.name), cause: event.reason }, 'refused a virtual address');
+      return;
+    case 'exhausted':
+      log.warn({ name: printName(event.name) }, 'no virtual address is left');
+      return;
+    case 'failed': {
+      const { error, retryInMs } = event;
+      log.warn({ cause: error.message, retryInMs }, 'cannot claim virtual addresses');
+      return;
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/** What carries the connections of a host's routes: the kernel, or where it may not, a proxy of ours. */
+import { readdirSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import type { Plane } from '../../ambassador/follow/routeTable.ts';
+import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
+import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
+import type { Backend, BackendSet, Route } from '../../ambassador/route.ts';
+import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import { printSocketAddress } from '../../dns/address.ts';
+import type { Log } from '../../observability/log.ts';
+import { systemClock } from '../../timing/clock.ts';
+import { ambassadorLog } from './ambassadorLog.ts';
+import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
+import { GatewayListeners } from './gatewayListeners.ts';
+import { destinationOf } from './proxyRoutes.ts';
+
+export interface HostPlane extends Plane {
+  readonly kind: 'nft' | 'proxy';
+  /** Whether the routes that were set are in force. */
+  readonly isInForce: boolean;
+  /** Calls back whenever `isInForce` has changed. */
+  onForce(listener: () => void): void;
+  conditionOf(route: Route, backend: Backend): BackendCondition;
+  /** The backends that have left a route and still carry connections. */
+  drainingOf(route: Route): readonly ReportedBackend[];
+  /** Why a part of it does not work. */
+  troubles(): readonly string[];
+  /** Bridges of this host may have come or gone. */
+  refreshNetworks(): void;
+  proxyStatistics?(): ProxyStatistics;
+  /** Leaves the kernel's tables as they are, so that connections go on. */
+  close(): Promise<void>;
+}
+
+/** Opens the plane that `--plane` names. Throws a `Failure` if the kernel is asked for and cannot do it. */
+export async function openHostPlane(settings: AmbassadorSettings, log: Log): Promise<HostPlane> {
+  return new ProxyHostPlane(settings, log);
+}
+
+/** How long a proxy's connections may continue when the server stops. */
+const CLOSE_DRAIN_MS = 5_000;
+
+/** Carries links through this process; it cannot carry connections to virtual addresses. */
+export class ProxyHostPlane implements HostPlane {
+  readonly kind = 'proxy';
+  readonly isInForce = true;
+  readonly #proxy: ProxyPlane;
+  readonly #gateways: GatewayListeners;
+
+  constructor(settings: AmbassadorSettings, log: Log) {
+    this.#proxy = proxyOf(settings, log);
+    this.#gateways = new GatewayListeners({
+      proxy: this.#proxy,
+      gateways: bridgeAddresses,
+      onRefused: (reason) => log.warn({}, `${reason}; links to this port do not work there`),
+    });
+  }
+
+  onForce(): void {}
+
+  set(route: Route, backends: BackendSet): void {
+    if (route.match.kind === 'consumer')
+      this.#gateways.set(route.match, destinationOf(route, backends));
+  }
+
+  remove({ match }: Route): void {
+    if (match.kind === 'consumer') this.#gateways.remove(match);
+  }
+
+  refreshNetworks(): void {
+    this.#gateways.refreshGateways();
+  }
+
+  conditionOf(route: Route, backend: Backend): BackendCondition {
+    const id = printSocketAddress(backend);
+    const states = this.#gateways.reportOf(route).filter((one) => printSocketAddress(one) === id);
+    const connections = states.reduce((sum, one) => sum + one.connections, 0);
+    const isUnreachable = states.some(({ state }) => state === 'unreachable');
+    return { state: isUnreachable ? 'unreachable' : 'ok', connections };
+  }
+
+  drainingOf(route: Route): readonly ReportedBackend[] {
+    return this.#gateways
+      .reportOf(route)
+      .filter(({ state }) => state === 'draining')
+      .map(({ address, port, connections }) => ({
+        address: printSocketAddress({ address, port }),
+        ...{ priority: 0, weight: 0, state: 'draining', connections },
+      }));
+  }
+
+  troubles(): readonly string[] {
+    return this.#gateways.refusals();
+  }
+
+  proxyStatistics(): ProxyStatistics {
+    return this.#proxy.counters();
+  }
+
+  async close(): Promise<void> {
+    await this.#proxy.close(CLOSE_DRAIN_MS);
+  }
+}
+
+/** The proxy that the settings of a server or of `soradns ambassador` describe. */
+export function proxyOf(
+  settings: Pick<
+    AmbassadorSettings,
+    | 'balance'
+    | 'drainSeconds'
+    | 'connectTimeoutSeconds'
+    | 'maxConnections'
+    | 'maxPerSource'
+    | 'proxyProtocol'
+    | 'udpIdleSeconds'
+  >,
+  log: Log,
+): ProxyPlane {
+  const { balance, drainSeconds, connectTimeoutSeconds, proxyProtocol, udpIdleSeconds } = settings;
+  const { maxConnections, maxPerSource } = settings;
+  return new ProxyPlane({
+    ...{ balance, drainSeconds, connectTimeoutSeconds, proxyProtocol, udpIdleSeconds },
+    ...{ maxConnections, maxPerSource },
+    clock: systemClock,
+    random: Math.random,
+    onEvent: ambassadorLog(log),
+  });
+}
+
+const LINKS = '/sys/class/net';
+
+/** This host's addresses on its bridges, which are the gateways of containers. */
+export function bridgeAddresses(): readonly string[] {
+  return Object.entries(networkInterfaces()).flatMap(([link, found = []]) =>
+    isBridge(link) ? found.filter(isStable).map(({ address }) => address) : [],
+  );
+}
+
+function isBridge(link: string): boolean {
+  try {
+    return readdirSync(`${LINKS}/${link}`).includes('bridge');
+  } catch {
+    return false;
+  }
+}
+
+/** A link-local address needs a zone, which consumers do not write. */
+function isStable({ address }: { readonly address: string }): boolean {
+  return !address.toLowerCase().startsWith('fe80:');
+}

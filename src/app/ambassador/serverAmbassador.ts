@@ -1,0 +1,52 @@
+/** The ambassador in a server: it starts once the store has been read, and says what the server may answer. */
+import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import type { RegistrarHost } from '../../registrar/registrarHost.ts';
+import type { ZoneSettings } from '../../zone/view.ts';
+import { HostAmbassador, type HostAmbassadorOptions } from './hostAmbassador.ts';
+import type { HostPlane } from './hostPlane.ts';
+
+export interface ServerAmbassadorOptions extends Omit<HostAmbassadorOptions, 'settings'> {
+  readonly settings: AmbassadorSettings;
+  /** The ambassador closes it. */
+  readonly plane: HostPlane;
+  /** Follows the virtual addresses; resolves when they have been read. */
+  readonly followVirtualAddresses: () => Promise<void>;
+  /** Receives what the server may answer from now on. */
+  readonly onForce: (force: AmbassadorForce) => void;
+}
+
+/** What this host's ambassador lets the server answer. */
+export type AmbassadorForce = Pick<ZoneSettings, 'virtualAddresses' | 'ambassador'>;
+
+export class ServerAmbassador extends HostAmbassador {
+  readonly #options: ServerAmbassadorOptions;
+  #hasStarted = false;
+
+  constructor(options: ServerAmbassadorOptions) {
+    super(options);
+    this.#options = options;
+  }
+
+  /** Call this once, when the names have been read. */
+  async open(): Promise<void> {
+    const { settings, plane, followVirtualAddresses } = this.#options;
+    if (settings.vip && plane.kind === 'nft') await followVirtualAddresses();
+    this.start(plane);
+    this.#hasStarted = true;
+    plane.onForce(() => this.#review());
+    this.#review();
+  }
+
+  override follow(host: RegistrarHost): void {
+    super.follow(host);
+    host.onChange(() => this.#review());
+    this.#review();
+  }
+
+  /** Whatever is answered must be routed: the server stops when a part is not in force. */
+  #review(): void {
+    const { settings, plane, onForce } = this.#options;
+    const isVip = settings.vip && plane.kind === 'nft' && this.isInForce;
+    onForce({ virtualAddresses: isVip, ambassador: this.#hasStarted });
+  }
+}
