@@ -104,7 +104,7 @@ export async function startServer(
     config,
     await openStore(config.store, { stateDirectory, repair: config.storeRepair, onWarning }),
     log,
-    config.ambassador && (await ambassadorMaker(config.ambassador, log)),
+    config.ambassador && (await ambassadorMaker(config.ambassador, config, log)),
   );
   const whenLoaded = loaded(parts);
   const listening = await listen(config, parts, whenLoaded, options);
@@ -154,12 +154,17 @@ export async function startServer(
  * Opens the ambassador's plane, and loads its module, which other servers do not need. Throws a `Failure` if the plane of
  * `--plane` cannot be opened.
  */
-async function ambassadorMaker(settings: AmbassadorSettings, log: Log): Promise<CreateAmbassador> {
+async function ambassadorMaker(
+  settings: AmbassadorSettings,
+  { addr }: Config,
+  log: Log,
+): Promise<CreateAmbassador> {
   const [{ ServerAmbassador }, { openHostPlane }] = await Promise.all([
     import('./ambassador/serverAmbassador.ts'),
     import('./ambassador/hostPlane.ts'),
   ]);
-  const plane = await openHostPlane(settings, log);
+  const dnsAddresses = addr.map(({ address }) => address);
+  const plane = await openHostPlane(settings, dnsAddresses, log);
   return (options) => new ServerAmbassador({ ...options, plane });
 }
 

@@ -31,9 +31,11 @@ export function serveFlows(host: Host, server: FlowServer): Promise<string> {
   });
 }
 
-/** Where a client runs: in a container of a network, or as a program of the host. */
+/** Where a client runs: in a container, or as a program of the host. */
 export type ClientPlace =
   | { readonly kind: 'container'; readonly network?: string; readonly args?: readonly string[] }
+  /** In a container that runs. */
+  | { readonly kind: 'exec'; readonly id: string }
   | { readonly kind: 'host'; readonly program: string };
 
 /** What `flow connects` has seen. */
@@ -89,6 +91,7 @@ function clientLine(
   args: readonly string[],
 ): readonly [string, ...string[]] {
   if (place.kind === 'host') return dockerd.onHost(place.program, ...args);
+  if (place.kind === 'exec') return dockerd.cli('exec', place.id, 'flow', ...args);
   const { network = 'bridge', args: more = [] } = place;
   const options = ['--rm', '--network', network, '--dns', bridge, ...more];
   return dockerd.cli('run', ...options, 'peer', 'flow', ...args);

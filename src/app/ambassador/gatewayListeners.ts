@@ -1,6 +1,6 @@
 /**
- * The listeners of links where a proxy carries them: one for each linked port at each address of a bridge. They tell
- * consumers apart by their source addresses.
+ * The listeners of links where a proxy carries them: one for each linked port at each address of this host at which its
+ * consumers connect. They tell consumers apart by their source addresses.
  */
 import type { Destination } from '../../ambassador/proxy/destination.ts';
 import { describeListenRefusal } from '../../ambassador/proxy/opening.ts';
@@ -14,7 +14,7 @@ interface LinkedPort {
   readonly protocol: Protocol;
   /** By the source address of the consumer. */
   readonly destinations: Map<string, Destination>;
-  /** By the address of the bridge. */
+  /** By the address of this host. */
   readonly listeners: Map<string, ProxyListener>;
   /** Why it does not listen at an address. */
   readonly refusals: Map<string, string>;
@@ -24,8 +24,8 @@ interface LinkedPort {
 
 export interface GatewayListenersOptions {
   readonly proxy: Pick<ProxyPlane, 'open'>;
-  /** This host's addresses on bridges now. */
-  readonly gateways: () => readonly string[];
+  /** This host's addresses at which a consumer with one of these source addresses connects. */
+  readonly gatewaysOf: (sources: Iterable<string>) => readonly string[];
   readonly onRefused: (reason: string) => void;
 }
 
@@ -87,8 +87,9 @@ export class GatewayListeners {
   }
 
   async #openAndClose(linked: LinkedPort): Promise<void> {
+    const sources = linked.destinations.keys();
     const isUsed = linked.destinations.size > 0;
-    const wanted = new Set(isUsed ? this.#options.gateways() : []);
+    const wanted = new Set(isUsed ? this.#options.gatewaysOf(sources) : []);
     for (const [address, listener] of [...linked.listeners]) {
       if (wanted.has(address)) continue;
       linked.listeners.delete(address);

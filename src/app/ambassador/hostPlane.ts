@@ -1,12 +1,13 @@
 /** What carries the connections of a host's routes: the kernel, or where it may not, a proxy of ours. */
-import { readdirSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import type { Plane } from '../../ambassador/follow/routeTable.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import type { Backend, BackendSet, Route } from '../../ambassador/route.ts';
+import { isInRange, vipRangeOf } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
 import { printSocketAddress } from '../../dns/address.ts';
+import { isLoopback, parseCidr } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { ambassadorLog } from './ambassadorLog.ts';
@@ -33,8 +34,12 @@ export interface HostPlane extends Plane {
 }
 
 /** Opens the plane that `--plane` names. Throws a `Failure` if the kernel is asked for and cannot do it. */
-export async function openHostPlane(settings: AmbassadorSettings, log: Log): Promise<HostPlane> {
-  return new ProxyHostPlane(settings, log);
+export async function openHostPlane(
+  settings: AmbassadorSettings,
+  dnsAddresses: readonly string[],
+  log: Log,
+): Promise<HostPlane> {
+  return new ProxyHostPlane(settings, dnsAddresses, log);
 }
 
 /** How long a proxy's connections may continue when the server stops. */
@@ -47,11 +52,12 @@ export class ProxyHostPlane implements HostPlane {
   readonly #proxy: ProxyPlane;
   readonly #gateways: GatewayListeners;
 
-  constructor(settings: AmbassadorSettings, log: Log) {
+  /** `dnsAddresses`: where this host answers DNS. */
+  constructor(settings: AmbassadorSettings, dnsAddresses: readonly string[], log: Log) {
     this.#proxy = proxyOf(settings, log);
     this.#gateways = new GatewayListeners({
       proxy: this.#proxy,
-      gateways: bridgeAddresses,
+      gatewaysOf: (sources) => gatewaysOf(sources, dnsAddresses),
       onRefused: (reason) => log.warn({}, `${reason}; links to this port do not work there`),
     });
   }
@@ -127,24 +133,18 @@ export function proxyOf(
   });
 }
 
-const LINKS = '/sys/class/net';
-
-/** This host's addresses on its bridges, which are the gateways of containers. */
-export function bridgeAddresses(): readonly string[] {
-  return Object.entries(networkInterfaces()).flatMap(([link, found = []]) =>
-    isBridge(link) ? found.filter(isStable).map(({ address }) => address) : [],
-  );
-}
-
-function isBridge(link: string): boolean {
-  try {
-    return readdirSync(`${LINKS}/${link}`).includes('bridge');
-  } catch {
-    return false;
-  }
-}
-
-/** A link-local address needs a zone, which consumers do not write. */
-function isStable({ address }: { readonly address: string }): boolean {
-  return !address.toLowerCase().startsWith('fe80:');
+/**
+ * This host's addresses on the networks of the sources, which are the gateways of these containers; and those at which
+ * it answers DNS, which `ambassador.dns` stands for.
+ */
+function gatewaysOf(sources: Iterable<string>, dns: readonly string[]): readonly string[] {
+  const own = Object.values(networkInterfaces()).flatMap((found = []) => found);
+  const networks = own.flatMap(({ address, cidr }) => {
+    const range = cidr === null ? undefined : parseCidr(cidr);
+    return range === undefined ? [] : [{ address, range: vipRangeOf(range) }];
+  });
+  const gateways = new Set(dns.filter((address) => own.some((one) => one.address === address)));
+  for (const source of sources)
+    for (const { address, range } of networks) if (isInRange(range, source)) gateways.add(address);
+  return [...gateways].filter((address) => !isLoopback(address));
 }
