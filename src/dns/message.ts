@@ -3,7 +3,7 @@
  * Imports: nothing.
  * Used by: ambassador, ambassador/follow, ambassador/names, ambassador/proxy, ambassador/proxy/carry, app,
  *   app/ambassador, app/process, app/registrar, cli, cli/commands, config, dataplane/listeners, dataplane/publish,
- *   dataplane/sockets, dataplane/table, forward, main, observability, registrar/describe, registrar/engine,
+ *   dataplane/sockets, dataplane/table, forward, kernel, main, observability, registrar/describe, registrar/engine,
  *   registrar/leadership, registrar/links, registrar/observe, registrar/reconcile, registrar/registrator, server,
  *   server/http/exchange, service, tools/doctor, tools/doctor/judge, tools/integrate, zone.
  *

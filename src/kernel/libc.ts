@@ -1,6 +1,6 @@
 /**
  * kernel/: Calls the kernel and C libraries where Node cannot. No other folder loads koffi.
- * Imports: nothing.
+ * Imports: dns.
  * Used by: app, dataplane/listeners, dataplane/sockets.
  *
  * The system calls of sockets, bound once through koffi. koffi is an optional dependency, and the calls exist on Linux
@@ -52,18 +52,27 @@ export function loadLibc(): LibcResult {
 }
 
 function load(): LibcResult {
+  const found = loadKoffi();
+  return found.kind === 'koffi' ? { kind: 'libc', libc: bindAll(found.koffi) } : found;
+}
+
+export type KoffiResult =
+  | { readonly kind: 'koffi'; readonly koffi: typeof import('koffi') }
+  /** `reason` is a text for the operator, without a full stop. */
+  | { readonly kind: 'missing'; readonly reason: string };
+
+export function loadKoffi(): KoffiResult {
   if (process.platform !== 'linux') return missing('system calls through koffi need Linux');
   if (!PROCESSORS.includes(process.arch) || endianness() !== 'LE')
     return missing(`koffi's system calls do not support this processor (${process.arch})`);
   try {
-    const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
-    return { kind: 'libc', libc: bindAll(koffi) };
+    return { kind: 'koffi', koffi: createRequire(import.meta.url)('koffi') };
   } catch (error) {
     return missing(`koffi cannot be loaded: ${firstLine(error)}`);
   }
 }
 
-function missing(reason: string): LibcResult {
+function missing(reason: string): { readonly kind: 'missing'; readonly reason: string } {
   return { kind: 'missing', reason };
 }
 
@@ -104,13 +113,16 @@ const { errno } = os.constants;
 export const EINTR: number = errno.EINTR;
 export const EAGAIN: number = errno.EAGAIN;
 export const EBADF: number = errno.EBADF;
+export const EMSGSIZE: number = errno.EMSGSIZE;
+export const ENOBUFS: number = errno.ENOBUFS;
 
 /** An error as Node's own sockets report it: `code` is EADDRINUSE, EACCES … */
 export function systemError(number: number, call: string): NodeJS.ErrnoException {
-  const code = codeOf(number);
+  const code = errnoCode(number);
   return Object.assign(new Error(`${call} ${code}`), { code, errno: -number, syscall: call });
 }
 
-function codeOf(number: number): string {
+/** The name of an errno, as in EPERM. */
+export function errnoCode(number: number): string {
   return Object.entries(errno).find(([, value]) => value === number)?.[0] ?? `errno ${number}`;
 }
