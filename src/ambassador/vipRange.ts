@@ -88,3 +88,9 @@ function numberOf(octets: Uint8Array): bigint {
   for (const octet of octets) number = (number << 8n) | BigInt(octet);
   return number;
 }
+
+/** The network with the bits behind its prefix cleared, as nft wants it. */
+export function maskedNetwork(network: Network): Network {
+  const range = vipRangeOf(network);
+  return { address: addressAt(range, 0n), prefixLength: network.prefixLength };
+}

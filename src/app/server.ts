@@ -161,7 +161,7 @@ async function ambassadorMaker(
 ): Promise<CreateAmbassador> {
   const [{ ServerAmbassador }, { openHostPlane }] = await Promise.all([
     import('./ambassador/serverAmbassador.ts'),
-    import('./ambassador/hostPlane.ts'),
+    import('./ambassador/kernelHostPlane.ts'),
   ]);
   const dnsAddresses = addr.map(({ address }) => address);
   const plane = await openHostPlane(settings, dnsAddresses, log);

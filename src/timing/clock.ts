@@ -1,8 +1,8 @@
 /**
  * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices.
  * Imports: nothing.
- * Used by: ambassador/follow, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador, app/registrar,
- *   cli/commands, dataplane/listeners, forward, registrar, registrar/engine, registrar/leadership,
+ * Used by: ambassador/follow, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador,
+ *   app/registrar, cli/commands, dataplane/listeners, forward, registrar, registrar/engine, registrar/leadership,
  *   registrar/observe, registrar/reconcile, server, server/http/api, store, store/embedded, store/file,
  *   tools/doctor.
  *

@@ -1,12 +1,15 @@
 /** The metrics of an ambassador: its routes and backends, and what its plane has carried. */
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
+import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/nftPlane.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
+import type { KernelStatistics } from './hostPlane.ts';
 
 export interface AmbassadorSources {
   readonly plane: 'nft' | 'proxy';
   readonly routes: readonly RouteState[];
   readonly proxy?: ProxyStatistics | undefined;
+  readonly kernel?: KernelStatistics | undefined;
   /** Whether a name has no virtual address because the range is full; undefined without virtual addresses. */
   readonly isVipRangeFull?: boolean | undefined;
 }
@@ -15,7 +18,7 @@ export interface AmbassadorSources {
 type ReportedState = 'ok' | 'empty' | 'waits' | 'yields';
 
 export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
-  const { plane, routes, proxy, isVipRangeFull } = sources;
+  const { plane, routes, proxy, kernel, isVipRangeFull } = sources;
   const states: Record<ReportedState, number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
   let backends = 0;
   for (const route of routes) {
@@ -35,6 +38,7 @@ export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
     gauge('soradns_ambassador_backends', 'Backends of all routes.', backends),
     ...(isVipRangeFull === undefined ? [] : [exhausted(isVipRangeFull)]),
     ...(proxy === undefined ? [] : proxyFamilies(proxy)),
+    ...(kernel === undefined ? [] : kernelFamilies(kernel)),
   ];
 }
 
@@ -81,5 +85,38 @@ function proxyFamilies(proxy: ProxyStatistics): Family[] {
       Object.entries(proxy.datagramsDropped),
     ),
     gauge('soradns_ambassador_flows', 'UDP clients with a backend.', proxy.flows),
+  ];
+}
+
+function kernelFamilies({ counters: counted, updateTimes }: KernelStatistics): Family[] {
+  const { updates = 0, failures = 0, rebuilt = 0, flowsDeleted } = counted ?? {};
+  return [
+    counters('soradns_ambassador_updates_total', 'Changes written to the kernel.', 'result', [
+      ['ok', updates - failures],
+      ['failed', failures],
+    ]),
+    {
+      kind: 'histogram',
+      name: 'soradns_ambassador_update_seconds',
+      help: 'Time from a change of backends until it was in force.',
+      histograms: [
+        {
+          bounds: UPDATE_BOUNDS_SECONDS,
+          counts: updateTimes.counts,
+          sum: updateTimes.seconds,
+        },
+      ],
+    },
+    counters(
+      'soradns_ambassador_conntrack_deleted_total',
+      'Tracked flows deleted because their backend had left.',
+      'proto',
+      Object.entries(flowsDeleted ?? { tcp: 0, udp: 0 }),
+    ),
+    counter(
+      'soradns_ambassador_table_rebuilt_total',
+      'Times that the tables were written anew, because another program had changed them.',
+      rebuilt,
+    ),
   ];
 }

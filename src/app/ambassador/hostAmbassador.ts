@@ -1,7 +1,8 @@
 /**
  * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
- * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/proxy, app/process, config, dns, forward,
- *   observability, registrar, registrar/links, server, server/http/exchange, service, store, timing, zone.
+ * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, app/process, config,
+ *   dns, forward, observability, registrar, registrar/links, server, server/http/exchange, service, store, timing,
+ *   zone.
  * Used by: app, cli, cli/commands.
  *
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
@@ -47,6 +48,12 @@ export interface HostAmbassadorOptions {
   readonly store: Pick<Store, 'put'>;
   readonly log: Log;
 }
+
+/**
+ * How long the routes of a former process stay as they are while the engine does not answer. Then the routes that are
+ * known are written: an engine may be gone for long.
+ */
+const SETTLED_AFTER_MS = 10_000;
 
 const NO_LOCAL: ReadonlyMap<string, LocalBackend> = new Map();
 
@@ -112,6 +119,8 @@ export class HostAmbassador {
     keeper?.check([...this.#requests.all()].map(({ name }) => name));
     table.probes?.start();
     this.#onHost();
+    if (this.#host === undefined) plane.release();
+    else systemClock.startTimer(SETTLED_AFTER_MS, () => plane.release());
   }
 
   /** Takes links and local backends from a registrar from now on. */
@@ -159,6 +168,7 @@ export class HostAmbassador {
       plane: plane.kind,
       routes: table.states(),
       proxy: plane.proxyStatistics?.(),
+      kernel: plane.kernelStatistics?.(),
       isVipRangeFull: keeper?.isExhausted,
     };
   }
@@ -243,6 +253,7 @@ export class HostAmbassador {
     this.#local = this.#host.localBackends();
     running.table.refreshReach();
     running.plane.refreshNetworks();
+    if (this.#host.isSettled) running.plane.release();
   }
 }
 

@@ -1,6 +1,7 @@
 /** What carries the connections of a host's routes: the kernel, or where it may not, a proxy of ours. */
 import { networkInterfaces } from 'node:os';
 import type { Plane } from '../../ambassador/follow/routeTable.ts';
+import type { TableCounters } from '../../ambassador/nft/kernelTable.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import type { Backend, BackendSet, Route } from '../../ambassador/route.ts';
@@ -21,6 +22,8 @@ export interface HostPlane extends Plane {
   readonly isInForce: boolean;
   /** Calls back whenever `isInForce` has changed. */
   onForce(listener: () => void): void;
+  /** Call this when all routes are set, so that those of a former process can be told from ended ones. */
+  release(): void;
   conditionOf(route: Route, backend: Backend): BackendCondition;
   /** The backends that have left a route and still carry connections. */
   drainingOf(route: Route): readonly ReportedBackend[];
@@ -29,17 +32,15 @@ export interface HostPlane extends Plane {
   /** Bridges of this host may have come or gone. */
   refreshNetworks(): void;
   proxyStatistics?(): ProxyStatistics;
+  kernelStatistics?(): KernelStatistics;
   /** Leaves the kernel's tables as they are, so that connections go on. */
   close(): Promise<void>;
 }
 
-/** Opens the plane that `--plane` names. Throws a `Failure` if the kernel is asked for and cannot do it. */
-export async function openHostPlane(
-  settings: AmbassadorSettings,
-  dnsAddresses: readonly string[],
-  log: Log,
-): Promise<HostPlane> {
-  return new ProxyHostPlane(settings, dnsAddresses, log);
+/** What a kernel plane counts. */
+export interface KernelStatistics {
+  readonly counters: TableCounters | undefined;
+  readonly updateTimes: { readonly counts: readonly number[]; readonly seconds: number };
 }
 
 /** How long a proxy's connections may continue when the server stops. */
@@ -63,6 +64,8 @@ export class ProxyHostPlane implements HostPlane {
   }
 
   onForce(): void {}
+
+  release(): void {}
 
   set(route: Route, backends: BackendSet): void {
     if (route.match.kind === 'consumer')

@@ -1,0 +1,160 @@
+/** The kernel as the plane of a host: routes become slots of its tables. */
+import { networkInterfaces } from 'node:os';
+import type { KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
+import { familyOf } from '../../ambassador/nft/kernelRoute.ts';
+import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
+import type { TableForm } from '../../ambassador/nft/tableText.ts';
+import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
+import type { ReachedBackend } from '../../ambassador/reach.ts';
+import {
+  type Backend,
+  type BackendSet,
+  isToLeader,
+  matchKey,
+  type Route,
+} from '../../ambassador/route.ts';
+import { assignSlots, slotCount } from '../../ambassador/slots.ts';
+import { maskedNetwork } from '../../ambassador/vipRange.ts';
+import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import type { Log } from '../../observability/log.ts';
+import { systemClock } from '../../timing/clock.ts';
+import { Failure } from '../process/failure.ts';
+import type { BackendCondition } from './ambassadorReport.ts';
+import { type HostPlane, type KernelStatistics, ProxyHostPlane } from './hostPlane.ts';
+
+/** Opens the plane that `--plane` names. Throws a `Failure` if the kernel is asked for and cannot do it. */
+export async function openHostPlane(
+  settings: AmbassadorSettings,
+  dnsAddresses: readonly string[],
+  log: Log,
+): Promise<HostPlane> {
+  if (settings.plane !== 'proxy') {
+    const opened = await openKernelPlane(settings, log);
+    if (typeof opened !== 'string') return opened;
+    const fix = 'docker run --network host --cap-add NET_ADMIN --user 0:65532 …';
+    const reason = `the kernel cannot carry connections: ${opened}`;
+    if (settings.plane === 'nft') throw new Failure('not_permitted', reason, fix);
+    const lost = settings.vip ? '; virtual addresses are not answered' : '';
+    log.warn({ fix }, `${reason}; using the proxy${lost}`);
+  }
+  return new ProxyHostPlane(settings, dnsAddresses, log);
+}
+
+/** The plane, or why there is none. */
+async function openKernelPlane(
+  settings: AmbassadorSettings,
+  log: Log,
+): Promise<KernelHostPlane | string> {
+  const listeners = new Set<() => void>();
+  const opened = await openNftPlane({
+    forms: formsOf(settings),
+    drainSeconds: settings.drainSeconds,
+    crossBridge: settings.crossBridge,
+    clock: systemClock,
+    onState: () => {
+      for (const listener of listeners) listener();
+    },
+    onThreadLost: (err) =>
+      log.error({ err }, 'the thread that writes the routes ended; starting another'),
+  });
+  if (opened.kind === 'unsupported') return opened.reason;
+  return new KernelHostPlane(opened.plane, settings.slots, listeners);
+}
+
+/** Consumers may have IPv6 addresses where the host has one. */
+function formsOf({ vip, vipRange, vipRange6, balance }: AmbassadorSettings): readonly TableForm[] {
+  const range4 = vip ? maskedNetwork(vipRange) : undefined;
+  const range6 = vip && vipRange6 ? maskedNetwork(vipRange6) : undefined;
+  const forms: TableForm[] = [{ family: 4, range: range4, balance }];
+  if (range6 !== undefined || hasIpv6()) forms.push({ family: 6, range: range6, balance });
+  return forms;
+}
+
+function hasIpv6(): boolean {
+  const found = Object.values(networkInterfaces()).flatMap((list = []) => list);
+  return found.some(
+    ({ family, internal, address }) =>
+      family === 'IPv6' && !internal && !address.startsWith('fe80:'),
+  );
+}
+
+export class KernelHostPlane implements HostPlane {
+  readonly kind = 'nft';
+  readonly #plane: NftPlane;
+  readonly #leastSlots: number;
+  readonly #listeners: Set<() => void>;
+  /** The backends of the slots of each route, so that a backend keeps its slots. */
+  readonly #assigned = new Map<string, readonly ReachedBackend[]>();
+
+  constructor(plane: NftPlane, leastSlots: number, listeners: Set<() => void>) {
+    this.#plane = plane;
+    this.#leastSlots = leastSlots;
+    this.#listeners = listeners;
+  }
+
+  get isInForce(): boolean {
+    return this.#plane.isInForce;
+  }
+
+  onForce(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  release(): void {
+    this.#plane.release();
+  }
+
+  set(route: Route, backends: BackendSet): void {
+    if (route.match.kind === 'socket') return;
+    if (backends.kind === 'waits') this.remove(route);
+    else this.#plane.set(this.#kernelRoute(route, backends.backends));
+  }
+
+  remove({ match }: Route): void {
+    this.#assigned.delete(matchKey(match));
+    if (match.kind !== 'socket') this.#plane.remove(match);
+  }
+
+  refreshNetworks(): void {
+    this.#plane.refreshNetworks();
+  }
+
+  /** The kernel does not say whether a backend accepts connections. */
+  conditionOf(): BackendCondition {
+    return { state: 'ok' };
+  }
+
+  drainingOf(): readonly [] {
+    return [];
+  }
+
+  troubles(): readonly string[] {
+    const { trouble } = this.#plane;
+    return trouble === undefined ? [] : [`the kernel refuses the routes: ${trouble}`];
+  }
+
+  kernelStatistics(): KernelStatistics {
+    const { counters, updateTimes } = this.#plane;
+    return { counters, updateTimes };
+  }
+
+  close(): Promise<void> {
+    return this.#plane.close();
+  }
+
+  #kernelRoute({ match, target }: Route, backends: readonly Backend[]): KernelRoute {
+    if (match.kind === 'socket') throw new TypeError('the kernel opens no sockets');
+    const isIpv6 = familyOf(match) === 6;
+    const usable = backends.filter(
+      ({ address }) => address.includes(':') === isIpv6 && whyForbidden(address) === undefined,
+    );
+    const key = matchKey(match);
+    const count = slotCount(usable.length, this.#leastSlots);
+    const assigned: readonly ReachedBackend[] = assignSlots(this.#assigned.get(key), usable, count);
+    this.#assigned.set(key, assigned);
+    const slots = assigned.map(({ address, port, isPrivate = false }) => {
+      return { address, port, isPrivate };
+    });
+    return { match, slots, ...(isToLeader(target) && { drainSeconds: 0 }) };
+  }
+}
