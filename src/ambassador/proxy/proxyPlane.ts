@@ -43,6 +43,8 @@ export interface ProxyPlaneOptions extends AdmissionLimits {
   readonly carrier?: Carrier;
   /** Which addresses a destination that is not static may not lead to. Default: `whyForbidden`. */
   readonly addressPolicy?: (address: string) => ForbiddenAddress | undefined;
+  /** Lists the addresses of this host. Default: those of its interfaces. */
+  readonly listLocal?: () => readonly string[];
 }
 
 export type OpenOutcome =
