@@ -17,7 +17,7 @@ import {
   localBackendOf,
   type RecordedContainer,
 } from './links/localBackends.ts';
-import { AddressBook, type HostedContainer } from './links/ownAddresses.ts';
+import { AddressBook, type HostedContainer } from './links/networkAddresses.ts';
 import type { Containers } from './observe/containers.ts';
 import { NetworkDrivers } from './observe/networkDrivers.ts';
 import type { ContainerState } from './observe/trackedContainer.ts';

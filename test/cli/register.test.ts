@@ -35,6 +35,8 @@ describe('register', () => {
     ['--allow web-*.x.local', /--allow: "web-\*\.x\.local" is not a whole name, with \* or /],
     ['--allow a.x,b..x', /--allow: .* is not a whole name/],
     ['--project-scope=x', /--project-scope: "x" is not true or false/],
+    ['--link-allow web-*.x.local', /--link-allow: "web-\*\.x\.local" is not a name as in --allow/],
+    ['--link-allow 10.0.0.0/33', /--link-allow: "10\.0\.0\.0\/33" is not a name as in --allow, or/],
     ['--dns-ip-allow 10.0.0.0/33', /--dns-ip-allow: "10\.0\.0\.0\/33" is not an address range/],
     ['--environment a-', /--environment: "a-" is not a label/],
     ['--region -', /--region: "-" is not a label/],
@@ -227,6 +229,32 @@ describe('dry run', () => {
     try {
       const { stdout } = await run('--dns-ip-allow', '10.0.0.0/8,fd00::/8');
       assert.match(stdout, /^refuse +far .* outside --dns-ip-allow \(10\.0\.0\.0\/8, fd00::\/8\)/m);
+    } finally {
+      docker.remove(id);
+    }
+  });
+
+  it('register --dry-run prints the refusals of --link-allow', async () => {
+    const env = { DNS_LINK_80: 'db.skydns.local', DNS_LINK_81: '10.1.2.3:80' };
+    const id = docker.run({ name: 'app', env });
+    const refusals = async (...args: string[]): Promise<string[]> => {
+      const { stdout } = await run(...args);
+      return stdout.split('\n').filter((row) => /^refuse +app /.test(row));
+    };
+    try {
+      assert.deepEqual(await refusals(), []);
+      assert.deepEqual(await refusals('--link-allow', '10.0.0.0/8,db.skydns.local'), []);
+      const [named, ...others] = await refusals('--link-allow', '10.0.0.0/8,*.web.skydns.local');
+      assert.deepEqual(others, []);
+      assert.match(
+        named ?? '',
+        /DNS_LINK_80 leads to db\.skydns\.local, .* \(--link-allow: \*\.web\.skydns\.local, 10\.0\.0\.0\/8\)/,
+      );
+      const [addressed] = await refusals('--link-allow', 'db.skydns.local,10.1.2.4');
+      assert.match(
+        addressed ?? '',
+        /10\.1\.2\.3, .* \(--link-allow: db\.skydns\.local, 10\.1\.2\.4\/32\)/,
+      );
     } finally {
       docker.remove(id);
     }

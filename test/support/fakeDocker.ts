@@ -52,6 +52,8 @@ export class FakeDocker {
     IPAM: { Driver: 'default', Config: [{ Subnet: '172.17.0.0/16', Gateway: '172.17.0.1' }] },
     Options: { 'com.docker.network.bridge.name': 'docker0' },
   };
+  /** The other networks, by id. */
+  readonly networks = new Map<string, object>();
   readonly #folder: string;
   readonly #events = new FakeEvents(this.faults);
   readonly #sockets = new Set<Socket>();
@@ -273,6 +275,8 @@ export class FakeDocker {
       return [200, listed.map((container) => container.listing())];
     }
     if (path === '/networks/bridge') return [200, this.bridge];
+    const network = this.networks.get(/^\/networks\/([^/]+)$/.exec(path)?.[1] ?? '');
+    if (network !== undefined) return [200, network];
     const id = /^\/containers\/([^/]+)\/json$/.exec(path)?.[1] ?? '';
     const container = this.#find(decodeURIComponent(id));
     if (container !== undefined) return [200, container.inspection()];

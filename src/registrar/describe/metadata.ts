@@ -314,6 +314,6 @@ function refuseKey(key: UnknownKey, isOurs: boolean, refusals: Refusals): void {
 function nearestKey(unknown: string | undefined): string | undefined {
   // A long key resembles no setting, and its distance would be slow to compute.
   if (unknown === undefined || unknown.length > 20) return undefined;
-  const word = unknown.toUpperCase();
+  const word = unknown.toUpperCase().replaceAll('.', '_');
   return nearestWord(word, [...KEYS, ...linkWords(word)]);
 }

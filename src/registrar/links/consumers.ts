@@ -8,7 +8,7 @@ import {
   compareStarts,
   type HostedContainer,
   type NetworkAddress,
-} from './ownAddresses.ts';
+} from './networkAddresses.ts';
 
 /** A running container with links. */
 export interface Consumer {

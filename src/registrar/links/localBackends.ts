@@ -7,7 +7,7 @@ import type { ExposedPort } from '../../service/linking.ts';
 import { type Container, hasAddresses } from '../describe/container.ts';
 import type { Mode } from '../describe/context.ts';
 import type { ContainerId } from '../engine/containerId.ts';
-import type { AddressBook, HostedContainer, NetworkAddress } from './ownAddresses.ts';
+import type { AddressBook, HostedContainer, NetworkAddress } from './networkAddresses.ts';
 
 export type LocalBackend =
   | {

@@ -123,13 +123,42 @@ describe('register', () => {
     assert.equal(report.role, 'writing');
     assert.deepEqual(report.readiness, { isReady: true, reasons: [] });
     assert.deepEqual(report.containers[0].records, [
-      { key: KEY, host: '192.0.2.1', port: 8080, state: 'published' },
+      { key: KEY, host: '192.0.2.1', port: 8080, linking: { expose: 80 }, state: 'published' },
     ]);
+
+    const labels = { 'dns.vip': 'auto', 'dns.tags': 'primary,v1', 'dns.leader': 'never' };
+    const proxied = { ...labels, 'dns.name': 'db', 'dns.proxy-protocol': 'true' };
+    fixture.docker.run({ name: 'db', labels: proxied, publish: ['15432:5432'] });
+    fixture.docker.run({
+      name: 'app',
+      env: { DNS_LINK_6379: 'redis.skydns.local', DNS_LINK_80: 'etcd://10.0.0.1/x' },
+      labels: { 'dns.link.local': 'true', 'dns.link.db': 'db.skydns.local' },
+    });
+    await until('db is registered', async () => {
+      return (await hostAt(store, '/skydns/local/skydns/db')) !== undefined;
+    });
 
     for (const wanted of ['web', '/web', id, id.slice(0, 5)]) {
       const { stdout } = await callCli(['registrar', 'explain', wanted], { env });
       assert.match(stdout, /is running; 1 of 1 records in DNS\n {2}web\.skydns\.local\. -> /);
     }
+    const db = await callCli(['registrar', 'explain', 'db'], { env });
+    assert.match(
+      db.stdout,
+      /key \S+\n {4}virtual address auto of db\.skydns\.local at port 5432\n {4}tags primary, v1\n {4}leader never\n {4}its connections begin with the PROXY protocol\n$/,
+    );
+    const app = await callCli(['registrar', 'explain', 'app'], { env });
+    assert.equal(
+      app.stdout.replace(/\(\w+\)/, '(ID)'),
+      [
+        'app (ID) is running; 0 of 0 records in DNS',
+        '  link 6379/tcp -> redis.skydns.local (DNS_LINK_6379), also at 127.0.0.1',
+        '  alias db -> db.skydns.local (dns.link.db)',
+        '  refused: DNS_LINK_80 is "etcd://10.0.0.1/x": a link takes NAME, NAME:PORT or IP:PORT, and no key of a store',
+        '  no records: it has links and asks for no name',
+        '',
+      ].join('\n'),
+    );
     const plain = await callCli(['registrar', 'explain', 'plain'], { env });
     assert.match(plain.stdout, /no records: it has no metadata\n {2}hint: set DNS_NAME/);
     const gone = await callCli(['registrar', 'explain', 'gone'], { env });

@@ -584,6 +584,8 @@ suite('any answer of an engine', () => {
     ...['NAME', 'SERVICE', 'INSTANCE', 'PORT', 'IP', 'NETWORK', 'MODE', 'TTL', 'WEIGHT', 'ENABLE'],
     ...['53_UDP_NAME', '80_NAME', '80_WEIGHT', 'DOMAIN', 'HEALTH', 'TEXT', 'X', '0_NAME'],
     ...['ID', 'TAGS', '80_ID', 'CHECK_HTTP', 'CHECK_TCP', 'IGNORE'],
+    ...['VIP', 'VIP_NAME', 'VIP_PORT', '80_VIP_PORT', 'LEADER', 'PROXY_PROTOCOL'],
+    ...['LINK_80', 'LINK_53_UDP', 'LINK_LOCAL', 'LINK_X', 'LINK_0'],
   );
   const wild = fc
     .tuple(fc.constantFrom('DNS_', 'SERVICE_'), key, text)
@@ -609,6 +611,10 @@ suite('any answer of an engine', () => {
       'SERVICE_80_NAME=b.c',
       'SERVICE_53_ID=web.1:53',
       'SERVICE_TAGS=a',
+      'DNS_VIP=auto',
+      'DNS_VIP_NAME=rails.skydns.local',
+      'DNS_80_VIP_PORT=8080',
+      'DNS_LINK_80=web.skydns.local',
     ],
   );
   const variable = fc.oneof({ weight: 3, arbitrary: sound }, { weight: 1, arbitrary: wild });
@@ -733,6 +739,11 @@ suite('any answer of an engine', () => {
           assert.ok(record.fields.host !== '' && record.fields.ttl >= 1);
           const { port = 1 } = record.fields;
           assert.ok(Number.isInteger(port) && port >= NO_SRV && port !== 0 && port <= 65_535);
+          const { vip, vipName } = record.fields;
+          assert.ok(vip === undefined || vipName !== undefined);
+          const named = vipName?.split('.') ?? ['x', ...context.defaultZone];
+          assert.ok(named.length > context.defaultZone.length, vipName);
+          assert.ok(isSubdomainOf(named, context.defaultZone), vipName);
         }
         const keys = description.records.map(
           ({ key, family, instance }) => key + family + instance,

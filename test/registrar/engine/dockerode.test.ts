@@ -422,6 +422,19 @@ test('The engine client requests refused events once more, and then reports the 
     assert.equal(fake.requests.length, 4);
   }));
 
+test('The driver of a network is read by its id, and an answer without a driver is an error', () =>
+  withFake(async (fake, engine) => {
+    fake.networks.set('n1', { Id: 'n1', Driver: 'overlay' });
+    fake.networks.set('n2', { Id: 'n2' });
+    fake.networks.set('a%2Fb', { Id: 'a/b', Driver: 'bridge' });
+    assert.equal(await engine.networkDriver('n1'), 'overlay');
+    assert.equal(await engine.networkDriver('a/b'), 'bridge');
+    assert.equal(await engine.networkDriver('n3'), undefined);
+    await assert.rejects(engine.networkDriver('n2'), failsWith('failed', /network: the answer is/));
+    fake.faults.status = () => 403;
+    await assert.rejects(engine.networkDriver('n1'), failsWith('denied', /network/));
+  }));
+
 test('Only the events request has a filter, so that no other request can be refused for its parameters', () =>
   withFake(async (fake, engine) => {
     const id = fake.run();
@@ -429,6 +442,7 @@ test('Only the events request has a filter, so that no other request can be refu
     await engine.info();
     await engine.inspect(asContainerId(id));
     await engine.defaultBridge();
+    await engine.networkDriver('0123');
     await engine.ping();
     for (const { path, query } of fake.requests) assert.equal(query.toString(), '', path);
   }));

@@ -1,6 +1,9 @@
 /** What must hold for containers of every Podman that the registrar follows through Podman's service. */
 import assert from 'node:assert/strict';
 import test, { after } from 'node:test';
+import { readContainer } from '../../../src/registrar/describe/container.ts';
+import { asContainerId } from '../../../src/registrar/engine/containerId.ts';
+import { connectEngine } from '../../../src/registrar/engine/dockerode.ts';
 import { type CliProcess, startCli } from '../../support/cliProcess.ts';
 import type { EngineTests } from '../../support/dockerTest.ts';
 import { type Followed, follow } from '../../support/followed.ts';
@@ -69,6 +72,19 @@ export function podmanCases(label: string, engine: EngineTests<Podman>): void {
       await dns.services('random', `${podman.address}:${port}`);
     },
   );
+
+  podmanTest('A Podman network’s driver is read by the id in an inspection', async (podman) => {
+    const engine = connectEngine({ kind: 'unix', path: podman.socket });
+    try {
+      const id = await podman.run();
+      const inspection = await engine.inspect(asContainerId(id));
+      const [network] = readContainer(inspection ?? assert.fail('there is none')).networks;
+      assert.equal(await engine.networkDriver(network?.id ?? ''), 'bridge');
+      assert.equal(await engine.networkDriver('0123456789ab'), undefined);
+    } finally {
+      engine.close();
+    }
+  });
 
   podmanTest('A Podman container on the host network has its DNS_PORT', async (podman, dns) => {
     const env = { DNS_NAME: 'host.skydns.local', DNS_PORT: '3000' };

@@ -124,6 +124,9 @@ test('The proxy passes on every request of the registrar', () =>
     await engine.ping();
     assert.equal((await engine.info()).id, fake.engineId);
     assert.equal((await engine.defaultBridge())?.gateway, '172.17.0.1');
+    fake.networks.set('0123abcd', { Id: '0123abcd', Driver: 'macvlan' });
+    assert.equal(await engine.networkDriver('0123abcd'), 'macvlan');
+    assert.equal(await engine.networkDriver('4567'), undefined);
     assert.equal((await engine.list())[0]?.id, id);
     assert.equal((await engine.inspect(asContainerId(id)))?.Name, '/web');
     assert.equal(await engine.inspect(asContainerId('0123')), undefined);
@@ -195,6 +198,7 @@ test('The proxy removes labels and proxy settings of the engine and the containe
     fake.bridge = {
       Id: 'b1',
       Name: 'bridge',
+      Driver: 'bridge',
       IPAM: { Driver: 'default', Config: [{ Subnet: '172.17.0.0/16', Gateway: '172.17.0.1' }] },
       Containers: { c0ffee: { Name: 's3cret', IPv4Address: '172.17.0.9/16' } },
       Options: { 'com.docker.network.bridge.name': 'docker0', other: 's3cret' },
@@ -210,6 +214,7 @@ test('The proxy removes labels and proxy settings of the engine and the containe
     });
     assert.deepEqual(JSON.parse(await text(path, '/networks/bridge')), {
       Id: 'b1',
+      Driver: 'bridge',
       IPAM: { Config: [{ Gateway: '172.17.0.1' }] },
       Options: { 'com.docker.network.bridge.name': 'docker0' },
     });

@@ -60,6 +60,7 @@ test(
       const bridge = await direct.defaultBridge();
       assert.notEqual(bridge?.id, undefined);
       assert.deepEqual(await behind.defaultBridge(), bridge);
+      assert.equal(await behind.networkDriver(bridge?.id ?? ''), 'bridge');
     } finally {
       direct.close();
       behind.close();

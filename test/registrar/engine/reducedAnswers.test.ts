@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
+import { readContainer } from '../../../src/registrar/describe/container.ts';
 import { describeContainer } from '../../../src/registrar/describeContainer.ts';
 import { asContainerId } from '../../../src/registrar/engine/containerId.ts';
 import type { EngineEvent, Inspection } from '../../../src/registrar/engine/engine.ts';
@@ -13,7 +14,13 @@ import {
   reduceInspection,
   reduceList,
 } from '../../../src/registrar/engine/reducedAnswers.ts';
-import { parseBridge, parseInfo, parseListing } from '../../../src/registrar/engine/responses.ts';
+import {
+  parseBridge,
+  parseDriver,
+  parseInfo,
+  parseListing,
+} from '../../../src/registrar/engine/responses.ts';
+import { readLinks } from '../../../src/registrar/links/links.ts';
 import { FakeContainer } from '../../support/fakeContainer.ts';
 import { type ContainerSpec, inspection, registrarContext } from '../../support/inspection.ts';
 
@@ -57,6 +64,10 @@ const SPECS: readonly ContainerSpec[] = [
     },
     publish: { '80/tcp': ['0.0.0.0:8080'] },
   },
+  { env: { DNS_LINK_6379: 'redis.skydns.local', DNS_LINK_LOCAL: 'true' } },
+  { labels: { 'dns.link.53/udp': 'ns.skydns.local', 'dns.link.db': 'db.skydns.local' } },
+  { env: { BACKEND_6379: 'redis', backend_80: 'web' }, labels: { 'connect.5432': 'db' } },
+  { env: { DNS_NAME: 'a', DNS_VIP: 'auto', DNS_TAGS: 'a,b' }, labels: { 'dns.vip.port': '80' } },
   { state: 'paused', env: { DNS_NAME: 'a.skydns.local' } },
   { state: 'exited' },
 ];
@@ -80,6 +91,28 @@ test('A reduced inspection gives the same description as the whole one', () => {
     }
   }
   assert.deepEqual([...kinds].sort(), ['described', 'ignored']);
+});
+
+test('A reduced inspection gives the same links as the whole one, and the id of the process', () => {
+  const context = registrarContext({ compat: ['ambassadord', 'connectable'] });
+  let links = 0;
+  for (const spec of SPECS) {
+    const whole = readContainer(inspection(spec));
+    const reduced = readContainer(through(inspection(spec)));
+    links += readLinks(whole, context).links.length;
+    assert.deepEqual(readLinks(reduced, context), readLinks(whole, context));
+  }
+  assert.equal(links, 6);
+  const one = inspection({});
+  const running = { ...one, State: { ...one.State, Pid: 4711 } };
+  assert.equal(readContainer(through(running)).pid, 4711);
+});
+
+test('A variable or label that only resembles another program’s link does not pass', () => {
+  const env = { BACKEND_PASSWORD: 's3cret', BACKEND_6379_KEY: 's3cret', XBACKEND_80: 's3cret' };
+  const labels = { 'connect.key': 's3cret', 'connect.80.key': 's3cret', 'x.connect.80': 's3cret' };
+  const passed = JSON.stringify(through(inspection({ env, labels })));
+  assert.doesNotMatch(passed, /s3cret/);
 });
 
 test('A reduced inspection keeps every declared field without secrets', () => {
@@ -128,12 +161,16 @@ test('A reduced default bridge is read like the whole one', () => {
   const Config = [{ Subnet: 'fd00::/64', Gateway: 'fd00::1' }, { Gateway: '172.17.0.1' }];
   const bridge = {
     Id: 'b1',
+    Driver: 'bridge',
     IPAM: { Config },
     Options: { 'com.docker.network.bridge.name': 'docker0' },
   };
   assert.ok(!Object.values(parseBridge(bridge)).includes(undefined), 'all is set');
-  for (const answer of [bridge, { ...bridge, IPAM: null }, { Options: [] }, 7])
-    assert.deepEqual(parseBridge(reduceAnswer('network', answer, METADATA)), parseBridge(answer));
+  for (const answer of [bridge, { ...bridge, IPAM: null }, { Options: [] }, 7]) {
+    const reduced = reduceAnswer('network', answer, METADATA);
+    assert.deepEqual(parseBridge(reduced), parseBridge(answer));
+    assert.equal(parseDriver(reduced), parseDriver(answer));
+  }
 });
 
 test('A reduced event is read like the whole one', () => {

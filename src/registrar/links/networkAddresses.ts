@@ -34,7 +34,7 @@ export interface HostedContainer {
   readonly reading: LinkReading;
 }
 
-export type OwnAddresses =
+export type ContainerAddresses =
   | {
       readonly kind: 'addresses';
       /** The container that has the network: itself, or the one whose network it joined. */
@@ -63,7 +63,7 @@ export class AddressBook {
   }
 
   /** The addresses of a container that runs. */
-  of(container: Container): OwnAddresses {
+  of(container: Container): ContainerAddresses {
     const joined = parentOf(container);
     if (joined === undefined) return this.#ofOwner(container);
     const parent = this.#byIdOrName.get(joined);
@@ -73,7 +73,7 @@ export class AddressBook {
     return { kind: 'none', owner: undefined, reason: why };
   }
 
-  #ofOwner(owner: Container): OwnAddresses {
+  #ofOwner(owner: Container): ContainerAddresses {
     const { networkMode } = owner;
     if (networkMode === 'host' || networkMode === 'none') {
       const reason = `is on the network ${networkMode}, where it has no address of its own`;
