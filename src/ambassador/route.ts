@@ -1,6 +1,6 @@
 /**
  * ambassador/: Routes: who connects where, which service serves the connection, and which of its backends. Pure.
- * Imports: dns, registrar/links, service, zone.
+ * Imports: dns, kernel, registrar/links, service, zone.
  * Used by: ambassador/follow, ambassador/nft, ambassador/proxy, app/ambassador, cli/commands.
  *
  * A route says which connections it takes (its match) and which backends serve them (its target). A plane carries the

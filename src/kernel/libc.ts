@@ -1,7 +1,7 @@
 /**
  * kernel/: Calls the kernel and C libraries where Node cannot. No other folder loads koffi.
  * Imports: dns.
- * Used by: ambassador/nft, app, dataplane/listeners, dataplane/sockets.
+ * Used by: ambassador, ambassador/nft, app, app/process, dataplane/listeners, dataplane/sockets.
  *
  * The system calls of sockets, bound once through koffi. koffi is an optional dependency, and the calls exist on Linux
  * only, so a caller must be able to work without them: it then receives the reason.

@@ -51,6 +51,7 @@ export class FakeEngine implements Engine {
     rootDir: '/var/lib/docker',
     kernel: undefined,
     timeNano: undefined,
+    platform: { kind: 'docker', version: undefined, firewall: undefined },
   };
   /** The id of its default bridge; `undefined`: unknown. */
   bridgeId: string | undefined;

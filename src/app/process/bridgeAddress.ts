@@ -4,7 +4,9 @@
  * hides an interface without carrier, such as a bridge without containers, so the kernel's routes are read. Never
  * fails: the engine may start later than this process.
  */
-import { addressFamily, ipv4Bits } from '../../dns/address.ts';
+import { addressFamily } from '../../dns/address.ts';
+import { addressSet } from '../../forward/addresses.ts';
+import { type HostRoute, parseMainRoutes } from '../../kernel/routeTables.ts';
 import type { DefaultBridge, Engine } from '../../registrar/engine/engine.ts';
 
 export interface BridgeAddress {
@@ -41,10 +43,10 @@ export async function knownBridgeAddress(
     return { address: bridge.gateway, origin: 'the gateway of Docker\'s network "bridge"' };
   }
   const device = bridge?.device ?? DEFAULT_DEVICE;
-  const routes = parseRoutes((await readProc('/proc/net/route')) ?? '');
+  const routes = parseMainRoutes((await readProc('/proc/net/route')) ?? '');
   const own = await readOwnAddresses(readProc);
-  const subnets = routes.filter((route) => route.device === device);
-  const address = own.find((candidate) => subnets.some((subnet) => isInSubnet(candidate, subnet)));
+  const isIn = addressSet(routes.filter((route) => route.device === device && isDirect(route)));
+  const address = own.find(isIn);
   return address === undefined
     ? undefined
     : { address, origin: `this host's address on ${device}` };
@@ -67,28 +69,6 @@ function parseOwnAddresses(text: string): readonly string[] {
   );
 }
 
-interface DirectRoute {
-  readonly device: string;
-  /** 32 bits, the first octet on top. */
-  readonly subnet: number;
-  readonly mask: number;
-}
-
-/** The routes without a gateway in `/proc/net/route`. Columns: device, subnet, gateway, flags, ..., mask. */
-function parseRoutes(text: string): readonly DirectRoute[] {
-  return text.split('\n').flatMap((line) => {
-    const [device = '', subnet = '', gateway, , , , , mask = ''] = line.trim().split(/\s+/);
-    const isDirect = gateway === '00000000' && mask !== gateway;
-    return isDirect ? [{ device, subnet: bitsOf(subnet), mask: bitsOf(mask) }] : [];
-  });
-}
-
-/** A number in the machine's byte order; Node's Linux machines are little-endian. */
-function bitsOf(hex: string): number {
-  const octets = /^[0-9A-F]{8}$/.test(hex) ? Buffer.from(hex, 'hex').reverse() : Buffer.alloc(4);
-  return octets.readInt32BE();
-}
-
-function isInSubnet(address: string, { subnet, mask }: DirectRoute): boolean {
-  return (ipv4Bits(address) & mask) === (subnet & mask);
+function isDirect({ hasGateway, prefixLength }: HostRoute): boolean {
+  return !hasGateway && prefixLength > 0;
 }

@@ -96,6 +96,16 @@ export interface EngineInfo {
    * clock.
    */
   readonly timeNano: bigint | undefined;
+  readonly platform: EnginePlatform;
+}
+
+/** The parts of an engine on which it depends who can reach its containers. */
+export interface EnginePlatform {
+  /** `rootless`: Docker of a user, in a network namespace of its own; `desktop`: Docker in a virtual machine. */
+  readonly kind: 'docker' | 'rootless' | 'desktop' | 'podman';
+  readonly version: string | undefined;
+  /** What writes Docker's firewall rules: `iptables`, `nftables` ...; undefined before Docker 28. */
+  readonly firewall: string | undefined;
 }
 
 /** The network that containers join by default. */

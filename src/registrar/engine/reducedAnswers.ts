@@ -4,6 +4,7 @@
  */
 import type { EndpointSettings, EngineEvent, Inspection } from './engine.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
+import { ROOTLESS } from './responses.ts';
 
 /** The kinds of answers that are one JSON document. */
 export type ReducedKind = 'info' | 'network' | 'list' | 'inspection';
@@ -67,6 +68,10 @@ const INFO: Readonly<Record<string, Reduce>> = {
   KernelVersion: keep,
   SystemTime: keep,
   BuildahVersion: keep,
+  ServerVersion: keep,
+  OperatingSystem: keep,
+  SecurityOptions: (value) => asList(value).filter((option) => option === ROOTLESS),
+  FirewallBackend: (value) => reduced(value, { Driver: keep }),
   Swarm: (value) => reduced(value, { NodeAddr: keep }),
 };
 

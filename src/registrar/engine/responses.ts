@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { addressFamily } from '../../dns/address.ts';
 import { asContainerId } from './containerId.ts';
-import type { DefaultBridge, EngineInfo, ListedContainer } from './engine.ts';
+import type { DefaultBridge, EngineInfo, EnginePlatform, ListedContainer } from './engine.ts';
 import { parseInstant } from './instants.ts';
 import { asList, asObject, asText, type JsonObject } from './json.ts';
 
@@ -21,8 +21,23 @@ export function parseInfo(answer: unknown): EngineInfo | undefined {
     rootDir: rootDir || undefined,
     kernel: asText(info.KernelVersion) || undefined,
     timeNano: parseInstant(asText(info.SystemTime)),
+    platform: {
+      kind: platformOf(info),
+      version: asText(info.ServerVersion) || undefined,
+      firewall: asText(asObject(info.FirewallBackend).Driver) || undefined,
+    },
   };
 }
+
+function platformOf(info: JsonObject): EnginePlatform['kind'] {
+  if (isPodman(info)) return 'podman';
+  if (asText(info.OperatingSystem) === DESKTOP) return 'desktop';
+  return asList(info.SecurityOptions).includes(ROOTLESS) ? 'rootless' : 'docker';
+}
+
+/** The name of Docker Desktop's virtual machine. */
+const DESKTOP = 'Docker Desktop';
+export const ROOTLESS = 'name=rootless';
 
 /** Every version of Podman's Docker API adds this field. Docker has no field of that name. */
 function isPodman(info: JsonObject): boolean {

@@ -38,7 +38,8 @@ describe('registrar events', () => {
   const refusal = { about: 'a.example', reason: 'is bad' };
   const [from, to] = ['OLD', 'NEW'].map((id) => {
     const unknown = { nodeAddress: undefined, rootDir: undefined, kernel: undefined };
-    return { id, isOwnId: true, name: 'vm', timeNano: undefined, ...unknown };
+    const platform = { kind: 'docker', version: undefined, firewall: undefined } as const;
+    return { id, isOwnId: true, name: 'vm', timeNano: undefined, platform, ...unknown };
   });
   const hosts = ['vm (10.0.0.1)', 'vm (10.0.0.2)'] as const;
   const finding = { kind: 'duplicate', hosts, message: 'two of them', fix: 'rm one' } as const;

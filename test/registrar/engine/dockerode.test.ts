@@ -71,6 +71,7 @@ test('The engine client makes only GET requests of unversioned paths', () =>
       rootDir: undefined,
       timeNano: undefined,
       kernel: undefined,
+      platform: { kind: 'docker', version: undefined, firewall: undefined },
     });
     assert.deepEqual(
       (await engine.list()).map((listed) => listed.id),

@@ -43,6 +43,7 @@ describe('engine ids', () => {
       rootDir: '/var/lib/docker',
       kernel: '6.1.0-28-amd64',
       timeNano: BigInt(Date.UTC(2026, 10, 28, 11)) * 1_000_000n + 123_456_789n,
+      platform: { kind: 'docker', version: '20.10.24+dfsg1', firewall: undefined },
     });
     const newer = parseInfo(DOCKER_28);
     assert.deepEqual([newer?.id, newer?.nodeAddress], [DOCKER_28.ID, '10.0.0.7']);
@@ -65,6 +66,24 @@ describe('engine ids', () => {
   for (const answer of [undefined, null, 'x', [], {}, { ID: '' }, { ID: 7 }])
     it(`A server that answers ${JSON.stringify(answer)} is not an engine`, () =>
       assert.equal(parseInfo(answer), undefined));
+});
+
+describe('engine platforms', () => {
+  const nftables = { ServerVersion: '29.0.1', FirewallBackend: { Driver: 'nftables', Info: [] } };
+  const SecurityOptions = ['name=seccomp,profile=builtin', 'name=rootless', 'name=cgroupns'];
+  for (const [what, info, expected] of [
+    ['Docker 20.10', DOCKER_20, 'docker 20.10.24+dfsg1'],
+    ['Docker with its nftables backend', { ...DOCKER_28, ...nftables }, 'docker 29.0.1 nftables'],
+    ['rootless Docker', { ...DOCKER_28, SecurityOptions }, 'rootless 28.5.2'],
+    ['Docker Desktop', { ...DOCKER_28, OperatingSystem: 'Docker Desktop' }, 'desktop 28.5.2'],
+    ['Podman', { ...PODMAN_4, SecurityOptions }, 'podman 4.3.1'],
+    ['an engine without details', { ID: 'x' }, 'docker'],
+    ['an engine with details of other types', { ID: 'x', SecurityOptions: 'x' }, 'docker'],
+  ] as const)
+    it(`The engine information of ${what} says on what platform it runs`, () => {
+      const { kind, version, firewall } = parseInfo(info)?.platform ?? assert.fail();
+      assert.equal([kind, version, firewall].filter(Boolean).join(' '), expected);
+    });
 });
 
 describe('default bridge', () => {

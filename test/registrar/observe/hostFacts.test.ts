@@ -38,7 +38,8 @@ function sourcesOf(
 }
 
 const UNKNOWN = { rootDir: undefined, kernel: undefined, timeNano: undefined };
-const NAMED = { id: 'E', isOwnId: true, name: 'n', ...UNKNOWN };
+const PLATFORM = { kind: 'docker', version: undefined, firewall: undefined } as const;
+const NAMED = { id: 'E', isOwnId: true, name: 'n', platform: PLATFORM, ...UNKNOWN };
 const INFO = { ...NAMED, nodeAddress: undefined };
 
 describe('host facts', () => {
