@@ -7,14 +7,14 @@ import { networkInterfaces } from 'node:os';
 import { type Config, type ConfigResult, withLiveOptions } from '../config/config.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
 import { isSameValue } from '../config/valueForms.ts';
-import { printName } from '../dns/name.ts';
+import { equalNames, isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { recursionRule } from '../forward/addresses.ts';
 import { createForwarder, type Forwarder } from '../forward/forwarder.ts';
 import { type ForwardCounters, newForwardCounters } from '../forward/outcome.ts';
 import { type Upstream, withoutOwnAddresses } from '../forward/upstream.ts';
 import type { Log } from '../observability/log.ts';
 import type { Change } from '../service/change.ts';
-import type { ZoneSettings } from '../zone/view.ts';
+import type { ConsulSettings, ZoneSettings } from '../zone/view.ts';
 import type { AmbassadorForce } from './ambassador/serverAmbassador.ts';
 import { upstreamsOf } from './process/network.ts';
 
@@ -196,10 +196,32 @@ export class LiveConfig {
   }
 }
 
+/** Undefined without Consul's names, and if the store has made their domain one of ours. */
+function consulSettings({
+  domains,
+  consulDomain,
+  consulBase,
+  consulDatacenters,
+}: Config): ConsulSettings | undefined {
+  if (consulDomain === undefined) return undefined;
+  if (domains.some((domain) => equalNames(domain, consulDomain))) return undefined;
+  const zoneOf = (base: Name): Name => {
+    const zones = domains.filter((domain) => isSubdomainOf(base, domain));
+    return zones.sort((a, b) => b.length - a.length)[0] ?? base;
+  };
+  const own = consulBase ?? domains[0] ?? [];
+  return {
+    domain: consulDomain,
+    own: { base: own, zone: zoneOf(own) },
+    datacenters: consulDatacenters.map((each) => ({ ...each, zone: zoneOf(each.base) })),
+  };
+}
+
 function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
+  const consul = consulSettings(config);
   return {
     ...force,
-    apexes: config.domains,
+    apexes: consul === undefined ? config.domains : [...config.domains, consul.domain],
     ttlSeconds: config.ttlSeconds,
     minTtlSeconds: config.minTtlSeconds,
     minLeaseTtlSeconds: config.minLeaseTtlSeconds,
@@ -210,6 +232,7 @@ function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
     roundRobin: config.roundRobin,
     any: config.any,
     parentValue: config.parentValue,
+    consul,
   };
 }
 

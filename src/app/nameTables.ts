@@ -1,9 +1,14 @@
 /**
- * What the store holds about names beside their services, each kind kept by a mirror of its own: virtual addresses, and
- * the leaders that operators have chosen. A store that refuses to show one of them costs only that one.
+ * What the store holds about names beside their services, each kind kept by a mirror of its own: virtual addresses, the
+ * leaders that operators have chosen, and aliases of Consul's queries. A store that refuses to show one of them costs
+ * only that one.
  */
+import { consulMeaning } from '../ambassador/names/consulName.ts';
+import { consulNames } from '../ambassador/names/consulTable.ts';
 import { LeaderChoices } from '../ambassador/names/leaderChoices.ts';
+import { QueryAliases } from '../ambassador/names/queryAliases.ts';
 import { VirtualAddresses } from '../ambassador/names/virtualAddresses.ts';
+import type { Label } from '../dns/name.ts';
 import type { Log } from '../observability/log.ts';
 import { type NameTable, tablePrefix } from '../service/key.ts';
 import { Mirror, type MirrorState, type Replica } from '../store/mirror.ts';
@@ -21,11 +26,14 @@ export interface NameTablesOptions {
   readonly onInvalid: (key: string, reason: string) => void;
   /** Called after each change of virtual addresses, when answers reflect it. Must not throw. */
   readonly onVirtualAddresses?: () => void;
+  /** Receives the ids of query aliases that have changed. Must not throw. */
+  readonly onAliases: (ids: readonly Label[]) => void;
 }
 
 const TITLES: Readonly<Record<NameTable, string>> = {
   vip: 'virtual addresses',
   leader: 'chosen leaders',
+  query: 'query aliases',
 };
 
 export class NameTables {
@@ -33,15 +41,23 @@ export class NameTables {
   readonly facts: NameFacts;
   readonly #options: NameTablesOptions;
   readonly #leaderChoices: LeaderChoices;
+  readonly #queryAliases: QueryAliases;
   readonly #mirrors = new Map<NameTable, Mirror>();
 
   constructor(options: NameTablesOptions) {
-    const { prefix, catalog, onInvalid, onVirtualAddresses = () => {} } = options;
+    const { prefix, catalog, onInvalid, onAliases, onVirtualAddresses = () => {} } = options;
     this.#options = options;
     const shared = { prefix, catalog, onInvalid };
     this.virtualAddresses = new VirtualAddresses({ ...shared, onChange: onVirtualAddresses });
-    this.#leaderChoices = new LeaderChoices(shared);
-    this.facts = { chosenLeader: (name) => this.#leaderChoices.chosenLeader(name) };
+    const leaders = new LeaderChoices(shared);
+    const aliases = new QueryAliases({ prefix, onInvalid, onChange: onAliases });
+    this.#leaderChoices = leaders;
+    this.#queryAliases = aliases;
+    this.facts = {
+      chosenLeader: (name) => leaders.chosenLeader(name),
+      consulMeaning: (name, consul) => consulMeaning(name, consul, (id) => aliases.aliasOf(id)),
+      consulNames: (consul) => consulNames(consul, aliases.ids()),
+    };
   }
 
   /** Follows the tables that every server needs. */
@@ -52,6 +68,11 @@ export class NameTables {
   /** Follows the virtual addresses. Resolves when they have been read. */
   async followVirtualAddresses(): Promise<void> {
     await this.#follow('vip', this.virtualAddresses).waitFor(0);
+  }
+
+  /** Follows the aliases, which only Consul's names need. */
+  followQueryAliases(): void {
+    this.#follow('query', this.#queryAliases);
   }
 
   /** `undefined`: the table is not followed. */

@@ -2,6 +2,7 @@
  * Makes the parts of a server in the order of their dependencies, connects them, and frees them in reverse.
  * `startServer` starts them.
  */
+import { aliasName } from '../ambassador/names/consulName.ts';
 import type { AmbassadorSettings } from '../config/ambassadorOptions.ts';
 import type { Config } from '../config/config.ts';
 import {
@@ -12,7 +13,7 @@ import {
 import { Publisher } from '../dataplane/publish/publisher.ts';
 import type { AnswerTable } from '../dataplane/table/table.ts';
 import type { Respond } from '../dns/message.ts';
-import type { Name } from '../dns/name.ts';
+import type { Label, Name } from '../dns/name.ts';
 import { mayRebind } from '../forward/privateNames.ts';
 import { createFaultLog, type FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
@@ -88,13 +89,17 @@ export function assemble(
     },
   });
   const onVirtualAddresses = (): void => ambassador?.onVirtualAddresses();
+  const onAliases = (ids: readonly Label[]): void => {
+    const { consul } = liveConfig.settings;
+    if (consul !== undefined) publisher.onNamesChanged(ids.map((id) => aliasName(id, consul)));
+  };
   const nameTables = new NameTables({
-    ...{ store, prefix, catalog, log, onInvalid, onVirtualAddresses },
+    ...{ store, prefix, catalog, log, onInvalid, onVirtualAddresses, onAliases },
   });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
   const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
-  const publisher = publisherOf(table, catalog, liveConfig, faults);
+  const publisher = publisherOf({ table, catalog, liveConfig, nameTables, faults });
   const stopRefreshing = startRefreshing(publisher, table);
   const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) =>
     // The mirror reports a success just before its state becomes `synced`.
@@ -145,16 +150,18 @@ function ambassadorOptions(
   };
 }
 
-function publisherOf(
-  table: AnswerTable,
-  catalog: Catalog,
-  liveConfig: LiveConfig,
-  faults: FaultLog,
-): Publisher {
+function publisherOf({
+  table,
+  catalog,
+  liveConfig,
+  nameTables,
+  faults,
+}: Pick<ServerParts, 'table' | 'catalog' | 'liveConfig' | 'nameTables' | 'faults'>): Publisher {
   const publisher = new Publisher({
     table,
     root: catalog.root,
     settings: () => liveConfig.settings,
+    facts: nameTables.facts,
     monotonicMs,
     unixSeconds,
     random: Math.random,
@@ -251,7 +258,12 @@ function slowPathOf(
 }
 
 /** Reads the store, and follows its changes. */
-export function startMirrors({ mirror, nameTables }: ServerParts): void {
+export function startMirrors({ mirror, nameTables, liveConfig }: ServerParts): void {
+  const followAliases = (): void => {
+    if (liveConfig.settings.consul !== undefined) nameTables.followQueryAliases();
+  };
+  liveConfig.onChanged(followAliases);
+  followAliases();
   nameTables.start();
   mirror.start();
 }

@@ -7,6 +7,7 @@
  * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
  * their units. Pure.
  */
+import { equalNames, printName } from '../dns/name.ts';
 import { type AmbassadorSettings, SERVE_AMBASSADOR_OPTIONS } from './ambassadorOptions.ts';
 import { LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
 import { fileKeysOf, type Option, type OptionValues } from './option.ts';
@@ -77,6 +78,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...(settings.register ? [] : idleRegistrarFlags(registrar)),
     ...ambassador.mistakes,
     ...ambassadorMistakes(ambassador),
+    ...consulMistakes(settings, origins),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),
@@ -105,6 +107,25 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
         : []),
     ],
   };
+}
+
+function consulMistakes(
+  { domains, consulDomain, consulDatacenters }: OptionValues<typeof CONFIG_OPTIONS>,
+  origins: Origins<typeof CONFIG_OPTIONS>,
+): readonly string[] {
+  if (consulDomain === undefined) {
+    return (['consulBase', 'consulDatacenters'] as const)
+      .filter((field) => origins[field] !== 'default')
+      .map((field) => `--${CONFIG_OPTIONS[field].name}: needs --consul-domain as well`);
+  }
+  const shown = printName(consulDomain);
+  const isTaken = domains.some((domain) => equalNames(domain, consulDomain));
+  const labels = consulDatacenters.map(({ label }) => label);
+  const repeated = labels.find((label, i) => labels.indexOf(label) < i);
+  return [
+    ...(isTaken ? [`--consul-domain: ${shown} is a --domain; give a domain of its own`] : []),
+    ...(repeated === undefined ? [] : [`--consul-dc: ${repeated} is given twice`]),
+  ];
 }
 
 /** The configuration of a client command; its default store is the local server. */

@@ -4,12 +4,16 @@ import { parseSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
 import type { Name } from '../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../dns/rr.ts';
+import type { NamedDatacenter } from '../service/consulWords.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
 import {
   listOf,
+  MAX_CONSUL_DOMAIN_OCTETS,
   oneOfValue,
+  parseConsulDomain,
+  parseDatacenter,
   parseDomain,
   parsedBy,
   parseMailbox,
@@ -247,6 +251,42 @@ export const SERVE_OPTIONS = {
     defaultText: 'hidden',
     expects: 'hidden, wins or merged',
     example: 'hidden',
+    live: true,
+  }),
+  consulDomain: option<Name | undefined>({
+    name: 'consul-domain',
+    form: 'text',
+    placeholder: 'NAME',
+    describe: "domain in which services also have Consul's names, such as web.service.consul",
+    schema: parsedBy(parseConsulDomain),
+    fallback: undefined,
+    expects: `a domain name of at most ${MAX_CONSUL_DOMAIN_OCTETS} octets`,
+    example: 'consul',
+    live: true,
+  }),
+  consulBase: option<Name | undefined>({
+    name: 'consul-base',
+    form: 'text',
+    placeholder: 'NAME',
+    describe:
+      "name below which the services of Consul's names are, by default the first domain: SVC.service is SVC.NAME",
+    schema: parsedBy(parseDomain),
+    fallback: undefined,
+    expects: 'a domain name',
+    example: 'production.east.skydns.local.',
+    live: true,
+  }),
+  consulDatacenters: option<readonly NamedDatacenter[]>({
+    name: 'consul-dc',
+    form: 'list',
+    placeholder: 'LABEL=NAME',
+    describe:
+      "data centre of Consul's names, and the name below which its services are; repeatable",
+    schema: listOf(parsedBy(parseDatacenter)),
+    fallback: [],
+    defaultText: 'none',
+    expects: 'LABEL=NAME, with a label that is no word of a name such as service',
+    example: 'west=production.west.skydns.local.',
     live: true,
   }),
   tableMib: option<number>({

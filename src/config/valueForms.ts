@@ -3,7 +3,8 @@
  * row has the sentence about what is expected.
  */
 import { z } from 'zod';
-import { foldName, type Name, parseName } from '../dns/name.ts';
+import { foldName, type Name, nameOctets, parseName } from '../dns/name.ts';
+import { isDatacenterLabel, type NamedDatacenter } from '../service/consulWords.ts';
 
 /** A value that must not appear in logs, JSON or errors. Only `reveal` returns it. */
 export class Secret {
@@ -66,6 +67,23 @@ export function parseDomain(text: string): Name | undefined {
   return name.every((label) => /^[!-.0-~\x80-\xff]+$/.test(label) && label !== '*')
     ? foldName(name)
     : undefined;
+}
+
+/** Longer, the names of addresses in it would be too long. */
+export const MAX_CONSUL_DOMAIN_OCTETS = 128;
+
+export function parseConsulDomain(text: string): Name | undefined {
+  const name = parseDomain(text);
+  if (name === undefined || name.length === 0) return undefined;
+  return nameOctets(name) <= MAX_CONSUL_DOMAIN_OCTETS ? name : undefined;
+}
+
+/** `east=production.east.skydns.local`. */
+export function parseDatacenter(text: string): NamedDatacenter | undefined {
+  const [, label = '', domain = ''] = /^([^=.]{1,63})=(.+)$/.exec(text) ?? [];
+  const base = parseDomain(domain);
+  const folded = label.toLowerCase();
+  return base !== undefined && isDatacenterLabel(folded) ? { label: folded, base } : undefined;
 }
 
 /** An RNAME from `hostmaster@example.org` or, as a zone file has it, `hostmaster.example.org` (RFC 1035 §8). */

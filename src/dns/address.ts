@@ -2,7 +2,7 @@
  * IPv4 and IPv6 addresses as text, octets and reverse names, and addresses with ports. Callers check text from outside
  * with `addressFamily` first. Other text breaks that contract: it throws RangeError and never returns wrong octets.
  */
-import { isSubdomainOf, type Name } from './name.ts';
+import { isSubdomainOf, type Label, type Name } from './name.ts';
 
 const REVERSE_IPV4: Name = ['in-addr', 'arpa'];
 const REVERSE_IPV6: Name = ['ip6', 'arpa'];
@@ -149,6 +149,18 @@ export function reverseName(address: string): Name {
   if (octets.length === 4) return [...octets.map(String), ...REVERSE_IPV4];
   const nibbles = octets.flatMap((octet) => [octet & 15, octet >> 4]);
   return [...nibbles.map((nibble) => nibble.toString(16)), ...REVERSE_IPV6];
+}
+
+/** The address as 8 or 32 hexadecimal digits. Throws RangeError on text that is not an address. */
+export function hexOfAddress(address: string): Label {
+  return Buffer.from(addressOctets(address)).toString('hex');
+}
+
+/** The address in 8 or 32 hexadecimal digits of any case; `undefined` for any other label. */
+export function addressOfHex(label: Label): CanonicalAddress | undefined {
+  if (!/^(?:[0-9a-f]{8}|[0-9a-f]{32})$/i.test(label)) return undefined;
+  const octets = Buffer.from(label, 'hex');
+  return { family: octets.length === 4 ? 4 : 6, address: printAddress(octets) };
 }
 
 /** Whether the name is in `in-addr.arpa` or `ip6.arpa`. */

@@ -320,8 +320,8 @@ function rebinding(): Response {
 }
 
 /**
- * Whether the decision holds for every client. It does not if it depends on the address that received the question. With CD or DO other servers may answer differently (unchecked, or with
- * signatures), and without RD they are not asked.
+ * Whether the decision holds for every client: not if it depends on the address that received the question. With CD or
+ * DO other servers may answer differently (unchecked, or with signatures), and without RD they are not asked.
  */
 function isForAll(query: Query, { leadsOutside, isPersonal }: Basis): boolean {
   const { recursionDesired, checkingDisabled, edns } = query;

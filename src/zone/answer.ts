@@ -27,7 +27,7 @@ import {
   newLookupState,
 } from './lookupState.ts';
 import { isLeaderName } from './meaning.ts';
-import { apexOf, type View, type ZoneSettings } from './view.ts';
+import { apexOf, consulOf, type View, type ZoneSettings } from './view.ts';
 
 export type Decision =
   /** `basis` is set if the answer was made from our names. */
@@ -56,7 +56,8 @@ export function answer(view: View, question: Question): Decision {
   const state = newLookupState(view);
   const outcome = lookup(state, question, apex);
   if (state.missing.length > 0) return { kind: 'incomplete', missing: state.missing };
-  const response = withTruncation(state, responseOf(view, outcome, question, apex));
+  const decided = withDenialReason(state, responseOf(view, outcome, question, apex));
+  const response = withTruncation(state, decided);
   return { kind: 'response', response, basis: basisOf(state) };
 }
 
@@ -78,6 +79,11 @@ function answerReverse(view: View, question: Question): Decision {
   const rrs = qtype === Type.PTR && outcome.kind === 'found' ? outcome.rrs : [];
   const response = authoritative(Rcode.NOERROR, rrs);
   return { kind: 'response', response, basis: basisOf(state) };
+}
+
+function withDenialReason({ denialReason }: LookupState, response: Response): Response {
+  const isDenied = response.rcode === Rcode.NXDOMAIN && denialReason !== undefined;
+  return isDenied ? { ...response, extendedError: denialReason } : response;
 }
 
 /** Sets TC if the selection stopped because the reply was full: the client repeats the question over TCP. */
@@ -140,7 +146,8 @@ function atMost(ttlSeconds: number, rrs: readonly Rr[]): Rr[] {
 
 /** For how long a negative answer may be cached. A name that begins with `leader` may have a leader soon. */
 function negativeTtlSeconds(settings: ZoneSettings, { qname }: Question, apex: Name): number {
-  return isLeaderName(qname, apex) ? settings.leaderTtlSeconds : settings.minTtlSeconds;
+  const mayBeLeader = consulOf(settings, apex) === undefined && isLeaderName(qname, apex);
+  return mayBeLeader ? settings.leaderTtlSeconds : settings.minTtlSeconds;
 }
 
 /** The SOA of a negative answer. Its TTL equals its minimum (RFC 2308 §3), so resolvers that use either agree. */
@@ -158,6 +165,7 @@ interface SoaFacts {
 
 function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts): Rr {
   const { settings } = view;
+  const zone = consulOf(settings, apex)?.own.zone ?? apex;
   return {
     owner,
     type: Type.SOA,
@@ -165,7 +173,7 @@ function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts):
     ttlSeconds,
     rdata: {
       kind: 'soa',
-      mname: ['ns', 'dns', ...apex],
+      mname: ['ns', 'dns', ...zone],
       rname: settings.hostmaster ?? ['hostmaster', ...apex],
       serial: serialOf(view.unixSeconds),
       refreshSeconds: 28_800,

@@ -1,8 +1,9 @@
 /** A, AAAA or TXT of a name that is not an alias: its own records and those of its hosts, as one RRset. */
 import { isReverseOfAddress } from '../dns/address.ts';
-import { type Name, nameKey } from '../dns/name.ts';
+import { type Name, nameKey, printName } from '../dns/name.ts';
 import { splitText } from '../dns/rdata.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import type { Lease } from '../service/change.ts';
 import type { Service } from '../service/service.ts';
 import {
   canFollow,
@@ -16,7 +17,6 @@ import {
 import type { LookupState, Need } from './lookupState.ts';
 import { fittingTexts, rrset, type TimedRdata } from './rrset.ts';
 import type { Selected } from './select.ts';
-import { withoutDuplicates } from './services.ts';
 import { leaseLeftOf, leastTtl, serviceTtl, type Ttl } from './ttl.ts';
 
 export interface Gathering {
@@ -86,6 +86,60 @@ function partsOf(state: LookupState, qtype: number, services: readonly Selected[
     else if (registration.target !== undefined) addLink(links, registration.target, ttl);
   }
   return { own, links: [...links.values()], hasAddress };
+}
+
+/**
+ * Services with equal host, port, priority, weight and text count once (SkyDNS), at the position of the first: their
+ * addresses and texts would be equal records. The shallowest one kept, or the first by name, so that every server
+ * keeps the same one. It gets the least TTL that one of them sets, and the lease that ends last.
+ */
+function withoutDuplicates(services: readonly Selected[]): readonly Selected[] {
+  if (services.length < 2) return services;
+  const kept = new Map<string, Selected>();
+  for (const selected of services) {
+    const identity = serviceIdentity(selected.registration);
+    const other = kept.get(identity);
+    kept.set(identity, other === undefined ? selected : merged(selected, other));
+  }
+  return kept.size === services.length ? services : [...kept.values()];
+}
+
+function serviceIdentity(service: Service): string {
+  const { target, address, attributes } = service;
+  const host = target === undefined ? address : nameKey(target);
+  const { port, priority, weight, text } = attributes;
+  return `${host} ${port} ${priority} ${weight} ${text}`;
+}
+
+function merged(a: Selected, b: Selected): Selected {
+  const [kept, dropped] = comesBefore(a, b) ? [a, b] : [b, a];
+  const attributes = {
+    ...kept.registration.attributes,
+    ttlSeconds: leastSet(
+      kept.registration.attributes.ttlSeconds,
+      dropped.registration.attributes.ttlSeconds,
+    ),
+  };
+  const lease = longest(kept.registration.lease, dropped.registration.lease);
+  return { ...kept, registration: { ...kept.registration, attributes, lease } };
+}
+
+function leastSet(a: number, b: number): number {
+  return a === 0 || b === 0 ? a + b : Math.min(a, b);
+}
+
+function longest(a: Lease | undefined, b: Lease | undefined): Lease | undefined {
+  if (a === undefined || b === undefined) return undefined;
+  // A lease whose end is not known yet counts as the shorter one.
+  if (a.expiresAtMs === undefined || b.expiresAtMs === undefined) {
+    return a.expiresAtMs === undefined ? b : a;
+  }
+  return a.expiresAtMs >= b.expiresAtMs ? a : b;
+}
+
+function comesBefore(a: Selected, b: Selected): boolean {
+  if (a.depth !== b.depth) return a.depth < b.depth;
+  return a.node !== b.node && printName(a.node.owner()) < printName(b.node.owner());
 }
 
 function serviceRdata(service: Service, qtype: number): Rdata | undefined {

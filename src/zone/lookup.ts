@@ -16,6 +16,7 @@ import { type Selected, selectExact, selectExactAndBelow } from './select.ts';
 import { nameExists, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { serviceTtl } from './ttl.ts';
+import { consulOf } from './view.ts';
 
 export type Lookup =
   | {
@@ -100,11 +101,16 @@ function withTargets(
   state: LookupState,
   { qname, qtype }: Question,
   apex: Name,
-  build: (state: LookupState, owner: Name, services: readonly Selected[]) => WithGlue,
+  build: (
+    state: LookupState,
+    owner: Name,
+    services: readonly Selected[],
+    addressDomain?: Name,
+  ) => WithGlue,
 ): Lookup {
   const at = servicesAt(state, qname, apex, qtype);
   if (at === undefined) return NXDOMAIN;
-  const { answer, additional } = build(state, qname, at.services);
+  const { answer, additional } = build(state, qname, at.services, at.addressDomain);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }
 
@@ -158,8 +164,10 @@ function namesOctets({ rdata }: TimedRdata): number {
   return COMPRESSED_RR_OCTETS + (rdata.kind === 'name' ? nameOctets(rdata.target) : 0);
 }
 
+/** Consul's domain has the name servers of the zone whose services it shows. */
 function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {
-  const at = servicesAt(state, ['ns', 'dns', ...apex], apex, Type.NS);
+  const zone = consulOf(state.view.settings, apex)?.own.zone ?? apex;
+  const at = servicesAt(state, ['ns', 'dns', ...zone], zone, Type.NS);
   const { answer, additional } = ns(state, qname, at?.services ?? []);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }

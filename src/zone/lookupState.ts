@@ -2,7 +2,7 @@
  * The state of one look-up: its limits, which bound the work for any qname, and what the answer depends on. When a
  * limit is reached, the answer is made from what was found so far.
  */
-import type { Question } from '../dns/message.ts';
+import type { ExtendedError, Question } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import type { View } from './view.ts';
 
@@ -23,6 +23,8 @@ export interface LookupState {
   isForeign: boolean;
   leadsOutside: boolean;
   isPersonal: boolean;
+  /** For the reply that denies the name. */
+  denialReason: ExtendedError | undefined;
   /** See `View.roomOctets`. It limits the first selection only, which is that of the qname. */
   roomOctets: number | undefined;
   /** The selection stopped because the reply was full: the client has to ask over TCP. */
@@ -92,6 +94,7 @@ export function newLookupState(view: View): LookupState {
     isForeign: false,
     leadsOutside: false,
     isPersonal: false,
+    denialReason: undefined,
     roomOctets: view.roomOctets,
     isCut: false,
     missing: [],

@@ -4,6 +4,7 @@ import { Type } from '../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
 import { find, hasName, isWildcard } from './select.ts';
 import { findNode, virtualAddressOf } from './tree.ts';
+import { type ConsulMeaning, consulOf } from './view.ts';
 
 export type Meaning =
   /** The services of a name, mostly of the name itself. */
@@ -11,7 +12,8 @@ export type Meaning =
   /** The leading instance of a name. */
   | { readonly kind: 'leader'; readonly of: Name }
   /** The address at which the question arrived. */
-  | { readonly kind: 'here' };
+  | { readonly kind: 'here' }
+  | { readonly kind: 'consul'; readonly meaning: ConsulMeaning };
 
 /** An address that a name has whatever its services are. */
 export interface GivenAddress {
@@ -25,7 +27,9 @@ const LEADER: Label = 'leader';
 
 /** What a folded name in the zone of `apex` stands for in a question of that type. */
 export function meaningOf(state: LookupState, name: Name, apex: Name, qtype: number): Meaning {
-  const { settings } = state.view;
+  const { settings, facts } = state.view;
+  const consul = consulOf(settings, apex);
+  if (consul !== undefined) return { kind: 'consul', meaning: facts.consulMeaning(name, consul) };
   if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
     return { kind: 'services', name: settings.local };
   }

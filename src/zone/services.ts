@@ -1,14 +1,16 @@
 /** The services that answer for a name in our zones: selects them, and applies the group rule. */
-import { foldName, type Name, nameKey, nameOctets, printName } from '../dns/name.ts';
+import { Ede, type ExtendedError } from '../dns/message.ts';
+import { foldLabel, foldName, type Label, type Name, nameOctets, utf8Octets } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import type { Lease } from '../service/change.ts';
 import { chooseLeader } from '../service/leader.ts';
+import type { Linking } from '../service/linking.ts';
 import { NO_SRV, type Service } from '../service/service.ts';
 import type { LookupState } from './lookupState.ts';
 import { type GivenAddress, meaningOf, virtualAddressesAt } from './meaning.ts';
 import { find, hasName, MAX_SELECTED, type Purpose, type Selected, select } from './select.ts';
 import type { Node, Registration } from './tree.ts';
+import type { ConsulInstances, ConsulMeaning } from './view.ts';
 
 export interface NameServices {
   /** May be empty: the name exists without services. */
@@ -17,7 +19,11 @@ export interface NameServices {
   readonly isWhole: boolean;
   /** The addresses that the name has in place of its services'. */
   readonly given?: readonly GivenAddress[] | undefined;
+  /** SRV targets of services with an address are HEX.<addressDomain>, in place of their owner names. */
+  readonly addressDomain?: Name | undefined;
 }
+
+const EMPTY: NameServices = { services: [], isWhole: true };
 
 /** The services of a name in the zone of `apex`; `undefined` if the name does not exist. */
 export function servicesAt(
@@ -34,7 +40,9 @@ export function servicesAt(
     case 'leader':
       return leaderOf(state, name, meaning.of);
     case 'here':
-      return { services: [], isWhole: true, given: addressesHere(state, qtype) };
+      return { ...EMPTY, given: addressesHere(state, qtype) };
+    case 'consul':
+      return consulServices(state, meaning.meaning, qtype);
   }
 }
 
@@ -48,6 +56,8 @@ export function nameExists(state: LookupState, owner: Name, apex: Name): boolean
       return hasName(state, meaning.of);
     case 'here':
       return true;
+    case 'consul':
+      return consulServices(state, meaning.meaning, Type.ANY) !== undefined;
   }
 }
 
@@ -94,6 +104,89 @@ function withTtl(selected: Selected, ttlSeconds: number): Selected {
   const { registration } = selected;
   const attributes = { ...registration.attributes, ttlSeconds };
   return { ...selected, registration: { ...registration, attributes } };
+}
+
+function consulServices(
+  state: LookupState,
+  meaning: ConsulMeaning,
+  qtype: number,
+): NameServices | undefined {
+  switch (meaning.kind) {
+    case 'missing':
+      return undefined;
+    case 'empty':
+      return EMPTY;
+    case 'unsupported':
+      state.denialReason = unsupported(meaning.word);
+      return undefined;
+    case 'name':
+      return servicesOf(state, meaning.name, qtype);
+    case 'instances':
+      return firstInstances(state, meaning.wanted, qtype);
+    case 'virtual': {
+      const given = hasName(state, meaning.name) && virtualAddressesAt(state, meaning.name);
+      return given ? { ...EMPTY, given } : undefined;
+    }
+    case 'address': {
+      const { ttlSeconds } = state.view.settings;
+      return { ...EMPTY, given: [{ ...meaning.address, ttlSeconds }] };
+    }
+  }
+}
+
+function unsupported(word: Label): ExtendedError {
+  return { code: Ede.NOT_SUPPORTED, text: `names with the label ${word} are not supported` };
+}
+
+/** The instances of the first service that has some; `undefined` if none has. */
+function firstInstances(
+  state: LookupState,
+  wanted: ConsulInstances,
+  qtype: number,
+): NameServices | undefined {
+  if (wanted.announcedAs !== undefined) state.namesRead.push(wanted.announcedAs);
+  let isEmpty = false;
+  for (const { name, addressDomain } of wanted.services) {
+    const found = taggedInstances(state, name, wanted, qtype);
+    if (found !== undefined && found.services.length > 0) return { ...found, addressDomain };
+    isEmpty ||= found !== undefined;
+  }
+  return isEmpty ? EMPTY : undefined;
+}
+
+/** The wanted instances of a service. Without instances it is `undefined`, unless the name exists all the same. */
+function taggedInstances(
+  state: LookupState,
+  name: Name,
+  { tag, protocol }: ConsulInstances,
+  qtype: number,
+): NameServices | undefined {
+  const purpose = purposeOf(qtype);
+  const isWanted = ({ attributes: { linking } }: Service): boolean =>
+    (tag === undefined || hasTag(linking, tag)) &&
+    (protocol === undefined || linking.expose?.protocol === protocol || hasTag(linking, protocol));
+  const isUseful = (service: Registration) => isWanted(service) && purpose.isUseful(service);
+  const selection = select(state, name, { ...purpose, isUseful });
+  if (selection.kind === 'missing') return undefined;
+  const { services: all, isWhole, sampledBelow } = selection;
+  const services = applyGroupRule(all, sampledBelow).filter((each) => isWanted(each.registration));
+  if (services.length === 0) {
+    // A sample has only services that are useful to this question. A tag with dots makes several names.
+    const isEmpty = sampledBelow !== undefined || all.some((each) => isBelowTag(each, tag));
+    return isEmpty ? EMPTY : undefined;
+  }
+  const isAll = tag === undefined && protocol === undefined;
+  return { services, isWhole, given: isAll ? virtualAddressesAt(state, name) : undefined };
+}
+
+function hasTag({ tags }: Linking, wanted: string): boolean {
+  return tags.some((tag) => foldLabel(utf8Octets(tag)) === wanted);
+}
+
+/** Whether one of the service's tags has further labels in front of `tag`. */
+function isBelowTag({ registration }: Selected, tag: string | undefined): boolean {
+  const { tags } = registration.attributes.linking;
+  return tags.some((each) => foldLabel(utf8Octets(each)).endsWith(`.${tag}`));
 }
 
 /** The address at which the question arrived, which differs from client to client. */
@@ -158,60 +251,6 @@ function addressPurpose(family: 4 | 6, octets: number): Purpose {
 
 function purposeOf(qtype: number): Purpose {
   return PURPOSES.get(qtype) ?? HOST_PURPOSE;
-}
-
-/**
- * Services with equal host, port, priority, weight and text count once (SkyDNS), at the position of the first: their
- * addresses and texts would be equal records. The shallowest one kept, or the first by name, so that every server
- * keeps the same one. It gets the least TTL that one of them sets, and the lease that ends last.
- */
-export function withoutDuplicates(services: readonly Selected[]): readonly Selected[] {
-  if (services.length < 2) return services;
-  const kept = new Map<string, Selected>();
-  for (const selected of services) {
-    const identity = serviceIdentity(selected.registration);
-    const other = kept.get(identity);
-    kept.set(identity, other === undefined ? selected : merged(selected, other));
-  }
-  return kept.size === services.length ? services : [...kept.values()];
-}
-
-function serviceIdentity(service: Service): string {
-  const { target, address, attributes } = service;
-  const host = target === undefined ? address : nameKey(target);
-  const { port, priority, weight, text } = attributes;
-  return `${host} ${port} ${priority} ${weight} ${text}`;
-}
-
-function merged(a: Selected, b: Selected): Selected {
-  const [kept, dropped] = comesBefore(a, b) ? [a, b] : [b, a];
-  const attributes = {
-    ...kept.registration.attributes,
-    ttlSeconds: leastSet(
-      kept.registration.attributes.ttlSeconds,
-      dropped.registration.attributes.ttlSeconds,
-    ),
-  };
-  const lease = longest(kept.registration.lease, dropped.registration.lease);
-  return { ...kept, registration: { ...kept.registration, attributes, lease } };
-}
-
-function leastSet(a: number, b: number): number {
-  return a === 0 || b === 0 ? a + b : Math.min(a, b);
-}
-
-function longest(a: Lease | undefined, b: Lease | undefined): Lease | undefined {
-  if (a === undefined || b === undefined) return undefined;
-  // A lease whose end is not known yet counts as the shorter one.
-  if (a.expiresAtMs === undefined || b.expiresAtMs === undefined) {
-    return a.expiresAtMs === undefined ? b : a;
-  }
-  return a.expiresAtMs >= b.expiresAtMs ? a : b;
-}
-
-function comesBefore(a: Selected, b: Selected): boolean {
-  if (a.depth !== b.depth) return a.depth < b.depth;
-  return a.node !== b.node && printName(a.node.owner()) < printName(b.node.owner());
 }
 
 /**

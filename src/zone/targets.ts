@@ -1,4 +1,5 @@
 /** RRs with a target, whose addresses go into the additional section: SRV, MX and NS. */
+import { hexOfAddress } from '../dns/address.ts';
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
@@ -22,8 +23,14 @@ const DEFAULT_WEIGHT = 100;
  * SRV of all services with a host. A weight is a share, in percent, of the total of its priority (`srvWeight`). The
  * total counts records, since services with equal priority, weight, port and target make one record.
  */
-export function srv(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = targetedBy(state, services, ({ attributes }) => attributes.port !== NO_SRV);
+export function srv(
+  state: LookupState,
+  owner: Name,
+  services: readonly Selected[],
+  addressDomain?: Name,
+): WithGlue {
+  const hasPort = ({ attributes }: Service) => attributes.port !== NO_SRV;
+  const usable = targetedBy(state, services, hasPort, addressDomain);
   const totals = new Map<number, number>();
   for (const { service } of oncePerRecord(state, usable)) {
     const priority = priorityOf(state, service);
@@ -48,8 +55,13 @@ function oncePerRecord(state: LookupState, targeted: readonly Targeted[]): reado
 }
 
 /** MX of the services marked as mail exchanges; the SRV priority is the preference. */
-export function mx(state: LookupState, owner: Name, services: readonly Selected[]): WithGlue {
-  const usable = targetedBy(state, services, ({ attributes }) => attributes.mail);
+export function mx(
+  state: LookupState,
+  owner: Name,
+  services: readonly Selected[],
+  addressDomain?: Name,
+): WithGlue {
+  const usable = targetedBy(state, services, ({ attributes }) => attributes.mail, addressDomain);
   return rrsFor(state, owner, Type.MX, usable, (service, exchange) => ({
     kind: 'mx',
     preference: priorityOf(state, service),
@@ -68,17 +80,26 @@ interface Targeted {
   readonly target: Name;
 }
 
-/** The services with a host that `isWanted` accepts, with their targets: as many as one message can carry. */
+/**
+ * The services with a host that `isWanted` accepts, with their targets: as many as one message can carry. For
+ * `addressDomain` see `NameServices`.
+ */
 function targetedBy(
   state: LookupState,
   services: readonly Selected[],
   isWanted: (service: Service) => boolean,
+  addressDomain?: Name,
 ): readonly Targeted[] {
   const all: Targeted[] = [];
   for (const { node, registration: service } of services) {
     if (service.family === 0 && service.target === undefined) continue;
     if (!isWanted(service)) continue;
-    all.push({ service, target: service.target ?? ownTarget(node.owner(), service.attributes) });
+    const { target, address, attributes } = service;
+    const own = (): Name =>
+      addressDomain === undefined
+        ? ownTarget(node.owner(), attributes)
+        : [hexOfAddress(address), ...addressDomain];
+    all.push({ service, target: target ?? own() });
   }
   return fitting(all, ({ target }) => SRV_OCTETS + nameOctets(target), state.view.sampleStart);
 }

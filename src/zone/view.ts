@@ -2,7 +2,8 @@
  * The inputs of the decision about one question: the tree, the settings, the time, and the known answers for names
  * outside our zones. Read only.
  */
-import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
+import type { CanonicalAddress } from '../dns/address.ts';
+import { equalNames, isSubdomainOf, type Label, type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
 import type { Node } from './tree.ts';
 
@@ -33,6 +34,29 @@ export interface ZoneSettings {
   readonly virtualAddresses: boolean;
   /** `ambassador.dns.<apex>` stands for the address at which the question arrived. */
   readonly ambassador: boolean;
+  /** Consul's names for the services; `apexes` contains their domain. */
+  readonly consul: ConsulSettings | undefined;
+}
+
+/** Where the services are that Consul's names stand for. Names and labels are folded. */
+export interface ConsulSettings {
+  /** The domain of the names, `consul` in Consul. */
+  readonly domain: Name;
+  /** Where names without a data centre look. */
+  readonly own: ConsulPlace;
+  /** By the label that a name has for the data centre. */
+  readonly datacenters: readonly Datacenter[];
+}
+
+export interface ConsulPlace {
+  /** `SVC.service` is SVC.<base>. */
+  readonly base: Name;
+  /** `NODE.node` is NODE.node.dns.<zone>. */
+  readonly zone: Name;
+}
+
+export interface Datacenter extends ConsulPlace {
+  readonly label: Label;
 }
 
 /** How to treat a value at a name that also has names below it (SkyDNS's etcd v2 could not hold one). */
@@ -67,13 +91,76 @@ export interface View {
   readonly onFault: (error: unknown) => void;
 }
 
-/** What the store says about names besides the services at them. */
+/** What is known about names besides the services at them. */
 export interface NameFacts {
   /** The instance that an operator has chosen to lead a folded name. */
   chosenLeader(name: Name): Name | undefined;
+  /** What a folded name in the domain of `consul` stands for. */
+  consulMeaning(name: Name, consul: ConsulSettings): ConsulMeaning;
+  /** What the answer table needs to know about the names in the domain of `consul`. */
+  consulNames(consul: ConsulSettings): ConsulNames;
 }
 
-export const NO_FACTS: NameFacts = { chosenLeader: () => undefined };
+/** What a name in Consul's domain stands for. */
+export type ConsulMeaning =
+  | { readonly kind: 'missing' }
+  /** The name exists and has no records. */
+  | { readonly kind: 'empty' }
+  /** A kind of name that we do not have. */
+  | { readonly kind: 'unsupported'; readonly word: Label }
+  /** All records of another name. */
+  | { readonly kind: 'name'; readonly name: Name }
+  | { readonly kind: 'instances'; readonly wanted: ConsulInstances }
+  /** The virtual addresses of a name. */
+  | { readonly kind: 'virtual'; readonly name: Name }
+  | { readonly kind: 'address'; readonly address: CanonicalAddress };
+
+/** The instances of the first service that has some. */
+export interface ConsulInstances {
+  readonly services: readonly {
+    readonly name: Name;
+    /** An instance with an address has the SRV target HEX.<addressDomain>. */
+    readonly addressDomain: Name;
+  }[];
+  /** Folded octets: instances with this tag only. */
+  readonly tag: string | undefined;
+  /** Instances with this protocol, or this tag, only. */
+  readonly protocol: 'udp' | undefined;
+  /** The name under which changes of what is wanted are announced. */
+  readonly announcedAs: Name | undefined;
+}
+
+export interface ConsulNames {
+  /** Folded names that exist whatever the services are. */
+  readonly fixed: readonly Name[];
+  readonly rules: readonly DerivedRule[];
+}
+
+/** Tells which names below a suffix may exist. For each name the rule with the longest suffix applies. */
+export interface DerivedRule {
+  readonly suffix: Name;
+  /** Below `base` is the name that must exist. */
+  readonly base: Name;
+  readonly form: DerivedForm;
+}
+
+/** What the labels in front of the suffix have to be. */
+export type DerivedForm =
+  /** `_SVC._X`, or any number of labels whose last one is SVC: SVC.<base> exists. */
+  | 'service'
+  /** `_SVC._X`, and SVC.<base> exists. */
+  | 'srv'
+  /** These labels in front of the base exist. */
+  | 'whole'
+  /** An address in hexadecimal digits. */
+  | 'address'
+  | 'any';
+
+export const NO_FACTS: NameFacts = {
+  chosenLeader: () => undefined,
+  consulMeaning: () => ({ kind: 'missing' }),
+  consulNames: () => ({ fixed: [], rules: [] }),
+};
 
 /** How current the zones' data is; the same kinds as `MirrorState` has. */
 export type Freshness =
@@ -92,6 +179,11 @@ export function apexOf(settings: ZoneSettings, name: Name): Name | undefined {
     }
   }
   return longest;
+}
+
+/** The settings of Consul's names, if they are those of this zone. */
+export function consulOf({ consul }: ZoneSettings, apex: Name): ConsulSettings | undefined {
+  return consul !== undefined && equalNames(consul.domain, apex) ? consul : undefined;
 }
 
 /** The outcome of a question for a name outside our zones. */

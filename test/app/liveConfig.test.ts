@@ -55,6 +55,43 @@ describe('the live configuration', () => {
     await liveConfig.close();
   });
 
+  it('A reload applies the options of Consul’s names, and finds the zone of each place', async () => {
+    const { liveConfig } = liveConfigOf({ 'no-rec': true });
+    assert.equal(liveConfig.settings.consul, undefined);
+    const flags = { 'no-rec': true, domain: ['skydns.local', 'east.skydns.local'] };
+    const dc = 'west=production.west.skydns.local';
+    liveConfig.reload(read({ ...flags, 'consul-domain': 'consul', 'consul-dc': [dc] }));
+    const zone = ['skydns', 'local'];
+    const datacenter = { label: 'west', base: ['production', 'west', ...zone], zone };
+    assert.deepEqual(liveConfig.settings.consul, {
+      domain: ['consul'],
+      own: { base: zone, zone },
+      datacenters: [datacenter],
+    });
+    assert.deepEqual(liveConfig.settings.apexes, [zone, ['east', ...zone], ['consul']]);
+    const base = 'production.east.skydns.local';
+    liveConfig.reload(read({ ...flags, 'consul-domain': 'consul', 'consul-base': base }));
+    const { consul } = liveConfig.settings as { readonly consul?: { readonly own: unknown } };
+    assert.deepEqual(consul?.own, {
+      base: ['production', 'east', ...zone],
+      zone: ['east', ...zone],
+    });
+    liveConfig.reload(read(flags));
+    assert.equal(liveConfig.settings.consul, undefined);
+    assert.deepEqual(liveConfig.settings.apexes, [zone, ['east', ...zone]]);
+    await liveConfig.close();
+  });
+
+  it('A domain that the store adds ends Consul’s names in it', async () => {
+    const { liveConfig } = liveConfigOf({ 'no-rec': true, 'consul-domain': 'consul' });
+    assert.ok(liveConfig.settings.consul !== undefined);
+    liveConfig.readChanges(put('{"domain":"consul."}'));
+    liveConfig.applyStoreConfig();
+    assert.equal(liveConfig.settings.consul, undefined);
+    assert.deepEqual(liveConfig.settings.apexes, [['consul']]);
+    await liveConfig.close();
+  });
+
   it('A reload applies nameservers and the log level and lists the options that need a restart', async () => {
     const { liveConfig, lines, levels } = liveConfigOf();
     const { forwarder } = liveConfig;

@@ -136,6 +136,46 @@ describe('a server with a worker', { skip: NO_WORKERS }, () => {
   });
 });
 
+describe('Consul’s names in a server with a worker', { skip: NO_WORKERS }, () => {
+  it('The workers answer with Consul’s names, through each kind of change', async (t) => {
+    const web = '/skydns/local/skydns/east/web';
+    const { parts, put, remove, answers, ask } = await serve(t, undefined, {
+      'consul-domain': 'consul',
+      'consul-base': 'east.skydns.local',
+      'consul-dc': 'east=east.skydns.local',
+    });
+    const srv = (q: string, ...records: readonly string[]): string =>
+      records.map((record) => `${q}. 3600 IN SRV ${record}.addr.east.consul.`).join('\n');
+    const tcp = '_web._tcp.service.consul';
+    await answers(`${tcp} SRV`, 'NXDOMAIN');
+    await put(`${web}/1`, { host: '10.0.0.1', port: 81, tags: ['v1'] });
+    await answers(`${tcp} SRV`, srv(tcp, '10 100 81 0a000001'));
+    await put(`${web}/2`, { host: '10.0.0.2', port: 82, tags: ['v2'] });
+    await answers(`${tcp} SRV`, srv(tcp, '10 50 81 0a000001', '10 50 82 0a000002'));
+    await answers('v2.web.service.consul A', 'v2.web.service.consul. 3600 IN A 10.0.0.2');
+    await put(`${web}/1`, { host: '10.0.0.1', port: 81, tags: ['v2'] });
+    const both = 'v2.web.service.consul. 3600 IN A 10.0.0';
+    await answers('v2.web.service.consul A', `${both}.1\n${both}.2`);
+    const query = 'best.query.consul';
+    await answers(`${query} SRV`, 'NXDOMAIN');
+    await put('/skydns-query/best', { service: 'web' });
+    await answers(`${query} SRV`, srv(query, '10 50 81 0a000001', '10 50 82 0a000002'));
+    await remove(`${web}/1`);
+    await answers(`${query} SRV`, srv(query, '10 100 82 0a000002'));
+    await remove('/skydns-query/best');
+    await until('the alias is gone', async () => (await ask(`${query} SRV`)) === 'NXDOMAIN');
+    await put('/skydns-vip/198.18.0.1', { name: 'web.east.skydns.local' });
+    await parts.nameTables.followVirtualAddresses();
+    assert.equal(await ask('web.virtual.consul A'), 'NXDOMAIN');
+    parts.liveConfig.setAmbassador({ virtualAddresses: true, ambassador: true });
+    await answers('web.virtual.consul A', 'web.virtual.consul. 3600 IN A 198.18.0.1');
+    await remove(`${web}/2`);
+    await until('it has no instances', async () => (await ask(`${tcp} SRV`)) === 'NXDOMAIN');
+    assert.equal(await ask('web.connect.consul A'), 'NXDOMAIN');
+    await answers('0a000009.addr.east.consul A', '0a000009.addr.east.consul. 3600 IN A 10.0.0.9');
+  });
+});
+
 /** A store that denies all keys below a prefix, as etcd does for a user without the permission. */
 function denying(store: LeaseStore, denied: string): LeaseStore {
   return new Proxy(store, {

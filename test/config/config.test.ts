@@ -204,6 +204,49 @@ describe('forms', () => {
   });
 });
 
+describe('Consul’s names', () => {
+  const east = { label: 'east', base: ['production', 'east', 'skydns', 'local'] };
+
+  it('The options of Consul’s names are read from flags and variables', () => {
+    const config = configOf({
+      flags: { 'consul-domain': 'Consul.', 'consul-base': 'production.East.skydns.local' },
+      env: { SORADNS_CONSUL_DC: 'East=production.east.skydns.local.,west=skydns.local' },
+    });
+    assert.deepEqual(config.consulDomain, ['consul']);
+    assert.deepEqual(config.consulBase, ['production', 'east', 'skydns', 'local']);
+    assert.deepEqual(config.consulDatacenters, [
+      east,
+      { label: 'west', base: ['skydns', 'local'] },
+    ]);
+    assert.equal(configOf({}).consulDomain, undefined);
+  });
+
+  const domain = { 'consul-domain': 'consul' };
+  const MISTAKES: readonly (readonly [flags: Record<string, FlagValue>, mistake: RegExp])[] = [
+    [{ 'consul-base': 'a.skydns.local' }, /--consul-base: needs --consul-domain/],
+    [{ 'consul-dc': ['a=skydns.local'] }, /--consul-dc: needs --consul-domain/],
+    [{ 'consul-domain': 'SkyDNS.local.' }, /skydns\.local\. is a --domain/],
+    [{ 'consul-domain': '.' }, /--consul-domain: "\." is not a domain name/],
+    [{ 'consul-domain': `${'x'.repeat(63)}.${'y'.repeat(63)}.z` }, /at most 128 octets/],
+    [{ ...domain, 'consul-dc': ['a=skydns.local', 'A=b.skydns.local'] }, /a is given twice/],
+    [{ ...domain, 'consul-dc': ['service=skydns.local'] }, /no word of a name/],
+    [{ ...domain, 'consul-dc': ['dc=skydns.local'] }, /no word of a name/],
+    [{ ...domain, 'consul-dc': ['peer=skydns.local'] }, /no word of a name/],
+    [{ ...domain, 'consul-dc': ['_tcp=skydns.local'] }, /LABEL=NAME/],
+    [{ ...domain, 'consul-dc': ['any=skydns.local'] }, /LABEL=NAME/],
+    [{ ...domain, 'consul-dc': ['east'] }, /LABEL=NAME/],
+    [{ ...domain, 'consul-dc': ['east='] }, /LABEL=NAME/],
+    [{ ...domain, 'consul-dc': ['a.b=skydns.local'] }, /LABEL=NAME/],
+  ];
+  for (const [flags, mistake] of MISTAKES) {
+    it(`A mistake in the options of Consul’s names is named (${JSON.stringify(flags).slice(0, 60)})`, () => {
+      const mistakes = mistakesOf({ flags });
+      assert.equal(mistakes.length, 1, mistakes.join('\n'));
+      assert.match(mistakes[0] ?? '', mistake);
+    });
+  }
+});
+
 describe('comparison', () => {
   it('Two option values are equal if their contents are', () => {
     const value = (port: number, secret: string) => [{ port, token: new Secret(secret) }, 'x'];

@@ -12,7 +12,12 @@ import { typeCode } from '../../src/dns/mnemonic.ts';
 import type { Name } from '../../src/dns/name.ts';
 import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
-import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
+import {
+  type ConsulSettings,
+  type External,
+  externalKey,
+  type ZoneSettings,
+} from '../../src/zone/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { name } from '../support/zone.ts';
 
@@ -48,7 +53,24 @@ const label = fc.constantFrom(
   '*',
 );
 const inside = fc.array(label, { maxLength: 4 }).map((labels) => [...labels, 'skydns', 'local']);
+/** Labels of Consul's names, for the services a, b and c. */
+const consulLabel = fc.constantFrom(
+  ...['service', 'node', 'addr', 'query', 'virtual', 'dc', 'connect', 'ns'],
+  ...['east', '_tcp', '_udp', '_a', '_t1', 't1', 'T2', 'a', 'b', 'c', 'x', '0a000001', '*'],
+);
+const consulQname: fc.Arbitrary<Name> = fc.oneof(
+  fc.array(consulLabel, { maxLength: 4 }).map((labels) => [...labels, 'consul']),
+  fc
+    .tuple(
+      fc.constantFrom('a', 'b', 'c', 'x', '_a', '_b', '0a000001', '0a00000b'),
+      fc.constantFrom([], ['_tcp'], ['_t1'], ['a'], ['b']),
+      fc.constantFrom('service', 'node', 'addr', 'query', 'virtual', 'connect'),
+      fc.constantFrom([], ['east'], ['east', 'dc'], ['west']),
+    )
+    .map(([first, second, word, dc]) => [first, ...second, word, ...dc, 'consul']),
+);
 const anyQname: fc.Arbitrary<Name> = fc.oneof(
+  { weight: 4, arbitrary: consulQname },
   { weight: 8, arbitrary: inside },
   { weight: 1, arbitrary: fc.constantFrom(name('1.2.0.192.in-addr.arpa.'), name('local.'), []) },
   { weight: 1, arbitrary: fc.constantFrom(name('many.skydns.local.'), name('wide.skydns.local.')) },
@@ -75,15 +97,24 @@ const value = fc.record(
     targetstrip: fc.constantFrom(0, 1),
     group: fc.constantFrom('', 'g1', 'g2'),
     leader: fc.constantFrom('oldest', 'manual', 'never', 'yes'),
+    tags: fc.subarray(['t1', 'T2', 'a.b']),
+    expose: fc.constantFrom(80, '53/udp'),
   },
   { requiredKeys: ['host'], noNullPrototype: true },
 );
 
+const zoneName = name('skydns.local.');
+const CONSUL: ConsulSettings = {
+  domain: name('consul.'),
+  own: { base: zoneName, zone: zoneName },
+  datacenters: [{ label: 'east', base: name('a.skydns.local.'), zone: zoneName }],
+};
+
 const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
   {
     apexes: fc.constantFrom(
-      [name('skydns.local.')],
-      [name('skydns.local.'), name('a.skydns.local.'), name('c.dns.skydns.local.')],
+      [zoneName, CONSUL.domain],
+      [zoneName, name('a.skydns.local.'), name('c.dns.skydns.local.'), CONSUL.domain],
     ),
     ttlSeconds: fc.constantFrom(3600, 30),
     minTtlSeconds: fc.constantFrom(5, 60),
@@ -95,6 +126,7 @@ const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
     leaderTtlSeconds: fc.constantFrom(1, 7),
     virtualAddresses: fc.boolean(),
     ambassador: fc.boolean(),
+    consul: fc.constantFrom(CONSUL, { ...CONSUL, datacenters: [] }, undefined),
   },
   { noNullPrototype: true, requiredKeys: [] },
 );
@@ -138,6 +170,12 @@ const step = fc.oneof(
     arbitrary: fc
       .tuple(key, fc.option(target, { nil: undefined }))
       .map(([path, instance]) => ({ kind: 'choose', path, instance }) as const),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(fc.constantFrom('a', 'x'), fc.constantFrom('a', 'b'), fc.option(fc.constant('t1')))
+      .map(([id, service, tag]) => ({ kind: 'alias', id, service, tag }) as const),
   },
   {
     weight: 2,
@@ -194,6 +232,11 @@ test('The answer table and the zone give the same answers through all changes', 
             zone.putIn('leader', path, instance === undefined ? undefined : { instance });
             break;
           }
+          case 'alias': {
+            const { id, service, tag } = each;
+            zone.putIn('query', id, tag === null ? undefined : { service, tag });
+            break;
+          }
           case 'wait':
             zone.nowMs += each.ms;
             zone.unixSeconds += Math.floor(each.ms / 10);
@@ -231,7 +274,8 @@ function keyOf(qname: string, type: string): string {
 
 /** A zone with sets that do not fit every message. */
 function zoneWithSets(maxUdp = 1232): FastZone {
-  const zone = new FastZone({ roundRobin: true }, 64 << 20, maxUdp);
+  const settings = { roundRobin: true, consul: CONSUL, apexes: [zoneName, CONSUL.domain] };
+  const zone = new FastZone(settings, 64 << 20, maxUdp);
   for (let i = 0; i < 40; i++) zone.put(`local/skydns/many/${i}`, { host: `10.0.0.${i}`, ttl: 50 });
   for (let i = 0; i < 9; i++) {
     zone.put(`local/skydns/wide/s${i}`, { host: `10.0.1.${i}`, port: 80, mail: i % 2 === 0 });

@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DerivedNames } from '../../src/dataplane/publish/derivedNames.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
+import type { ConsulSettings } from '../../src/zone/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { ask, asked, held, queryOf } from '../support/heldAnswers.ts';
+import { name } from '../support/zone.ts';
 
 const MIB = 2 ** 20;
 
@@ -241,6 +243,259 @@ describe('the name of the ambassador', () => {
   });
 });
 
+const zoneName = name('skydns.local.');
+const CONSUL: ConsulSettings = {
+  domain: name('consul.'),
+  own: { base: name('east.skydns.local.'), zone: zoneName },
+  datacenters: [
+    { label: 'east', base: name('east.skydns.local.'), zone: zoneName },
+    { label: 'west', base: name('west.skydns.local.'), zone: zoneName },
+  ],
+};
+const WITH_CONSUL = { consul: CONSUL, apexes: [zoneName, CONSUL.domain], virtualAddresses: true };
+
+function consulZone(): FastZone {
+  const zone = zoneOf(
+    {
+      'east/web/1': { host: '10.0.0.1', port: 1, tags: ['v1'] },
+      'east/web/2': { host: '10.0.0.2', port: 2, tags: ['v2'], expose: '2/udp' },
+      'west/web/1': { host: '10.0.1.1', port: 3 },
+      'dns/node/foo': { host: '10.0.0.9' },
+    },
+    WITH_CONSUL,
+  );
+  zone.putIn('vip', '198.18.0.1', { name: 'web.east.skydns.local' });
+  zone.putIn('query', 'best', { service: 'web', tag: 'v1' });
+  return zone;
+}
+
+describe('Consul’s names', () => {
+  const KINDS = [
+    'web.service.consul SRV',
+    'web.service.consul A',
+    'web.service.east.consul SRV',
+    'web.service.west.consul A',
+    'web.service.west.dc.consul A',
+    'v1.web.service.consul A',
+    'V1.web.service.east.consul SRV',
+    '_web._tcp.service.consul SRV',
+    '_web._udp.service.consul SRV',
+    '_web._v1.consul SRV',
+    '_web._tcp.west.consul SRV',
+    'foo.node.consul A',
+    'foo.node.east.consul A',
+    '0a000001.addr.consul A',
+    '0a000001.addr.west.dc.consul A',
+    'web.virtual.consul A',
+    'best.query.consul SRV',
+    '_best._tcp.query.consul SRV',
+    'best.query.east.consul A',
+    'web.service.consul TXT',
+    'service.consul A',
+    'east.consul A',
+    '_tcp.service.consul SRV',
+    'consul SOA',
+  ];
+  for (const q of KINDS) {
+    it(`A Consul name is missed, and then held (${q})`, () => {
+      const zone = consulZone();
+      assert.equal(held(zone, q), 'miss');
+      const answer = asked(zone, q);
+      assert.notEqual(answer, 'NXDOMAIN');
+      assert.equal(held(zone, q), answer);
+    });
+  }
+
+  const MISSING = [
+    'db.service.consul A',
+    'v1.db.service.consul A',
+    'db.service.west.consul A',
+    '_db._tcp.service.consul SRV',
+    '_db._tcp.consul SRV',
+    'web.consul A',
+    'bar.node.consul A',
+    'zz000001.addr.consul A',
+    '0a0000011.addr.consul A',
+    'a.0a000001.addr.consul A',
+    'db.virtual.consul A',
+    'other.query.consul A',
+    '_other._tcp.query.consul A',
+    'web.service.south.consul A',
+    `${'x'.repeat(63)}.${'y'.repeat(63)}.${'z'.repeat(63)}.service.consul A`,
+  ];
+  for (const q of MISSING) {
+    it(`A worker denies a Consul name that cannot exist (${q.slice(0, 40)})`, () => {
+      const zone = consulZone();
+      assert.equal(held(zone, q), 'NXDOMAIN');
+      assert.equal(asked(zone, q), 'NXDOMAIN');
+    });
+  }
+
+  it('A name with an unsupported word is never published, so that its denial has a reason', () => {
+    const zone = consulZone();
+    for (const q of ['web.connect.consul A', 'web.service.x.ns.consul A', 'ap.consul A']) {
+      assert.equal(held(zone, q), 'miss');
+      assert.equal(asked(zone, q), 'NXDOMAIN');
+      assert.equal(held(zone, q), 'miss');
+    }
+  });
+
+  const CHANGES: readonly (readonly [
+    what: string,
+    q: string,
+    change: (zone: FastZone) => void,
+    after: string,
+  ])[] = [
+    [
+      'an instance goes',
+      '_web._tcp.service.consul SRV',
+      (zone) => zone.delete('local/skydns/east/web/2'),
+      '_web._tcp.service.consul. 3600 IN SRV 10 100 1 0a000001.addr.east.consul.',
+    ],
+    [
+      'an instance comes',
+      'web.service.west.consul A',
+      (zone) => zone.put('local/skydns/west/web/2', { host: '10.0.1.2' }),
+      'web.service.west.consul. 3600 IN A 10.0.1.1\nweb.service.west.consul. 3600 IN A 10.0.1.2',
+    ],
+    [
+      'the last instance goes',
+      'web.service.west.consul A',
+      (zone) => zone.delete('local/skydns/west/web/1'),
+      'NXDOMAIN',
+    ],
+    [
+      'the only instance with its tag loses it',
+      'v1.web.service.consul A',
+      (zone) => zone.put('local/skydns/east/web/1', { host: '10.0.0.1', port: 1 }),
+      'NXDOMAIN',
+    ],
+    [
+      'another instance gets its tag',
+      'v1.web.service.consul A',
+      (zone) => zone.put('local/skydns/east/web/2', { host: '10.0.0.2', tags: ['V1'] }),
+      'v1.web.service.consul. 3600 IN A 10.0.0.1\nv1.web.service.consul. 3600 IN A 10.0.0.2',
+    ],
+    [
+      'a service loses its UDP port',
+      '_web._udp.service.consul SRV',
+      (zone) => zone.put('local/skydns/east/web/2', { host: '10.0.0.2', port: 2 }),
+      'NXDOMAIN',
+    ],
+    [
+      'a node moves',
+      'foo.node.consul A',
+      (zone) => zone.put('local/skydns/dns/node/foo', { host: '10.0.0.8' }),
+      'foo.node.consul. 3600 IN A 10.0.0.8',
+    ],
+    [
+      'a virtual address moves',
+      'web.virtual.consul A',
+      (zone) => {
+        zone.putIn('vip', '198.18.0.2', { name: 'web.east.skydns.local' });
+        zone.putIn('vip', '198.18.0.1', undefined);
+      },
+      'web.virtual.consul. 3600 IN A 198.18.0.2',
+    ],
+    [
+      'a virtual address is given back',
+      'web.virtual.consul A',
+      (zone) => zone.putIn('vip', '198.18.0.1', undefined),
+      'NXDOMAIN',
+    ],
+    [
+      'its alias gets another tag',
+      '_best._tcp.query.consul SRV',
+      (zone) => zone.putIn('query', 'best', { service: 'web', tag: 'v2' }),
+      '_best._tcp.query.consul. 3600 IN SRV 10 100 2 0a000002.addr.east.consul.',
+    ],
+    [
+      'its alias gets another service',
+      'best.query.consul A',
+      (zone) => zone.putIn('query', 'best', { service: 'nothing' }),
+      'NXDOMAIN',
+    ],
+    [
+      'its alias is removed',
+      'best.query.east.consul A',
+      (zone) => zone.putIn('query', 'best', undefined),
+      'NXDOMAIN',
+    ],
+    [
+      'the names move to another base',
+      'web.service.consul SRV',
+      (zone) => {
+        const own = { base: name('west.skydns.local.'), zone: zoneName };
+        zone.settings = { ...zone.settings, consul: { ...CONSUL, own } };
+        zone.publisher.refresh();
+      },
+      'web.service.consul. 3600 IN SRV 10 100 3 0a000101.addr.west.consul.',
+    ],
+  ];
+  for (const [what, q, change, after] of CHANGES) {
+    it(`The answer for a Consul name is withdrawn when ${what} (${q})`, () => {
+      const zone = consulZone();
+      const before = ask(zone, q);
+      assert.equal(held(zone, q), before);
+      change(zone);
+      assert.equal(ask(zone, q), after);
+      if (after !== 'NXDOMAIN') assert.equal(held(zone, q), after);
+    });
+  }
+
+  it('An alias that is new exists at once, and one that was removed leaves the table', () => {
+    const zone = consulZone();
+    const q = 'fresh.query.consul A';
+    assert.equal(held(zone, q), 'NXDOMAIN');
+    const { names } = zone.table.stats;
+    zone.putIn('query', 'fresh', { service: 'web', tag: 'v1' });
+    assert.equal(ask(zone, q), 'fresh.query.consul. 3600 IN A 10.0.0.1');
+    zone.putIn('query', 'fresh', undefined);
+    assert.equal(ask(zone, q), 'NXDOMAIN');
+    zone.publisher.refresh();
+    assert.equal(held(zone, q), 'NXDOMAIN');
+    assert.equal(zone.table.stats.names, names);
+  });
+
+  it('A change of another service leaves the answer', () => {
+    const zone = consulZone();
+    const q = 'web.service.consul SRV';
+    const answer = ask(zone, q);
+    zone.put('local/skydns/east/db/1', { host: '10.0.0.7' });
+    assert.equal(held(zone, q), answer);
+  });
+
+  it('Without the option the table has no Consul name', () => {
+    const zone = consulZone();
+    const names = ['web.service.consul A', 'service.consul A', 'best.query.consul A'];
+    for (const q of names) assert.notEqual(ask(zone, q), 'miss');
+    zone.settings = { ...zone.settings, consul: undefined, apexes: [zoneName] };
+    zone.publisher.refresh();
+    for (const q of names) {
+      assert.equal(held(zone, q), 'miss');
+      assert.equal(asked(zone, q), '5', 'REFUSED');
+    }
+  });
+
+  it('While the rules find no room, all names that the table lacks are handed over', () => {
+    const zone = consulZone();
+    const { table } = zone;
+    assert.equal(held(zone, 'db.service.consul A'), 'NXDOMAIN');
+    assert.equal(table.setDerivedRules(new Int32Array(100 * MIB)), false);
+    assert.equal(held(zone, 'db.service.consul A'), 'miss');
+    assert.equal(held(zone, 'db.skydns.local A'), 'miss');
+    zone.publisher.refresh();
+    assert.equal(
+      held(zone, 'db.service.consul A'),
+      'miss',
+      'the publisher did not see the failure',
+    );
+    zone.settings = { ...zone.settings };
+    zone.publisher.refresh();
+    assert.equal(held(zone, 'db.service.consul A'), 'NXDOMAIN');
+  });
+});
+
 describe('floods', () => {
   it('A flood of leaders of random names does not reach the main thread', () => {
     const zone = zoneOf({ 'db/1': { host: '10.0.0.1' } });
@@ -250,6 +505,20 @@ describe('floods', () => {
       miss(zone, `leader.x${i}.skydns.local A`);
     }
     assert.deepEqual(zone.table.stats, before);
+  });
+
+  it('A flood of random tags of a service, and of random addresses, adds no more names than are allowed', () => {
+    const zone = consulZone();
+    const before = zone.table.stats;
+    for (let i = 0; i < 1_000; i++) {
+      assert.equal(held(zone, `x${i}.service.consul A`), 'NXDOMAIN');
+      assert.equal(held(zone, `t${i}.web.service.consul A`), 'miss');
+      miss(zone, `t${i}.web.service.consul A`);
+    }
+    assert.deepEqual(zone.table.stats, before);
+    for (let i = 0; i < 1_000; i++) miss(zone, `0a00${(i + 4_096).toString(16)}.addr.consul A`);
+    assert.equal(zone.table.stats.names, before.names + 1_000);
+    assert.equal(ask(zone, 'web.east.skydns.local SRV').split('\n').length, 2);
   });
 
   it('The number of derived names is bounded, and names that are asked for once displace no others', () => {

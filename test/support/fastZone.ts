@@ -1,9 +1,7 @@
 /**
  * A zone with its answer table, on one thread and a manual clock, so that a test can compare both paths for one packet.
  */
-import assert from 'node:assert/strict';
-import { LeaderChoices } from '../../src/ambassador/names/leaderChoices.ts';
-import { VirtualAddresses } from '../../src/ambassador/names/virtualAddresses.ts';
+import { aliasName } from '../../src/ambassador/names/consulName.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { openFastPath } from '../../src/dataplane/table/reader.ts';
@@ -15,10 +13,10 @@ import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
 import type { NameTable } from '../../src/service/key.ts';
-import type { Replica } from '../../src/store/mirror.ts';
 import type { Decided } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
 import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
+import { type TestTables, tablesOf } from './nameTables.ts';
 import { settingsOf } from './zone.ts';
 
 const CLIENT = { address: '192.0.2.99', port: 5353, localAddress: '172.17.0.1' } as const;
@@ -30,7 +28,7 @@ export class FastZone {
   freshness: 'loading' | 'synced' | 'stale' = 'loading';
   readonly table: AnswerTable;
   readonly catalog: Catalog;
-  readonly tables: Readonly<Record<NameTable, Replica>>;
+  readonly tables: TestTables;
   readonly publisher: Publisher;
   readonly counters = counterBlock(newCounterMemory(1), 0);
   /** Other servers' answers, by `externalKey`; every other question to them fails. */
@@ -56,19 +54,18 @@ export class FastZone {
       prefix: '/skydns/',
       onApplied: (nodes) => this.publisher.onApplied(nodes),
     });
-    const tableOptions = {
-      prefix: '/skydns/',
-      catalog: this.catalog,
-      onInvalid: (key: string) => assert.fail(`${key} is invalid`),
-    };
-    const leaderChoices = new LeaderChoices(tableOptions);
-    this.tables = { vip: new VirtualAddresses(tableOptions), leader: leaderChoices };
+    this.tables = tablesOf(this.catalog, undefined, (ids) => {
+      const { consul } = this.settings;
+      if (consul === undefined) return;
+      this.publisher.onNamesChanged(ids.map((id) => aliasName(id, consul)));
+    });
+    const { facts } = this.tables;
     const clock = {
       monotonicMs: () => this.nowMs,
       unixSeconds: () => this.unixSeconds,
       random: () => this.#nextRandom(),
     };
-    const zone = { root: this.catalog.root, settings: () => this.settings };
+    const zone = { root: this.catalog.root, settings: () => this.settings, facts };
     const onFault = (error: unknown): never => {
       throw error;
     };
@@ -80,7 +77,6 @@ export class FastZone {
       ...clock,
       version: () => this.catalog.version,
       freshness: () => this.freshness,
-      facts: { chosenLeader: (name) => leaderChoices.chosenLeader(name) },
       forwarder: () => forwarder,
       mayRecurse: () => false,
       mayRebind: () => true,

@@ -1,6 +1,9 @@
 /** The store's tables beside the services, filled from plain values, for a catalog. */
 import assert from 'node:assert/strict';
+import { consulMeaning } from '../../src/ambassador/names/consulName.ts';
+import { consulNames } from '../../src/ambassador/names/consulTable.ts';
 import { LeaderChoices } from '../../src/ambassador/names/leaderChoices.ts';
+import { QueryAliases } from '../../src/ambassador/names/queryAliases.ts';
 import { VirtualAddresses } from '../../src/ambassador/names/virtualAddresses.ts';
 import type { Change } from '../../src/service/change.ts';
 import { type NameTable, tablePrefix } from '../../src/service/key.ts';
@@ -37,6 +40,7 @@ export function tableDelete(table: NameTable, path: string, modRevision: number)
 export interface TestTables {
   readonly vip: VirtualAddresses;
   readonly leader: LeaderChoices;
+  readonly query: QueryAliases;
   readonly facts: NameFacts;
 }
 
@@ -45,11 +49,18 @@ export function tablesOf(
   catalog: Catalog,
   onInvalid: (key: string, reason: string) => void = (key, reason) =>
     assert.fail(`${key}: ${reason}`),
+  onAliases: (ids: readonly string[]) => void = () => {},
 ): TestTables {
   const options = { prefix: PREFIX, catalog, onInvalid };
   const vip = new VirtualAddresses(options);
   const leader = new LeaderChoices(options);
-  return { vip, leader, facts: { chosenLeader: (name) => leader.chosenLeader(name) } };
+  const query = new QueryAliases({ prefix: PREFIX, onInvalid, onChange: onAliases });
+  const facts: NameFacts = {
+    chosenLeader: (name) => leader.chosenLeader(name),
+    consulMeaning: (name, consul) => consulMeaning(name, consul, (id) => query.aliasOf(id)),
+    consulNames: (consul) => consulNames(consul, query.ids()),
+  };
+  return { vip, leader, query, facts };
 }
 
 /** Gives names their addresses, each address older than the next. */

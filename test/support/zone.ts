@@ -73,6 +73,7 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
     leaderTtlSeconds: 1,
     virtualAddresses: false,
     ambassador: false,
+    consul: undefined,
     ...overrides,
   };
 }

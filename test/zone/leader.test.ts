@@ -249,14 +249,16 @@ describe('The leader of a name', () => {
 
   it('Long texts of instances do not hide the oldest one', () => {
     const text = 'x'.repeat(50_000);
-    const services: Services = {
-      'local/skydns/long/9': { host: '10.0.0.9', text },
-      ...Object.fromEntries(
-        Array.from({ length: 8 }, (_, i) => [`local/skydns/long/${i}`, { host: '10.0.0.1', text }]),
-      ),
-    };
+    const services: Services = Object.fromEntries(
+      Array.from({ length: 8 }, (_, i) => [`local/skydns/long/${i}`, { host: '10.0.0.1', text }]),
+    );
+    const { catalog, check } = zone(services);
+    const key = '/skydns/local/skydns/long/9';
+    const value = Buffer.from('{"host":"10.0.0.9"}');
+    const entry = { key, value, createRevision: 0, modRevision: 99, lease: undefined };
+    catalog.apply([{ kind: 'put', entry, previous: undefined }]);
     const answer = 'leader.long.skydns.local. 1 IN A 10.0.0.9';
-    zone(services).check('leader.long.skydns.local. A', { answer });
+    check('leader.long.skydns.local. A', { answer });
   });
 
   it('The name of a leader can have a virtual address', () => {

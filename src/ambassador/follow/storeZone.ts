@@ -9,7 +9,7 @@ import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
 import { Catalog } from '../../zone/catalog.ts';
 import type { Node } from '../../zone/tree.ts';
-import type { NameFacts, ZoneSettings } from '../../zone/view.ts';
+import { type NameFacts, NO_FACTS, type ZoneSettings } from '../../zone/view.ts';
 import { LeaderChoices } from '../names/leaderChoices.ts';
 import type { FollowedZone } from './zoneFollower.ts';
 
@@ -46,7 +46,7 @@ export class StoreZone implements FollowedZone {
     const catalog = new Catalog({ prefix, onApplied, onInvalid });
     this.#catalog = catalog;
     const leaders = new LeaderChoices({ prefix, catalog, onInvalid });
-    this.facts = { chosenLeader: (name) => leaders.chosenLeader(name) };
+    this.facts = { ...NO_FACTS, chosenLeader: (name) => leaders.chosenLeader(name) };
     this.#leaderMirror = new Mirror({
       store,
       prefix: tablePrefix(prefix, 'leader'),

@@ -22,6 +22,8 @@ export interface RowChange<T> {
 export interface StoreTableOptions<T> {
   /** Ends in a slash. */
   readonly prefix: string;
+  /** More keys are ignored. */
+  readonly maxKeys?: number;
   /** `path`: the key without the prefix. Must not throw. */
   readonly parse: (path: string, entry: Entry) => ParsedRow<T>;
   /** Receives the rows that changes have changed, once per set of changes. Must not throw. */
@@ -29,7 +31,6 @@ export interface StoreTableOptions<T> {
   readonly onInvalid: (key: string, reason: string) => void;
 }
 
-/** More keys are ignored. */
 const MAX_KEYS = 100_000;
 
 interface Held<T> {
@@ -41,11 +42,13 @@ interface Held<T> {
 
 export class StoreTable<T> implements Replica {
   readonly #options: StoreTableOptions<T>;
+  readonly #maxKeys: number;
   readonly #held = new Map<string, Held<T>>();
   #isFull = false;
 
   constructor(options: StoreTableOptions<T>) {
     this.#options = options;
+    this.#maxKeys = options.maxKeys ?? MAX_KEYS;
   }
 
   /** Number of keys without a valid value. */
@@ -85,7 +88,7 @@ export class StoreTable<T> implements Replica {
   #put(entry: Entry): void {
     const { key, value, modRevision } = entry;
     const known = this.#held.get(key);
-    if (known === undefined && this.#held.size >= MAX_KEYS) {
+    if (known === undefined && this.#held.size >= this.#maxKeys) {
       this.#refuse(key);
       return;
     }
@@ -101,7 +104,7 @@ export class StoreTable<T> implements Replica {
   }
 
   #refuse(key: string): void {
-    if (!this.#isFull) this.#options.onInvalid(key, `is one of more than ${MAX_KEYS} keys`);
+    if (!this.#isFull) this.#options.onInvalid(key, `is one of more than ${this.#maxKeys} keys`);
     this.#isFull = true;
   }
 }

@@ -155,6 +155,7 @@ const DEFAULT_SETTINGS: Omit<ZoneSettings, 'apexes'> = {
   leaderTtlSeconds: leaderTtlSeconds.fallback,
   virtualAddresses: false,
   ambassador: false,
+  consul: undefined,
 };
 
 /** Without a store every name is outside, and DNS is asked for it. */

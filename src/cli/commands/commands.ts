@@ -13,6 +13,7 @@ import { getCommand } from './get.ts';
 import { integrateCommand } from './integrate.ts';
 import { lsCommand } from './ls.ts';
 import { queryCommand } from './query.ts';
+import { queryAliasCommand } from './queryAlias.ts';
 import { registerCommand } from './register.ts';
 import { registrarCommand } from './registrar.ts';
 import { rmCommand } from './rm.ts';
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   lsCommand,
   watchCommand,
   queryCommand,
+  queryAliasCommand,
   doctorCommand,
   checkCommand,
   integrateCommand,

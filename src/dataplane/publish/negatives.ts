@@ -6,7 +6,14 @@ import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { RR_FIELDS_OCTETS } from '../../dns/wire.ts';
 import { answer } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree.ts';
-import { apexOf, NO_EXTERNALS, NO_FACTS, type View, type ZoneSettings } from '../../zone/view.ts';
+import {
+  apexOf,
+  consulOf,
+  NO_EXTERNALS,
+  NO_FACTS,
+  type View,
+  type ZoneSettings,
+} from '../../zone/view.ts';
 import type { LeaderDenial, Negative } from '../table/negatives.ts';
 import { encodeBehindQuestion, endOfName } from './variants.ts';
 
@@ -70,8 +77,13 @@ function negativeFor(view: View, suffix: Name): Negative {
   return { suffix: wireName(suffix), octets, pointers: soaPointers(octets), leaders };
 }
 
-function leaderDenial(settings: ZoneSettings, suffix: Name, soa: Uint8Array): LeaderDenial {
+function leaderDenial(
+  settings: ZoneSettings,
+  suffix: Name,
+  soa: Uint8Array,
+): LeaderDenial | undefined {
   const apex = apexOf(settings, suffix) ?? suffix;
+  if (consulOf(settings, apex) !== undefined) return undefined;
   const ttlAt = endOfName(soa, 0).end + 4;
   return { apexOctets: nameOctets(apex), ttlAt, ttlSeconds: settings.leaderTtlSeconds };
 }

@@ -6,7 +6,7 @@
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.
  */
-import { equalNames, type Name, printName, wireName } from '../../dns/name.ts';
+import { type Label, type Name, printName, wireName } from '../../dns/name.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
@@ -19,6 +19,8 @@ export class OwnerNames {
   readonly #root: Node;
   readonly #table: AnswerTable;
   readonly #fixed = new Map<string, FixedName>();
+  /** The first labels of the fixed names, so that few nodes' names are compared with these. */
+  #fixedLabels: ReadonlySet<Label | undefined> = new Set();
   readonly #derived: DerivedNames;
   /** Nodes whose names found no room. */
   readonly #withoutRoom = new Set<Node>();
@@ -55,7 +57,7 @@ export class OwnerNames {
   add(node: Node): void {
     const name = node.owner();
     node.tableAddress =
-      this.#fixedAddress(name) ?? (this.#derived.take(name) || this.#table.add(wireName(name)));
+      this.#fixedAddress(node) ?? (this.#derived.take(name) || this.#table.add(wireName(name)));
     if (node.tableAddress === NO_ROOM) this.#withoutRoom.add(node);
   }
 
@@ -91,7 +93,7 @@ export class OwnerNames {
     if (tableAddress === 0) return 0;
     node.tableAddress = 0;
     this.#withoutRoom.delete(node);
-    if (this.#fixed.size > 0 && this.#fixedAddress(node.owner()) !== undefined) return 0;
+    if (this.#fixedAddress(node) !== undefined) return 0;
     return tableAddress;
   }
 
@@ -108,14 +110,19 @@ export class OwnerNames {
     if (this.#withoutRoom.delete(gone)) this.#withoutRoom.add(successor);
   }
 
-  /** Replaces the fixed names with those of these settings. Returns the table addresses that the caller must remove. */
-  setFixedNames(settings: ZoneSettings): number[] {
-    const wanted = new Map(fixedNames(settings).map((name) => [printName(name), name]));
+  /**
+   * Replaces the fixed names with those of these settings and with `others`, folded. Returns the table addresses that
+   * the caller must remove.
+   */
+  setFixedNames(settings: ZoneSettings, others: readonly Name[]): number[] {
+    const names = [...fixedNames(settings), ...others];
+    const wanted = new Map(names.map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {
       if (this.#fixed.has(key)) continue;
-      const address = findNode(this.#root, name)?.tableAddress || this.#table.add(wireName(name));
-      this.#fixed.set(key, { name, address });
+      const known = findNode(this.#root, name)?.tableAddress || this.#derived.take(name);
+      this.#fixed.set(key, { name, address: known || this.#table.add(wireName(name)) });
     }
+    this.#fixedLabels = new Set(names.map(([label]) => label));
     const gone: number[] = [];
     for (const [key, { name, address }] of this.#fixed) {
       if (wanted.has(key)) continue;
@@ -125,12 +132,10 @@ export class OwnerNames {
     return gone;
   }
 
-  #fixedAddress(name: Name): number | undefined {
-    if (this.#fixed.size === 0) return undefined;
-    for (const fixed of this.#fixed.values()) {
-      if (equalNames(fixed.name, name)) return fixed.address;
-    }
-    return undefined;
+  #fixedAddress(node: Node): number | undefined {
+    const label = node.parent === undefined ? undefined : node.label;
+    if (!this.#fixedLabels.has(label)) return undefined;
+    return this.#fixed.get(printName(node.owner()))?.address;
   }
 }
 

@@ -9,14 +9,22 @@
  * the one that the zone would give.
  */
 import type { Response } from '../../dns/message.ts';
-import { foldName, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { foldName, isSubdomainOf, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
 import { type Decided, serialOf } from '../../zone/answer.ts';
 import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
-import type { Freshness, ZoneSettings } from '../../zone/view.ts';
+import type {
+  ConsulNames,
+  DerivedForm,
+  DerivedRule,
+  Freshness,
+  NameFacts,
+  ZoneSettings,
+} from '../../zone/view.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
+import { type PackedRule, packRules, RuleForm } from '../table/derivedCheck.ts';
 import { FOREVER } from '../table/layout.ts';
 import { packNegatives } from '../table/negatives.ts';
 import type { AnswerTable } from '../table/table.ts';
@@ -30,6 +38,7 @@ export interface PublisherOptions {
   readonly table: AnswerTable;
   readonly root: Node;
   readonly settings: () => ZoneSettings;
+  readonly facts: NameFacts;
   /** The clock by which leases end. */
   readonly monotonicMs: () => number;
   readonly unixSeconds: () => number;
@@ -53,6 +62,8 @@ export class Publisher {
   #settings: ZoneSettings | undefined;
   /** Serial of the published SOAs; -1 if none is published. */
   #serial = -1;
+  /** The table has the rules about derived names. */
+  #hasRules = false;
   /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
   #namesToRemove: readonly number[] = [];
 
@@ -83,12 +94,43 @@ export class Publisher {
       this.#serial = -1;
       this.#table.newEra();
       this.#dropDerived();
-      this.#namesToRemove = this.#names.setFixedNames(settings());
+      this.#namesToRemove = this.#setNames();
+      this.#hasRules = false;
     }
     if (this.#table.isScarce) this.#dropDerived();
+    if (!this.#hasRules) this.#setRules();
     if (serialOf(unixSeconds()) !== this.#serial) this.#publishSerial();
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
+  }
+
+  /** Call this when folded names have come to mean something else without a change of the services. */
+  onNamesChanged(names: readonly Name[]): void {
+    if (this.#settings === undefined) return;
+    this.#version++;
+    const gone = this.#setNames();
+    for (const address of gone) this.#withdraw(address);
+    this.#namesToRemove = [...this.#namesToRemove, ...gone];
+    for (const name of names) {
+      this.#withdraw(this.#names.addressOf(name));
+      this.#withdrawDependents(findNode(this.#options.root, name) ?? printName(name));
+    }
+  }
+
+  /** Sets the names that exist whatever the services are. Returns the addresses to remove. */
+  #setNames(): readonly number[] {
+    return this.#names.setFixedNames(this.#options.settings(), this.#consulNames().fixed);
+  }
+
+  #setRules(): void {
+    const rules = this.#consulNames().rules.map(packedRule);
+    this.#hasRules = this.#table.setDerivedRules(packRules(rules));
+  }
+
+  #consulNames(): ConsulNames {
+    const { settings, facts } = this.#options;
+    const { consul } = settings();
+    return consul === undefined ? NO_NAMES : facts.consulNames(consul);
   }
 
   #publishSerial(): void {
@@ -246,6 +288,20 @@ function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> }
     }
   }
   return { live, gone };
+}
+
+const NO_NAMES: ConsulNames = { fixed: [], rules: [] };
+
+const FORMS: Readonly<Record<DerivedForm, number>> = {
+  service: RuleForm.SERVICE,
+  srv: RuleForm.SRV,
+  whole: RuleForm.WHOLE,
+  address: RuleForm.ADDRESS,
+  any: RuleForm.ANY,
+};
+
+function packedRule({ suffix, base, form }: DerivedRule): PackedRule {
+  return { suffix: wireName(suffix), base: wireName(base), form: FORMS[form] };
 }
 
 function secondOf(ms: number): number {

@@ -7,6 +7,7 @@
  *       name record   length, one word per answer kind, the owner name folded in wire form
  *       answer        until when it holds, then its variants (one for each order of its records)
  *       negatives     the replies for names that do not exist, by zone
+ *       rules         which names that the table lacks may exist
  *
  * Addresses are indexes of 32-bit words; 0 is none. Readers rely on these invariants:
  *
@@ -51,9 +52,14 @@ export const Control = {
   SEED: 7,
   /** Questions a second that each worker hands over although the table holds their answers, so that they are logged. */
   LOGGED: 8,
+  /** The rules about derived names; `UNKNOWN_RULES` if they found no room. */
+  DERIVED: 9,
   /** For each thread, the epoch in which its batch began; 0 between batches. */
   READERS: 16,
 } as const;
+
+/** In place of the address of rules: readers hand over all questions for names that the table lacks. */
+export const UNKNOWN_RULES = -1;
 
 export const MAX_THREADS = 240;
 export const HEAP_START: number = Control.READERS + MAX_THREADS;

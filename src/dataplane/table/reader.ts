@@ -81,7 +81,7 @@ class TableReader implements FastPath {
     this.#nowMs = nowMs;
     this.#question = new QuestionReader(this.#words[Control.SEED] as number);
     this.#finder = new NameFinder(this.#words);
-    this.#derived = new DerivedCheck(this.#question, this.#finder);
+    this.#derived = new DerivedCheck(this.#words, this.#octets, this.#question, this.#finder);
     this.#negatives = new Negatives(this.#words, this.#octets, this.#question);
   }
 
@@ -93,6 +93,7 @@ class TableReader implements FastPath {
     this.#era = Atomics.load(words, Control.ERA);
     this.#finder.beginBatch();
     this.#negatives.block = Atomics.load(words, Control.NEGATIVES);
+    this.#derived.block = Atomics.load(words, Control.DERIVED);
     this.#optOfBatch = Atomics.load(words, Control.STALE) === 1 ? this.#staleOpt : this.#opt;
     const nowMs = this.#nowMs();
     if (nowMs - this.#recentSinceMs > RECENT_MS) {

@@ -23,6 +23,7 @@ import {
   packHead,
   RECORD_HEAD_WORDS,
   type TableHandle,
+  UNKNOWN_RULES,
   wordsFor,
 } from './layout.ts';
 import { NameIndex } from './nameIndex.ts';
@@ -211,10 +212,22 @@ export class AnswerTable {
 
   /** Replaces the replies of NXDOMAIN and NODATA; false if there is no room. */
   setNegatives(words: Int32Array): boolean {
+    return this.#setBlock(Control.NEGATIVES, words);
+  }
+
+  /** Replaces the rules about derived names; false if there is no room. Then any name may be derived. */
+  setDerivedRules(words: Int32Array): boolean {
+    if (this.#setBlock(Control.DERIVED, words)) return true;
+    Atomics.store(this.#words, Control.DERIVED, UNKNOWN_RULES);
+    return false;
+  }
+
+  /** Replaces a block whose first word is its size, and whose address is a word of the control block. */
+  #setBlock(control: number, words: Int32Array): boolean {
     const block = this.#heap.allocate(words.length);
     if (block !== 0) this.#words.set(words, block);
-    const before = Atomics.exchange(this.#words, Control.NEGATIVES, block);
-    if (before !== 0) this.#reclaim.retire(before, this.#words[before] as number);
+    const before = Atomics.exchange(this.#words, control, block);
+    if (before > 0) this.#reclaim.retire(before, this.#words[before] as number);
     return block !== 0;
   }
 
