@@ -1,8 +1,11 @@
 /** From the configuration to a listening HTTP server, or to the reason why it cannot listen. */
+import { ServiceFollower } from '../ambassador/names/serviceFollower.ts';
 import type { Config } from '../config/config.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
+import type { FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
 import { LOCKS } from '../registrar/leadership/lock.ts';
+import type { ServiceSource } from '../server/http/api/serviceApi.ts';
 import { shareWatches } from '../server/http/api/sharedWatches.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
@@ -10,7 +13,12 @@ import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
 import { HttpListener } from '../server/http/listener.ts';
 import { findPortHolder, printProcess } from '../server/portHolder.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
+import type { Mirror } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
+import { systemClock } from '../timing/clock.ts';
+import type { Catalog } from '../zone/catalog.ts';
+import type { LiveConfig } from './liveConfig.ts';
+import type { NameTables } from './nameTables.ts';
 import { openFilesLimit } from './process/openFiles.ts';
 import { version } from './process/process.ts';
 import { writersOf } from './process/writerToken.ts';
@@ -39,6 +47,7 @@ export interface HttpSources {
   readonly readiness: () => readonly string[];
   readonly warnings: () => readonly string[];
   readonly stats: () => ServerStats;
+  readonly services: ServiceSource;
   /** As in `HttpListenerOptions`. */
   readonly page: (exchange: Exchange) => HttpReply | undefined;
 }
@@ -75,6 +84,33 @@ export async function startHttp(
     const problem = await listenProblem(error, http, !config.takeover);
     return { kind: 'refused', ...problem, hint: 'choose another address, or --http off' };
   }
+}
+
+/** Follows the services of the server's zones for HTTP clients. */
+export function serviceFollowerOf(
+  {
+    catalog,
+    liveConfig,
+    mirror,
+    nameTables,
+  }: {
+    readonly catalog: Pick<Catalog, 'root'>;
+    readonly liveConfig: Pick<LiveConfig, 'settings'>;
+    readonly mirror: Pick<Mirror, 'state'>;
+    readonly nameTables: Pick<NameTables, 'facts'>;
+  },
+  faults: FaultLog,
+): ServiceFollower {
+  return new ServiceFollower({
+    zone: {
+      root: catalog.root,
+      facts: nameTables.facts,
+      settings: () => liveConfig.settings,
+      freshness: () => mirror.state().kind,
+    },
+    clock: systemClock,
+    onError: (error) => faults.report(error, 'the state of a service could not be computed'),
+  });
 }
 
 /** A lower limit reduces the number of simultaneous connections. */

@@ -1,7 +1,7 @@
 /**
  * app/: The running program: assembly, life cycle, live configuration, metrics.
  * Imports: every folder.
- * Used by: cli/commands.
+ * Used by: cli/commands, cli/linking.
  *
  * The composition root: `assemble` (serverParts.ts) makes the parts of a server, and `startServer` starts them in the
  * order of their dependencies; `close` stops them in reverse. Listening does not wait for the store: until the store is
@@ -238,7 +238,8 @@ function startPages(
     metricsPage(exchange, () => metricsOf(parts, registrar));
   const stats = () => statsOf(parts);
   const warnings = () => registrar?.warnings() ?? [];
-  const sources = { store: parts.store, stateDirectory, readiness, warnings, stats, page };
+  const { store, services } = parts;
+  const sources = { store, services, stateDirectory, readiness, warnings, stats, page };
   const start = () => startHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }

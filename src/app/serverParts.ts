@@ -3,6 +3,7 @@
  * `startServer` starts them.
  */
 import { aliasName } from '../ambassador/names/consulName.ts';
+import type { ServiceFollower } from '../ambassador/names/serviceFollower.ts';
 import type { AmbassadorSettings } from '../config/ambassadorOptions.ts';
 import type { Config } from '../config/config.ts';
 import {
@@ -30,6 +31,7 @@ import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
 import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
 import { reserveTable, startRefreshing } from './answerTable.ts';
+import { serviceFollowerOf } from './httpServer.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
 import { createMirrorLog } from './mirrorReports.ts';
@@ -51,6 +53,7 @@ export interface ServerParts {
   readonly nameTables: NameTables;
   /** Undefined without --ambassador. */
   readonly ambassador: ServerAmbassador | undefined;
+  readonly services: ServiceFollower;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
   readonly udp: UdpListener;
@@ -86,6 +89,7 @@ export function assemble(
     onApplied(nodes) {
       publisher.onApplied(nodes);
       ambassador?.onApplied(nodes);
+      services.onApplied(nodes);
     },
   });
   const onVirtualAddresses = (): void => ambassador?.onVirtualAddresses();
@@ -109,7 +113,11 @@ export function assemble(
   const ambassador =
     config.ambassador &&
     createAmbassador?.(ambassadorOptions(config.ambassador, prefix, { ...following, store, log }));
-  liveConfig.onChanged(() => ambassador?.onSettings());
+  const services = serviceFollowerOf(following, faults);
+  liveConfig.onChanged(() => {
+    ambassador?.onSettings();
+    services.refresh();
+  });
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
@@ -121,15 +129,15 @@ export function assemble(
   const udp = openUdp(config, { liveConfig, table, respond, onError, log });
   tableBlocks.push(...udp.blocks);
   const tcp = new TcpListener({ respond, onError, sockets: streamSockets(config) });
-  return { ...core, store, ambassador, slowPath, udp, tcp };
+  return { ...core, store, ambassador, services, slowPath, udp, tcp };
 }
+
+type FollowedParts = Pick<ServerParts, 'catalog' | 'liveConfig' | 'mirror' | 'nameTables'>;
 
 function ambassadorOptions(
   settings: AmbassadorSettings,
   prefix: string,
-  parts: Pick<ServerParts, 'store' | 'catalog' | 'liveConfig' | 'mirror' | 'nameTables'> & {
-    readonly log: Log;
-  },
+  parts: FollowedParts & { readonly store: LeaseStore; readonly log: Log },
 ): Parameters<CreateAmbassador>[0] {
   const { store, catalog, liveConfig, mirror, nameTables, log } = parts;
   return {
@@ -214,7 +222,7 @@ const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 function slowPathOf(
   { maxUdpOctets }: Config,
-  parts: Omit<ServerParts, 'store' | 'ambassador' | 'slowPath' | 'udp' | 'tcp'>,
+  parts: Omit<ServerParts, 'store' | 'ambassador' | 'services' | 'slowPath' | 'udp' | 'tcp'>,
 ): SlowPath {
   const { catalog, liveConfig, mirror, nameTables, publisher } = parts;
   const { measured, queryLog, faults } = parts;
@@ -281,6 +289,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   mirror.close();
   await parts.ambassador?.close();
   parts.nameTables.close();
+  parts.services.close();
   parts.stopRefreshing();
   await liveConfig.close();
   await store.close();

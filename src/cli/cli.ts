@@ -1,8 +1,8 @@
 /**
  * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
- * Imports: app/ambassador, app/process, config, dns, observability, registrar, registrar/describe,
- *   registrar/reconcile, registrar/registrator, service, store.
- * Used by: cli/commands, main.
+ * Imports: app/process, config, dns, observability, registrar, registrar/describe, registrar/reconcile,
+ *   registrar/registrator, service, store.
+ * Used by: cli/commands, cli/linking, main.
  *
  * `runCli` finds the command, runs it, and turns errors into a message and an exit code.
  */

@@ -1,8 +1,8 @@
 /**
  * config/: Options: one row each, from which help, completion, docs and the typed configuration are made.
  * Imports: dns, forward, observability, service.
- * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, registrar, registrar/describe,
- *   registrar/links, registrar/registrator, tools/doctor.
+ * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, cli/linking, registrar,
+ *   registrar/describe, registrar/links, registrar/registrator, tools/doctor.
  *
  * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
  * their units. Pure.

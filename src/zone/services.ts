@@ -1,6 +1,14 @@
 /** The services that answer for a name in our zones: selects them, and applies the group rule. */
 import { Ede, type ExtendedError } from '../dns/message.ts';
-import { foldLabel, foldName, type Label, type Name, nameOctets, utf8Octets } from '../dns/name.ts';
+import {
+  equalNames,
+  foldLabel,
+  foldName,
+  type Label,
+  type Name,
+  nameOctets,
+  utf8Octets,
+} from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { chooseLeader } from '../service/leader.ts';
@@ -74,25 +82,45 @@ function leaderOf(state: LookupState, name: Name, of: Name): NameServices | unde
   const node = find(state, of);
   if (node === undefined) return undefined;
   const given = virtualAddressesAt(state, name);
-  const leader = node.serviceCount > MAX_SELECTED ? undefined : leaderAmong(state, of);
-  return { services: leader === undefined ? [] : [leader], isWhole: true, given };
+  const services = node.serviceCount > MAX_SELECTED ? [] : leaderAmong(state, of);
+  return { services, isWhole: true, given };
 }
 
-function leaderAmong(state: LookupState, of: Name): Selected | undefined {
+/** The services of the leading instance: one for each of its address families. */
+function leaderAmong(state: LookupState, of: Name): readonly Selected[] {
   const selection = select(state, of, INSTANCES);
-  if (selection.kind === 'missing') return undefined;
+  if (selection.kind === 'missing') return [];
   const instances = applyGroupRule(selection.services, undefined).filter(hasHost);
   const candidates = instances.map((selected) => {
     const { createRevision, attributes } = selected.registration;
     return {
-      name: selected.node.owner(),
+      name: instanceName(selected),
       rule: attributes.linking.leader,
       createRevision,
       selected,
     };
   });
-  const leader = chooseLeader(candidates, state.view.facts.chosenLeader(of))?.selected;
-  return leader && withTtl(leader, state.view.settings.leaderTtlSeconds);
+  const leader = chooseLeader(candidates, state.view.facts.chosenLeader(of));
+  if (leader === undefined) return [];
+  return candidates
+    .filter(({ name }) => equalNames(name, leader.name))
+    .map(({ selected }) => withTtl(selected, state.view.settings.leaderTtlSeconds));
+}
+
+/**
+ * The name of the instance that a service belongs to, which is the target of its SRV record if its host is an address:
+ * its owner name without its first `targetstrip` labels. A `targetstrip` of all labels or more strips nothing
+ * (SkyDNS). A host name keeps its labels, although external-dns sets `targetstrip` beside host names, too, for its own
+ * prefix.
+ */
+export function instanceName({
+  node,
+  registration,
+}: Pick<Selected, 'node' | 'registration'>): Name {
+  const owner = node.owner();
+  const { targetStrip } = registration.attributes;
+  const isStripped = registration.family !== 0 && targetStrip > 0 && targetStrip < owner.length;
+  return isStripped ? owner.slice(targetStrip) : owner;
 }
 
 function hasHost({ registration: { family, target } }: Selected): boolean {

@@ -3,12 +3,13 @@ import { hexOfAddress } from '../dns/address.ts';
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import { NO_SRV, type Service, type ServiceAttributes } from '../service/service.ts';
+import { NO_SRV, type Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
 import { appendNew, fitting, rrset, type TimedRdata } from './rrset.ts';
 import type { Selected } from './select.ts';
+import { instanceName } from './services.ts';
 import type { Registration } from './tree.ts';
 import { serviceTtl, type Ttl } from './ttl.ts';
 
@@ -94,23 +95,14 @@ function targetedBy(
   for (const { node, registration: service } of services) {
     if (service.family === 0 && service.target === undefined) continue;
     if (!isWanted(service)) continue;
-    const { target, address, attributes } = service;
+    const { target, address } = service;
     const own = (): Name =>
       addressDomain === undefined
-        ? ownTarget(node.owner(), attributes)
+        ? instanceName({ node, registration: service })
         : [hexOfAddress(address), ...addressDomain];
     all.push({ service, target: target ?? own() });
   }
   return fitting(all, ({ target }) => SRV_OCTETS + nameOctets(target), state.view.sampleStart);
-}
-
-/**
- * The target of a service with an address: its owner name without its first `targetstrip` labels. A `targetstrip` of
- * all labels or more strips nothing (SkyDNS). A host name keeps its labels, although external-dns sets `targetstrip`
- * beside host names, too, for its own prefix.
- */
-function ownTarget(owner: Name, { targetStrip }: ServiceAttributes): Name {
-  return targetStrip > 0 && targetStrip < owner.length ? owner.slice(targetStrip) : owner;
 }
 
 /** An SRV RR without its target, which follows three numbers. MX and NS are smaller. */

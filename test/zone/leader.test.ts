@@ -33,6 +33,9 @@ const SERVICES: Services = {
   'local/skydns/texts/1': { text: 'no host' },
   'local/skydns/alias/1': { host: 'single.skydns.local' },
   'local/skydns/www': { host: 'leader.mysql.skydns.local' },
+  'local/skydns/dual/1/ipv4': { host: '10.0.8.1', port: 1, targetstrip: 1 },
+  'local/skydns/dual/1/ipv6': { host: '2001:db8::8', port: 1, targetstrip: 1 },
+  'local/skydns/dual/2': { host: '10.0.8.2', port: 1 },
   'local/skydns/grouped/1': { host: '10.0.7.1', port: 1, group: 'g1' },
   'local/skydns/grouped/sub/2': { host: '10.0.7.2', port: 1, group: 'g2' },
 };
@@ -81,6 +84,16 @@ const CASES: readonly Case[] = [
     what: 'AAAA of a leader is the instance’s',
     q: 'leader.v6.skydns.local. AAAA',
     answer: 'leader.v6.skydns.local. 1 IN AAAA 2001:db8::1',
+  },
+  {
+    what: 'A leader with both address families has an A record',
+    q: 'leader.dual.skydns.local. A',
+    answer: 'leader.dual.skydns.local. 1 IN A 10.0.8.1',
+  },
+  {
+    what: 'A leader with both address families has an AAAA record',
+    q: 'leader.dual.skydns.local. AAAA',
+    answer: 'leader.dual.skydns.local. 1 IN AAAA 2001:db8::8',
   },
   { what: 'A of a leader without IPv4 address is NODATA', q: 'leader.v6.skydns.local. A' },
   { what: 'MX of a leader is NODATA', q: 'leader.mysql.skydns.local. MX' },
@@ -212,6 +225,21 @@ describe('The leader of a name', () => {
     check('leader.manual.skydns.local. A', { answer: answer.replace('.2', '.1') });
     tables.leader.apply([tableDelete('leader', 'local/skydns/manual', 4)]);
     check('leader.manual.skydns.local. A', {});
+  });
+
+  it('An instance with both address families is chosen by its own name', () => {
+    const value = { host: '10.0.9.1', port: 1, targetstrip: 1, leader: 'manual' };
+    const { check, tables } = zone({
+      'local/skydns/both/1': { host: '10.0.9.2', port: 1 },
+      'local/skydns/both/2/ipv4': value,
+      'local/skydns/both/2/ipv6': { ...value, host: '2001:db8::9' },
+    });
+    tables.leader.apply([
+      tablePut('leader', 'local/skydns/both', { instance: '2.both.skydns.local.' }, 50),
+    ]);
+    check('leader.both.skydns.local. A', {
+      answer: 'leader.both.skydns.local. 1 IN A 10.0.9.1',
+    });
   });
 
   it('A choice has no effect on a name without manual instances', () => {

@@ -5,7 +5,9 @@
  */
 import type { Command } from '../command.ts';
 import { completionCommand } from '../completion.ts';
-import { ambassadorCommand } from './ambassador.ts';
+import { ambassadorCommand } from '../linking/ambassador.ts';
+import { leaderCommand } from '../linking/leader.ts';
+import { linksCommand } from '../linking/links.ts';
 import { checkCommand } from './check.ts';
 import { dockerProxyCommand } from './dockerproxy.ts';
 import { doctorCommand } from './doctor.ts';
@@ -36,6 +38,8 @@ export const COMMANDS: readonly Command[] = [
   watchCommand,
   queryCommand,
   queryAliasCommand,
+  linksCommand,
+  leaderCommand,
   doctorCommand,
   checkCommand,
   integrateCommand,

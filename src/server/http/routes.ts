@@ -12,6 +12,7 @@ import {
 } from './access.ts';
 import { withoutConfig } from './api/guardedStore.ts';
 import { clusterId, type SharedResources, serveKeys } from './api/keys.ts';
+import { type ServiceSource, serveServices } from './api/serviceApi.ts';
 import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
 import type { ConnectedClient } from './exchange/client.ts';
@@ -22,6 +23,8 @@ import { type Health, healthReply, isHealthPath } from './health.ts';
 export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   /** Undefined: the listener serves pages only. */
   readonly store?: LeaseStore | undefined;
+  /** Undefined: the listener serves no state of services. */
+  readonly services?: ServiceSource | undefined;
   /** Pages besides the health pages: returns the reply to a GET or HEAD, or undefined for another path. */
   readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
   /** A client with this token may write every key. */
@@ -94,6 +97,12 @@ export class Routes {
     const page =
       healthReply(this.#health, exchange) ?? (writes ? undefined : this.#options.page?.(exchange));
     if (page !== undefined) return exchange.send(page);
+    const { services } = this.#options;
+    if (
+      services !== undefined &&
+      (await serveServices(services, exchange, this.#shared, this.#heartbeatMs))
+    )
+      return;
     if (this.#stores !== undefined) {
       const { whole, guarded } = this.#stores;
       const store = permission?.kind === 'localUser' ? guarded : whole;

@@ -11,8 +11,8 @@ import {
 } from '../../../src/ambassador/proxy/opening.ts';
 import type { OpenOutcome } from '../../../src/ambassador/proxy/proxyPlane.ts';
 import type { ListenAddress } from '../../../src/ambassador/route.ts';
-import { loadLibc } from '../../../src/kernel/libc.ts';
 import { SocketMaker } from '../../../src/dataplane/sockets/socket.ts';
+import { loadLibc } from '../../../src/kernel/libc.ts';
 import { freePort } from '../../support/freePort.ts';
 import {
   ask,

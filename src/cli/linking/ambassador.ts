@@ -13,9 +13,9 @@ import { type Arguments, readSettings } from '../../config/settings.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { canonicalAddress } from '../../dns/address.ts';
 import { isSubdomainOf } from '../../dns/name.ts';
-import { explainRoute, printRoutes, routesNamed } from '../ambassadorView.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { jsonLine } from '../output.ts';
+import { explainRoute, printRoutes, routesNamed } from './ambassadorView.ts';
 
 const LISTEN_OPTION: OptionWords = {
   name: 'listen',

@@ -3,10 +3,10 @@ import type {
   AmbassadorReport,
   ReportedBackend,
   ReportedRoute,
-} from '../app/ambassador/ambassadorReport.ts';
-import type { Output } from '../app/process/process.ts';
-import { printable } from '../observability/printable.ts';
-import { paint, table } from './output.ts';
+} from '../../app/ambassador/ambassadorReport.ts';
+import type { Output } from '../../app/process/process.ts';
+import { printable } from '../../observability/printable.ts';
+import { paint, table } from '../output.ts';
 
 const HEAD = ['ROUTE', 'SERVICE', 'BACKEND', 'STATE', 'CONNECTIONS'];
 

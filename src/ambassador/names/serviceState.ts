@@ -1,0 +1,78 @@
+/** The instances of a service and its leader, as DNS names them. */
+import { printSocketAddress } from '../../dns/address.ts';
+import { foldName, type Name, printName } from '../../dns/name.ts';
+import { Type } from '../../dns/rr.ts';
+import type { LeadingRule, ListedInstance, ServiceState } from '../../service/instances.ts';
+import { newLookupState } from '../../zone/lookupState.ts';
+import { find, type Selected } from '../../zone/select.ts';
+import { instanceName, type NameServices, servicesAt } from '../../zone/services.ts';
+import { apexOf, type View } from '../../zone/view.ts';
+
+export interface FoundService {
+  readonly state: ServiceState;
+  /** Folded names; the state holds until something at or below one of them changes. */
+  readonly names: readonly Name[];
+}
+
+const DEFAULT_WEIGHT = 100;
+const NO_SERVICES: NameServices = { services: [], isWhole: true };
+
+/** `owner` has no wildcard and is in a zone. */
+export function findService(view: View, owner: Name): FoundService {
+  const name = foldName(owner);
+  const leaderName = ['leader', ...name];
+  const lookup = newLookupState(view);
+  const apex = apexOf(view.settings, name) ?? name;
+  const all = servicesAt(lookup, name, apex, Type.SRV);
+  const leading = servicesAt(lookup, leaderName, apex, Type.SRV) ?? NO_SERVICES;
+  const { services, isWhole } = all ?? NO_SERVICES;
+  const listed = (selected: Selected): ListedInstance => listedInstance(selected, view);
+  const instances = services.filter(hasHost).map(listed).sort(byAge);
+  const leader = leading.services.filter(hasHost).map(listed).sort(byAge)[0];
+  const isOwn = (find(lookup, leaderName)?.serviceCount ?? 0) > 0;
+  return {
+    state: {
+      exists: all !== undefined,
+      instances,
+      isWhole,
+      leader,
+      rule: leader && (isOwn ? 'registered' : ruleOf(leader, instances)),
+    },
+    names: lookup.namesRead,
+  };
+}
+
+function hasHost({ registration: { family, target } }: Selected): boolean {
+  return family !== 0 || target !== undefined;
+}
+
+function listedInstance(selected: Selected, { settings }: View): ListedInstance {
+  const { registration } = selected;
+  const { attributes, address, target, createRevision } = registration;
+  const { port, linking } = attributes;
+  const host = target === undefined ? address : printName(target);
+  return {
+    id: printName(instanceName(selected)),
+    addr: port > 0 ? printSocketAddress({ address: host, port }) : host,
+    proto: linking.expose?.protocol ?? 'tcp',
+    index: createRevision,
+    priority: attributes.priority || settings.priority,
+    weight: attributes.weight || DEFAULT_WEIGHT,
+    tags: linking.tags,
+    ...(linking.leader === undefined ? {} : { leader: linking.leader }),
+  };
+}
+
+function byAge(a: ListedInstance, b: ListedInstance): number {
+  return a.index - b.index || compareTexts(a.id, b.id) || compareTexts(a.addr, b.addr);
+}
+
+function compareTexts(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1;
+}
+
+/** See `chooseLeader`. */
+function ruleOf(leader: ListedInstance, instances: readonly ListedInstance[]): LeadingRule {
+  if (instances.some((instance) => instance.leader === 'manual')) return 'manual';
+  return leader.leader === 'yes' ? 'label' : 'oldest';
+}

@@ -1,0 +1,110 @@
+/** Names of a store as a server sees them: for commands that need what a DNS answer is made of, not its records. */
+import { LeaderChoices } from '../../ambassador/names/leaderChoices.ts';
+import { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
+import type { Io } from '../../app/process/process.ts';
+import { SERVE_OPTIONS } from '../../config/serveOptions.ts';
+import { foldName, type Name, ROOT } from '../../dns/name.ts';
+import { keyOfName, type NameTable, tablePrefix } from '../../service/key.ts';
+import type { Replica } from '../../store/mirror.ts';
+import { StoreError } from '../../store/store.ts';
+import { Catalog } from '../../zone/catalog.ts';
+import { isLeaderName } from '../../zone/meaning.ts';
+import { isWildcard } from '../../zone/select.ts';
+import { NO_FACTS, type View, type ZoneSettings } from '../../zone/view.ts';
+import { servedDomains } from '../nameChecks.ts';
+import type { StoreAccess } from '../storeAccess.ts';
+
+/** Reads what the names can stand for, with their virtual addresses and chosen leaders, and no other names. */
+export async function readNames(
+  names: readonly Name[],
+  access: StoreAccess,
+  io: Io,
+): Promise<View> {
+  const { prefix } = access;
+  const catalog = new Catalog({ prefix });
+  for (const name of names) await readBelow(baseOf(name), access, catalog);
+  const tables = { prefix, catalog, onInvalid: () => {} };
+  const leaders = new LeaderChoices(tables);
+  await readTable('vip', access, new VirtualAddresses(tables));
+  await readTable('leader', access, leaders);
+  return {
+    root: catalog.root,
+    settings: await settingsFor(access, io),
+    nowMs: performance.now(),
+    unixSeconds: Math.floor(Date.now() / 1000),
+    sampleStart: 0,
+    externals: { sent: 0, get: () => undefined },
+    facts: { ...NO_FACTS, chosenLeader: (name) => leaders.chosenLeader(name) },
+    localAddress: undefined,
+    recursionDesired: true,
+    roomOctets: undefined,
+    onFault(error) {
+      throw error;
+    },
+  };
+}
+
+/** All services that a name can stand for are at or below this one. */
+function baseOf(name: Name): Name {
+  const base = foldName(name).slice(name.findLastIndex(isWildcard) + 1);
+  return isLeaderName(base, ROOT) ? base.slice(1) : base;
+}
+
+async function readBelow(
+  name: Name,
+  { store, prefix }: StoreAccess,
+  catalog: Catalog,
+): Promise<void> {
+  const key = keyOfName(name, prefix);
+  // No key can stand for such a name.
+  if (key === undefined) return;
+  const { entry } = await store.get(key);
+  if (entry !== undefined) catalog.apply([{ kind: 'put', entry, previous: undefined }]);
+  await readSnapshot(name.length === 0 ? prefix : `${key}/`, store, catalog);
+}
+
+/** A store that refuses to show a table costs only that table, as in a server. */
+async function readTable(
+  table: NameTable,
+  { store, prefix }: StoreAccess,
+  replica: Replica,
+): Promise<void> {
+  try {
+    await readSnapshot(tablePrefix(prefix, table), store, replica);
+  } catch (error) {
+    if (!(error instanceof StoreError) || error.code !== 'denied') throw error;
+  }
+}
+
+async function readSnapshot(
+  prefix: string,
+  store: StoreAccess['store'],
+  replica: Pick<Replica, 'apply'>,
+): Promise<void> {
+  for await (const { entries } of store.snapshot(prefix))
+    replica.apply(entries.map((entry) => ({ kind: 'put', entry, previous: undefined })));
+}
+
+const { domains, ttlSeconds, minTtlSeconds, minLeaseTtlSeconds } = SERVE_OPTIONS;
+const { leaderTtlSeconds, priority, parentValue } = SERVE_OPTIONS;
+
+/** The server's defaults: its options are not known here. Names outside its domains are read as those inside are. */
+export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSettings> {
+  const served = await servedDomains(access, io).catch(() => undefined);
+  return {
+    apexes: [...(served ?? domains.fallback), ROOT],
+    ttlSeconds: ttlSeconds.fallback,
+    minTtlSeconds: minTtlSeconds.fallback,
+    minLeaseTtlSeconds: minLeaseTtlSeconds.fallback,
+    leaderTtlSeconds: leaderTtlSeconds.fallback,
+    priority: priority.fallback,
+    hostmaster: undefined,
+    local: undefined,
+    roundRobin: false,
+    any: 'refuse',
+    parentValue: parentValue.fallback,
+    virtualAddresses: true,
+    consul: undefined,
+    ambassador: false,
+  };
+}
