@@ -2,7 +2,7 @@
  * Ranges of virtual addresses on one host: which of its networks a range would hide, which range is free, and whether
  * the host's own programs can send to a range. Pure.
  */
-import type { HostNetworks } from '../kernel/hostNetworks.ts';
+import type { KnownNetworks } from '../kernel/knownNetworks.ts';
 import type { HostRoute } from '../kernel/routeTables.ts';
 import { type Network, rangesOverlap, vipRangeOf } from './vipRange.ts';
 
@@ -12,7 +12,7 @@ import { type Network, rangesOverlap, vipRangeOf } from './vipRange.ts';
  */
 export function rangeClash(
   range: Network,
-  { interfaces, routes }: HostNetworks,
+  { interfaces, routes }: KnownNetworks,
 ): string | undefined {
   const overlaps = overlapsWith(range);
   const own = interfaces.find(overlaps);
@@ -52,7 +52,7 @@ function familyOf(address: string): 4 | 6 {
 const SHORTEST_PREFIX = { 4: 16, 6: 64 } as const;
 
 /** A range that clashes with no network of the host; of the given size, or of the largest one that is offered. */
-export function freeRange(range: Network, networks: HostNetworks): Network | undefined {
+export function freeRange(range: Network, networks: KnownNetworks): Network | undefined {
   const family = familyOf(range.address);
   const prefixLength = Math.max(range.prefixLength, SHORTEST_PREFIX[family]);
   for (const address of family === 4 ? candidates4() : candidates6()) {
@@ -80,7 +80,7 @@ function hexOf(octet: number): string {
 }
 
 /** Whether a program of the host gets a route for every address of the range. Rules may pass over other tables. */
-export function hasRouteTo(range: Network, { routes }: HostNetworks): boolean {
+export function hasRouteTo(range: Network, { routes }: KnownNetworks): boolean {
   const overlaps = overlapsWith(range);
   const covering = routes.filter(
     (route) => route.prefixLength <= range.prefixLength && overlaps(route),

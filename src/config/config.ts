@@ -2,7 +2,7 @@
  * config/: Options: one row each, from which help, completion, docs and the typed configuration are made.
  * Imports: dns, forward, observability, service.
  * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, cli/linking, registrar,
- *   registrar/describe, registrar/links, registrar/registrator, tools/doctor.
+ *   registrar/describe, registrar/links, registrar/registrator, tools/doctor, tools/doctor/ambassador.
  *
  * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
  * their units. Pure.

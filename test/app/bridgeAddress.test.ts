@@ -92,3 +92,9 @@ test('If the engine does not describe its network and docker0 does not exist, th
   const garbage = { '/proc/net/route': 'docker0\tx\t00000000', '/proc/net/fib_trie': '|-- 1.2' };
   assert.match(await found(answering(403), garbage), /^172\.17\.0\.1: Docker's default/);
 });
+
+test('A default route through the bridge does not make the addresses of other networks the bridge’s', async () => {
+  const line = 'docker0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0';
+  const proc = { ...PROC, '/proc/net/route': `${PROC['/proc/net/route']}${line}\n` };
+  assert.equal(await found(answering(500), proc), "172.18.0.1: this host's address on docker0");
+});

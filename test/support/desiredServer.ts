@@ -6,6 +6,7 @@ export const DESIRED: DesiredServer = {
   domains: [['skydns', 'local']],
   hasDefaultDomains: true,
   options: [],
+  ambassador: [],
   credentials: [],
   hasDocker: true,
   bridgeAddress: '172.17.0.1',

@@ -46,6 +46,9 @@ function networkOf({ bridge, listeners = [] }: Patient): HostNetwork {
     addresses: async () => new Set(['127.0.0.1', '::1', ...(bridge === undefined ? [] : [bridge])]),
     bridgeAddress: async () => bridge,
     dnsListeners: async () => listeners.map((address) => ({ address, port: DNS_PORT })),
+    networks: async () => ({ interfaces: [], routes: [] }),
+    engineInfo: async () => undefined,
+    engineSocket: undefined,
   };
 }
 

@@ -70,7 +70,7 @@ type Access =
   | { readonly kind: 'access'; readonly access: KernelAccess }
   | { readonly kind: 'unsupported'; readonly reason: string };
 
-function openAccess({ forms }: NftThreadStart): Access {
+function openAccess({ forms }: Pick<NftThreadStart, 'forms'>): Access {
   const nft = openNft();
   if (nft.kind === 'missing') return { kind: 'unsupported', reason: nft.reason };
   const ruleset = openNftRuleset();
@@ -84,6 +84,14 @@ function openAccess({ forms }: NftThreadStart): Access {
   }
   const access = { nft: nft.nft, ruleset: ruleset.ruleset, conntrack: conntrack.conntrack };
   return { kind: 'access', access };
+}
+
+/** Why this process cannot write tables of these forms; undefined if it can. Changes nothing. */
+export function obstacleToTables(forms: readonly TableForm[]): string | undefined {
+  const opened = openAccess({ forms });
+  if (opened.kind === 'unsupported') return opened.reason;
+  for (const each of Object.values(opened.access)) each.close();
+  return undefined;
 }
 
 function unsupported(reason: string): Access {

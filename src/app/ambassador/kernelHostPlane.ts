@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import type { KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
 import { familyOf } from '../../ambassador/nft/kernelRoute.ts';
 import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
+import { obstacleToTables } from '../../ambassador/nft/nftThread.ts';
 import type { TableForm } from '../../ambassador/nft/tableText.ts';
 import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
 import type { ReachedBackend } from '../../ambassador/reach.ts';
@@ -59,6 +60,11 @@ async function openKernelPlane(
   });
   if (opened.kind === 'unsupported') return opened.reason;
   return new KernelHostPlane(opened.plane, settings.slots, listeners);
+}
+
+/** Why the kernel cannot carry connections for this process; undefined if it can. Changes nothing. */
+export function kernelObstacle(settings: AmbassadorSettings): string | undefined {
+  return obstacleToTables(formsOf(settings));
 }
 
 /** Consumers may have IPv6 addresses where the host has one. */

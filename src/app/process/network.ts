@@ -7,7 +7,9 @@ import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/config.ts';
 import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
 import { parseResolvConf, type Upstream } from '../../forward/upstream.ts';
+import { type KnownNetworks, readKnownNetworks } from '../../kernel/knownNetworks.ts';
 import { type EngineEndpoint, resolveEndpoint } from '../../registrar/engine/endpoint.ts';
+import type { Engine, EngineInfo } from '../../registrar/engine/engine.ts';
 import { readSockets } from '../../server/socketTable.ts';
 import { knownBridgeAddress, readOwnAddresses } from './bridgeAddress.ts';
 import { Failure } from './failure.ts';
@@ -21,10 +23,17 @@ export interface HostNetwork {
   bridgeAddress(): Promise<string | undefined>;
   /** The addresses with a listener on UDP port 53; wildcard addresses are kept. */
   dnsListeners(): Promise<readonly SocketAddress[]>;
+  /** The networks that this host is in or has routes to. */
+  networks(): Promise<KnownNetworks>;
+  /** What the engine tells about itself; undefined if it does not answer. */
+  engineInfo(): Promise<EngineInfo | undefined>;
+  /** The path of the engine's socket; undefined for an engine that is reached otherwise. */
+  readonly engineSocket: string | undefined;
 }
 
 /** This host's network, with the engine that the server would use. */
-export function networkOf(config: Config, io: Io): HostNetwork {
+export function networkOf(config: Pick<Config, 'registrar'>, io: Io): HostNetwork {
+  const endpoint = engineOf(config, io);
   let bridge: Promise<string | undefined> | undefined;
   return {
     async addresses() {
@@ -35,7 +44,7 @@ export function networkOf(config: Config, io: Io): HostNetwork {
       ]);
     },
     bridgeAddress() {
-      bridge ??= findOwnBridgeAddress(engineOf(config, io));
+      bridge ??= withEngine(endpoint, findOwnBridgeAddress);
       return bridge;
     },
     async dnsListeners() {
@@ -43,11 +52,14 @@ export function networkOf(config: Config, io: Io): HostNetwork {
       const addresses = new Set(held.map(({ address }) => address));
       return [...addresses].map((address) => ({ address, port: DNS_PORT }));
     },
+    networks: () => readKnownNetworks(),
+    engineInfo: () => withEngine(endpoint, async (engine) => engine?.info().catch(() => undefined)),
+    engineSocket: endpoint?.kind === 'unix' ? endpoint.path : undefined,
   };
 }
 
 /** Undefined for unusable settings: `register` reports those. */
-function engineOf({ registrar }: Config, io: Io): EngineEndpoint | undefined {
+function engineOf({ registrar }: Pick<Config, 'registrar'>, io: Io): EngineEndpoint | undefined {
   try {
     return engineEndpoint(registrar?.settings.dockerHost, '--register-docker-host', io);
   } catch {
@@ -55,16 +67,21 @@ function engineOf({ registrar }: Config, io: Io): EngineEndpoint | undefined {
   }
 }
 
-async function findOwnBridgeAddress(
+async function withEngine<T>(
   endpoint: EngineEndpoint | undefined,
-): Promise<string | undefined> {
+  use: (engine: Engine | undefined) => Promise<T>,
+): Promise<T> {
   const { connectEngine } = await import('../../registrar/engine/dockerode.ts');
   const engine = endpoint && connectEngine(endpoint);
   try {
-    return (await knownBridgeAddress(engine, readIfThere))?.address;
+    return await use(engine);
   } finally {
     engine?.close();
   }
+}
+
+async function findOwnBridgeAddress(engine: Engine | undefined): Promise<string | undefined> {
+  return (await knownBridgeAddress(engine, readIfThere))?.address;
 }
 
 /** A file's text; undefined if it cannot be read. */

@@ -2,7 +2,8 @@
  * registrar/engine/: Talks to the container engine and proxies it read-only. The only folder that imports dockerode.
  * Imports: dns, timing.
  * Used by: app, app/process, app/registrar, cli/commands, cli/linking, registrar, registrar/describe,
- *   registrar/leadership, registrar/links, registrar/observe, registrar/reconcile, registrar/registrator.
+ *   registrar/leadership, registrar/links, registrar/observe, registrar/reconcile, registrar/registrator,
+ *   tools/doctor/ambassador.
  *
  * `Engine` is what the registrar uses of Docker or Podman. Every call is a GET, so that a filtering proxy may stand in
  * front of the socket. `connectEngine` (dockerode.ts) makes the real one.

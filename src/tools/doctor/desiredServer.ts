@@ -2,6 +2,7 @@
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { DNS_PORT, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { ambassadorWords } from './ambassador/startWords.ts';
 import { type PortFacts, usableEndpoint } from './judge/port.ts';
 import { type DesiredServer, reachesBridge } from './judge/remedy.ts';
 
@@ -14,7 +15,7 @@ export interface ExaminedHost {
 }
 
 export function desiredServer(config: Config, found: ExaminedHost): DesiredServer {
-  const { domains, http, store, origins } = config;
+  const { domains, http, store, ambassador, origins } = config;
   const { ports, hasDocker, bridgeAddress } = found;
   const setsStore = origins.storeText !== 'default' || origins.machines !== 'default';
   const setsHttp = origins.http !== 'default';
@@ -24,6 +25,7 @@ export function desiredServer(config: Config, found: ExaminedHost): DesiredServe
     domains,
     hasDefaultDomains: origins.domains === 'default',
     options: [...(setsHttp ? [`--http ${httpText}`] : []), ...(setsStore ? storeWords(store) : [])],
+    ambassador: ambassador === undefined ? [] : ambassadorWords(ambassador),
     credentials: credentialWords(store),
     hasDocker,
     bridgeAddress,

@@ -1,7 +1,7 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
  * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server, service, store, timing,
- *   tools/doctor/judge.
+ *   tools/doctor/ambassador, tools/doctor/judge.
  * Used by: cli/commands.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
@@ -15,6 +15,8 @@ import {
 } from '../../dns/address.ts';
 import { findHeldPort } from '../../server/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
+import { collectAmbassador, examinedServer } from './ambassador/ambassadorFindings.ts';
+import { ambassadorWords } from './ambassador/startWords.ts';
 import { desiredServer } from './desiredServer.ts';
 import { type Host, isSoradns, locateServer } from './host.ts';
 import { judgeClock } from './judge/clock.ts';
@@ -25,7 +27,7 @@ import { judgeHidden } from './judge/hidden.ts';
 import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
 import { judgePort, type PortFacts } from './judge/port.ts';
 import { judgeRegistrar } from './judge/registrar.ts';
-import type { DesiredServer } from './judge/remedy.ts';
+import { type DesiredServer, startLine } from './judge/remedy.ts';
 import { judgeResolvConf, queriesResolved, readResolvConf } from './judge/resolvConf.ts';
 import { judgeResolved } from './judge/resolved.ts';
 import {
@@ -53,10 +55,22 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
     collectStore(config),
     readHidden(config),
   ]);
+  const ambassador = await collectAmbassadorOf(config, host, server.ports);
   const desired = desiredServer(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
-  judges.push(() => judgeHidden(hidden));
+  judges.push(() => judgeHidden(hidden), ambassador);
   return judges.flatMap((judge) => judge(desired));
+}
+
+async function collectAmbassadorOf(
+  { ambassador }: Config,
+  host: Host,
+  ports: readonly PortFacts[],
+): Promise<Judge> {
+  if (ambassador === undefined) return () => [];
+  const judge = await collectAmbassador(host, ambassador, examinedServer(ports));
+  return (desired) =>
+    judge((settings) => startLine({ ...desired, ambassador: ambassadorWords(settings) }));
 }
 
 async function collectServer(config: Config, host: Host) {

@@ -46,7 +46,10 @@ export interface LocatedServer {
  * The configuration with the addresses of this host's server. Without --addr each listener on port 53 is asked for its
  * version (RFC 4892), because `up` chooses its address itself and `serve` may use any.
  */
-export async function locateServer(config: Config, network: HostNetwork): Promise<LocatedServer> {
+export async function locateServer(
+  config: Config,
+  network: Pick<HostNetwork, 'bridgeAddress' | 'dnsListeners'>,
+): Promise<LocatedServer> {
   if (config.origins.addr !== 'default') return { config, by: 'given' };
   const found = await findServers(network);
   if (found.length > 0) return { config: { ...config, addr: found }, by: 'found' };
@@ -55,7 +58,9 @@ export async function locateServer(config: Config, network: HostNetwork): Promis
   return { config: { ...config, addr }, by: 'default' };
 }
 
-async function findServers(network: HostNetwork): Promise<readonly SocketAddress[]> {
+async function findServers(
+  network: Pick<HostNetwork, 'dnsListeners'>,
+): Promise<readonly SocketAddress[]> {
   const listeners = await network.dnsListeners();
   const asked = await Promise.all(
     listeners.map(async (at) => ({ at, isOurs: await isSoradns(at) })),

@@ -21,6 +21,8 @@ export interface DesiredServer {
   readonly hasDefaultDomains: boolean;
   /** Options of `serve` for the store and the HTTP listener that are not defaults. */
   readonly options: readonly string[];
+  /** Options of its ambassador; empty without one. */
+  readonly ambassador: readonly string[];
   /** Options with the files of its certificate or password for the store. */
   readonly credentials: readonly string[];
   /** This host has containers, so `up` should run. */
@@ -32,7 +34,7 @@ export interface DesiredServer {
 
 /** The command that starts the server. */
 export function startLine(desired: DesiredServer, credentials = desired.credentials): string {
-  const { endpoints, domains, hasDefaultDomains, options, hasDocker, isRunning } = desired;
+  const { endpoints, domains, hasDefaultDomains, hasDocker, isRunning } = desired;
   const namesDomains = isRunning || !hasDefaultDomains;
   const needsRoot = hasDocker || endpoints.some(({ port }) => port < 1024);
   const words = [
@@ -40,7 +42,8 @@ export function startLine(desired: DesiredServer, credentials = desired.credenti
     `soradns ${hasDocker ? 'up' : 'serve'}`,
     ...(isAsUpChooses(desired) ? [] : endpoints.map((at) => `--addr ${printSocketAddress(at)}`)),
     ...(namesDomains ? domainWords(domains) : []),
-    ...options,
+    ...desired.options,
+    ...desired.ambassador,
     ...credentials,
     ...(isRunning ? ['  # instead of the running server'] : []),
   ];

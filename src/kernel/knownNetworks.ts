@@ -8,7 +8,7 @@ import {
   parseOtherRoutes,
 } from './routeTables.ts';
 
-export interface HostNetworks {
+export interface KnownNetworks {
   readonly interfaces: readonly InterfaceAddress[];
   readonly routes: readonly HostRoute[];
 }
@@ -21,7 +21,7 @@ export interface InterfaceAddress {
 }
 
 /** Reads what is there: other systems than Linux have only interfaces. Never rejects. */
-export async function readHostNetworks(read = readOrNothing): Promise<HostNetworks> {
+export async function readKnownNetworks(read = readOrNothing): Promise<KnownNetworks> {
   const names = ['route', 'fib_trie', 'ipv6_route'];
   const reading = Promise.all(names.map((name) => read(`/proc/net/${name}`)));
   const [route = '', trie = '', ipv6Route = ''] = await reading;
