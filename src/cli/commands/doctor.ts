@@ -5,11 +5,8 @@
 import { statSync } from 'node:fs';
 import { Failure } from '../../app/process/failure.ts';
 import { networkOf } from '../../app/process/network.ts';
-import type { Io, Output } from '../../app/process/process.ts';
-import { printable } from '../../observability/printable.ts';
-import { countFindings, type Finding, type Severity } from '../../tools/doctor/judge/finding.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
-import { jsonLine, paint } from '../output.ts';
+import { reportFindings } from '../findingsView.ts';
 import { configOf, SERVER_OPTIONS, shownOnly } from '../serverConfig.ts';
 
 export const doctorCommand: Command = {
@@ -46,41 +43,10 @@ looks on port 53. Exit code 0: no problem, though perhaps warnings; 1: at least 
     const root = typeof flags.root === 'string' ? flags.root : '/';
     if (!isFolder(root)) throw new Failure('usage', `--root: ${root} is not a folder`);
     const found = await examine(config, hostAt(root, networkOf(config, io)));
-    if (flags.json) printJson(found, io);
-    else printFindings(found, flags.quiet === true, io.stdout);
-    return countFindings('problem', found) === 0 ? 0 : 1;
+    return reportFindings(found, flags, io.stdout);
   },
 };
 
 function isFolder(path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}
-
-function printJson(found: readonly Finding[], { stdout }: Io): void {
-  const problems = countFindings('problem', found);
-  const warnings = countFindings('warning', found);
-  stdout.write(`${jsonLine({ problems, warnings, findings: found })}\n`);
-}
-
-const STYLES = { ok: 'green', warning: 'yellow', problem: 'red' } as const satisfies Record<
-  Severity,
-  Parameters<typeof paint>[1]
->;
-
-function printFindings(found: readonly Finding[], isQuiet: boolean, out: Output): void {
-  const width = Math.max(...found.map(({ check }) => check.length));
-  for (const { check, level, message, fix } of found) {
-    if (isQuiet && level === 'ok') continue;
-    const head = `${paint(level.padEnd(7), STYLES[level], out)}  ${check.padEnd(width)}`;
-    out.write(`${head}  ${printable(message)}\n`);
-    if (fix !== undefined) out.write(`${' '.repeat(width + 11)}fix: ${printable(fix)}\n`);
-  }
-  if (isQuiet) return;
-  const problems = countFindings('problem', found);
-  const warnings = countFindings('warning', found);
-  out.write(`\n${counted(problems, 'problem')}, ${counted(warnings, 'warning')}\n`);
-}
-
-function counted(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -1,7 +1,7 @@
 /**
  * tools/doctor/judge/: Judges the facts that `doctor` collects, each with the command that fixes it. Pure.
  * Imports: dns, forward.
- * Used by: cli/commands, tools/doctor, tools/doctor/ambassador.
+ * Used by: cli, tools/doctor, tools/doctor/ambassador.
  *
  * A finding and the helpers that all judgements share.
  */
