@@ -124,7 +124,7 @@ export class Publisher {
 
   #setRules(): void {
     const rules = this.#consulNames().rules.map(packedRule);
-    this.#hasRules = this.#table.setDerivedRules(packRules(rules));
+    this.#hasRules = this.#table.setDerivedRules(rules.length > 0 ? packRules(rules) : undefined);
   }
 
   #consulNames(): ConsulNames {

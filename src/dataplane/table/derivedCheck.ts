@@ -26,7 +26,7 @@ export const RuleForm = { SERVICE: 0, SRV: 1, WHOLE: 2, ADDRESS: 3, ANY: 4 } as 
 /** Words at the start of a rule. */
 const RULE_HEAD_WORDS = 3;
 
-/** Packs the rules into one block. */
+/** Packs the rules into one block. There is at least one, and all suffixes are at or below the shortest one. */
 export function packRules(rules: readonly PackedRule[]): Int32Array {
   const longestFirst = [...rules].sort((a, b) => b.suffix.length - a.suffix.length);
   const addresses: number[] = [];
@@ -93,6 +93,8 @@ export class DerivedCheck {
     const words = this.#words;
     const { block } = this;
     const end = block + 2 + (words[block + 1] as number);
+    // Most questions are for names outside the domain that all rules are about.
+    if (!this.#endsWith(block + (words[end - 1] as number))) return false;
     for (let at = block + 2; at < end; at++) {
       const rule = block + (words[at] as number);
       if (this.#endsWith(rule)) return this.#matches(rule);

@@ -215,20 +215,28 @@ export class AnswerTable {
     return this.#setBlock(Control.NEGATIVES, words);
   }
 
-  /** Replaces the rules about derived names; false if there is no room. Then any name may be derived. */
-  setDerivedRules(words: Int32Array): boolean {
-    if (this.#setBlock(Control.DERIVED, words)) return true;
-    Atomics.store(this.#words, Control.DERIVED, UNKNOWN_RULES);
-    return false;
+  /**
+   * Replaces the rules about derived names (`undefined`: none); false if there is no room. Then any name may be derived.
+   */
+  setDerivedRules(words: Int32Array | undefined): boolean {
+    if (words === undefined) this.#storeBlock(Control.DERIVED, 0);
+    else if (!this.#setBlock(Control.DERIVED, words)) {
+      Atomics.store(this.#words, Control.DERIVED, UNKNOWN_RULES);
+      return false;
+    }
+    return true;
   }
-
   /** Replaces a block whose first word is its size, and whose address is a word of the control block. */
   #setBlock(control: number, words: Int32Array): boolean {
     const block = this.#heap.allocate(words.length);
     if (block !== 0) this.#words.set(words, block);
+    this.#storeBlock(control, block);
+    return block !== 0;
+  }
+
+  #storeBlock(control: number, block: number): void {
     const before = Atomics.exchange(this.#words, control, block);
     if (before > 0) this.#reclaim.retire(before, this.#words[before] as number);
-    return block !== 0;
   }
 
   /** Invalidates every published answer. */
