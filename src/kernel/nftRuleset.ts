@@ -41,6 +41,8 @@ export interface NftChanges {
 
 /** NFNLGRP_NFTABLES. */
 const GROUP = 7;
+/** A program that changes the rule set all the time does not keep us busy for ever. */
+const MAX_TRIES = 8;
 
 /** Needs CAP_NET_ADMIN, and a kernel with nf_tables, which is tried here. */
 export function openNftRuleset(): NftRulesetOpened {
@@ -83,6 +85,33 @@ export class NftRuleset {
 
   /** The table, then its chains, sets and rules, in the kernel's order. */
   parts(table: NftTableId): NftParts {
+    return this.#inOneGeneration(() => this.#parts(table));
+  }
+
+  /** The elements of a set or map. */
+  elements(table: NftTableId, set: string): NetlinkDump<NftElement> {
+    const payload = encodeSet(table, set);
+    return this.#inOneGeneration(() =>
+      this.#requests.dump<NftElement>(NftGet.ELEMENTS, payload, (message, elements) =>
+        eachElement(message, (element) => elements.push(element)),
+      ),
+    );
+  }
+
+  /** Reads again if the rule set changes meanwhile: the kernel does not say so for elements, nor between two requests. */
+  #inOneGeneration<T>(read: () => NetlinkDump<T>): NetlinkDump<T> {
+    let before = this.generation();
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const result = read();
+      const after = this.generation();
+      for (const each of [before, result, after]) if (each.kind === 'failed') return each;
+      if (isSame(before, after)) return result;
+      before = after;
+    }
+    return { kind: 'failed', code: 'EAGAIN' };
+  }
+
+  #parts(table: NftTableId): NftParts {
     const payload = encodeTable(table);
     const entries: NftPart[] = [];
     const found = this.#requests.request(NftGet.TABLE, payload, (message) => {
@@ -94,21 +123,12 @@ export class NftRuleset {
     for (const type of [NftGet.CHAINS, NftGet.SETS, NftGet.RULES]) {
       const dump = this.#requests.dump<NftPart>(type, payload, (message, parts) => {
         const part = decodePart(message, table);
-        if (part !== undefined) parts.push({ ...part, octets: part.octets.slice() });
+        if (part !== undefined) parts.push(part);
       });
       if (dump.kind === 'failed') return dump;
       entries.push(...dump.entries);
     }
     return { kind: 'complete', entries };
-  }
-
-  /** The elements of a set or map. */
-  elements(table: NftTableId, set: string): NetlinkDump<NftElement> {
-    return this.#requests.dump<NftElement>(
-      NftGet.ELEMENTS,
-      encodeSet(table, set),
-      (message, elements) => eachElement(message, (element) => elements.push(element)),
-    );
   }
 
   /** What has changed since the last call, without waiting. */
@@ -128,4 +148,8 @@ export class NftRuleset {
     this.#requests.close();
     this.#watched.close();
   }
+}
+
+function isSame(a: NftGenerationRead, b: NftGenerationRead): boolean {
+  return a.kind === 'generation' && b.kind === 'generation' && a.id === b.id;
 }

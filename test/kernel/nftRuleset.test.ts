@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import test, { before } from 'node:test';
 import { type Nft, openNft } from '../../src/kernel/libnftables.ts';
-import { type NftRuleset, openNftRuleset } from '../../src/kernel/nftRuleset.ts';
+import { NETLINK_NETFILTER } from '../../src/kernel/netlinkSocket.ts';
+import { NftRuleset, openNftRuleset } from '../../src/kernel/nftRuleset.ts';
+import { faultySocket } from '../support/faultyNetlink.ts';
 import { command, enterOwnNetwork, noOwnNetwork } from '../support/ownNetwork.ts';
 
 const options = noOwnNetwork === undefined ? {} : { skip: noOwnNetwork };
@@ -90,6 +92,22 @@ test('The elements of a map are listed with their data', options, () => {
     '198.18.0.2.0.53.0.0 10.0.0.2.0.53.0.0',
   ]);
   assert.deepEqual(ruleset.elements(TABLE, 'absent'), { kind: 'failed', code: 'ENOENT' });
+});
+
+test('Elements are read again if they change meanwhile', options, () => {
+  command('nft', 'add set ip t marks { type mark; elements = { 1 }; }');
+  // The reads are the generation, its acknowledgement, and the elements, which the kernel has gathered by then.
+  const requests = faultySocket(NETLINK_NETFILTER, [], (reads) => {
+    if (reads === 2) command('nft', 'flush set ip t marks; add element ip t marks { 2 }');
+  });
+  const reader = new NftRuleset(requests, requests);
+  const elements = reader.elements(TABLE, 'marks');
+  assert.ok(elements.kind === 'complete');
+  assert.deepEqual(
+    elements.entries.map(({ key }) => key[0]),
+    [2],
+  );
+  command('nft', 'delete set ip t marks');
 });
 
 test(
