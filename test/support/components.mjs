@@ -14,6 +14,8 @@ const AS_ROOT = {
   'docker-compose': 'docker-compose',
   podman: 'podman netavark aardvark-dns catatonit runc',
   iptables: 'iptables',
+  nft: 'nftables libnftables1',
+  conntrack: 'conntrack',
   busybox: 'busybox-static',
   gcc: 'gcc libc6-dev',
   'musl-gcc': 'musl-tools libc6-dev',
