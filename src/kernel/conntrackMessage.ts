@@ -5,17 +5,17 @@
 import { addressOctets, printAddress } from '../dns/address.ts';
 import {
   attribute,
+  findAttribute,
   joined,
+  NETFILTER_HEADER_OCTETS,
   type NetlinkMessage,
   nested,
-  netfilterAttributes,
   netfilterFamily,
   netfilterHeader,
   netfilterType,
+  networkLong,
   networkShort,
-  numberIn,
   octet,
-  readAttributes,
 } from './netlinkMessage.ts';
 
 /** The addresses and ports of one direction of a flow. */
@@ -36,8 +36,10 @@ export interface TrackedFlow {
   readonly reply: FlowTuple;
   /** Undefined for UDP. */
   readonly tcpState: TcpState | undefined;
-  /** What the kernel needs, besides the original tuple, to find the same entry again. */
-  readonly identity: readonly Uint8Array[];
+  /** The entry's number. Entries that follow each other may have the same. */
+  readonly id: number | undefined;
+  /** The conntrack zone; undefined for the usual one. */
+  readonly zone: number | undefined;
 }
 
 /** In the order of the kernel's numbers (linux/netfilter/nf_conntrack_tcp.h). */
@@ -124,7 +126,8 @@ export function encodeFlowDeletion({
   family,
   protocol,
   original,
-  identity,
+  id,
+  zone,
 }: TrackedFlow): Uint8Array {
   const tuple = nested(Cta.ORIGINAL, [
     nested(Tuple.IP, [
@@ -137,6 +140,10 @@ export function encodeFlowDeletion({
       attribute(Protocol.DESTINATION_PORT, networkShort(original.destinationPort)),
     ]),
   ]);
+  const identity = [
+    ...(id === undefined ? [] : [attribute(Cta.ID, networkLong(id))]),
+    ...(zone === undefined ? [] : [attribute(Cta.ZONE, networkShort(zone))]),
+  ];
   return joined([netfilterHeader(family), tuple, ...identity]);
 }
 
@@ -146,14 +153,14 @@ function addressAttribute(type4: number, type6: number, address: string | undefi
   return [attribute(octets.length === 4 ? type4 : type6, octets)];
 }
 
-/** The flow in an entry of a dump, if it matches the filter. */
+/** The flow in an entry of a dump, if it matches the filter. A list may have a hundred thousand of them. */
 export function decodeFlow(message: NetlinkMessage, filter: FlowFilter): TrackedFlow | undefined {
   const family = netfilterFamily(message);
-  if (family === undefined) return undefined;
-  const values = netfilterAttributes(message);
-  const original = readTuple(values.get(Cta.ORIGINAL));
-  if (original === undefined || !matches({ family, ...original }, filter)) return undefined;
-  const reply = readTuple(values.get(Cta.REPLY));
+  if (family === undefined || family !== filter.family) return undefined;
+  const { payload } = message;
+  const original = readTuple(payload, Cta.ORIGINAL, family);
+  if (original === undefined || !matches(original, filter)) return undefined;
+  const reply = readTuple(payload, Cta.REPLY, family);
   if (reply === undefined) return undefined;
   const { protocol } = original;
   return {
@@ -161,11 +168,9 @@ export function decodeFlow(message: NetlinkMessage, filter: FlowFilter): Tracked
     protocol,
     original: original.tuple,
     reply: reply.tuple,
-    tcpState: protocol === 'tcp' ? readTcpState(values.get(Cta.PROTOCOL_INFO)) : undefined,
-    identity: [Cta.ID, Cta.ZONE].flatMap((type) => {
-      const value = values.get(type);
-      return value === undefined ? [] : [attribute(type, value.slice())];
-    }),
+    tcpState: protocol === 'tcp' ? readTcpState(payload) : undefined,
+    id: readNumber(payload, NETFILTER_HEADER_OCTETS, payload.length, Cta.ID, 4),
+    zone: readNumber(payload, NETFILTER_HEADER_OCTETS, payload.length, Cta.ZONE, 2),
   };
 }
 
@@ -174,45 +179,84 @@ interface ReadTuple {
   readonly tuple: FlowTuple;
 }
 
-function matches({ family, protocol, tuple }: ReadTuple & { family: 4 | 6 }, filter: FlowFilter) {
+function matches(
+  { protocol, tuple }: ReadTuple,
+  { port, source, destination }: FlowFilter,
+): boolean {
   return (
-    family === filter.family &&
-    protocol === (filter.port?.protocol ?? protocol) &&
-    tuple.source === (filter.source ?? tuple.source) &&
-    tuple.destination === (filter.destination ?? tuple.destination) &&
-    tuple.destinationPort === (filter.port?.number ?? tuple.destinationPort)
+    (port === undefined || (protocol === port.protocol && tuple.destinationPort === port.number)) &&
+    (source === undefined || tuple.source === source) &&
+    (destination === undefined || tuple.destination === destination)
   );
 }
 
-function readTuple(octets: Uint8Array | undefined): ReadTuple | undefined {
-  if (octets === undefined) return undefined;
-  const parts = readAttributes(octets);
-  const transport = readAttributes(parts.get(Tuple.PROTOCOL) ?? new Uint8Array());
-  const protocol = protocolOf(numberIn(transport.get(Protocol.NUMBER)));
-  const ip = readAttributes(parts.get(Tuple.IP) ?? new Uint8Array());
-  const source = readAddress(ip.get(Ip.SOURCE4) ?? ip.get(Ip.SOURCE6));
-  const destination = readAddress(ip.get(Ip.DESTINATION4) ?? ip.get(Ip.DESTINATION6));
-  const sourcePort = numberIn(transport.get(Protocol.SOURCE_PORT));
-  const destinationPort = numberIn(transport.get(Protocol.DESTINATION_PORT));
-  if (protocol === undefined || source === undefined || destination === undefined) return undefined;
-  if (sourcePort === undefined || destinationPort === undefined) return undefined;
+function readTuple(octets: Uint8Array, type: number, family: 4 | 6): ReadTuple | undefined {
+  const tuple = findAttribute(octets, NETFILTER_HEADER_OCTETS, octets.length, type);
+  const { start, end } = tuple;
+  if (end < 0) return undefined;
+  const transport = findAttribute(octets, start, end, Tuple.PROTOCOL);
+  if (transport.end < 0) return undefined;
+  const { start: from, end: to } = transport;
+  const protocol = PROTOCOL_NAMES.get(readNumber(octets, from, to, Protocol.NUMBER, 1) ?? 0);
+  const sourcePort = readNumber(octets, from, to, Protocol.SOURCE_PORT, 2);
+  const destinationPort = readNumber(octets, from, to, Protocol.DESTINATION_PORT, 2);
+  if (protocol === undefined || sourcePort === undefined) return undefined;
+  if (destinationPort === undefined) return undefined;
+  const ip = findAttribute(octets, start, end, Tuple.IP);
+  if (ip.end < 0) return undefined;
+  const { start: ipFrom, end: ipTo } = ip;
+  const [sourceType, destinationType] = IP_TYPES[family];
+  const source = readAddress(octets, ipFrom, ipTo, sourceType, family);
+  const destination = readAddress(octets, ipFrom, ipTo, destinationType, family);
+  if (source === undefined || destination === undefined) return undefined;
   return { protocol, tuple: { source, sourcePort, destination, destinationPort } };
 }
 
-function protocolOf(number: number | undefined): 'tcp' | 'udp' | undefined {
-  if (number === PROTOCOL_NUMBERS.tcp) return 'tcp';
-  return number === PROTOCOL_NUMBERS.udp ? 'udp' : undefined;
+const PROTOCOL_NAMES: ReadonlyMap<number, 'tcp' | 'udp'> = new Map([
+  [PROTOCOL_NUMBERS.tcp, 'tcp'],
+  [PROTOCOL_NUMBERS.udp, 'udp'],
+]);
+
+const IP_TYPES = {
+  4: [Ip.SOURCE4, Ip.DESTINATION4],
+  6: [Ip.SOURCE6, Ip.DESTINATION6],
+} as const;
+
+/** The number in network order, if it has that length. */
+function readNumber(
+  octets: Uint8Array,
+  from: number,
+  to: number,
+  type: number,
+  length: 1 | 2 | 4,
+): number | undefined {
+  const { start, end } = findAttribute(octets, from, to, type);
+  if (end - start !== length) return undefined;
+  let number = 0;
+  for (let at = start; at < end; at++) number = number * 256 + (octets[at] as number);
+  return number;
 }
 
-function readAddress(octets: Uint8Array | undefined): string | undefined {
-  return octets?.length === 4 || octets?.length === 16 ? printAddress(octets) : undefined;
+function readAddress(
+  octets: Uint8Array,
+  from: number,
+  to: number,
+  type: number,
+  family: 4 | 6,
+): string | undefined {
+  const { start, end } = findAttribute(octets, from, to, type);
+  if (end < 0 || end - start !== (family === 4 ? 4 : 16)) return undefined;
+  if (family === 6) return printAddress(octets.subarray(start, end));
+  return `${octets[start]}.${octets[start + 1]}.${octets[start + 2]}.${octets[start + 3]}`;
 }
 
 const ProtocolInfo = { TCP: 1 } as const;
 const TcpInfo = { STATE: 1 } as const;
 
-function readTcpState(octets: Uint8Array | undefined): TcpState {
-  const info = readAttributes(octets ?? new Uint8Array()).get(ProtocolInfo.TCP);
-  const state = numberIn(readAttributes(info ?? new Uint8Array()).get(TcpInfo.STATE));
+function readTcpState(octets: Uint8Array): TcpState {
+  const info = findAttribute(octets, NETFILTER_HEADER_OCTETS, octets.length, Cta.PROTOCOL_INFO);
+  const tcp = info.end < 0 ? info : findAttribute(octets, info.start, info.end, ProtocolInfo.TCP);
+  const { start, end } = tcp;
+  const state = end < 0 ? 0 : readNumber(octets, start, end, TcpInfo.STATE, 1);
   return TCP_STATES[state ?? 0] ?? 'none';
 }

@@ -129,7 +129,7 @@ export function eachAttribute(
 
 const FAMILY_NUMBERS = { 4: 2, 6: 10 } as const;
 /** struct nfgenmsg: the family, a version and an id, which precede the attributes of every message of netfilter. */
-const NETFILTER_HEADER_OCTETS = 4;
+export const NETFILTER_HEADER_OCTETS = 4;
 
 /** The type of a message of netfilter. */
 export function netfilterType(subsystem: number, number: number): number {
@@ -162,6 +162,34 @@ export function textIn(value: Uint8Array | undefined): string | undefined {
   const end = value.indexOf(0);
   return new TextDecoder().decode(end < 0 ? value : value.subarray(0, end));
 }
+
+/**
+ * Where the value of the first attribute of that type is, between `from` and `to`; the end is -1 if there is none. For
+ * long lists of messages: it allocates nothing, and returns the same object each time.
+ */
+export function findAttribute(octets: Uint8Array, from: number, to: number, type: number): Place {
+  let at = from;
+  PLACE.start = 0;
+  PLACE.end = -1;
+  while (at + ATTRIBUTE_OCTETS <= to) {
+    const length = readShort(octets, at);
+    if (length < ATTRIBUTE_OCTETS || at + length > to) break;
+    if ((readShort(octets, at + 2) & ATTRIBUTE_TYPE) === type) {
+      PLACE.start = at + ATTRIBUTE_OCTETS;
+      PLACE.end = at + length;
+      break;
+    }
+    at += aligned(length);
+  }
+  return PLACE;
+}
+
+export interface Place {
+  start: number;
+  end: number;
+}
+
+const PLACE: Place = { start: 0, end: -1 };
 
 function readShort(octets: Uint8Array, at: number): number {
   return (octets[at] as number) | ((octets[at + 1] as number) << 8);

@@ -2,28 +2,17 @@
  * What a table should hold, and the commands that make it so. A change of a route is one transaction of few elements; a
  * table that is damaged or unknown is written anew in one transaction, without a moment in which it is missing. Pure.
  */
-import { printSocketAddress } from '../../dns/address.ts';
+import { createHash } from 'node:crypto';
+import type { NftPart } from '../../kernel/nftMessage.ts';
 import { matchKey } from '../route.ts';
-import type { Network } from '../vipRange.ts';
 import {
-  addressOfMatch,
-  addressText,
-  endText,
   type KernelMatch,
   type KernelRoute,
-  mapOf,
-  matchText,
-  type Slot,
-  slotText,
+  ownElements,
+  sharedElements,
+  type TableElements,
 } from './kernelRoute.ts';
-import { networkText, SETS, type TableForm, tableId, tableText } from './tableText.ts';
-
-/** The networks and addresses of this host. */
-export interface HostNetworks {
-  /** Networks whose members reach each other directly. */
-  readonly networks: readonly Network[];
-  readonly addresses: readonly string[];
-}
+import { type TableForm, tableId, tableText } from './tableText.ts';
 
 /** A route to set, or a match whose route has ended. */
 export type RouteChange =
@@ -31,13 +20,11 @@ export type RouteChange =
   | { readonly kind: 'remove'; readonly match: KernelMatch };
 
 export class TableContents {
-  readonly #form: TableForm;
   readonly #table: string;
+  readonly #form: TableForm;
   readonly #routes = new Map<string, KernelRoute>();
-  /** Elements of the sets that several routes share, with the number of routes. */
+  /** The elements that several routes may have, with the number of routes. */
   readonly #shared = new Map<string, number>();
-  #networks: readonly string[] = [];
-  #addresses: readonly string[] = [];
 
   constructor(form: TableForm) {
     this.#form = form;
@@ -52,100 +39,49 @@ export class TableContents {
     return this.#routes.values();
   }
 
-  /** Takes over what the kernel has. The sets follow from the routes, and are not taken over. */
-  adopt(routes: Iterable<KernelRoute>): void {
-    for (const route of routes) this.#routes.set(matchKey(route.match), route);
-  }
-
   /** The commands for the changes; empty if nothing changes. The contents have changed when it returns. */
   change(changes: readonly RouteChange[]): string {
     const commands = new Commands(this.#table);
     for (const change of changes) {
       const match = change.kind === 'set' ? change.route.match : change.match;
       const next = change.kind === 'set' ? change.route : undefined;
-      const key = matchKey(match);
-      this.#changeSlots(commands, this.#routes.get(key), next);
-      this.#changeShared(commands, this.#routes.get(key), next);
-      if (next === undefined) this.#routes.delete(key);
-      else this.#routes.set(key, next);
+      const former = this.route(match);
+      commands.replace(
+        former === undefined ? NO_ELEMENTS : ownElements(former),
+        next === undefined ? NO_ELEMENTS : ownElements(next),
+      );
+      this.#changeShared(commands, former, next);
+      if (next === undefined) this.#routes.delete(matchKey(match));
+      else this.#routes.set(matchKey(match), next);
     }
     return commands.text();
   }
 
-  /** The commands for other networks and addresses of this host. */
-  changeNetworks({ networks, addresses }: HostNetworks): string {
-    const commands = new Commands(this.#table);
-    const pairs = networks.map((network) => `${networkText(network)} . ${networkText(network)}`);
-    const own = addresses.map(addressText);
-    commands.replace(SETS.neighbours, this.#networks, pairs);
-    commands.replace(SETS.local, this.#addresses, own);
-    this.#networks = pairs;
-    this.#addresses = own;
-    return commands.text();
-  }
-
-  /** The commands that make the table with all its contents, in place of one that may exist. */
-  rebuild(): string {
-    const commands = new Commands(this.#table);
-    this.#shared.clear();
-    for (const route of this.#routes.values()) {
-      this.#changeSlots(commands, undefined, route);
-      this.#changeShared(commands, undefined, route);
-    }
-    commands.replace(SETS.neighbours, [], this.#networks);
-    commands.replace(SETS.local, [], this.#addresses);
-    const body = tableText(this.#form);
-    return [
-      ...[`add table ${this.#table}`, `delete table ${this.#table}`],
-      `table ${this.#table} {\n${body}\nchain ${versionChain(this.#form)} {\n}\n}`,
-      commands.text(),
-    ].join('\n');
-  }
-
-  /**
-   * The commands that correct the sets of an adopted table; empty if they are right. `found`: their elements, of networks
-   * only the addresses.
-   */
-  correctSets(found: ReadonlyMap<string, readonly string[]>): string {
-    this.#shared.clear();
-    const commands = new Commands(this.#table);
-    for (const route of this.#routes.values()) this.#changeShared(NO_COMMANDS, undefined, route);
-    const wanted = this.#setElements();
-    for (const set of Object.values(SETS)) {
-      const [is, should] = [found.get(set) ?? [], wanted.get(set) ?? []];
-      if (isSameSet(is, should.map(withoutPrefixes))) continue;
-      commands.flush(set);
-      for (const element of should) commands.add(set, element);
-    }
-    return commands.text();
-  }
-
-  #setElements(): ReadonlyMap<string, readonly string[]> {
-    const elements = new Map<string, string[]>([
-      [SETS.neighbours, [...this.#networks]],
-      [SETS.local, [...this.#addresses]],
-    ]);
-    for (const element of this.#shared.keys()) {
-      const [set = '', text = ''] = element.split('\t');
-      elements.set(set, [...(elements.get(set) ?? []), text]);
-    }
+  /** Every element of the table. */
+  elements(): TableElements {
+    const elements: TableElements = new Map();
+    for (const id of this.#shared.keys()) elements.set(id, '');
+    for (const route of this.#routes.values())
+      for (const [id, data] of ownElements(route)) elements.set(id, data);
     return elements;
   }
 
-  #changeSlots(
-    commands: Commands,
-    former: KernelRoute | undefined,
-    next: KernelRoute | undefined,
-  ): void {
-    const isSameMap = former?.slots.length === next?.slots.length;
-    former?.slots.forEach((slot, i) => {
-      if (isSameMap && isSamePlace(slot, next?.slots[i])) return;
-      commands.delete(mapOf(former), `${matchText(former.match)} . ${i}`);
-    });
-    next?.slots.forEach((slot, i) => {
-      if (isSameMap && isSamePlace(slot, former?.slots[i])) return;
-      commands.add(mapOf(next), `${matchText(next.match)} . ${i} : ${slotText(slot)}`);
-    });
+  /** The commands that correct the elements that the kernel has; empty if they are right. */
+  correct(found: TableElements): string {
+    const commands = new Commands(this.#table);
+    commands.replace(found, this.elements());
+    return commands.text();
+  }
+
+  /** The commands that make the table with all its elements, in place of one that may exist. */
+  rebuild(): string {
+    const commands = new Commands(this.#table);
+    commands.replace(NO_ELEMENTS, this.elements());
+    return [
+      removal(this.#form.family),
+      `table ${this.#table} {\n${tableText(this.#form)}\n}`,
+      commands.text(),
+    ].join('\n');
   }
 
   #changeShared(
@@ -153,101 +89,90 @@ export class TableContents {
     former: KernelRoute | undefined,
     next: KernelRoute | undefined,
   ): void {
-    const [before, after] = [sharedElements(former), sharedElements(next)];
-    for (const element of after) if (!before.has(element)) this.#share(commands, element, 1);
-    for (const element of before) if (!after.has(element)) this.#share(commands, element, -1);
+    const before = former === undefined ? NO_IDS : sharedElements(former);
+    const after = next === undefined ? NO_IDS : sharedElements(next);
+    for (const id of after) if (!before.has(id)) this.#share(commands, id, 1);
+    for (const id of before) if (!after.has(id)) this.#share(commands, id, -1);
   }
 
-  #share(commands: Commands, element: string, by: 1 | -1): void {
-    const former = this.#shared.get(element) ?? 0;
-    const now = former + by;
-    const [set = '', text = ''] = element.split('\t');
-    if (former === 0) commands.add(set, text);
-    if (now === 0) commands.delete(set, text);
-    if (now <= 0) this.#shared.delete(element);
-    else this.#shared.set(element, now);
+  #share(commands: Commands, id: string, by: 1 | -1): void {
+    const routes = (this.#shared.get(id) ?? 0) + by;
+    if (routes === 1 && by === 1) commands.add(id, '');
+    if (routes === 0) commands.delete(id);
+    if (routes === 0) this.#shared.delete(id);
+    else this.#shared.set(id, routes);
   }
 }
 
-/** A chain without rules, whose name says which program's table it is: another version writes its table anew. */
-export function versionChain(form: TableForm): string {
-  let hash = 0;
-  for (const char of tableText(form)) hash = (Math.imul(hash, 31) + char.charCodeAt(0)) >>> 0;
-  return `version_${hash.toString(16)}`;
+const NO_ELEMENTS: TableElements = new Map();
+const NO_IDS: ReadonlySet<string> = new Set();
+
+/** The commands that remove the table, whether it exists or not. */
+export function removal(family: 4 | 6): string {
+  return `add table ${tableId(family)}\ndelete table ${tableId(family)}`;
 }
 
-function isSamePlace(a: Slot, b: Slot | undefined): boolean {
-  return b !== undefined && printSocketAddress(a) === printSocketAddress(b);
+const STAMP_PREFIX = 'stamp_';
+
+/**
+ * The name of a chain without rules that the table gets once it is written: a digest of its text and of its parts as
+ * the kernel has them. So each process can tell whether the table is its own version's, and whole.
+ */
+export function stampOf(form: TableForm, parts: readonly NftPart[]): string {
+  const hash = createHash('sha256').update(tableText(form));
+  for (const { kind, name, octets } of parts)
+    if (!name.startsWith(STAMP_PREFIX)) hash.update(`\0${kind} ${name} `).update(octets);
+  return `${STAMP_PREFIX}${hash.digest('hex').slice(0, STAMP_DIGITS)}`;
 }
 
-/** `SET\tELEMENT` for each element of the sets that the route needs. */
-function sharedElements(route: KernelRoute | undefined): ReadonlySet<string> {
-  const elements = new Set<string>();
-  if (route === undefined) return elements;
-  const { match, slots } = route;
-  if (match.kind === 'consumer') {
-    elements.add(`${SETS.consumers}\t${addressText(addressOfMatch(match))}`);
-    if (slots.length === 0) elements.add(`${SETS.refused}\t${matchText(match)}`);
-  }
-  for (const { address, port, isPrivate } of slots)
-    if (isPrivate) elements.add(`${SETS.private}\t${endText(address, match.protocol, port)}`);
-  return elements;
+const STAMP_DIGITS = 32;
+
+export function isStamped(form: TableForm, parts: readonly NftPart[]): boolean {
+  const stamp = stampOf(form, parts);
+  return parts.some(({ kind, name }) => kind === 'chain' && name === stamp);
 }
 
-function withoutPrefixes(element: string): string {
-  return element.replace(/\/[0-9]+/g, '');
-}
-
-function isSameSet(a: readonly string[], b: readonly string[]): boolean {
-  return [...new Set(a)].sort().join() === [...new Set(b)].sort().join();
+export function stampText(form: TableForm, parts: readonly NftPart[]): string {
+  return `add chain ${tableId(form.family)} ${stampOf(form, parts)}`;
 }
 
 /** The commands of one transaction: what leaves goes first, so that a key can come back with other data. */
 class Commands {
   readonly #table: string;
-  readonly #flushed: string[] = [];
-  readonly #deleted = new Map<string, Set<string>>();
-  readonly #added = new Map<string, Set<string>>();
+  readonly #deleted = new Set<string>();
+  readonly #added = new Map<string, string>();
 
   constructor(table: string) {
     this.#table = table;
   }
 
-  flush(set: string): void {
-    this.#flushed.push(`flush set ${this.#table} ${set}`);
+  /** Takes back an addition in the same transaction. */
+  delete(id: string): void {
+    if (!this.#added.delete(id)) this.#deleted.add(id);
   }
 
-  /** What the same transaction adds is not there yet to be deleted. */
-  delete(set: string, element: string): void {
-    if (this.#added.get(set)?.delete(element) !== true) include(this.#deleted, set, element);
+  /** The id is new, or was deleted. */
+  add(id: string, data: string): void {
+    // Shared elements may leave with one route and come back with the next.
+    if (data !== '' || !this.#deleted.delete(id)) this.#added.set(id, data);
   }
 
-  add(set: string, element: string): void {
-    if (this.#deleted.get(set)?.delete(element) !== true) include(this.#added, set, element);
-  }
-
-  replace(set: string, former: readonly string[], now: readonly string[]): void {
-    for (const element of new Set(former)) if (!now.includes(element)) this.delete(set, element);
-    for (const element of new Set(now)) if (!former.includes(element)) this.add(set, element);
+  replace(former: TableElements, next: TableElements): void {
+    for (const [id, data] of former) if (next.get(id) !== data) this.delete(id);
+    for (const [id, data] of next) if (former.get(id) !== data) this.add(id, data);
   }
 
   text(): string {
-    const lines = (verb: string, elements: ReadonlyMap<string, ReadonlySet<string>>) =>
-      [...elements].flatMap(([set, list]) =>
-        list.size === 0
-          ? []
-          : [`${verb} element ${this.#table} ${set} { ${[...list].join(', ')} }`],
-      );
-    const commands = [...lines('delete', this.#deleted), ...lines('add', this.#added)];
-    return [...this.#flushed, ...commands].join('\n');
+    const lines = new Map<string, string[]>();
+    const note = (verb: string, id: string, data: string): void => {
+      const [set = '', key = ''] = id.split('\t');
+      const command = `${verb} element ${this.#table} ${set}`;
+      const list = lines.get(command) ?? [];
+      lines.set(command, list);
+      list.push(data === '' ? key : `${key} : ${data}`);
+    };
+    for (const id of this.#deleted) note('delete', id, '');
+    for (const [id, data] of this.#added) note('add', id, data);
+    return [...lines].map(([command, list]) => `${command} { ${list.join(', ')} }`).join('\n');
   }
 }
-
-function include(lists: Map<string, Set<string>>, key: string, value: string): void {
-  const list = lists.get(key);
-  if (list === undefined) lists.set(key, new Set([value]));
-  else list.add(value);
-}
-
-/** Takes commands that are not needed. */
-const NO_COMMANDS = new Commands('');

@@ -1,10 +1,16 @@
 /**
- * Routes as elements of the table's maps: as text for nft, and from the octets in which the kernel lists them. Addresses
- * are written anew from their octets, and ports and slots from numbers, so an element's text holds nothing else. Pure.
+ * Routes as elements of the table's maps and sets: as text for nft, and from the octets in which the kernel lists them.
+ * Addresses are written anew from their octets, and ports and slots from numbers, so an element's text holds nothing
+ * else. Pure.
  */
-import { addressOctets, printAddress, type SocketAddress } from '../../dns/address.ts';
+import {
+  addressOctets,
+  canonicalAddress,
+  printAddress,
+  type SocketAddress,
+} from '../../dns/address.ts';
 import type { Match, Protocol } from '../route.ts';
-import { mapName, SETS } from './tableText.ts';
+import { mapName, SETS, SLOT_COUNTS } from './tableText.ts';
 
 /** A match that the kernel can have. */
 export type KernelMatch = Extract<Match, { kind: 'virtual' | 'consumer' }>;
@@ -31,39 +37,77 @@ export function familyOf(match: KernelMatch): 4 | 6 {
   return addressOfMatch(match).includes(':') ? 6 : 4;
 }
 
+/** Why the table cannot have the route; undefined if it can. */
+export function obstacleTo({ match, slots }: KernelRoute): string | undefined {
+  const { port, protocol } = match;
+  const address = addressOfMatch(match);
+  if (!isCanonical(address) || !isPort(port)) return 'its address or port is not valid';
+  if (protocol !== 'tcp' && protocol !== 'udp') return 'its protocol is not valid';
+  if (slots.length > 0 && !(SLOT_COUNTS as readonly number[]).includes(slots.length))
+    return `${slots.length} is no number of slots`;
+  const wrong = slots.find(
+    (slot) =>
+      !isCanonical(slot.address) || !isPort(slot.port) || !isOfFamily(slot, familyOf(match)),
+  );
+  return wrong && 'a backend has no address of its family, or no port';
+}
+
+/** Equal addresses have equal texts, so that flows and elements can be compared with them. */
+function isCanonical(address: unknown): boolean {
+  return typeof address === 'string' && canonicalAddress(address)?.address === address;
+}
+
+function isOfFamily({ address }: SocketAddress, family: 4 | 6): boolean {
+  return address.includes(':') === (family === 6);
+}
+
+function isPort(port: unknown): boolean {
+  return Number.isInteger(port) && (port as number) >= 1 && (port as number) <= 65_535;
+}
+
 /** Throws RangeError for text that is no address. */
-export function addressText(address: string): string {
+function addressText(address: string): string {
   return printAddress(addressOctets(address));
 }
 
 function portText(port: number): string {
-  if (!Number.isInteger(port) || port < 1 || port > 65_535)
-    throw new RangeError(`no port is ${port}`);
+  if (!isPort(port)) throw new RangeError(`no port is ${port}`);
   return `${port}`;
 }
 
 /** `198.18.0.1 . tcp . 80`. */
-export function endText(address: string, protocol: Protocol, port: number): string {
+function endText(address: string, protocol: Protocol, port: number): string {
   return `${addressText(address)} . ${protocol === 'udp' ? 'udp' : 'tcp'} . ${portText(port)}`;
 }
 
-export function matchText(match: KernelMatch): string {
-  return endText(addressOfMatch(match), match.protocol, match.port);
+/** The elements of a table: `SET\tKEY` and the data, which are empty for sets. */
+export type TableElements = Map<string, string>;
+
+export function elementId(set: string, key: string): string {
+  return `${set}\t${key}`;
 }
 
-export function slotText({ address, port }: SocketAddress): string {
-  return `${addressText(address)} . ${portText(port)}`;
+/** The elements that only this route has. */
+export function ownElements({ match, slots }: KernelRoute): TableElements {
+  const elements: TableElements = new Map();
+  const end = endText(addressOfMatch(match), match.protocol, match.port);
+  if (match.kind === 'consumer') elements.set(elementId(SETS.links, end), '');
+  const map = mapName(match.kind, slots.length);
+  slots.forEach(({ address, port }, i) => {
+    elements.set(elementId(map, `${end} . ${i}`), `${addressText(address)} . ${portText(port)}`);
+  });
+  return elements;
 }
 
-export function mapOf({ match, slots }: KernelRoute): string {
-  return mapName(match.kind, slots.length);
-}
-
-/** An element of a map. */
-export interface DecodedSlot {
-  readonly match: KernelMatch;
-  readonly slot: number;
-  readonly backend: SocketAddress;
+/** The elements that other routes may have too. */
+export function sharedElements({ match, slots }: KernelRoute): ReadonlySet<string> {
+  const elements = new Set<string>();
+  for (const { address, port, isPrivate } of slots) {
+    const text = addressText(address);
+    elements.add(elementId(SETS.selves, `${text} . ${text}`));
+    if (isPrivate) elements.add(elementId(SETS.private, endText(address, match.protocol, port)));
+  }
+  return elements;
 }
 
 const PROTOCOLS: ReadonlyMap<number, Protocol> = new Map([
@@ -71,50 +115,53 @@ const PROTOCOLS: ReadonlyMap<number, Protocol> = new Map([
   [17, 'udp'],
 ]);
 
+/** An element as text. */
+export interface ElementText {
+  readonly key: string;
+  readonly data: string;
+}
+
 /**
  * `undefined` for octets of another form. The kernel pads each part to 4 octets; the slot is a number of this machine,
  * the ports are in network order.
  */
-export function decodeSlot(
-  kind: KernelMatch['kind'],
+export function decodeElement(
+  set: string,
   family: 4 | 6,
   key: Uint8Array,
   data: Uint8Array | undefined,
-): DecodedSlot | undefined {
+): ElementText | undefined {
   const octets = family === 4 ? 4 : 16;
-  if (key.length !== octets + 12 || data?.length !== octets + 4) return undefined;
   const view = new DataView(key.buffer, key.byteOffset, key.length);
+  const address = (from: Uint8Array, at = 0) => printAddress(from.subarray(at, at + octets));
+  if (set === SETS.selves)
+    return key.length === 2 * octets
+      ? { key: `${address(key)} . ${address(key, octets)}`, data: '' }
+      : undefined;
+  const isMap = set !== SETS.links && set !== SETS.private;
+  if (key.length !== octets + (isMap ? 12 : 8)) return undefined;
   const protocol = PROTOCOLS.get(view.getUint8(octets));
   if (protocol === undefined) return undefined;
-  const address = printAddress(key.subarray(0, octets));
-  const port = view.getUint16(octets + 4);
-  const to = new DataView(data.buffer, data.byteOffset, data.length);
-  const match: KernelMatch =
-    kind === 'virtual'
-      ? { kind, address, port, protocol }
-      : { kind, source: address, port, protocol };
-  return {
-    match,
-    slot: view.getUint32(octets + 8, true),
-    backend: { address: printAddress(data.subarray(0, octets)), port: to.getUint16(octets) },
-  };
+  const end = `${address(key)} . ${protocol} . ${view.getUint16(octets + 4)}`;
+  if (!isMap) return { key: end, data: '' };
+  if (data?.length !== octets + 4) return undefined;
+  const port = new DataView(data.buffer, data.byteOffset).getUint16(octets);
+  const slot = view.getUint32(octets + 8, true);
+  return { key: `${end} . ${slot}`, data: `${address(data)} . ${port}` };
 }
 
-/** The text of a set's element, of networks only their addresses; empty for octets of another form. */
-export function decodeSetElement(set: string, family: 4 | 6, key: Uint8Array): string {
-  const octets = family === 4 ? 4 : 16;
-  const address = (at: number) => printAddress(key.subarray(at, at + octets));
-  switch (set) {
-    case SETS.consumers:
-    case SETS.local:
-      return key.length === octets ? address(0) : '';
-    case SETS.neighbours:
-      return key.length === 2 * octets ? `${address(0)} . ${address(octets)}` : '';
-    default: {
-      const protocol = PROTOCOLS.get(key[octets] ?? 0);
-      if (key.length !== octets + 8 || protocol === undefined) return '';
-      const port = new DataView(key.buffer, key.byteOffset).getUint16(octets + 4);
-      return `${address(0)} . ${protocol} . ${port}`;
-    }
-  }
+/** A slot of a route, from the id and the data of its element; undefined for elements of sets. */
+export function slotInElement(
+  id: string,
+  data: string,
+): { readonly match: KernelMatch; readonly backend: SocketAddress } | undefined {
+  const [set = '', key = ''] = id.split('\t');
+  const [address = '', protocol, port] = key.split(' . ');
+  const [to = '', toPort] = data.split(' . ');
+  if (toPort === undefined) return undefined;
+  const end = { port: Number(port), protocol: protocol === 'udp' ? 'udp' : 'tcp' } as const;
+  const match: KernelMatch = set.startsWith('virtual')
+    ? { kind: 'virtual', address, ...end }
+    : { kind: 'consumer', source: address, ...end };
+  return { match, backend: { address: to, port: Number(toPort) } };
 }

@@ -4,230 +4,181 @@
  */
 
 import { printSocketAddress } from '../../dns/address.ts';
-import type { Conntrack } from '../../kernel/conntrack.ts';
-import type { Nft } from '../../kernel/libnftables.ts';
 import type { NftRuleset } from '../../kernel/nftRuleset.ts';
 import { matchKey } from '../route.ts';
-import { type HostNetworks, type RouteChange, TableContents, versionChain } from './contents.ts';
-import { leftKey, sweepFlows } from './flowSweep.ts';
-import { decodeSetElement, decodeSlot, type KernelRoute, type Slot } from './kernelRoute.ts';
-import { mapName, SETS, SLOT_COUNTS, TABLE_NAME, type TableForm, tableId } from './tableText.ts';
-
-export interface KernelAccess {
-  readonly nft: Nft;
-  readonly ruleset: NftRuleset;
-  readonly conntrack: Conntrack;
-}
+import { isStamped, type RouteChange, removal, stampText, TableContents } from './contents.ts';
+import type { FlowSweeper, SweptRoute } from './flowSweeper.ts';
+import {
+  decodeElement,
+  elementId,
+  type KernelMatch,
+  type KernelRoute,
+  slotInElement,
+  type TableElements,
+} from './kernelRoute.ts';
+import { FILLED, TABLE_NAME, type TableForm } from './tableText.ts';
+import type { Transactions } from './transactions.ts';
 
 export interface TableCounters {
   /** Transactions. */
   updates: number;
   failures: number;
-  /** The table was written anew, because another program had changed it. */
+  /** Corrections of what another program had changed. */
   rebuilt: number;
   readonly flowsDeleted: { tcp: number; udp: number };
 }
 
-export interface KernelTableOptions extends KernelAccess {
+export interface KernelTableOptions {
   readonly form: TableForm;
+  readonly transactions: Pick<Transactions, 'run'>;
+  readonly ruleset: Pick<NftRuleset, 'parts' | 'elements'>;
+  readonly sweeper: Pick<FlowSweeper, 'noteChange'>;
   readonly drainSeconds: number;
-  readonly monotonicMs: () => number;
   readonly counters: TableCounters;
 }
 
 export class KernelTable {
   readonly #options: KernelTableOptions;
-  readonly #contents: TableContents;
-  readonly #leftAtMs = new Map<string, number>();
-  #networks: HostNetworks = { networks: [], addresses: [] };
-  /** The number of the table's parts after it was written, to notice changes by other programs. */
-  #parts = '';
-  /** The table was adopted, or written, and no change has failed since. */
-  #isWritten = false;
+  #contents: TableContents;
+  /** Why the contents are not in force; undefined if they are. Then the kernel may have anything. */
+  #trouble: string | undefined = 'nothing was written yet';
 
   constructor(options: KernelTableOptions) {
     this.#options = options;
     this.#contents = new TableContents(options.form);
   }
 
-  /** Takes over the table of a former process of this version, if there is one, with its routes. */
-  adopt(): readonly KernelRoute[] {
-    const parts = this.#readParts();
-    if (parts === undefined || !parts.includes(`chain ${versionChain(this.#options.form)}`))
-      return [];
-    const routes = this.#readRoutes();
-    if (routes === undefined) return [];
-    this.#contents.adopt(routes);
-    this.#isWritten = true;
-    this.#parts = parts;
-    return routes;
+  get form(): TableForm {
+    return this.#options.form;
   }
 
-  /** Why the changes are not in force; undefined if they are. */
-  change(changes: readonly RouteChange[]): string | undefined {
-    this.#noteLeft(changes);
+  /** Why the routes are not in force; undefined if they are. */
+  get trouble(): string | undefined {
+    return this.#trouble;
+  }
+
+  /** Sets all routes. A table of a former process is adopted: only what differs is written. */
+  begin(routes: readonly KernelRoute[]): void {
+    this.#contents = new TableContents(this.form);
+    this.#contents.change(routes.map((route) => ({ kind: 'set', route })));
+    this.#correct();
+    for (const route of routes) this.#noteRoute(route.match);
+  }
+
+  change(changes: readonly RouteChange[]): void {
+    const former = changes.map((change) => this.#contents.route(matchOf(change)));
     const commands = this.#contents.change(changes);
-    return this.#isWritten ? this.#run(commands) : this.#write();
+    if (this.#trouble !== undefined) this.#correct();
+    else if (commands !== '' && !this.#transact(commands)) this.repair();
+    changes.forEach((change, i) => {
+      this.#noteRoute(matchOf(change), former[i]);
+    });
   }
 
-  /** As `setNetworks`, before the table is adopted or written. */
-  noteNetworks(networks: HostNetworks): void {
-    this.#networks = networks;
-    this.#contents.changeNetworks(networks);
-  }
-
-  setNetworks(networks: HostNetworks): string | undefined {
-    this.#networks = networks;
-    const commands = this.#contents.changeNetworks(networks);
-    return this.#isWritten ? this.#run(commands) : this.#write();
-  }
-
-  /** Corrects the sets after `adopt`, when the routes and networks have been compared. */
-  correctSets(): string | undefined {
-    const { ruleset, form } = this.#options;
-    const table = { family: form.family, name: TABLE_NAME };
-    const found = new Map<string, string[]>();
-    for (const set of Object.values(SETS)) {
-      const listed = ruleset.elements(table, set);
-      if (listed.kind === 'failed') return this.#write();
-      found.set(
-        set,
-        listed.entries.map(({ key }) => decodeSetElement(set, form.family, key)),
-      );
-    }
-    return this.#run(this.#contents.correctSets(found));
-  }
-
-  /** Writes the table anew if another program has changed it. Returns why it could not. */
-  verify(): string | undefined {
-    if (this.#isWritten && this.#readParts() === this.#parts && this.#hasAllSlots())
-      return undefined;
-    this.#options.counters.rebuilt++;
-    return this.#write();
-  }
-
-  /** Deletes the entries of flows whose backend has left. Returns when the next one is due. */
-  sweep(): number | undefined {
-    const { form, conntrack, drainSeconds, monotonicMs, counters } = this.#options;
-    const listed = conntrack.list({ family: form.family });
-    if (listed.kind === 'failed') return undefined;
-    const own = new Set(this.#networks.addresses);
-    const options = { nowMs: monotonicMs(), drainSeconds, leftAtMs: this.#leftAtMs };
-    const { doomed, nextMs } = sweepFlows(
-      listed.entries,
-      (match) => this.#contents.route(match) ?? this.#ended.get(matchKey(match)),
-      (address) => own.has(address),
-      options,
-    );
-    for (const flow of doomed) if (conntrack.delete(flow)) counters.flowsDeleted[flow.protocol]++;
-    this.#forgetLeft(nextMs);
-    return nextMs;
+  /** Corrects what differs: another program has changed the table, or a transaction has failed. */
+  repair(): void {
+    const { counters } = this.#options;
+    const before = counters.updates;
+    this.#correct();
+    if (counters.updates > before && this.#trouble === undefined) counters.rebuilt++;
   }
 
   /** Removes the table. */
   clear(): void {
-    const table = tableId(this.#options.form.family);
-    this.#options.nft.run(`add table ${table}\ndelete table ${table}`);
-    this.#isWritten = false;
+    this.#options.transactions.run(removal(this.form.family));
+    this.#contents = new TableContents(this.form);
+    this.#trouble = 'the table was removed';
   }
 
-  /** Routes that have ended: their flows have no backend that serves. */
-  readonly #ended = new Map<string, KernelRoute>();
-
-  #noteLeft(changes: readonly RouteChange[]): void {
-    const nowMs = this.#options.monotonicMs();
-    for (const change of changes) {
-      const match = change.kind === 'set' ? change.route.match : change.match;
-      const slots = change.kind === 'set' ? change.route.slots : [];
-      const former = this.#contents.route(match);
-      const stay = new Set(slots.map(printSocketAddress));
-      for (const slot of former?.slots ?? []) {
-        const backend = printSocketAddress(slot);
-        const key = leftKey(match, backend);
-        if (stay.has(backend)) this.#leftAtMs.delete(key);
-        else if (!this.#leftAtMs.has(key)) this.#leftAtMs.set(key, nowMs);
-      }
-      if (change.kind === 'set') this.#ended.delete(matchKey(match));
-      else if (former !== undefined) this.#ended.set(matchKey(match), { ...former, slots: [] });
+  /** Compares the table with its contents, and writes what differs. */
+  #correct(): void {
+    const found = this.#readElements();
+    if (found === undefined) {
+      this.#write();
+      return;
     }
+    for (const [match, backends] of endedRoutes(found, this.#contents))
+      this.#sweep(match, new Set(), backends);
+    const commands = this.#contents.correct(found);
+    if (commands === '') this.#trouble = undefined;
+    else if (!this.#transact(commands)) this.#write();
   }
 
-  /** Without a flow that drains, the times of departure are not needed any more. */
-  #forgetLeft(nextMs: number | undefined): void {
-    if (nextMs !== undefined) return;
-    this.#leftAtMs.clear();
-    this.#ended.clear();
-  }
-
-  #run(commands: string): string | undefined {
-    if (commands === '') return undefined;
-    const { nft, counters } = this.#options;
-    counters.updates++;
-    if (nft.run(commands).kind === 'done') return undefined;
-    // The kernel has something else than expected: another program has changed the table.
-    counters.rebuilt++;
-    return this.#write();
-  }
-
-  #write(): string | undefined {
-    const { nft, counters } = this.#options;
-    counters.updates++;
-    const outcome = nft.run(this.#contents.rebuild());
-    this.#isWritten = outcome.kind === 'done';
-    this.#parts = this.#readParts() ?? '';
-    if (outcome.kind === 'done') return undefined;
-    counters.failures++;
-    return outcome.reason;
-  }
-
-  /** The names of the table's parts and a digest of their rules; undefined if the table cannot be read. */
-  #readParts(): string | undefined {
-    const { ruleset, form } = this.#options;
-    const parts = ruleset.parts({ family: form.family, name: TABLE_NAME });
-    if (parts.kind === 'failed') return undefined;
-    return parts.entries
-      .map(({ kind, name, octets }) => `${kind} ${name}\n${Buffer.from(octets).toString('base64')}`)
-      .join('\n');
-  }
-
-  #hasAllSlots(): boolean {
-    let expected = 0;
-    for (const { slots } of this.#contents.routes()) expected += slots.length;
-    let found = 0;
-    for (const { slots } of this.#readRoutes() ?? []) found += slots.length;
-    return found === expected;
-  }
-
-  #readRoutes(): readonly KernelRoute[] | undefined {
-    const routes: KernelRoute[] = [];
-    for (const kind of ['virtual', 'consumer'] as const)
-      for (const count of SLOT_COUNTS) {
-        const found = this.#readMap(kind, count);
-        if (found === undefined) return undefined;
-        routes.push(...found);
+  /** Undefined if the table does not exist, or is not as this version writes it. */
+  #readElements(): TableElements | undefined {
+    const { ruleset } = this.#options;
+    const table = { family: this.form.family, name: TABLE_NAME };
+    const parts = ruleset.parts(table);
+    if (parts.kind === 'failed' || !isStamped(this.form, parts.entries)) return undefined;
+    const elements: TableElements = new Map();
+    for (const set of FILLED) {
+      const listed = ruleset.elements(table, set);
+      if (listed.kind === 'failed') return undefined;
+      for (const { key, data } of listed.entries) {
+        const text = decodeElement(set, this.form.family, key, data);
+        if (text === undefined) return undefined;
+        elements.set(elementId(set, text.key), text.data);
       }
-    return routes;
+    }
+    return elements;
   }
 
-  /** The routes of a map that have all their slots. */
-  #readMap(kind: 'virtual' | 'consumer', count: number): readonly KernelRoute[] | undefined {
-    const { ruleset, form } = this.#options;
-    const table = { family: form.family, name: TABLE_NAME };
-    const listed = ruleset.elements(table, mapName(kind, count));
-    if (listed.kind === 'failed') return undefined;
-    const routes = new Map<string, { match: KernelRoute['match']; slots: Slot[] }>();
-    for (const { key, data } of listed.entries) {
-      const decoded = decodeSlot(kind, form.family, key, data);
-      if (decoded === undefined) return undefined;
-      const { match, slot, backend } = decoded;
-      const route = routes.get(matchKey(match)) ?? { match, slots: [] };
-      routes.set(matchKey(match), route);
-      route.slots[slot] = { ...backend, isPrivate: false };
-    }
-    const found = [...routes.values()];
-    const isWhole = found.every(
-      ({ slots }) => slots.length === count && !slots.includes(undefined as never),
-    );
-    return isWhole ? found : undefined;
+  /** Writes the whole table in one transaction, then its stamp. Without the stamp it is written again next time. */
+  #write(): void {
+    if (!this.#transact(this.#contents.rebuild())) return;
+    const parts = this.#options.ruleset.parts({ family: this.form.family, name: TABLE_NAME });
+    if (parts.kind === 'complete')
+      this.#options.transactions.run(stampText(this.form, parts.entries));
   }
+
+  /** Whether the kernel has taken the commands. If not, it has something else than expected, or no room. */
+  #transact(commands: string): boolean {
+    const { transactions, counters } = this.#options;
+    const outcome = transactions.run(commands);
+    counters.updates++;
+    if (outcome.kind === 'refused') counters.failures++;
+    this.#trouble = outcome.kind === 'refused' ? outcome.reason : undefined;
+    return outcome.kind === 'done';
+  }
+
+  #noteRoute(match: KernelMatch, former?: KernelRoute): void {
+    const route = this.#contents.route(match);
+    const had = route === undefined ? backendsOf(former) : undefined;
+    this.#sweep(match, backendsOf(route), had, (route ?? former)?.drainSeconds);
+  }
+
+  #sweep(
+    match: KernelMatch,
+    serving: ReadonlySet<string>,
+    former: ReadonlySet<string> | undefined,
+    drainSeconds = this.#options.drainSeconds,
+  ): void {
+    const swept: SweptRoute = { match, allowed: { serving, former }, drainSeconds };
+    this.#options.sweeper.noteChange(swept);
+  }
+}
+
+function matchOf(change: RouteChange): KernelMatch {
+  return change.kind === 'set' ? change.route.match : change.match;
+}
+
+function backendsOf(route: KernelRoute | undefined): ReadonlySet<string> {
+  return new Set(route?.slots.map(printSocketAddress));
+}
+
+/** Routes of a former process that are not wanted any more, each with the backends that it had. */
+function endedRoutes(
+  found: TableElements,
+  contents: TableContents,
+): Iterable<readonly [KernelMatch, ReadonlySet<string>]> {
+  const ended = new Map<string, readonly [KernelMatch, Set<string>]>();
+  for (const [id, data] of found) {
+    const slot = slotInElement(id, data);
+    if (slot === undefined || contents.route(slot.match) !== undefined) continue;
+    const key = matchKey(slot.match);
+    const known = ended.get(key) ?? ([slot.match, new Set<string>()] as const);
+    ended.set(key, known);
+    known[1].add(printSocketAddress(slot.backend));
+  }
+  return ended.values();
 }

@@ -1,27 +1,34 @@
 /**
  * ambassador/nft/: The kernel carries the connections of routes: tables of nf_tables, and connection tracking.
- * Imports: ambassador, dataplane/listeners, dns, forward, kernel, timing.
+ * Imports: ambassador, dataplane/listeners, dns, kernel, timing.
  * Used by: app/ambassador.
  *
  * `NftPlane` collects changes of routes for two milliseconds and gives them to a thread (nftThread.ts), which writes them
- * in one transaction. The tables outlive the process: connections go on, and the next process adopts them.
+ * in one transaction. While that runs, further changes are collected for the next one. The tables outlive the process:
+ * connections go on, and the next process adopts them.
  */
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { startThread } from '../../dataplane/listeners/threads.ts';
+import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
 import { matchKey } from '../route.ts';
 import type { RouteChange } from './contents.ts';
-import type { KernelMatch, KernelRoute } from './kernelRoute.ts';
+import type { CrossBridgeState } from './crossBridge.ts';
+import { type KernelMatch, type KernelRoute, obstacleTo } from './kernelRoute.ts';
 import type { TableCounters } from './kernelTable.ts';
-import type { NftOrder, NftReport, NftThreadStart } from './nftThread.ts';
+import type { NftOrder, NftReport, NftState, NftThreadStart } from './nftThread.ts';
 
 export interface NftPlaneOptions extends NftThreadStart {
   readonly clock: Clock;
-  /** Called when `isInForce` has changed, and when there is another trouble. */
+  /** Called when `isInForce`, `trouble` or `crossBridge` has changed. */
   readonly onState: () => void;
+  /** The tables were corrected, because these programs had changed them. */
+  readonly onCorrected: (programs: readonly string[]) => void;
   /** The thread has ended; a new one adopts the tables. */
   readonly onThreadLost: (error: Error) => void;
+  /** The file that the thread runs; tests set it. */
+  readonly entry?: URL;
 }
 
 export type NftPlaneOpened =
@@ -35,23 +42,27 @@ const ENTRY = new URL(
 );
 
 const JOIN_MS = 2;
-const RESTART_AFTER_MS = 1_000;
+const RESTART = { minMs: 100, maxMs: 10_000 };
 /** Upper bounds of the times from a change to its being in force. */
 export const UPDATE_BOUNDS_SECONDS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10] as const;
 
 export async function openNftPlane(options: NftPlaneOptions): Promise<NftPlaneOpened> {
   const worker = startNftThread(options);
   const report = await firstReport(worker);
-  if (report.kind !== 'opened') {
-    await worker.terminate();
-    const reason = report.kind === 'unsupported' ? report.reason : 'the thread does not start';
-    return { kind: 'unsupported', reason };
-  }
-  return { kind: 'opened', plane: new NftPlane(options, worker) };
+  if (report.kind === 'opened') return { kind: 'opened', plane: new NftPlane(options, worker) };
+  await worker.terminate();
+  const reason = report.kind === 'unsupported' ? report.reason : 'the thread does not start';
+  return { kind: 'unsupported', reason };
 }
 
-function startNftThread({ forms, drainSeconds, crossBridge }: NftThreadStart): Worker {
-  const worker = startThread(ENTRY, { workerData: { forms, drainSeconds, crossBridge } });
+function startNftThread({
+  forms,
+  drainSeconds,
+  crossBridge,
+  entry = ENTRY,
+}: NftPlaneOptions): Worker {
+  const workerData: NftThreadStart = { forms, drainSeconds, crossBridge };
+  const worker = startThread(entry, { workerData, name: 'nft' });
   worker.unref();
   return worker;
 }
@@ -75,42 +86,63 @@ export class NftPlane {
   readonly #options: NftPlaneOptions;
   readonly #routes = new Map<string, KernelRoute>();
   readonly #changes = new Map<string, RouteChange>();
-  readonly #sentAtMs = new Map<number, number>();
   readonly updateTimes = { counts: UPDATE_BOUNDS_SECONDS.map(() => 0).concat(0), seconds: 0 };
-  counters: TableCounters | undefined;
-  #worker: Worker;
+  #worker: Worker | undefined;
+  #state: NftState | undefined;
   #timer: Timer | undefined;
   #firstChangeMs = 0;
-  #sequence = 0;
+  /** When the first of the changes was made that the thread is writing; undefined if it writes none. */
+  #writingSinceMs: number | undefined;
   #isReleased = false;
-  #isInForce = false;
-  #trouble: string | undefined;
+  #failuresInARow = 0;
+  #lostBecause: string | undefined;
   #isClosed = false;
 
   constructor(options: NftPlaneOptions, worker: Worker) {
     this.#options = options;
-    this.#worker = worker;
     this.#watch(worker);
   }
 
+  /** Whether the routes that were released are in force; changes of the last milliseconds may not be. */
   get isInForce(): boolean {
-    return this.#isInForce;
+    return this.#state !== undefined && this.trouble === undefined;
   }
 
   /** Why the routes are not in force, although they were released. */
   get trouble(): string | undefined {
-    return this.#trouble;
+    return this.#lostBecause ?? this.#state?.trouble;
   }
 
-  set(route: KernelRoute): void {
+  get counters(): TableCounters | undefined {
+    return this.#state?.counters;
+  }
+
+  /** Whether virtual addresses reach across Docker's bridges; undefined until that is known, and if it is not wanted. */
+  get crossBridge(): CrossBridgeState | undefined {
+    return this.#state?.crossBridge;
+  }
+
+  /** Returns why the kernel cannot have the route; undefined if it can. */
+  set(route: KernelRoute): string | undefined {
+    const obstacle = obstacleTo(route);
+    if (obstacle !== undefined) {
+      this.remove(route.match);
+      return obstacle;
+    }
     const key = matchKey(route.match);
     this.#routes.set(key, route);
     this.#note(key, { kind: 'set', route });
+    return undefined;
   }
 
   remove(match: KernelMatch): void {
     const key = matchKey(match);
     if (this.#routes.delete(key)) this.#note(key, { kind: 'remove', match });
+  }
+
+  /** Backends at these addresses have died: connections to them do not go on for the drain time. */
+  noteDeath(addresses: readonly string[]): void {
+    if (this.#isReleased) this.#post({ kind: 'dead', addresses });
   }
 
   /**
@@ -119,29 +151,31 @@ export class NftPlane {
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
-    this.#sendAll();
+    this.#firstChangeMs = this.#options.clock.monotonicMs();
+    this.#begin();
   }
 
-  /** The host's networks may have changed. */
-  refreshNetworks(): void {
-    this.#post({ kind: 'networks' });
-  }
-
-  /** Removes the tables. */
+  /** Removes the tables. Routes that are set later are written after the next `release`. */
   async clear(): Promise<void> {
-    this.#worker.ref();
+    this.#isReleased = false;
+    this.#changes.clear();
+    const worker = this.#worker;
+    if (worker === undefined) throw new Error('the thread that writes the routes has ended');
+    worker.ref();
     this.#post({ kind: 'clear' });
     for (;;) {
-      const [report] = (await once(this.#worker, 'message')) as [NftReport];
+      const [report] = (await once(worker, 'message')) as [NftReport];
       if (report.kind === 'cleared') break;
     }
-    this.#worker.unref();
+    worker.unref();
+    this.#update(undefined);
   }
 
   /** The tables stay. */
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#timer?.cancel();
+    if (this.#worker === undefined) return;
     const exited = once(this.#worker, 'exit');
     this.#worker.ref();
     this.#post({ kind: 'close' });
@@ -152,56 +186,72 @@ export class NftPlane {
     if (!this.#isReleased) return;
     if (this.#changes.size === 0) this.#firstChangeMs = this.#options.clock.monotonicMs();
     this.#changes.set(key, change);
+    this.#sendSoon();
+  }
+
+  #sendSoon(): void {
+    if (this.#writingSinceMs !== undefined || this.#changes.size === 0) return;
     this.#timer ??= this.#options.clock.startTimer(JOIN_MS, () => this.#send());
   }
 
   #send(): void {
     this.#timer = undefined;
+    if (this.#writingSinceMs !== undefined || this.#worker === undefined) return;
     const changes = [...this.#changes.values()];
     this.#changes.clear();
-    this.#sendChanges(changes, false);
+    this.#writingSinceMs = this.#firstChangeMs;
+    this.#post({ kind: 'change', changes });
   }
 
-  #sendAll(): void {
-    this.#firstChangeMs = this.#options.clock.monotonicMs();
+  #begin(): void {
     this.#changes.clear();
-    const routes = [...this.#routes.values()];
-    this.#sendChanges(
-      routes.map((route) => ({ kind: 'set', route })),
-      true,
-    );
-  }
-
-  #sendChanges(changes: readonly RouteChange[], isWhole: boolean): void {
-    const sequence = ++this.#sequence;
-    this.#sentAtMs.set(sequence, this.#firstChangeMs);
-    this.#post({ kind: 'change', sequence, changes, isWhole });
+    this.#writingSinceMs = this.#firstChangeMs;
+    this.#post({ kind: 'begin', routes: [...this.#routes.values()] });
   }
 
   #post(order: NftOrder): void {
-    this.#worker.postMessage(order);
+    this.#worker?.postMessage(order);
   }
 
   #watch(worker: Worker): void {
-    worker.on('message', (report: NftReport) => this.#onReport(report));
-    worker.on('error', (error) => this.#onLost(worker, error));
-    worker.on('exit', () => this.#onLost(worker, new Error('the thread has ended')));
+    this.#worker = worker;
+    let failure = new Error('the thread has ended');
+    worker.on('message', (report: NftReport) => this.#onReport(report, worker));
+    worker.on('error', (error) => {
+      failure = error;
+    });
+    worker.on('exit', () => this.#onLost(worker, failure));
   }
 
-  #onReport(report: NftReport): void {
-    if (report.kind === 'opened' && this.#isReleased) this.#sendAll();
-    if (report.kind !== 'changed') return;
-    const { sequence, trouble, counters } = report;
-    this.counters = counters;
-    this.#noteTime(sequence);
-    this.#setState(trouble === undefined, trouble);
+  #onReport(report: NftReport, worker: Worker): void {
+    if (report.kind === 'opened' && this.#isReleased) this.#begin();
+    if (report.kind === 'unsupported') {
+      this.#lostBecause = report.reason;
+      this.#options.onState();
+      void worker.terminate();
+    }
+    if (report.kind !== 'state') return;
+    if (report.isReply) {
+      this.#failuresInARow = 0;
+      this.#lostBecause = undefined;
+      this.#noteTime();
+    }
+    this.#update(report);
+    if (report.correctedAfter !== undefined) this.#options.onCorrected(report.correctedAfter);
+    this.#sendSoon();
   }
 
-  #noteTime(sequence: number): void {
-    const sentAtMs = this.#sentAtMs.get(sequence);
-    this.#sentAtMs.delete(sequence);
-    if (sentAtMs === undefined) return;
-    const seconds = (this.#options.clock.monotonicMs() - sentAtMs) / 1_000;
+  #update(state: NftState | undefined): void {
+    const before = [this.isInForce, this.trouble, this.crossBridge];
+    this.#state = state;
+    const after = [this.isInForce, this.trouble, this.crossBridge];
+    if (before.some((value, i) => value !== after[i])) this.#options.onState();
+  }
+
+  #noteTime(): void {
+    if (this.#writingSinceMs === undefined) return;
+    const seconds = (this.#options.clock.monotonicMs() - this.#writingSinceMs) / 1_000;
+    this.#writingSinceMs = undefined;
     const bucket = UPDATE_BOUNDS_SECONDS.findIndex((bound) => seconds <= bound);
     const { counts } = this.updateTimes;
     const index = bucket < 0 ? UPDATE_BOUNDS_SECONDS.length : bucket;
@@ -209,21 +259,14 @@ export class NftPlane {
     this.updateTimes.seconds += seconds;
   }
 
-  #setState(isInForce: boolean, trouble: string | undefined): void {
-    if (isInForce === this.#isInForce && trouble === this.#trouble) return;
-    this.#isInForce = isInForce;
-    this.#trouble = trouble;
-    this.#options.onState();
-  }
-
   /** What the kernel has stays in force; a new thread adopts it. */
   #onLost(worker: Worker, error: Error): void {
     if (this.#isClosed || worker !== this.#worker) return;
-    this.#options.onThreadLost(error);
-    this.#options.clock.startTimer(RESTART_AFTER_MS, () => {
-      if (this.#isClosed || worker !== this.#worker) return;
-      this.#worker = startNftThread(this.#options);
-      this.#watch(this.#worker);
+    this.#worker = undefined;
+    this.#failuresInARow++;
+    if (this.#lostBecause === undefined) this.#options.onThreadLost(error);
+    this.#options.clock.startTimer(backoffMs(this.#failuresInARow, RESTART), () => {
+      if (!this.#isClosed) this.#watch(startNftThread(this.#options));
     });
   }
 }

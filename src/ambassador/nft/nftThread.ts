@@ -2,20 +2,19 @@
  * The thread that writes the tables: the kernel takes from half a millisecond to seconds for a transaction, for which
  * DNS must not wait. It also notices changes by other programs, and ends flows whose backend has left.
  */
-import { networkInterfaces } from 'node:os';
 import type { MessagePort } from 'node:worker_threads';
-import { parseCidr } from '../../forward/addresses.ts';
-import { openConntrack } from '../../kernel/conntrack.ts';
+import { type Conntrack, openConntrack } from '../../kernel/conntrack.ts';
 import { listHostAddresses } from '../../kernel/hostAddresses.ts';
-import { openNft } from '../../kernel/libnftables.ts';
-import { openNftRuleset } from '../../kernel/nftRuleset.ts';
-import { matchKey } from '../route.ts';
-import { maskedNetwork } from '../vipRange.ts';
-import { type HostNetworks, type RouteChange, TableContents } from './contents.ts';
-import { CrossBridgeRule } from './crossBridge.ts';
-import { familyOf } from './kernelRoute.ts';
-import { type KernelAccess, KernelTable, type TableCounters } from './kernelTable.ts';
+import { type Nft, openNft } from '../../kernel/libnftables.ts';
+import { type NftRuleset, openNftRuleset } from '../../kernel/nftRuleset.ts';
+import { backoffMs } from '../../timing/backoff.ts';
+import { type RouteChange, TableContents } from './contents.ts';
+import { CrossBridgeRule, type CrossBridgeState } from './crossBridge.ts';
+import { FlowSweeper } from './flowSweeper.ts';
+import { familyOf, type KernelRoute } from './kernelRoute.ts';
+import { KernelTable, type TableCounters } from './kernelTable.ts';
 import { TABLE_NAME, type TableForm } from './tableText.ts';
+import { type ForeignChanges, Transactions } from './transactions.ts';
 
 export interface NftThreadStart {
   /** One for each family that is used. */
@@ -26,34 +25,38 @@ export interface NftThreadStart {
 }
 
 export type NftOrder =
-  /** `isWhole`: these are all routes, also in place of those of an adopted table. */
-  | {
-      readonly kind: 'change';
-      readonly sequence: number;
-      readonly changes: readonly RouteChange[];
-      readonly isWhole: boolean;
-    }
-  /** The host's networks may have changed. */
-  | { readonly kind: 'networks' }
+  /** These are all routes, also in place of those of an adopted table. */
+  | { readonly kind: 'begin'; readonly routes: readonly KernelRoute[] }
+  | { readonly kind: 'change'; readonly changes: readonly RouteChange[] }
+  /** Backends at these addresses have died. */
+  | { readonly kind: 'dead'; readonly addresses: readonly string[] }
   | { readonly kind: 'clear' }
   | { readonly kind: 'close' };
 
 export type NftReport =
   | { readonly kind: 'opened' }
   | { readonly kind: 'unsupported'; readonly reason: string }
-  | {
-      readonly kind: 'changed';
-      readonly sequence: number;
-      /** Why the changes are not in force. */
-      readonly trouble: string | undefined;
-      readonly counters: TableCounters;
-    }
+  /** Follows each `begin` and `change`, and everything that the thread does by itself. */
+  | ({ readonly kind: 'state'; readonly isReply: boolean } & NftState)
   | { readonly kind: 'cleared' };
 
+export interface NftState {
+  /** Why the routes are not in force. */
+  readonly trouble: string | undefined;
+  readonly counters: TableCounters;
+  /** The programs that had changed a table of ours, if it was corrected just now. */
+  readonly correctedAfter: readonly string[] | undefined;
+  readonly crossBridge: CrossBridgeState | undefined;
+}
+
 /** How soon a change by another program is noticed. */
-const VERIFY_EVERY_MS = 250;
-/** Changes that follow each other closely cause one look at the tracked flows. */
-const SWEEP_AFTER_MS = 20;
+const LOOK_EVERY_MS = 100;
+/** How often to try again what the kernel has refused. */
+const RETRY = { minMs: 1_000, maxMs: 30_000 };
+/** Docker's rules change many times in a second when containers start. */
+const CROSS_BRIDGE_PAUSE_MS = 1_000;
+/** Old versions of iptables change rules that nf_tables does not know. */
+const CROSS_BRIDGE_EVERY_MS = 60_000;
 
 export function runNftThread(port: MessagePort, start: NftThreadStart): void {
   const access = openAccess(start);
@@ -64,6 +67,12 @@ export function runNftThread(port: MessagePort, start: NftThreadStart): void {
   const thread = new NftThread(port, start, access.access);
   port.on('message', (order: NftOrder) => thread.obey(order));
   port.postMessage({ kind: 'opened' } satisfies NftReport);
+}
+
+interface KernelAccess {
+  readonly nft: Nft;
+  readonly ruleset: NftRuleset;
+  readonly conntrack: Conntrack;
 }
 
 type Access =
@@ -104,48 +113,69 @@ const NEEDS_CAPABILITY = 'it needs the capability NET_ADMIN';
 class NftThread {
   readonly #port: MessagePort;
   readonly #access: KernelAccess;
-  readonly #tables = new Map<4 | 6, KernelTable>();
-  readonly #crossBridge: readonly CrossBridgeRule[];
+  readonly #transactions: Transactions;
+  readonly #sweeper: FlowSweeper;
+  readonly #tables: readonly KernelTable[];
+  readonly #bridges: readonly CrossBridgeRule[];
   readonly #counters: TableCounters = {
     ...{ updates: 0, failures: 0, rebuilt: 0 },
     flowsDeleted: { tcp: 0, udp: 0 },
   };
-  #networks = '';
-  #generation = -1;
+  readonly #lookTimer: NodeJS.Timeout;
   #sweepTimer: NodeJS.Timeout | undefined;
-  readonly #verifyTimer: NodeJS.Timeout;
+  /** Routes are kept from `begin` to `clear`. */
+  #hasBegun = false;
+  #trouble: string | undefined;
+  #failuresInARow = 0;
+  #retryAtMs = 0;
+  #crossBridge: CrossBridgeState | undefined;
+  #crossBridgeAtMs = Number.POSITIVE_INFINITY;
+  #isEnsuring = false;
 
   constructor(port: MessagePort, start: NftThreadStart, access: KernelAccess) {
     const { forms, drainSeconds, crossBridge } = start;
+    const { nft, ruleset, conntrack } = access;
     this.#port = port;
     this.#access = access;
-    const monotonicMs = () => performance.now();
+    const transactions = new Transactions(nft, ruleset);
+    const sweeper = new FlowSweeper({
+      conntrack,
+      hostAddresses: ownAddresses,
+      monotonicMs: () => performance.now(),
+      onDeleted: ({ protocol }) => this.#counters.flowsDeleted[protocol]++,
+    });
+    this.#transactions = transactions;
+    this.#sweeper = sweeper;
     const counters = this.#counters;
-    for (const form of forms)
-      this.#tables.set(
-        form.family,
-        new KernelTable({ ...access, form, drainSeconds, monotonicMs, counters }),
-      );
+    this.#tables = forms.map(
+      (form) => new KernelTable({ form, transactions, ruleset, sweeper, drainSeconds, counters }),
+    );
     const ranges = forms.flatMap(({ range }) => (crossBridge && range ? [range] : []));
-    this.#crossBridge = ranges.map((range) => new CrossBridgeRule(range));
-    this.#verifyTimer = setInterval(() => this.#verify(), VERIFY_EVERY_MS);
+    this.#bridges = ranges.map((range) => new CrossBridgeRule(range));
+    this.#lookTimer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 
   obey(order: NftOrder): void {
     switch (order.kind) {
-      case 'change':
-        this.#change(order);
+      case 'begin':
+        this.#hasBegun = true;
+        for (const table of this.#tables) table.begin(ofFamily(order.routes, table));
+        this.#reply();
+        this.#ensureCrossBridge();
         return;
-      case 'networks':
-        this.#updateNetworks();
+      case 'change':
+        for (const table of this.#tables) table.change(changesOf(order.changes, table));
+        this.#reply();
+        return;
+      case 'dead':
+        this.#sweeper.noteDeath(order.addresses);
+        this.#sweep();
         return;
       case 'clear':
-        for (const table of this.#tables.values()) table.clear();
-        for (const rule of this.#crossBridge) rule.remove();
-        this.#report({ kind: 'cleared' });
+        void this.#clear();
         return;
       case 'close':
-        clearInterval(this.#verifyTimer);
+        clearInterval(this.#lookTimer);
         clearTimeout(this.#sweepTimer);
         this.#access.nft.close();
         this.#access.ruleset.close();
@@ -155,110 +185,100 @@ class NftThread {
     }
   }
 
-  #change({ sequence, changes, isWhole }: Extract<NftOrder, { kind: 'change' }>): void {
-    const troubles: string[] = [];
-    if (isWhole) this.#updateNetworks(false);
-    if (isWhole) for (const rule of this.#crossBridge) rule.ensure();
-    for (const [family, table] of this.#tables) {
-      const own = changes.filter((change) => familyOfChange(change) === family);
-      const trouble = isWhole ? this.#begin(table, own) : table.change(own);
-      if (trouble !== undefined) troubles.push(trouble);
-    }
-    this.#generation = this.#readGeneration();
-    const [trouble] = troubles;
-    this.#report({ kind: 'changed', sequence, trouble, counters: structuredClone(this.#counters) });
-    this.#sweepSoon(SWEEP_AFTER_MS);
+  #reply(): void {
+    this.#noteTroubles();
+    this.#report(true, undefined);
+    this.#sweep();
   }
 
-  /** Adopts the table of a former process and writes only what differs. */
-  #begin(table: KernelTable, changes: readonly RouteChange[]): string | undefined {
-    const adopted = table.adopt();
-    const wanted = new Set(changes.map((change) => matchKeyOf(change)));
-    const surplus = adopted
-      .filter(({ match }) => !wanted.has(matchKey(match)))
-      .map(({ match }): RouteChange => ({ kind: 'remove', match }));
-    const trouble = table.change([...changes, ...surplus]);
-    if (trouble !== undefined || adopted.length === 0) return trouble;
-    return table.correctSets();
+  #look(): void {
+    if (!this.#hasBegun) return;
+    const nowMs = performance.now();
+    const foreign = this.#transactions.foreignChanges();
+    if (foreign !== undefined) this.#onForeignChanges(foreign, nowMs);
+    if (this.#trouble !== undefined && nowMs >= this.#retryAtMs) this.#repair(this.#tables, []);
+    if (nowMs >= this.#crossBridgeAtMs) this.#ensureCrossBridge();
   }
 
-  /** Takes the networks of this host over if they have changed. */
-  #updateNetworks(mustRun = true): void {
-    const found = readNetworks();
-    const text = JSON.stringify(found);
-    if (text === this.#networks) return;
-    this.#networks = text;
-    for (const [family, table] of this.#tables) {
-      const own = ofFamily(found, family);
-      if (mustRun) table.setNetworks(own);
-      else table.noteNetworks(own);
-    }
-    if (mustRun) this.#generation = this.#readGeneration();
+  #onForeignChanges({ tables, programs, isWhole }: ForeignChanges, nowMs: number): void {
+    const hasChanged = (family: 4 | 6, name: string) =>
+      !isWhole || tables.some((table) => table.family === family && table.name === name);
+    const damaged = this.#tables.filter(({ form }) => hasChanged(form.family, TABLE_NAME));
+    if (damaged.length > 0) this.#repair(damaged, programs);
+    if (this.#tables.some(({ form }) => hasChanged(form.family, 'filter')))
+      this.#crossBridgeAtMs = Math.min(this.#crossBridgeAtMs, nowMs + CROSS_BRIDGE_PAUSE_MS);
   }
 
-  /** Looks at the tables if another program has changed the rule set. */
-  #verify(): void {
-    if (this.#generation < 0) return;
-    this.#updateNetworks();
-    const generation = this.#readGeneration();
-    if (generation === this.#generation) return;
-    const { tables, isWhole } = this.#access.ruleset.changes();
-    if (!isWhole || tables.some(({ name }) => name === TABLE_NAME))
-      for (const table of this.#tables.values()) table.verify();
-    // dockerd, when it starts, and `iptables -F` change the rule set too.
-    for (const rule of this.#crossBridge) rule.ensure();
-    this.#generation = this.#readGeneration();
+  #repair(tables: readonly KernelTable[], programs: readonly string[]): void {
+    const { rebuilt, failures } = this.#counters;
+    for (const table of tables) table.repair();
+    this.#noteTroubles();
+    const isCorrected = this.#counters.rebuilt > rebuilt;
+    if (isCorrected || this.#counters.failures > failures)
+      this.#report(false, isCorrected ? programs : undefined);
+    this.#sweep();
   }
 
-  #readGeneration(): number {
-    const read = this.#access.ruleset.generation();
-    return read.kind === 'generation' ? read.id : 0;
-  }
-
-  #sweepSoon(afterMs: number): void {
-    clearTimeout(this.#sweepTimer);
-    this.#sweepTimer = setTimeout(() => this.#sweep(), afterMs);
+  #noteTroubles(): void {
+    this.#trouble = this.#tables.find(({ trouble }) => trouble !== undefined)?.trouble;
+    this.#failuresInARow = this.#trouble === undefined ? 0 : this.#failuresInARow + 1;
+    this.#retryAtMs = performance.now() + backoffMs(this.#failuresInARow, RETRY);
   }
 
   #sweep(): void {
-    let nextMs: number | undefined;
-    for (const table of this.#tables.values()) {
-      const dueMs = table.sweep();
-      if (dueMs !== undefined) nextMs = Math.min(nextMs ?? dueMs, dueMs);
-    }
-    if (nextMs !== undefined) this.#sweepSoon(Math.max(SWEEP_AFTER_MS, nextMs - performance.now()));
+    const { tcp, udp } = this.#counters.flowsDeleted;
+    const nextMs = this.#sweeper.sweep();
+    clearTimeout(this.#sweepTimer);
+    if (nextMs !== undefined)
+      this.#sweepTimer = setTimeout(() => this.#sweep(), Math.ceil(nextMs - performance.now()));
+    const { flowsDeleted } = this.#counters;
+    if (flowsDeleted.tcp + flowsDeleted.udp > tcp + udp) this.#report(false, undefined);
   }
 
-  #report(report: NftReport): void {
-    this.#port.postMessage(report);
+  /** The last state stands; one call runs at a time. */
+  #ensureCrossBridge(): void {
+    const pauseMs = this.#isEnsuring ? CROSS_BRIDGE_PAUSE_MS : CROSS_BRIDGE_EVERY_MS;
+    this.#crossBridgeAtMs = performance.now() + pauseMs;
+    if (this.#isEnsuring || this.#bridges.length === 0) return;
+    this.#isEnsuring = true;
+    void Promise.all(this.#bridges.map((rule) => rule.ensure())).then((states) => {
+      this.#isEnsuring = false;
+      const state = states.find((one) => one === 'noProgram') ?? states[0];
+      if (state === this.#crossBridge) return;
+      this.#crossBridge = state;
+      this.#report(false, undefined);
+    });
+  }
+
+  async #clear(): Promise<void> {
+    this.#hasBegun = false;
+    for (const table of this.#tables) table.clear();
+    await Promise.all(this.#bridges.map((rule) => rule.remove()));
+    this.#port.postMessage({ kind: 'cleared' } satisfies NftReport);
+  }
+
+  #report(isReply: boolean, correctedAfter: readonly string[] | undefined): void {
+    this.#port.postMessage({
+      ...{ kind: 'state', isReply, correctedAfter },
+      trouble: this.#trouble,
+      counters: this.#counters,
+      crossBridge: this.#crossBridge,
+    } satisfies NftReport);
   }
 }
 
-function familyOfChange(change: RouteChange): 4 | 6 {
-  return familyOf(change.kind === 'set' ? change.route.match : change.match);
+function ofFamily(routes: readonly KernelRoute[], { form }: KernelTable): readonly KernelRoute[] {
+  return routes.filter(({ match }) => familyOf(match) === form.family);
 }
 
-function matchKeyOf(change: RouteChange): string {
-  return matchKey(change.kind === 'set' ? change.route.match : change.match);
-}
-
-/** The networks of this host's interfaces, and its addresses. */
-function readNetworks(): HostNetworks {
-  const found = Object.values(networkInterfaces()).flatMap((list = []) => list);
-  const networks = found.flatMap(({ cidr, internal }) => {
-    const range = cidr === null || internal ? undefined : parseCidr(cidr);
-    return range === undefined ? [] : [maskedNetwork(range)];
+function changesOf(changes: readonly RouteChange[], { form }: KernelTable): readonly RouteChange[] {
+  return changes.filter((change) => {
+    const match = change.kind === 'set' ? change.route.match : change.match;
+    return familyOf(match) === form.family;
   });
-  const listed = listHostAddresses();
-  const addresses =
-    listed.kind === 'complete' ? listed.entries : found.map(({ address }) => address);
-  return { networks, addresses: addresses.filter((address) => !address.startsWith('fe80:')) };
 }
 
-function ofFamily({ networks, addresses }: HostNetworks, family: 4 | 6): HostNetworks {
-  const isOwn = (address: string) => address.includes(':') === (family === 6);
-  return {
-    networks: networks.filter(({ address }) => isOwn(address)),
-    addresses: addresses.filter(isOwn),
-  };
+function ownAddresses(): readonly string[] {
+  const listed = listHostAddresses();
+  return listed.kind === 'complete' ? listed.entries : [];
 }

@@ -5,6 +5,9 @@
  * A connection takes one element of a map: the element's key ends in a slot, which is drawn at random (or hashed from
  * the source address) for each connection. So one rule serves all routes, and a change of a route changes elements
  * alone. A route with many backends has more slots, in another map. A missing key lets the packet pass.
+ *
+ * The table needs no facts about the host, such as its networks: rules that need them look at its routing (`fib`), so
+ * they are right from the first packet of a new network on.
  */
 import { addressOctets, printAddress } from '../../dns/address.ts';
 import type { Network } from '../vipRange.ts';
@@ -31,18 +34,31 @@ export function tableId(family: 4 | 6): string {
   return `${family === 4 ? 'ip' : 'ip6'} ${TABLE_NAME}`;
 }
 
+/** The sets whose elements follow from the routes. */
 export const SETS = {
-  /** Source addresses of containers with links. */
-  consumers: 'consumers',
-  /** Linked ports without a backend: source, protocol and port. */
-  refused: 'refused',
+  /** Consumers' links: source, protocol and port. */
+  links: 'links',
   /** Backends that only their own network may reach: address, protocol and port. */
   private: 'private',
-  /** Pairs of networks whose members reach each other without this host, so that replies would bypass it. */
-  neighbours: 'neighbours',
-  /** This host's own addresses. */
-  local: 'local',
+  /** Each backend's address, twice. */
+  selves: 'selves',
 } as const;
+
+/** Sets whose elements the kernel adds while it handles the first packet of a connection, and drops soon after. */
+const NOTED = {
+  /** Source and backend behind one interface of this host. */
+  near: 'near',
+  /** Addresses of this host to which consumers connect. */
+  gateways: 'gateways',
+} as const;
+
+const KINDS = ['virtual', 'consumer'] as const;
+
+/** Every map and set whose elements follow from the routes. */
+export const FILLED: readonly string[] = [
+  ...KINDS.flatMap((kind) => SLOT_COUNTS.map((slots) => mapName(kind, slots))),
+  ...Object.values(SETS),
+];
 
 /** Throws RangeError for text that is no network. */
 export function networkText({ address, prefixLength }: Network): string {
@@ -55,104 +71,134 @@ export function networkText({ address, prefixLength }: Network): string {
 /** The body of the table, for `table ip soradns { … }`. */
 export function tableText(form: TableForm): string {
   const ip = form.family === 4 ? 'ip' : 'ip6';
-  return [...declarations(form, ip), ...translation(form, ip), ...refusal(form, ip)].join('\n');
+  const range = form.range && networkText(form.range);
+  return [
+    ...declarations(form.family, ip),
+    ...slotChains(form, ip),
+    ...translation(ip, range),
+    ...sameLink(ip, range),
+    ...refusal(ip, range),
+  ].join('\n');
 }
 
-function slotExpression({ balance }: TableForm, ip: string, slots: number): string {
-  return balance === 'source' ? `jhash ${ip} saddr mod ${slots}` : `numgen random mod ${slots}`;
+/** The kernel would choose another seed for each table: then a source would change its backend with the table. */
+const SEED = '0x736f7261';
+
+function slotExpression({ balance }: Pick<TableForm, 'balance'>, ip: string, slots: number) {
+  return balance === 'source'
+    ? `jhash ${ip} saddr mod ${slots} seed ${SEED}`
+    : `numgen random mod ${slots}`;
 }
 
-function keyOf(kind: 'virtual' | 'consumer', form: TableForm, ip: string, slots: number): string {
-  const end = kind === 'virtual' ? 'daddr' : 'saddr';
-  return `${ip} ${end} . meta l4proto . th dport . ${slotExpression(form, ip, slots)}`;
+/** The destination of a virtual address's connections, or the source of a consumer's, without the slot. */
+function endOf(kind: 'virtual' | 'consumer', ip: string): string {
+  return `${ip} ${kind === 'virtual' ? 'daddr' : 'saddr'} . meta l4proto . th dport`;
 }
 
-const KINDS = ['virtual', 'consumer'] as const;
-
-function declarations(form: TableForm, ip: string): readonly string[] {
-  const address = form.family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+function declarations(family: 4 | 6, ip: string): readonly string[] {
+  const address = family === 4 ? 'ipv4_addr' : 'ipv6_addr';
+  const backend = `${ip} daddr . th dport`;
   const maps = KINDS.flatMap((kind) =>
     SLOT_COUNTS.map((slots) => {
-      const key = keyOf(kind, form, ip, slots);
-      return `map ${mapName(kind, slots)} { typeof ${key} : ${ip} daddr . th dport; }`;
+      // Only the type counts here: it is that of a hash too.
+      const slot = slotExpression({ balance: 'random' }, ip, slots);
+      return `map ${mapName(kind, slots)} { typeof ${endOf(kind, ip)} . ${slot} : ${backend}; }`;
     }),
   );
   return [
     ...maps,
-    `set ${SETS.consumers} { type ${address}; }`,
-    `set ${SETS.refused} { typeof ${ip} saddr . meta l4proto . th dport; }`,
-    `set ${SETS.private} { typeof ${ip} daddr . meta l4proto . th dport; }`,
-    `set ${SETS.neighbours} { type ${address} . ${address}; flags interval; }`,
-    `set ${SETS.local} { type ${address}; }`,
+    `set ${SETS.links} { typeof ${endOf('consumer', ip)}; }`,
+    `set ${SETS.private} { typeof ${endOf('virtual', ip)}; }`,
+    `set ${SETS.selves} { type ${address} . ${address}; }`,
+    `set ${NOTED.near} { type ${address} . ${address}; flags dynamic, timeout; timeout 2s; size 65536; }`,
+    `set ${NOTED.gateways} { type ${address}; flags dynamic, timeout; timeout 10s; size 4096; }`,
+  ];
+}
+
+function slotChains(form: TableForm, ip: string): readonly string[] {
+  const lookups = (kind: 'virtual' | 'consumer') =>
+    SLOT_COUNTS.map((slots) => {
+      const key = `${endOf(kind, ip)} . ${slotExpression(form, ip, slots)}`;
+      return `meta l4proto { tcp, udp } dnat ${ip} to ${key} map @${mapName(kind, slots)}`;
+    });
+  return [
+    'chain refuse {',
+    'meta l4proto tcp reject with tcp reset',
+    `reject with ${form.family === 4 ? 'icmp' : 'icmpv6'} type port-unreachable`,
+    '}',
+    ...['chain virtual {', ...lookups('virtual'), '}'],
+    // A link without a backend is refused here: later, a listener of the host or of Docker could take it.
+    'chain consumer {',
+    ...[`update @${NOTED.gateways} { ${ip} daddr }`, ...lookups('consumer'), 'goto refuse'],
+    '}',
   ];
 }
 
 /** Comes before Docker's rules, whose chains have the priorities without the -1. */
-function translation(form: TableForm, ip: string): readonly string[] {
-  const lines = KINDS.flatMap((kind) => [
-    `chain ${kind} {`,
-    ...SLOT_COUNTS.map((slots) => {
-      const key = keyOf(kind, form, ip, slots);
-      return `meta l4proto { tcp, udp } dnat ${ip} to ${key} map @${mapName(kind, slots)}`;
-    }),
-    '}',
-  ]);
-  const toVirtual = form.range && `${ip} daddr ${networkText(form.range)} goto virtual`;
-  // The reply of a neighbour would go straight to the consumer, which expects it from the address it connected to.
-  const toNeighbour = `${ip} saddr . ${ip} daddr @${SETS.neighbours} masquerade`;
+function translation(ip: string, range: string | undefined): readonly string[] {
+  const toVirtual = optional(range, `${ip} daddr ${range} goto virtual`);
   return [
-    ...lines,
     'chain before_routing {',
     'type nat hook prerouting priority dstnat - 1; policy accept;',
-    ...optional(toVirtual),
-    `${ip} saddr @${SETS.consumers} fib daddr type local goto consumer`,
+    ...toVirtual,
+    `${endOf('consumer', ip)} @${SETS.links} fib daddr type local goto consumer`,
     '}',
     'chain from_host {',
     'type nat hook output priority -101; policy accept;',
-    ...optional(toVirtual),
+    ...toVirtual,
+    '}',
+  ];
+}
+
+/**
+ * A backend that shares a network with the consumer would answer it directly, from an address to which the consumer did
+ * not connect. So such a connection comes from this host's address. Where the bridge passes the packet on itself
+ * (br_netfilter, which gives it no incoming interface after routing), it also translates the answer, and the consumer's
+ * address stays, unless the backend is the consumer itself.
+ */
+function sameLink(ip: string, range: string | undefined): readonly string[] {
+  const pair = `${ip} saddr . ${ip} daddr`;
+  const link = `meta l4proto { tcp, udp } ct original ${ip} saddr . meta l4proto . ct original proto-dst @${SETS.links}`;
+  const ours = [
+    ...optional(range, `ct status dnat ct original ${ip} daddr ${range}`),
+    `ct status dnat ${link} ct original ${ip} daddr @${NOTED.gateways}`,
+  ];
+  return [
+    'chain carried {',
+    `fib daddr . iif oif exists update @${NOTED.near} { ${pair} } return`,
+    `${endOf('virtual', ip)} @${SETS.private} goto refuse`,
+    '}',
+    'chain forwarded {',
+    'type filter hook forward priority filter - 1; policy accept;',
+    ...ours.map((flow) => `ct state new ${flow} goto carried`),
+    '}',
+    'chain masked {',
+    `${pair} @${SETS.selves} masquerade`,
+    `iif != 0 ${pair} @${NOTED.near} masquerade`,
     '}',
     'chain after_routing {',
     'type nat hook postrouting priority srcnat - 1; policy accept;',
-    ...optional(
-      form.range &&
-        `ct status dnat ct original ${ip} daddr ${networkText(form.range)} ${toNeighbour}`,
-    ),
-    `ct status dnat ${ip} saddr @${SETS.consumers} ct original ${ip} daddr @${SETS.local} ${toNeighbour}`,
+    ...ours.map((flow) => `${flow} goto masked`),
     '}',
   ];
 }
 
 /** What was not translated although it is for a virtual address has no backend. */
-function refusal(form: TableForm, ip: string): readonly string[] {
-  const unreachable =
-    form.family === 4 ? 'icmp type port-unreachable' : 'icmpv6 type port-unreachable';
-  const untranslated = form.range && `${ip} daddr ${networkText(form.range)} goto refuse`;
-  const foreign = `${ip} saddr . ${ip} daddr != @${SETS.neighbours}`;
+function refusal(ip: string, range: string | undefined): readonly string[] {
+  const untranslated = optional(range, `${ip} daddr ${range} goto refuse`);
   return [
-    'chain refuse {',
-    'meta l4proto tcp reject with tcp reset',
-    `reject with ${unreachable}`,
-    '}',
     // Before routing, because this host may have no route for virtual addresses.
     'chain arrived {',
     'type filter hook prerouting priority dstnat + 1; policy accept;',
-    ...optional(untranslated),
-    '}',
-    'chain forwarded {',
-    'type filter hook forward priority filter - 1; policy accept;',
-    `ct status dnat ${ip} daddr . meta l4proto . th dport @${SETS.private} ${foreign} ct direction original goto refuse`,
+    ...untranslated,
     '}',
     'chain sent {',
     'type filter hook output priority filter - 1; policy accept;',
-    ...optional(untranslated),
-    '}',
-    'chain received {',
-    'type filter hook input priority filter - 1; policy accept;',
-    `${ip} saddr . meta l4proto . th dport @${SETS.refused} fib daddr type local goto refuse`,
+    ...untranslated,
     '}',
   ];
 }
 
-function optional(line: string | undefined): readonly string[] {
-  return line === undefined ? [] : [line];
+function optional(range: string | undefined, line: string): readonly string[] {
+  return range === undefined ? [] : [line];
 }

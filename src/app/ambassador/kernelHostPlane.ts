@@ -55,12 +55,20 @@ async function openKernelPlane(
     onState: () => {
       for (const listener of listeners) listener();
     },
+    onCorrected: (programs) =>
+      log.warn(
+        { programs: programs.slice(0, MAX_PROGRAMS) },
+        'another program had changed the routes in the kernel; they are in force again',
+      ),
     onThreadLost: (err) =>
       log.error({ err }, 'the thread that writes the routes ended; starting another'),
   });
   if (opened.kind === 'unsupported') return opened.reason;
   return new KernelHostPlane(opened.plane, settings.slots, listeners);
 }
+
+/** In one line of the log. */
+const MAX_PROGRAMS = 8;
 
 /** Why the kernel cannot carry connections for this process; undefined if it can. Changes nothing. */
 export function kernelObstacle(settings: AmbassadorSettings): string | undefined {
@@ -121,9 +129,8 @@ export class KernelHostPlane implements HostPlane {
     if (match.kind !== 'socket') this.#plane.remove(match);
   }
 
-  refreshNetworks(): void {
-    this.#plane.refreshNetworks();
-  }
+  /** The tables look at the host's routing for each connection. */
+  refreshNetworks(): void {}
 
   /** The kernel does not say whether a backend accepts connections. */
   conditionOf(): BackendCondition {
