@@ -15,7 +15,10 @@ export interface ConsumerRoutes {
   readonly unrouted: readonly UnroutedLink[];
 }
 
-/** Links of one alias are not routes: they only name variables. */
+/**
+ * A route for each of the consumer's addresses and linked ports; among equal matches the container that started first has
+ * precedence. Links of one alias are not routes: they only name variables.
+ */
 export function routesOfConsumer(consumer: Consumer, isOurs: IsOurs): ConsumerRoutes {
   const { shortId, name, startedAt, addresses, links } = consumer;
   const sinceMs = Date.parse(startedAt) || 0;

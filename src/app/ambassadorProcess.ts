@@ -6,8 +6,8 @@ import type { AmbassadorConfig } from './ambassador/ambassadorConfig.ts';
 import { ProxyAmbassador } from './ambassador/proxyAmbassador.ts';
 import { httpLimits, listenProblem } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
-import { createMirrorLog } from './mirrorReports.ts';
 import { Failure, failureOf } from './process/failure.ts';
+import { createMirrorLog } from './process/mirrorReports.ts';
 import {
   exitOnFault,
   type Io,
@@ -15,7 +15,7 @@ import {
   untilAborted,
   version,
 } from './process/process.ts';
-import { createProcessProbe } from './processStats.ts';
+import { createProcessProbe } from './process/processStats.ts';
 
 /** How long connections may continue after SIGTERM: docker kills a container after 10 s. */
 const CLOSE_DRAIN_MS = 8_000;

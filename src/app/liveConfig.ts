@@ -5,8 +5,8 @@
  */
 import { networkInterfaces } from 'node:os';
 import { type Config, type ConfigResult, withLiveOptions } from '../config/config.ts';
+import { isSameValue } from '../config/options/valueForms.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
-import { isSameValue } from '../config/valueForms.ts';
 import { equalNames, isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { recursionRule } from '../forward/addresses.ts';
 import { createForwarder, type Forwarder } from '../forward/forwarder.ts';

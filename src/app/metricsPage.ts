@@ -13,7 +13,7 @@ import type { Catalog } from '../zone/catalog.ts';
 import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import type { LiveConfig } from './liveConfig.ts';
-import { type ProcessProbe, type ProcessStats, processFamilies } from './processStats.ts';
+import { type ProcessProbe, type ProcessStats, processFamilies } from './process/processStats.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {
   forwardFamilies,

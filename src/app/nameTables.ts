@@ -15,7 +15,7 @@ import { Mirror, type MirrorState, type Replica } from '../store/mirror.ts';
 import type { Store } from '../store/store.ts';
 import type { Catalog } from '../zone/catalog.ts';
 import type { NameFacts } from '../zone/view.ts';
-import { createTableLog } from './mirrorReports.ts';
+import { createTableLog } from './process/mirrorReports.ts';
 
 export interface NameTablesOptions {
   readonly store: Store;

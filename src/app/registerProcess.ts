@@ -18,7 +18,7 @@ import {
   untilAborted,
   version,
 } from './process/process.ts';
-import { createProcessProbe } from './processStats.ts';
+import { createProcessProbe } from './process/processStats.ts';
 import type { RegisterConfig } from './registrar/registrarConfig.ts';
 import { registrarLog } from './registrar/registrarLog.ts';
 import { type RunningRegistrar, startRegistrar } from './registrar/runningRegistrar.ts';

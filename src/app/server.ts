@@ -9,8 +9,8 @@
  * its predecessor's addresses.
  */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { AmbassadorSettings } from '../config/ambassadorOptions.ts';
 import type { Config, ConfigResult } from '../config/config.ts';
+import type { AmbassadorSettings } from '../config/options/ambassadorOptions.ts';
 import type { SocketAddress } from '../dns/address.ts';
 import type { Name } from '../dns/name.ts';
 import type { Log } from '../observability/log.ts';
@@ -26,7 +26,7 @@ import {
 } from '../server/listen.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
-import { storeReasons } from './mirrorReports.ts';
+import { storeReasons } from './process/mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
 import { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {

@@ -4,8 +4,8 @@
  */
 import { aliasName } from '../ambassador/names/consulName.ts';
 import type { ServiceFollower } from '../ambassador/names/serviceFollower.ts';
-import type { AmbassadorSettings } from '../config/ambassadorOptions.ts';
 import type { Config } from '../config/config.ts';
+import type { AmbassadorSettings } from '../config/options/ambassadorOptions.ts';
 import {
   type FamilyBlock,
   tableReplies,
@@ -34,10 +34,10 @@ import { reserveTable, startRefreshing } from './answerTable.ts';
 import { serviceFollowerOf } from './httpServer.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
-import { createMirrorLog } from './mirrorReports.ts';
 import { NameTables } from './nameTables.ts';
+import { createMirrorLog } from './process/mirrorReports.ts';
 import { compactHeap } from './process/process.ts';
-import { createProcessProbe } from './processStats.ts';
+import { createProcessProbe } from './process/processStats.ts';
 import { openUdp, streamSockets } from './udp.ts';
 
 /** All parts but HTTP and the registrar. */

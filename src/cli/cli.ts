@@ -1,7 +1,8 @@
 /**
  * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
- * Imports: app/process, config, dns, observability, registrar, registrar/describe, registrar/reconcile,
- *   registrar/registrator, service, store, tools/doctor, tools/doctor/ambassador, tools/doctor/judge.
+ * Imports: app/process, config, config/options, dns, observability, registrar, registrar/describe,
+ *   registrar/reconcile, registrar/registrator, service, store, tools/doctor, tools/doctor/ambassador,
+ *   tools/doctor/judge.
  * Used by: cli/commands, cli/linking, main.
  *
  * `runCli` finds the command, runs it, and turns errors into a message and an exit code.
@@ -10,7 +11,7 @@ import type { Argv } from 'yargs';
 import yargs from 'yargs';
 import { EXIT_CODES, Failure, failureOf } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
-import type { OptionWords } from '../config/option.ts';
+import type { OptionWords } from '../config/options/option.ts';
 import type { Arguments, FlagValue } from '../config/settings.ts';
 import { nearestWord } from '../observability/suggest.ts';
 import { splitRegistratorLine } from '../registrar/registrator/commandLine.ts';

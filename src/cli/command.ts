@@ -1,9 +1,9 @@
 /** A command: its words for the command line, help and completion, and the function that runs it. */
 import type { Io } from '../app/process/process.ts';
 import { DEFAULT_CLIENT_STORE } from '../config/config.ts';
-import { type OptionWords, wordsOf } from '../config/option.ts';
+import { type OptionWords, wordsOf } from '../config/options/option.ts';
+import { STORE_OPTIONS } from '../config/options/storeOptions.ts';
 import type { Arguments } from '../config/settings.ts';
-import { STORE_OPTIONS } from '../config/storeOptions.ts';
 
 export interface Command {
   readonly name: string;

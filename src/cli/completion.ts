@@ -2,7 +2,7 @@
  * Completion scripts for bash, zsh and fish, made from the same words as help. They are self-contained: yargs's scripts
  * would start this program at every press of TAB.
  */
-import type { OptionWords } from '../config/option.ts';
+import type { OptionWords } from '../config/options/option.ts';
 import type { Command } from './command.ts';
 
 type Shell = 'bash' | 'zsh' | 'fish';

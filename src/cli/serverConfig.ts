@@ -1,14 +1,14 @@
 /** The server's options, for `serve` and for the commands that examine its configuration. */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
-import { SERVE_AMBASSADOR_OPTIONS } from '../config/ambassadorOptions.ts';
 import { type Config, readConfig } from '../config/config.ts';
 import { LEGACY_OPTIONS } from '../config/legacyOptions.ts';
-import { type OptionWords, wordsOf } from '../config/option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from '../config/registrarOptions.ts';
-import { SERVE_OPTIONS } from '../config/serveOptions.ts';
+import { SERVE_AMBASSADOR_OPTIONS } from '../config/options/ambassadorOptions.ts';
+import { type OptionWords, wordsOf } from '../config/options/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../config/options/registrarOptions.ts';
+import { SERVE_OPTIONS } from '../config/options/serveOptions.ts';
+import { STORE_OPTIONS } from '../config/options/storeOptions.ts';
 import type { Arguments } from '../config/settings.ts';
-import { STORE_OPTIONS } from '../config/storeOptions.ts';
 
 /** In the order of `soradns serve --help`. */
 export const SERVER_OPTIONS: readonly OptionWords[] = [

@@ -1,6 +1,6 @@
 /**
- * config/: Options: one row each, from which help, completion, docs and the typed configuration are made.
- * Imports: dns, forward, observability, service.
+ * config/: Reads the options from flags, environment and files into the typed configuration.
+ * Imports: config/options, dns, forward, observability, service.
  * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, cli/linking, registrar,
  *   registrar/describe, registrar/links, registrar/registrator, tools/doctor, tools/doctor/ambassador.
  *
@@ -8,16 +8,18 @@
  * their units. Pure.
  */
 import { equalNames, printName } from '../dns/name.ts';
-import { type AmbassadorSettings, SERVE_AMBASSADOR_OPTIONS } from './ambassadorOptions.ts';
 import { LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
-import { fileKeysOf, type Option, type OptionValues } from './option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from './registrarOptions.ts';
+import { type AmbassadorSettings, SERVE_AMBASSADOR_OPTIONS } from './options/ambassadorOptions.ts';
+import { fileKeysOf, type Option, type OptionValues } from './options/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from './options/registrarOptions.ts';
+import { SERVE_OPTIONS } from './options/serveOptions.ts';
+import { STORE_OPTIONS } from './options/storeOptions.ts';
+import { isSameValue } from './options/valueForms.ts';
 import {
   idlePatternNotes,
   type RegistrarSettingsAndOrigins,
   readRegistrarSettings,
 } from './registrarSettings.ts';
-import { SERVE_OPTIONS } from './serveOptions.ts';
 import {
   type ConfigFile,
   type Origins,
@@ -27,9 +29,7 @@ import {
   type Sources,
 } from './settings.ts';
 import { chooseStore, type StoreLocation, storeOf } from './storeLocation.ts';
-import { STORE_OPTIONS } from './storeOptions.ts';
 import { misspeltVariables, unknownKeys, unprefixedVariables } from './unknownNames.ts';
-import { isSameValue } from './valueForms.ts';
 
 /** All options of `serve`, including the store's. */
 export const CONFIG_OPTIONS = { ...SERVE_OPTIONS, ...STORE_OPTIONS };

@@ -1,4 +1,4 @@
-import { fileKeysOf, type OptionForm, type OptionWords, variablesOf } from './option.ts';
+import { fileKeysOf, type OptionForm, type OptionWords, variablesOf } from './options/option.ts';
 import { parseSwitch, type Sources } from './settings.ts';
 
 /**

@@ -1,8 +1,8 @@
 /** Reads the registrar's options and checks them against each other. */
 import { type Name, printName } from '../dns/name.ts';
 import { matchesBelow, printPattern } from '../service/namePattern.ts';
-import type { OptionValues } from './option.ts';
-import type { REGISTRAR_OPTIONS } from './registrarOptions.ts';
+import type { OptionValues } from './options/option.ts';
+import type { REGISTRAR_OPTIONS } from './options/registrarOptions.ts';
 import { type Origins, type ReadSettings, readSettings, type Sources } from './settings.ts';
 
 type RegistrarRows = typeof REGISTRAR_OPTIONS;

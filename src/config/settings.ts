@@ -10,7 +10,7 @@ import {
   type OptionForm,
   type OptionValues,
   variablesOf,
-} from './option.ts';
+} from './options/option.ts';
 
 export type Origin = 'flag' | 'environment' | 'file' | 'default';
 

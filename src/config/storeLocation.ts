@@ -3,11 +3,11 @@
  * credentials from other options.
  */
 import { isLoopback } from '../forward/addresses.ts';
-import type { OptionValues } from './option.ts';
-import type { SERVE_OPTIONS } from './serveOptions.ts';
+import type { OptionValues } from './options/option.ts';
+import type { SERVE_OPTIONS } from './options/serveOptions.ts';
+import type { STORE_OPTIONS } from './options/storeOptions.ts';
+import { Secret } from './options/valueForms.ts';
 import { EXPOSED, type Origin, type Origins } from './settings.ts';
-import type { STORE_OPTIONS } from './storeOptions.ts';
-import { Secret } from './valueForms.ts';
 
 export interface EtcdLocation {
   readonly kind: 'etcd';

@@ -1,8 +1,8 @@
 /** Finds names that set no option: keys of the config file, and environment variables. */
 import { excerpt } from '../observability/printable.ts';
 import { nearestWord } from '../observability/suggest.ts';
-import { type NamedOption, variablesOf } from './option.ts';
-import { REGISTER_COMMAND_OPTIONS, REGISTRAR_OPTIONS } from './registrarOptions.ts';
+import { type NamedOption, variablesOf } from './options/option.ts';
+import { REGISTER_COMMAND_OPTIONS, REGISTRAR_OPTIONS } from './options/registrarOptions.ts';
 import { type ConfigFile, MAX_SHOWN, type Sources } from './settings.ts';
 
 /** A mistake for each key of the config file that sets no option. */

@@ -1,7 +1,7 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
  * Imports: dns, timing.
- * Used by: app, app/ambassador, app/process, app/registrar, cli/commands, config, main, server,
+ * Used by: app, app/ambassador, app/process, app/registrar, cli/commands, config, config/options, main, server,
  *   server/http/exchange, tools/doctor, tools/doctor/judge, tools/integrate.
  *
  * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams.

@@ -1,12 +1,25 @@
-/** The networks that this host is in or has routes to, also those of interfaces that are down. Needs no rights. */
+/**
+ * The addresses of this host, and the networks that it is in or has routes to. Needs no rights.
+ */
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
+import { printAddress } from '../dns/address.ts';
+import { type NetlinkMessage, readAttributes } from './netlinkMessage.ts';
+import { NETLINK_ROUTE, type NetlinkDump, openNetlink } from './netlinkSocket.ts';
 import {
   type HostRoute,
   parseIpv6Routes,
   parseMainRoutes,
   parseOtherRoutes,
 } from './routeTables.ts';
+
+const RTM_NEWADDR = 20;
+const RTM_GETADDR = 22;
+/** struct ifaddrmsg. */
+const HEADER_OCTETS = 8;
+const ADDRESS = 1;
+/** On point-to-point links the own address; `ADDRESS` is then the peer's. */
+const LOCAL = 2;
 
 export interface KnownNetworks {
   readonly interfaces: readonly InterfaceAddress[];
@@ -38,4 +51,26 @@ export async function readKnownNetworks(read = readOrNothing): Promise<KnownNetw
 
 function readOrNothing(path: string): Promise<string | undefined> {
   return readFile(path, 'utf8').catch(() => undefined);
+}
+
+/** The addresses of this host, also those on interfaces that are down, which Node leaves out (rtnetlink(7)). */
+export function listHostAddresses(): NetlinkDump<string> {
+  const opened = openNetlink(NETLINK_ROUTE);
+  if (opened.kind === 'missing') return { kind: 'failed', code: opened.reason };
+  const { socket } = opened;
+  try {
+    return socket.dump<string>(RTM_GETADDR, new Uint8Array(HEADER_OCTETS), (message, addresses) => {
+      const address = decodeHostAddress(message);
+      if (address !== undefined) addresses.push(address);
+    });
+  } finally {
+    socket.close();
+  }
+}
+
+export function decodeHostAddress({ type, payload }: NetlinkMessage): string | undefined {
+  if (type !== RTM_NEWADDR) return undefined;
+  const values = readAttributes(payload.subarray(HEADER_OCTETS));
+  const octets = values.get(LOCAL) ?? values.get(ADDRESS);
+  return octets?.length === 4 || octets?.length === 16 ? printAddress(octets) : undefined;
 }

@@ -167,29 +167,34 @@ export function textIn(value: Uint8Array | undefined): string | undefined {
  * Where the value of the first attribute of that type is, between `from` and `to`; the end is -1 if there is none. For
  * long lists of messages: it allocates nothing, and returns the same object each time.
  */
-export function findAttribute(octets: Uint8Array, from: number, to: number, type: number): Place {
+export function findAttribute(
+  octets: Uint8Array,
+  from: number,
+  to: number,
+  type: number,
+): AttributeSpan {
   let at = from;
-  PLACE.start = 0;
-  PLACE.end = -1;
+  SPAN.start = 0;
+  SPAN.end = -1;
   while (at + ATTRIBUTE_OCTETS <= to) {
     const length = readShort(octets, at);
     if (length < ATTRIBUTE_OCTETS || at + length > to) break;
     if ((readShort(octets, at + 2) & ATTRIBUTE_TYPE) === type) {
-      PLACE.start = at + ATTRIBUTE_OCTETS;
-      PLACE.end = at + length;
+      SPAN.start = at + ATTRIBUTE_OCTETS;
+      SPAN.end = at + length;
       break;
     }
     at += aligned(length);
   }
-  return PLACE;
+  return SPAN;
 }
 
-export interface Place {
+export interface AttributeSpan {
   start: number;
   end: number;
 }
 
-const PLACE: Place = { start: 0, end: -1 };
+const SPAN: AttributeSpan = { start: 0, end: -1 };
 
 function readShort(octets: Uint8Array, at: number): number {
   return (octets[at] as number) | ((octets[at + 1] as number) << 8);

@@ -14,27 +14,26 @@ import {
   servfail,
 } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import { Class, Rcode } from '../dns/rr.ts';
+import { Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
-import { withDeadline } from '../timing/deadline.ts';
 import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
 import type { Basis, MissingQuestion } from '../zone/lookupState.ts';
 import { inRandomOrder } from '../zone/rrset.ts';
 import type { Node } from '../zone/tree.ts';
-import {
-  type External,
-  type Externals,
-  externalKey,
-  type Freshness,
-  type NameFacts,
-  type View,
-  type ZoneSettings,
+import type {
+  External,
+  Externals,
+  Freshness,
+  NameFacts,
+  View,
+  ZoneSettings,
 } from '../zone/view.ts';
 import { externalOf, responseOfForwarded } from './forwarded.ts';
+import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
 export interface ResolveOptions {
@@ -63,9 +62,6 @@ export interface ResolveOptions {
 }
 
 export type Resolve = (query: Query, client: DnsClient) => Response | Promise<Response>;
-
-/** How long an answer waits for optional answers of other servers. */
-const OPTIONAL_WAIT_MS = 300;
 
 /** Rounds of questions to other servers for one question: an answer may lead back into our zones and out again. */
 const MAX_ROUNDS = 4;
@@ -239,71 +235,6 @@ class Resolver {
     };
     const rest = await this.#decide(onward, this.#newLearned(onward), round + 1);
     return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
-  }
-}
-
-/** A question that was sent to another server. */
-interface ExternalQuery extends MissingQuestion {
-  readonly answered: Promise<External>;
-}
-
-/**
- * Waits for the answer for as long as its `need` requires. `isEnough` resolves when one of the alternatives was found.
- */
-function awaited({ need, answered }: ExternalQuery, isEnough: Promise<void>): Promise<External> {
-  switch (need) {
-    case 'required':
-      return answered;
-    case 'alternative':
-      return Promise.race([answered, isEnough.then(() => inTime(answered))]);
-    case 'optional':
-      return inTime(answered);
-  }
-}
-
-/** Waits for at most `OPTIONAL_WAIT_MS`. A later answer still goes into the forwarder's cache. */
-function inTime(answered: Promise<External>): Promise<External> {
-  return withDeadline<External, External>(answered, OPTIONAL_WAIT_MS, () => ({ kind: 'failed' }));
-}
-
-/** Resolves when one of the alternatives has records of its type; never if none has. */
-function firstAlternative(asking: readonly ExternalQuery[]): Promise<void> {
-  return new Promise((resolve) => {
-    for (const { need, question, answered } of asking) {
-      if (need !== 'alternative') continue;
-      void answered.then((external) => {
-        if (hasType(external, question.qtype)) resolve();
-      });
-    }
-  });
-}
-
-function hasType(external: External, qtype: number): boolean {
-  return external.kind === 'found' && external.rrs.some(({ type }) => type === qtype);
-}
-
-/** The other servers' answers that one question has used. */
-class LearnedExternals implements Externals {
-  sent = 0;
-  readonly #known = new Map<string, External>();
-  readonly #peek: (question: Question) => External | undefined;
-
-  /** `peek` returns the answer that the forwarder has without sending a question. */
-  constructor(peek: (question: Question) => External | undefined) {
-    this.#peek = peek;
-  }
-
-  get(qname: Name, qtype: number): External | undefined {
-    const question = { qname, qtype, qclass: Class.IN };
-    const known = this.#known.get(externalKey(qname, qtype));
-    if (known !== undefined) return known;
-    const peeked = this.#peek(question);
-    if (peeked !== undefined) this.add(question, peeked);
-    return peeked;
-  }
-
-  add({ qname, qtype }: Question, external: External): void {
-    this.#known.set(externalKey(qname, qtype), external);
   }
 }
 

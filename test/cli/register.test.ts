@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { registerCommand } from '../../src/cli/commands/register.ts';
 import { registrarCommand } from '../../src/cli/commands/registrar.ts';
-import { REGISTRAR_OPTIONS } from '../../src/config/registrarOptions.ts';
+import { REGISTRAR_OPTIONS } from '../../src/config/options/registrarOptions.ts';
 import { parseValue, type Rows, readSettings } from '../../src/config/settings.ts';
 import { callCli } from '../support/cli.ts';
 import { type FakeDocker, startFakeDocker } from '../support/fakeDocker.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { registrarContextOf, registratorLine } from '../../src/app/registrar/registrarConfig.ts';
-import { REGISTRAR_OPTIONS } from '../../src/config/registrarOptions.ts';
+import { REGISTRAR_OPTIONS } from '../../src/config/options/registrarOptions.ts';
 import {
   type RegistrarSettingsAndOrigins,
   readRegistrarSettings,

@@ -8,11 +8,11 @@ import {
   readConfig,
 } from '../../src/config/config.ts';
 import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
-import { variablesOf } from '../../src/config/option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from '../../src/config/registrarOptions.ts';
+import { variablesOf } from '../../src/config/options/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../../src/config/options/registrarOptions.ts';
+import { isSameValue, Secret } from '../../src/config/options/valueForms.ts';
 import type { FlagValue, Rows, TextFileReader } from '../../src/config/settings.ts';
 import { withStoreConfig } from '../../src/config/storeConfig.ts';
-import { isSameValue, Secret } from '../../src/config/valueForms.ts';
 import { printName } from '../../src/dns/name.ts';
 
 interface Given {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { before } from 'node:test';
-import { listHostAddresses } from '../../src/kernel/hostAddresses.ts';
+import { listHostAddresses } from '../../src/kernel/knownNetworks.ts';
 import { command, enterOwnNetwork, noOwnNetwork } from '../support/ownNetwork.ts';
 
 const options = noOwnNetwork === undefined ? {} : { skip: noOwnNetwork };

@@ -5,7 +5,7 @@ import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { Secret } from '../../src/config/valueForms.ts';
+import { Secret } from '../../src/config/options/valueForms.ts';
 import { type Log, openLog } from '../../src/observability/log.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'soradns-log-'));

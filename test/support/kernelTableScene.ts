@@ -7,7 +7,7 @@ import { KernelTable } from '../../src/ambassador/nft/kernelTable.ts';
 import type { TableForm } from '../../src/ambassador/nft/tableText.ts';
 import { Transactions } from '../../src/ambassador/nft/transactions.ts';
 import { openConntrack } from '../../src/kernel/conntrack.ts';
-import { listHostAddresses } from '../../src/kernel/hostAddresses.ts';
+import { listHostAddresses } from '../../src/kernel/knownNetworks.ts';
 import { openNft } from '../../src/kernel/libnftables.ts';
 import { openNftRuleset } from '../../src/kernel/nftRuleset.ts';
 

@@ -1,14 +1,19 @@
 /** The tables of docs/options.md, made from the program's option rows. */
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
-import { type Option, type OptionWords, variablesOf, wordsOf } from '../../src/config/option.ts';
+import {
+  type Option,
+  type OptionWords,
+  variablesOf,
+  wordsOf,
+} from '../../src/config/options/option.ts';
 import {
   REGISTER_COMMAND_OPTIONS,
   REGISTRAR_OPTIONS,
   SERVE_REGISTRAR_OPTIONS,
-} from '../../src/config/registrarOptions.ts';
-import { SERVE_OPTIONS } from '../../src/config/serveOptions.ts';
-import { STORE_OPTIONS } from '../../src/config/storeOptions.ts';
+} from '../../src/config/options/registrarOptions.ts';
+import { SERVE_OPTIONS } from '../../src/config/options/serveOptions.ts';
+import { STORE_OPTIONS } from '../../src/config/options/storeOptions.ts';
 
 type Rows = Readonly<Record<string, Option<unknown>>>;
 

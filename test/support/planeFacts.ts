@@ -1,5 +1,5 @@
 /** A host on which the kernel can carry all connections, for judgements about hosts that differ from it. */
-import { AMBASSADOR_SWITCHES } from '../../src/config/ambassadorOptions.ts';
+import { AMBASSADOR_SWITCHES } from '../../src/config/options/ambassadorOptions.ts';
 import type { KnownNetworks } from '../../src/kernel/knownNetworks.ts';
 import type { HostRoute } from '../../src/kernel/routeTables.ts';
 import type { PlaneFacts } from '../../src/tools/doctor/ambassador/planeFacts.ts';

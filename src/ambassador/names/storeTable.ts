@@ -33,7 +33,7 @@ export interface StoreTableOptions<T> {
 
 const MAX_KEYS = 100_000;
 
-interface Held<T> {
+interface StoredRow<T> {
   readonly modRevision: number;
   readonly row: T | undefined;
   /** Why there is no row. */
@@ -43,7 +43,7 @@ interface Held<T> {
 export class StoreTable<T> implements Replica {
   readonly #options: StoreTableOptions<T>;
   readonly #maxKeys: number;
-  readonly #held = new Map<string, Held<T>>();
+  readonly #held = new Map<string, StoredRow<T>>();
   #isFull = false;
 
   constructor(options: StoreTableOptions<T>) {

@@ -5,7 +5,7 @@
  */
 import { printSocketAddress } from '../../dns/address.ts';
 import type { FlowFilter, TrackedFlow } from '../../kernel/conntrackMessage.ts';
-import { addressOfMatch, familyOf, type KernelMatch } from './kernelRoute.ts';
+import { addressOfMatch, familyOfMatch, type KernelMatch } from './kernelRoute.ts';
 
 /** What a flow of a route may lead to. */
 export interface AllowedBackends {
@@ -43,7 +43,7 @@ export function matchesOf({ protocol, original }: TrackedFlow): readonly KernelM
 export function filterFor(match: KernelMatch): FlowFilter {
   const end = addressOfMatch(match);
   const port = { protocol: match.protocol, number: match.port };
-  const family = familyOf(match);
+  const family = familyOfMatch(match);
   return match.kind === 'virtual'
     ? { family, port, destination: end }
     : { family, port, source: end };

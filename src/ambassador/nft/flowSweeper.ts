@@ -13,7 +13,7 @@ import {
   judgeFlow,
   matchesOf,
 } from './flowJudgement.ts';
-import { familyOf, type KernelMatch } from './kernelRoute.ts';
+import { familyOfMatch, type KernelMatch } from './kernelRoute.ts';
 
 /** A route as it is now. */
 export interface SweptRoute {
@@ -136,7 +136,7 @@ export class FlowSweeper {
   /** The flows of these routes and others; undefined if the kernel does not list them. */
   #list(due: ReadonlyMap<string, SweptFlows>): readonly TrackedFlow[] | undefined {
     const matches = [...due.values()].map(({ route }) => route.match);
-    const families = [...new Set(matches.map(familyOf))];
+    const families = [...new Set(matches.map(familyOfMatch))];
     const filters =
       matches.length <= MAX_FILTERS
         ? matches.map(filterFor)

@@ -33,7 +33,7 @@ export function addressOfMatch(match: KernelMatch): string {
   return match.kind === 'virtual' ? match.address : match.source;
 }
 
-export function familyOf(match: KernelMatch): 4 | 6 {
+export function familyOfMatch(match: KernelMatch): 4 | 6 {
   return addressOfMatch(match).includes(':') ? 6 : 4;
 }
 
@@ -47,7 +47,7 @@ export function obstacleTo({ match, slots }: KernelRoute): string | undefined {
     return `${slots.length} is no number of slots`;
   const wrong = slots.find(
     (slot) =>
-      !isCanonical(slot.address) || !isPort(slot.port) || !isOfFamily(slot, familyOf(match)),
+      !isCanonical(slot.address) || !isPort(slot.port) || !isOfFamily(slot, familyOfMatch(match)),
   );
   return wrong && 'a backend has no address of its family, or no port';
 }

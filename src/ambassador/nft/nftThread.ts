@@ -4,14 +4,14 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { type Conntrack, openConntrack } from '../../kernel/conntrack.ts';
-import { listHostAddresses } from '../../kernel/hostAddresses.ts';
+import { listHostAddresses } from '../../kernel/knownNetworks.ts';
 import { type Nft, openNft } from '../../kernel/libnftables.ts';
 import { type NftRuleset, openNftRuleset } from '../../kernel/nftRuleset.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import { type RouteChange, TableContents } from './contents.ts';
 import { CrossBridgeRule, type CrossBridgeState } from './crossBridge.ts';
 import { FlowSweeper } from './flowSweeper.ts';
-import { familyOf, type KernelRoute } from './kernelRoute.ts';
+import { familyOfMatch, type KernelRoute } from './kernelRoute.ts';
 import { KernelTable, type TableCounters } from './kernelTable.ts';
 import { TABLE_NAME, type TableForm } from './tableText.ts';
 import { type ForeignChanges, Transactions } from './transactions.ts';
@@ -75,11 +75,11 @@ interface KernelAccess {
   readonly conntrack: Conntrack;
 }
 
-type Access =
+type OpenedAccess =
   | { readonly kind: 'access'; readonly access: KernelAccess }
   | { readonly kind: 'unsupported'; readonly reason: string };
 
-function openAccess({ forms }: Pick<NftThreadStart, 'forms'>): Access {
+function openAccess({ forms }: Pick<NftThreadStart, 'forms'>): OpenedAccess {
   const nft = openNft();
   if (nft.kind === 'missing') return { kind: 'unsupported', reason: nft.reason };
   const ruleset = openNftRuleset();
@@ -103,7 +103,7 @@ export function obstacleToTables(forms: readonly TableForm[]): string | undefine
   return undefined;
 }
 
-function unsupported(reason: string): Access {
+function unsupported(reason: string): OpenedAccess {
   const isForbidden = /\bE(PERM|ACCES)\b|not permitted/.test(reason);
   return { kind: 'unsupported', reason: isForbidden ? NEEDS_CAPABILITY : reason };
 }
@@ -268,13 +268,13 @@ class NftThread {
 }
 
 function ofFamily(routes: readonly KernelRoute[], { form }: KernelTable): readonly KernelRoute[] {
-  return routes.filter(({ match }) => familyOf(match) === form.family);
+  return routes.filter(({ match }) => familyOfMatch(match) === form.family);
 }
 
 function changesOf(changes: readonly RouteChange[], { form }: KernelTable): readonly RouteChange[] {
   return changes.filter((change) => {
     const match = change.kind === 'set' ? change.route.match : change.match;
-    return familyOf(match) === form.family;
+    return familyOfMatch(match) === form.family;
   });
 }
 

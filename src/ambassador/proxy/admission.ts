@@ -6,7 +6,7 @@
  * the client this is as if the kernel held them: it is connected, and what it sends waits in the kernel. As many are
  * held as the kernel would queue; further ones are reset.
  */
-export interface AdmissionLimits {
+export interface ProxyLimits {
   readonly maxConnections: number;
   readonly maxPerSource: number;
 }
@@ -17,19 +17,19 @@ export const MAX_HELD = 511;
 export type Admitted = 'start' | 'hold' | 'connectionLimit' | 'sourceLimit';
 
 /** A connection that is held until another one ends. */
-export interface Held {
+export interface HeldConnection {
   start(): void;
 }
 
 export class Admission {
-  readonly #limits: AdmissionLimits;
+  readonly #limits: ProxyLimits;
   readonly #bySource = new Map<string, number>();
   /** The oldest first. */
-  readonly #held = new Set<Held>();
+  readonly #held = new Set<HeldConnection>();
   #running = 0;
   #isStarting = false;
 
-  constructor(limits: AdmissionLimits) {
+  constructor(limits: ProxyLimits) {
     this.#limits = limits;
   }
 
@@ -37,7 +37,7 @@ export class Admission {
    * Counts the connection unless a limit forbids it; then the caller resets it. A counted one must be released once.
    * `source`: empty for a client of a Unix socket, to which only the limit in all applies.
    */
-  admit(source: string, connection: Held): Admitted {
+  admit(source: string, connection: HeldConnection): Admitted {
     const { maxConnections, maxPerSource } = this.#limits;
     const ofSource = this.#bySource.get(source) ?? 0;
     if (source !== '' && ofSource >= maxPerSource) return 'sourceLimit';
@@ -53,7 +53,7 @@ export class Admission {
   }
 
   /** The connection has ended. Starts the connection that has been held longest, if there is room now. */
-  release(source: string, connection: Held): void {
+  release(source: string, connection: HeldConnection): void {
     const left = (this.#bySource.get(source) ?? 1) - 1;
     if (left === 0) this.#bySource.delete(source);
     else this.#bySource.set(source, left);

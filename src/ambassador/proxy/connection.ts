@@ -19,7 +19,7 @@ import type { ConnectionRefusal, ConnectionState, ProxyCounters } from './proxyC
 import type { ProxyReporter } from './proxyEvents.ts';
 
 /** What all connections of a listener share. */
-export interface ConnectionContext {
+export interface ProxyContext {
   readonly clock: Clock;
   readonly connectTimeoutSeconds: number;
   /** 0: connections to a backend that left are reset at once; -1: they may go on for ever. */
@@ -39,7 +39,7 @@ export interface ConnectionContext {
 export class Connection {
   readonly source: string;
   readonly #client: AcceptedClient;
-  readonly #context: ConnectionContext;
+  readonly #context: ProxyContext;
   /** The backends that did not take it, each with the reason. */
   readonly #tried = new Map<string, ConnectFailure>();
   #state: ConnectionState = 'held';
@@ -51,7 +51,7 @@ export class Connection {
   #attempt: ConnectAttempt | undefined;
   #carried: CarriedConnection | undefined;
 
-  constructor(client: AcceptedClient, context: ConnectionContext) {
+  constructor(client: AcceptedClient, context: ProxyContext) {
     this.#client = client;
     this.#context = context;
     this.source = client.peer?.address ?? '';

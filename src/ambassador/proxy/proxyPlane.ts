@@ -15,7 +15,7 @@ import type { Balance } from '../choice.ts';
 import type { ListenAddress, Protocol } from '../route.ts';
 import { printListen } from '../targetText.ts';
 import { type ForbiddenAddress, whyForbidden } from './addressPolicy.ts';
-import { Admission, type AdmissionLimits } from './admission.ts';
+import { Admission, type ProxyLimits } from './admission.ts';
 import type { Carrier, StreamAddress, StreamSocket } from './carry/carrier.ts';
 import { NetCarrier } from './carry/netCarrier.ts';
 import { Chooser } from './chooser.ts';
@@ -27,7 +27,7 @@ import { type ProxyEvent, ProxyReporter } from './proxyEvents.ts';
 import type { RouteReport } from './routeReports.ts';
 import { StreamListener } from './streamListener.ts';
 
-export interface ProxyPlaneOptions extends AdmissionLimits {
+export interface ProxyPlaneOptions extends ProxyLimits {
   readonly balance: Balance;
   /** How long connections to a backend that left may go on; 0: they are reset at once, -1: never. */
   readonly drainSeconds: number;

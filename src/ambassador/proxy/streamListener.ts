@@ -6,12 +6,12 @@ import { afterNextPoll } from '../../timing/fairScheduler.ts';
 import type { Backend } from '../route.ts';
 import type { Admission } from './admission.ts';
 import type { AcceptedClient, StreamSocket } from './carry/carrier.ts';
-import { Connection, type ConnectionContext } from './connection.ts';
+import { Connection, type ProxyContext } from './connection.ts';
 import { DestinationView } from './destination.ts';
 import type { ConnectionState } from './proxyCounters.ts';
 import { type RouteReport, RouteReports } from './routeReports.ts';
 
-export type StreamListenerOptions = Omit<ConnectionContext, 'onTried' | 'onEnded'> & {
+export type StreamListenerOptions = Omit<ProxyContext, 'onTried' | 'onEnded'> & {
   readonly admission: Admission;
 };
 
@@ -20,7 +20,7 @@ const MAX_UNREACHABLE = 1_024;
 
 export class StreamListener {
   readonly #options: StreamListenerOptions;
-  readonly #context: ConnectionContext;
+  readonly #context: ProxyContext;
   readonly #connections = new Set<Connection>();
   readonly #unreachable = new Set<string>();
   readonly #drains: Alarm;

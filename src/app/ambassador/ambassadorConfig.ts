@@ -1,7 +1,7 @@
 /** The configuration of `soradns ambassador`. */
 import type { ListeningRoute } from '../../ambassador/dropIn.ts';
-import type { AMBASSADOR_COMMAND_OPTIONS } from '../../config/ambassadorOptions.ts';
-import type { OptionValues } from '../../config/option.ts';
+import type { AMBASSADOR_COMMAND_OPTIONS } from '../../config/options/ambassadorOptions.ts';
+import type { OptionValues } from '../../config/options/option.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 
 export interface AmbassadorConfig {

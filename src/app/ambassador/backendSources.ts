@@ -6,7 +6,7 @@ import type { FollowKey } from '../../ambassador/follow/routeTable.ts';
 import { StoreZone } from '../../ambassador/follow/storeZone.ts';
 import { type FollowedZone, ZoneFollower } from '../../ambassador/follow/zoneFollower.ts';
 import { isSameBackendSet } from '../../ambassador/route.ts';
-import { SERVE_OPTIONS } from '../../config/serveOptions.ts';
+import { SERVE_OPTIONS } from '../../config/options/serveOptions.ts';
 import type { Name } from '../../dns/name.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';

@@ -1,8 +1,8 @@
 /**
  * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
  * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, app/process, config,
- *   dns, forward, observability, registrar, registrar/links, server, server/http/exchange, service, store, timing,
- *   zone.
+ *   config/options, dns, forward, observability, registrar, registrar/links, server, server/http/exchange,
+ *   service, store, timing, zone.
  * Used by: app, cli/linking, tools/doctor/ambassador.
  *
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
@@ -20,7 +20,7 @@ import { reachedFromHere } from '../../ambassador/reach.ts';
 import type { Backend } from '../../ambassador/route.ts';
 import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.ts';
 import { VipRequests } from '../../ambassador/vipRequests.ts';
-import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';

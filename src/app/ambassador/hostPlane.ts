@@ -3,15 +3,15 @@ import { networkInterfaces } from 'node:os';
 import type { Plane } from '../../ambassador/follow/routeTable.ts';
 import type { TableCounters } from '../../ambassador/nft/kernelTable.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
+import type { ProxyEvent } from '../../ambassador/proxy/proxyEvents.ts';
 import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import type { Backend, BackendSet, Route } from '../../ambassador/route.ts';
 import { isInRange, vipRangeOf } from '../../ambassador/vipRange.ts';
-import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { printSocketAddress } from '../../dns/address.ts';
 import { isLoopback, parseCidr } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
-import { ambassadorLog } from './ambassadorLog.ts';
 import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
 import { GatewayListeners } from './gatewayListeners.ts';
 import { destinationOf } from './proxyRoutes.ts';
@@ -132,7 +132,7 @@ export function proxyOf(
     ...{ maxConnections, maxPerSource },
     clock: systemClock,
     random: Math.random,
-    onEvent: ambassadorLog(log),
+    onEvent: proxyLog(log),
   });
 }
 
@@ -150,4 +150,31 @@ function gatewaysOf(sources: Iterable<string>, dns: readonly string[]): readonly
   for (const source of sources)
     for (const { address, range } of networks) if (isInRange(range, source)) gateways.add(address);
   return [...gateways].filter((address) => !isLoopback(address));
+}
+
+/** Prints the events of a proxy as log lines. */
+function proxyLog(log: Log): (event: ProxyEvent) => void {
+  return (event) => {
+    const { kind: _, ...fields } = event;
+    switch (event.kind) {
+      case 'unserved':
+        log.warn(fields, 'a route has no backend; its connections are refused');
+        return;
+      case 'served':
+        log.info(fields, 'the route has backends again');
+        return;
+      case 'unreachable':
+        log.warn(fields, 'no backend of a route accepted a connection');
+        return;
+      case 'forbidden':
+        log.warn(fields, 'a route leads to an address that the proxy does not connect to');
+        return;
+      case 'limited':
+        log.warn(fields, 'a limit of connections is reached; further ones are reset');
+        return;
+      case 'acceptFailed':
+        log.warn(fields, 'a connection could not be accepted');
+        return;
+    }
+  };
 }

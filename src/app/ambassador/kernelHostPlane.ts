@@ -1,7 +1,7 @@
 /** The kernel as the plane of a host: routes become slots of its tables. */
 import { networkInterfaces } from 'node:os';
 import type { KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
-import { familyOf } from '../../ambassador/nft/kernelRoute.ts';
+import { familyOfMatch } from '../../ambassador/nft/kernelRoute.ts';
 import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
 import { obstacleToTables } from '../../ambassador/nft/nftThread.ts';
 import type { TableForm } from '../../ambassador/nft/tableText.ts';
@@ -16,7 +16,7 @@ import {
 } from '../../ambassador/route.ts';
 import { assignSlots, slotCount } from '../../ambassador/slots.ts';
 import { maskedNetwork } from '../../ambassador/vipRange.ts';
-import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
@@ -157,7 +157,7 @@ export class KernelHostPlane implements HostPlane {
 
   #kernelRoute({ match, target }: Route, backends: readonly Backend[]): KernelRoute {
     if (match.kind === 'socket') throw new TypeError('the kernel opens no sockets');
-    const isIpv6 = familyOf(match) === 6;
+    const isIpv6 = familyOfMatch(match) === 6;
     const usable = backends.filter(
       ({ address }) => address.includes(':') === isIpv6 && whyForbidden(address) === undefined,
     );

@@ -1,5 +1,5 @@
 /** The ambassador in a server: it starts once the store has been read, and says what the server may answer. */
-import type { AmbassadorSettings } from '../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import type { RegistrarHost } from '../../registrar/registrarHost.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
 import { HostAmbassador, type HostAmbassadorOptions } from './hostAmbassador.ts';

@@ -4,8 +4,8 @@ import { engineEndpoint } from '../../app/process/network.ts';
 import { etcdOptions } from '../../app/process/openStore.ts';
 import type { Io } from '../../app/process/process.ts';
 import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../../config/config.ts';
-import type { Option } from '../../config/option.ts';
-import { SERVE_REGISTRAR_OPTIONS } from '../../config/registrarOptions.ts';
+import type { Option } from '../../config/options/option.ts';
+import { SERVE_REGISTRAR_OPTIONS } from '../../config/options/registrarOptions.ts';
 import {
   type Arguments,
   findValue,

@@ -1,7 +1,7 @@
 /** `soradns ls`: lists the store's services as a tree, a table or JSON. */
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
-import type { OptionWords } from '../../config/option.ts';
+import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { type Label, parseName, printLabel } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';

@@ -9,8 +9,8 @@ import {
   registratorLine,
 } from '../../app/registrar/registrarConfig.ts';
 import { readClientConfig } from '../../config/config.ts';
-import { wordsOf } from '../../config/option.ts';
-import { REGISTER_COMMAND_OPTIONS } from '../../config/registrarOptions.ts';
+import { wordsOf } from '../../config/options/option.ts';
+import { REGISTER_COMMAND_OPTIONS } from '../../config/options/registrarOptions.ts';
 import {
   idlePatternNotes,
   type RegistrarSettingsAndOrigins,

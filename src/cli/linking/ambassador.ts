@@ -6,9 +6,9 @@ import type { AmbassadorConfig } from '../../app/ambassador/ambassadorConfig.ts'
 import { fetchAmbassadorReport } from '../../app/ambassador/ambassadorReport.ts';
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
-import { AMBASSADOR_COMMAND_OPTIONS } from '../../config/ambassadorOptions.ts';
 import { readClientConfig } from '../../config/config.ts';
-import { type OptionWords, wordsOf } from '../../config/option.ts';
+import { AMBASSADOR_COMMAND_OPTIONS } from '../../config/options/ambassadorOptions.ts';
+import { type OptionWords, wordsOf } from '../../config/options/option.ts';
 import { type Arguments, readSettings } from '../../config/settings.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { canonicalAddress } from '../../dns/address.ts';

@@ -4,7 +4,7 @@ import { chooseInstance } from '../../ambassador/names/chooseInstance.ts';
 import { findService } from '../../ambassador/names/serviceState.ts';
 import { Failure } from '../../app/process/failure.ts';
 import { type Io, untilAborted } from '../../app/process/process.ts';
-import type { OptionWords } from '../../config/option.ts';
+import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { foldName, type Name, parseName, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';

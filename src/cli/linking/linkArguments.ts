@@ -3,7 +3,7 @@ import { type Spelling, variablePrefix } from '../../ambassador/linkVariables.ts
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
-import { REGISTRAR_OPTIONS } from '../../config/registrarOptions.ts';
+import { REGISTRAR_OPTIONS } from '../../config/options/registrarOptions.ts';
 import { type Arguments, readSettings } from '../../config/settings.ts';
 import { foldName, type Name, parseName } from '../../dns/name.ts';
 import { readContainer } from '../../registrar/describe/container.ts';

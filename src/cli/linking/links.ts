@@ -1,7 +1,7 @@
 /**
  * cli/linking/: The commands that lead programs to services: variables of links, leaders, the ambassador.
- * Imports: ambassador, ambassador/names, app, app/ambassador, app/process, cli, config, dns, observability,
- *   registrar/describe, registrar/engine, service, store, timing, tools/integrate, zone.
+ * Imports: ambassador, ambassador/names, app, app/ambassador, app/process, cli, config, config/options, dns,
+ *   observability, registrar/describe, registrar/engine, service, store, timing, tools/integrate, zone.
  * Used by: cli/commands.
  *
  * `soradns links` prints Docker's link variables for services, with addresses that stay true.
@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { variablePrefix } from '../../ambassador/linkVariables.ts';
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
-import { type OptionWords, wordsOf } from '../../config/option.ts';
+import { type OptionWords, wordsOf } from '../../config/options/option.ts';
 import type { Arguments, FlagValue } from '../../config/settings.ts';
 import { printable } from '../../observability/printable.ts';
 import { makeChange } from '../../tools/integrate/hostFiles.ts';

@@ -2,7 +2,7 @@
 import { LeaderChoices } from '../../ambassador/names/leaderChoices.ts';
 import { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
 import type { Io } from '../../app/process/process.ts';
-import { SERVE_OPTIONS } from '../../config/serveOptions.ts';
+import { SERVE_OPTIONS } from '../../config/options/serveOptions.ts';
 import { foldName, type Name, ROOT } from '../../dns/name.ts';
 import { keyOfName, type NameTable, tablePrefix } from '../../service/key.ts';
 import type { Replica } from '../../store/mirror.ts';

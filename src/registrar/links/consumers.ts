@@ -62,12 +62,12 @@ function consumerOf({ id, container, reading }: HostedContainer, book: AddressBo
   }
 }
 
-type Place =
+type ConsumerPlace =
   | { readonly kind: 'addresses'; readonly addresses: readonly NetworkAddress[] }
   | { readonly kind: 'waiting' | 'refused'; readonly reason: string };
 
 /** Where the host sees the container's connections come from. Other networks pass the host by, or hide the address. */
-function placeOf(container: Container, book: AddressBook): Place {
+function placeOf(container: Container, book: AddressBook): ConsumerPlace {
   const own = book.of(container);
   if (own.kind === 'none') {
     const isFinal = own.owner !== undefined;

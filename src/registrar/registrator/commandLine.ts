@@ -3,9 +3,9 @@
  * flags have the name of an option (`-ip`, `-ttl`) but Go's syntax, so this happens before any other parser reads the
  * line. registrator's part then follows `--`. Pure.
  */
-import { wordsOf } from '../../config/option.ts';
-import { REGISTER_COMMAND_OPTIONS } from '../../config/registrarOptions.ts';
-import { STORE_OPTIONS } from '../../config/storeOptions.ts';
+import { wordsOf } from '../../config/options/option.ts';
+import { REGISTER_COMMAND_OPTIONS } from '../../config/options/registrarOptions.ts';
+import { STORE_OPTIONS } from '../../config/options/storeOptions.ts';
 import { REGISTRATOR_FLAGS } from './flags.ts';
 
 type RegistratorEnv = Readonly<Record<string, string | undefined>>;

@@ -1,11 +1,12 @@
 /**
  * tools/doctor/ambassador/: Finds what keeps an ambassador's connections from their backends on this host.
- * Imports: ambassador, app/ambassador, app/process, config, kernel, registrar/engine, tools/doctor/judge.
+ * Imports: ambassador, app/ambassador, app/process, config, config/options, kernel, registrar/engine,
+ *   tools/doctor/judge.
  * Used by: cli, tools/doctor.
  *
  * Collects the facts about the host's network, engine and rights, and judges each with the command that fixes it.
  */
-import type { AmbassadorSettings } from '../../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../../config/options/ambassadorOptions.ts';
 import type { Finding } from '../judge/finding.ts';
 import type { PortFacts } from '../judge/port.ts';
 import { judgeBridges } from './judgeBridges.ts';

@@ -2,7 +2,7 @@
  * What Docker's set-up does to connections between containers of one host: within a bridge, between bridges, and through
  * a published port. Pure.
  */
-import type { AmbassadorSettings } from '../../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../../config/options/ambassadorOptions.ts';
 import { type Finding, findings } from '../judge/finding.ts';
 import type { DockerdSwitch } from './dockerdSettings.ts';
 import type { PlaneFacts } from './planeFacts.ts';

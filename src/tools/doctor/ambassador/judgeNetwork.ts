@@ -1,7 +1,7 @@
 /** Whether this host's network leads connections to where the kernel translates them, and on to backends. Pure. */
 import { freeRange, hasRouteTo, printNetwork, rangeClash } from '../../../ambassador/rangeClash.ts';
 import { maskedNetwork, type Network } from '../../../ambassador/vipRange.ts';
-import type { AmbassadorSettings } from '../../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../../config/options/ambassadorOptions.ts';
 import { type Finding, findings } from '../judge/finding.ts';
 import type { PlaneFacts } from './planeFacts.ts';
 import type { StartLine } from './startWords.ts';

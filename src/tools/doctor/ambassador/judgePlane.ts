@@ -1,5 +1,5 @@
 /** Whether the kernel can carry connections for the process: the engine, the kernel, its tables, the rights. Pure. */
-import type { AmbassadorSettings } from '../../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../../config/options/ambassadorOptions.ts';
 import type { EnginePlatform } from '../../../registrar/engine/engine.ts';
 import { type Finding, findings } from '../judge/finding.ts';
 import type { PlaneFacts } from './planeFacts.ts';

@@ -2,7 +2,7 @@
 import { release } from 'node:os';
 import { kernelObstacle } from '../../../app/ambassador/kernelHostPlane.ts';
 import type { HostNetwork } from '../../../app/process/network.ts';
-import type { AmbassadorSettings } from '../../../config/ambassadorOptions.ts';
+import type { AmbassadorSettings } from '../../../config/options/ambassadorOptions.ts';
 import type { KnownNetworks } from '../../../kernel/knownNetworks.ts';
 import { openNft } from '../../../kernel/libnftables.ts';
 import type { EnginePlatform } from '../../../registrar/engine/engine.ts';

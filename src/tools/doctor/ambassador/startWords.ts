@@ -2,7 +2,7 @@
 import {
   type AmbassadorSettings,
   SERVE_AMBASSADOR_OPTIONS,
-} from '../../../config/ambassadorOptions.ts';
+} from '../../../config/options/ambassadorOptions.ts';
 
 /** The command that starts a server with these settings. */
 export type StartLine = (settings: AmbassadorSettings) => string;

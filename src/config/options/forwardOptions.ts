@@ -1,8 +1,8 @@
 /** The option rows for names outside the server's domains. */
-import type { SocketAddress } from '../dns/address.ts';
-import type { Name } from '../dns/name.ts';
-import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../forward/addresses.ts';
-import { parseNameserver } from '../forward/upstream.ts';
+import type { SocketAddress } from '../../dns/address.ts';
+import type { Name } from '../../dns/name.ts';
+import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../../forward/addresses.ts';
+import { parseNameserver } from '../../forward/upstream.ts';
 import { option } from './option.ts';
 import { listOf, parseDomain, parsedBy, switchValue, wholeNumberValue } from './valueForms.ts';
 

@@ -3,9 +3,9 @@
  * prefix `register-` (`--register-ip`), which keeps them apart from the server's options.
  */
 
-import { addressFamily } from '../dns/address.ts';
-import type { Name } from '../dns/name.ts';
-import { MAX_TTL_SECONDS } from '../dns/rr.ts';
+import { addressFamily } from '../../dns/address.ts';
+import type { Name } from '../../dns/name.ts';
+import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
 import { NAME_OPTIONS } from './nameOptions.ts';
 import { option, prefixed } from './option.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';

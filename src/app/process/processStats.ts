@@ -1,9 +1,9 @@
 /** The process's metrics, under the names that Prometheus' own clients use. */
 import { readdirSync } from 'node:fs';
 import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
-import { counter, type Family, gauge, gauges } from '../observability/metrics.ts';
-import { openFilesLimit } from './process/openFiles.ts';
-import { version } from './process/process.ts';
+import { counter, type Family, gauge, gauges } from '../../observability/metrics.ts';
+import { openFilesLimit } from './openFiles.ts';
+import { version } from './process.ts';
 
 export interface ProcessStats {
   readonly version: string;

@@ -1,7 +1,7 @@
 /** `soradns query-alias`: aliases of Consul's queries, `ID.query` below the Consul domain. */
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
-import type { OptionWords } from '../../config/option.ts';
+import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { printLabel, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';

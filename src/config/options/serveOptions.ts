@@ -1,10 +1,10 @@
 /** The option rows of the server. */
 
-import { parseSocketAddress, type SocketAddress } from '../dns/address.ts';
-import { MAX_UDP_SIZE, UDP_SIZE } from '../dns/edns.ts';
-import type { Name } from '../dns/name.ts';
-import { MAX_TTL_SECONDS } from '../dns/rr.ts';
-import type { NamedDatacenter } from '../service/consulWords.ts';
+import { parseSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { MAX_UDP_SIZE, UDP_SIZE } from '../../dns/edns.ts';
+import type { Name } from '../../dns/name.ts';
+import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
+import type { NamedDatacenter } from '../../service/consulWords.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';

@@ -1,6 +1,6 @@
 /** The registrar's option rows for names: which names containers may have and link to, and the parts that complete a name. */
-import { type Cidr, parseCidr } from '../forward/addresses.ts';
-import { type NamePattern, parseNamePattern } from '../service/namePattern.ts';
+import { type Cidr, parseCidr } from '../../forward/addresses.ts';
+import { type NamePattern, parseNamePattern } from '../../service/namePattern.ts';
 import { option } from './option.ts';
 import { listOf, parseDomain, parsedBy, switchValue } from './valueForms.ts';
 

@@ -1,7 +1,7 @@
 /** The mirror of the store in words: its events as log lines, its state as reasons for `/readyz`. */
-import type { Log } from '../observability/log.ts';
-import type { MirrorEvent, MirrorState } from '../store/mirror.ts';
-import type { Store } from '../store/store.ts';
+import type { Log } from '../../observability/log.ts';
+import type { MirrorEvent, MirrorState } from '../../store/mirror.ts';
+import type { Store } from '../../store/store.ts';
 
 const MESSAGES = {
   loaded: 'loaded the store',

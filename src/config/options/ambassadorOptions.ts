@@ -1,5 +1,5 @@
 /** The option rows of the ambassador: how it carries connections, and virtual addresses. */
-import { type Cidr, parseCidr } from '../forward/addresses.ts';
+import { type Cidr, parseCidr } from '../../forward/addresses.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { type OptionValues, option, prefixed } from './option.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';

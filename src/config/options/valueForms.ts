@@ -3,8 +3,8 @@
  * row has the sentence about what is expected.
  */
 import { z } from 'zod';
-import { foldName, type Name, nameOctets, parseName } from '../dns/name.ts';
-import { isDatacenterLabel, type NamedDatacenter } from '../service/consulWords.ts';
+import { foldName, type Name, nameOctets, parseName } from '../../dns/name.ts';
+import { isDatacenterLabel, type NamedDatacenter } from '../../service/consulWords.ts';
 
 /** A value that must not appear in logs, JSON or errors. Only `reveal` returns it. */
 export class Secret {
