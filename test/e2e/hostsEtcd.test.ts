@@ -88,7 +88,7 @@ test(
       const output = await a.inContainer({}, 'peer-glibc', 'srv', NAME, 'hello');
       assert.equal(output, `${b.address} 8080 b got hello`);
       await c.soradns.end('SIGKILL');
-      await c.startSoradns('serving');
+      await c.startSoradns({ until: 'serving' });
       await fromC.waitFor(UNKNOWN, killedMs);
       const dns = [c.bridge, a.address];
       for (const client of ['peer-glibc', 'peer-musl']) {

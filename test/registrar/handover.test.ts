@@ -106,6 +106,28 @@ describe('handover', () => {
       assert.deepEqual(deletes.keys, []);
     }));
 
+  for (const [how, leaseTtlSeconds] of [
+    ['longer', 90],
+    ['shorter', 12],
+  ] as const)
+    it(`A registrar with a ${how} lease than its predecessor's keeps the records, on a lease of its own`, () =>
+      withRegistrarFixture(async (fixture) => {
+        fixture.engine.run(WEB);
+        const first = fixture.start();
+        await fixture.settle();
+        const deletes = watchDeletes(fixture);
+        await fixture.end(first);
+        const second = fixture.start({ leaseTtlSeconds });
+        await fixture.advance(3 * LEASE_MS + 90_000);
+        deletes.stop();
+        assert.deepEqual(deletes.keys, []);
+        fixture.kill(second);
+        await fixture.advance(leaseTtlSeconds * 600);
+        assert.deepEqual(await fixture.keys(), [KEY]);
+        await fixture.advance(leaseTtlSeconds * 400 + 500);
+        assert.deepEqual(await fixture.keys(), []);
+      }));
+
   it('A registrar that closes with `revoke` deletes its records', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.engine.run(WEB);

@@ -39,9 +39,7 @@ export async function checkedAmbassador({
   dockerHost = NO_ENGINE,
 }: AmbassadorCheckSetup): Promise<AmbassadorChecked> {
   // The program may start in another folder, where Node does not find packages by their names.
-  const execArgv = process.execArgv
-    .filter((arg) => !arg.startsWith('--test'))
-    .map((arg) => (arg === 'tsx' ? import.meta.resolve(arg) : arg));
+  const execArgv = ['--import', import.meta.resolve('tsx')];
   const line = [...by, process.execPath, ...execArgv, PROGRAM, JSON.stringify(flags)];
   const [command = '', ...args] = line;
   const env = { ...environment(), DOCKER_HOST: dockerHost };

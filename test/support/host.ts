@@ -39,6 +39,12 @@ export interface ServiceSetup {
   readonly args?: readonly string[];
 }
 
+export interface SoradnsStart {
+  /** What soradns logs before the start counts as done. */
+  readonly until?: 'serving' | 'following docker' | undefined;
+  readonly leaseTtlSeconds?: number | undefined;
+}
+
 /** The lease of the records. Records stay that long after their host has failed. */
 export const LEASE_TTL_SECONDS = 5;
 
@@ -113,12 +119,10 @@ export class Host {
   }
 
   /** Starts soradns, or restarts it; waits until it logs that it serves or, by default, that it follows Docker. */
-  startSoradns(until?: 'serving' | 'following docker'): Promise<void> {
+  startSoradns({ until, leaseTtlSeconds }: SoradnsStart = {}): Promise<void> {
     const addresses = [this.bridge, this.address].map((address) => `${address}:${DNS_PORT}`);
-    return this.#up(
-      addresses.flatMap((address) => ['--addr', address]),
-      until,
-    );
+    const options = addresses.flatMap((address) => ['--addr', address]);
+    return this.#up(options, { until, leaseTtlSeconds });
   }
 
   /** Starts soradns with only the address of etcd: it finds the bridge's address and listens only there. */
@@ -128,11 +132,11 @@ export class Host {
 
   async #up(
     options: readonly string[],
-    until: 'serving' | 'following docker' = 'following docker',
+    { until = 'following docker', leaseTtlSeconds = LEASE_TTL_SECONDS }: SoradnsStart = {},
   ): Promise<void> {
     const members = this.#members.map(({ address }) => `${address}:${CLIENT_PORT}`);
     const store = ['--store', `etcd://${members.join(',')}`];
-    const lease = ['--register-lease-ttl', String(LEASE_TTL_SECONDS)];
+    const lease = ['--register-lease-ttl', String(leaseTtlSeconds)];
     const program = this.dockerd.onHost(process.execPath, MAIN);
     const { options: more = [] } = this.#setup;
     const args = ['up', ...store, ...options, ...lease, '--no-rec', ...more];

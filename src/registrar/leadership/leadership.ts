@@ -177,7 +177,6 @@ export class Leadership {
   }
 
   // Each of the following methods does what is due now, and returns the delay until the next call.
-
   async #hold(heldLock: HeldLock): Promise<number> {
     await this.#answerChallenge();
     const lockState = this.#lockState(heldLock);
@@ -286,15 +285,17 @@ export class Leadership {
     return this.#writeLock(id, { kind: 'absent' }, true);
   }
 
-  /** Takes the lock from a holder that has ended, and also its lease if the lock's entry is attached to that lease. */
+  /** Takes the lock of a holder that has ended, and its lease unless that lives longer or shorter than ours is to live. */
   async #takeOver({ lease, modRevision }: Entry, holder: LockHolder | undefined): Promise<number> {
-    const { store } = this.#options;
+    const { store, leaseTtlSeconds } = this.#options;
     if (this.#isClosed) return 0;
     const condition = { kind: 'modRevision', modRevision } as const;
-    if (lease !== undefined && lease.id === holder?.lease && (await store.renewLease(lease.id))) {
+    const isAlive =
+      lease !== undefined && lease.id === holder?.lease && (await store.renewLease(lease.id));
+    // The renewal leaves the reconciler time to attach the records to a new lease.
+    if (isAlive && (lease.ttlSeconds ?? leaseTtlSeconds) === leaseTtlSeconds)
       return this.#writeLock(lease.id, condition, false);
-    }
-    const { id } = await store.grantLease(this.#options.leaseTtlSeconds);
+    const { id } = await store.grantLease(leaseTtlSeconds);
     return this.#writeLock(id, condition, true);
   }
 
