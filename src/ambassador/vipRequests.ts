@@ -13,10 +13,13 @@ export interface VipRequest {
 export interface VipRequestsOptions {
   /** Whether records that do not ask get a virtual address too, if they name their container's port. */
   readonly isForAll: () => boolean;
+  /** Whether the folded name is a served domain itself, which gets no virtual address unless a record names it. */
+  readonly isApex: (name: Name) => boolean;
   readonly keyOf: (node: Node, registration: Registration) => string | undefined;
 }
 
 interface Asking {
+  readonly node: Node;
   readonly name: Name;
   readonly fixed: string | undefined;
   readonly key: string;
@@ -46,6 +49,11 @@ export class VipRequests {
       this.#replace(owner, former, now);
     }
     return [...changed.values()];
+  }
+
+  /** Call this when `isApex` may have changed. Returns the names whose requests may have changed. */
+  refresh(): readonly Name[] {
+    return this.onApplied([...this.#byOwner.values()].flatMap(([asking]) => asking?.node ?? []));
   }
 
   get(name: Name): VipRequest | undefined {
@@ -79,10 +87,20 @@ export class VipRequests {
       vip === undefined ? this.#options.isForAll() && expose !== undefined : vip !== 'none';
     const key = isAsked ? this.#options.keyOf(node, registration) : undefined;
     if (key === undefined) return undefined;
-    const name = vipName ?? node.owner().slice(1);
+    const name = vipName ?? this.#serviceOf(node.owner(), registration);
     if (name.length === 0) return undefined;
     const { createRevision } = registration;
-    return { name, fixed: vip === 'auto' ? undefined : vip, key, createRevision };
+    return { node, name, fixed: vip === 'auto' ? undefined : vip, key, createRevision };
+  }
+
+  /**
+   * The name without its instance, as a registrar states it in the records that ask: a name with only the domain above
+   * it is its own service. A registrar stores a name with both address families below the name.
+   */
+  #serviceOf(owner: Name, { family }: Registration): Name {
+    const own = family !== 0 && owner[0] === `ipv${family}` ? owner.slice(1) : owner;
+    const service = own.slice(1);
+    return this.#options.isApex(service) ? own : service;
   }
 
   #replace(owner: string, former: readonly Asking[], now: readonly Asking[]): void {

@@ -9,6 +9,7 @@ import { type BackendSet, matchKey, type Route } from '../../src/ambassador/rout
 import { isInRange, vipRangeOf } from '../../src/ambassador/vipRange.ts';
 import { VipRequests } from '../../src/ambassador/vipRequests.ts';
 import { printSocketAddress } from '../../src/dns/address.ts';
+import { equalNames } from '../../src/dns/name.ts';
 import { keyOfName, keyPrefix, tablePrefix } from '../../src/service/key.ts';
 import { parseVirtualAddress } from '../../src/service/virtualAddress.ts';
 import { Mirror } from '../../src/store/mirror.ts';
@@ -21,6 +22,7 @@ import { settingsOf } from './zone.ts';
 
 const PREFIX = keyPrefix('skydns');
 const VIP_PREFIX = tablePrefix(PREFIX, 'vip');
+const SETTINGS = settingsOf({ virtualAddresses: true });
 
 export interface VipHostOptions {
   readonly store: Store;
@@ -48,6 +50,7 @@ export class VipHost {
     const vipRange = vipRangeOf({ address, prefixLength: Number(length) });
     const requests = new VipRequests({
       isForAll: () => isForAll,
+      isApex: (name) => SETTINGS.apexes.some((apex) => equalNames(apex, name)),
       keyOf: (node, { key }) => key ?? keyOfName(node.owner(), PREFIX),
     });
     const catalog: Catalog = new Catalog({
@@ -62,7 +65,7 @@ export class VipHost {
       zone: {
         root: catalog.root,
         facts: NO_FACTS,
-        settings: () => settingsOf({ virtualAddresses: true }),
+        settings: () => SETTINGS,
         isLoaded: () => mirror.state().kind !== 'loading',
       },
       outside: { sent: 0, get: () => undefined, ask: () => {} },

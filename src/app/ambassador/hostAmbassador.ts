@@ -21,7 +21,7 @@ import type { Backend } from '../../ambassador/route.ts';
 import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.ts';
 import { VipRequests } from '../../ambassador/vipRequests.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
-import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { equalNames, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';
 import type { LocalBackend } from '../../registrar/links/localBackends.ts';
@@ -83,6 +83,7 @@ export class HostAmbassador {
     });
     this.#requests = new VipRequests({
       isForAll: () => settings.vipAll,
+      isApex: (name) => zone.settings().apexes.some((apex) => equalNames(apex, name)),
       keyOf: (node, { key }) => key ?? keyOfName(node.owner(), prefix),
     });
     this.#ranges = rangesOf(settings);
@@ -104,6 +105,8 @@ export class HostAmbassador {
   /** Call this when the settings of the zone have changed. */
   onSettings(): void {
     this.#follower.refresh();
+    const names = this.#requests.refresh();
+    this.#running?.keeper?.check(names);
   }
 
   /** Call this once, when the names and the virtual addresses have been read. */

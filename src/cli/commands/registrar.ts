@@ -198,7 +198,8 @@ function linkingLines({ linking }: RecordStatus): readonly string[] {
   const port = vipPort ?? expose;
   const at = port === undefined ? '' : ` at port ${port}`;
   return [
-    ...(vip === undefined ? [] : [`virtual address ${vip} of ${vipName}${at}`]),
+    ...(vip === 'none' ? ['asks for no virtual address'] : []),
+    ...(vip === undefined || vip === 'none' ? [] : [`virtual address ${vip} of ${vipName}${at}`]),
     ...(tags.length === 0 ? [] : [`tags ${tags.join(', ')}`]),
     ...(leader === undefined ? [] : [`leader ${leader}`]),
     ...(proxyProtocol === true ? ['its connections begin with the PROXY protocol'] : []),

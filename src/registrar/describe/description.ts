@@ -68,7 +68,7 @@ export interface RecordLinking {
   /** The container's own port. */
   readonly expose?: StoredPort;
   readonly tags?: readonly string[];
-  /** `auto` or an address. */
+  /** `auto` or an address; `none` refuses one. */
   readonly vip?: string;
   readonly vipName?: string;
   readonly vipPort?: StoredPort;

@@ -77,7 +77,8 @@ function readRecordLinking(
   return {
     ...(port === undefined ? {} : { expose: storedPort(port) }),
     ...(tags === undefined ? {} : { tags }),
-    ...(vip === undefined || vip === 'false' ? {} : { vip }),
+    // Otherwise `--vip-all` would give the name an address.
+    ...(vip === undefined ? {} : { vip: vip === 'false' ? 'none' : vip }),
     ...(vipName === undefined ? {} : { vipName }),
     ...(vipPort === undefined ? {} : { vipPort }),
     ...(leader === undefined ? {} : { leader }),

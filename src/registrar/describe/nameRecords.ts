@@ -142,7 +142,8 @@ function virtualName(
       kind: 'refused',
       reason: `is not below ${shown(stated)}, to which ${context.envPrefix}VIP_NAME gives the virtual address: choose the name or one above it`,
     };
-  if (stated !== undefined || vip === undefined) return { kind: 'name', field: {} };
+  const isAsked = vip !== undefined && vip !== 'none';
+  if (stated !== undefined || !isAsked) return { kind: 'name', field: {} };
   const isAlone = name.length - zoneDepth(name, context) === 1;
   const service = instance === 'auto' || isAlone ? name : name.slice(1);
   return { kind: 'name', field: { vipName: service.join('.') } };

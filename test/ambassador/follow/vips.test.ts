@@ -160,6 +160,22 @@ test('With an address for all, every service that names a port gets one, except 
   assert.deepEqual(Object.keys(await claimed(store)), [WEB]);
 });
 
+test('With an address for all, a name gets it without its instance, and never the domain itself', async (context) => {
+  const { store, start } = open(context);
+  start({ isForAll: true });
+  const record = { host: '10.0.0.1', port: 80, expose: 80 };
+  await register(store, 'alone', record);
+  await register(store, 'both/1/ipv4', { ...record, targetstrip: 1 });
+  await register(store, 'both/1/ipv6', { ...record, host: 'fd00::1', targetstrip: 1 });
+  await register(store, 'named/1', { ...record, vipName: 'other.skydns.local' });
+  await register(store, 'web/1', record);
+  await addressOf(store, WEB);
+  const expected = ['alone', 'both', 'other', 'web'].map((label) => `${label}.skydns.local`);
+  const isAll = async () => Object.keys(await claimed(store)).length >= expected.length;
+  await until('every name has an address', isAll);
+  assert.deepEqual(Object.keys(await claimed(store)).sort(), expected);
+});
+
 test('A claim that fails is made again', async (context) => {
   const { store, start } = open(context);
   let failures = 0;

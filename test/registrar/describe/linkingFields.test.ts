@@ -92,10 +92,13 @@ describe('the linking fields of a record', () => {
       { [DB]: [5432, { vip: 'fd00::9', vipName: 'db.east.skydns.local' }] },
     ],
     [
-      'DNS_VIP=false asks for none, also where the container asks for one',
+      'DNS_VIP=false is stored as none, also where the container asks for an address',
       withEnv(ns, { DNS_VIP: 'auto', DNS_53_UDP_VIP: 'off' }),
       {},
-      { [NS]: [53, { vip: 'auto', vipName: 'names.skydns.local' }], [NS_UDP]: ['53/udp', {}] },
+      {
+        [NS]: [53, { vip: 'auto', vipName: 'names.skydns.local' }],
+        [NS_UDP]: ['53/udp', { vip: 'none' }],
+      },
     ],
     [
       'A name with only the zone above it has the virtual address itself',
