@@ -1,5 +1,5 @@
 /**
- * Writes which instance leads a service. A write happens only if the choice is still the one that its writer has seen, so
+ * Writes which instance leads a service, or takes the choice back. A write happens only if the choice is still the one that its writer has seen, so
  * of several writers that replace one choice at once exactly one succeeds.
  */
 import { equalNames, type Name, printName } from '../../dns/name.ts';
@@ -29,8 +29,48 @@ export type ChoiceResult =
 export async function chooseInstance(
   store: Pick<Store, 'get' | 'put'>,
   prefix: string,
-  { name, instance, expected }: LeaderWish,
+  wish: LeaderWish,
 ): Promise<ChoiceResult> {
+  const seen = await lookAt(store, prefix, wish);
+  if (seen.kind !== 'seen') return seen;
+  const value = Buffer.from(JSON.stringify({ instance: printName(wish.instance) }));
+  const result = await store.put(seen.key, value, { if: seen.condition });
+  if (result.done) return { kind: 'chosen' };
+  return { kind: 'conflict', current: choiceIn(result.current?.value) };
+}
+
+export type ClearedResult =
+  | { readonly kind: 'cleared' }
+  /** There is no choice. */
+  | { readonly kind: 'absent' }
+  | Exclude<ChoiceResult, { kind: 'chosen' }>;
+
+/** Deletes the choice, also an invalid one. Throws StoreError. */
+export async function clearChoice(
+  store: Pick<Store, 'get' | 'delete'>,
+  prefix: string,
+  wish: Omit<LeaderWish, 'instance'>,
+): Promise<ClearedResult> {
+  const seen = await lookAt(store, prefix, wish);
+  if (seen.kind !== 'seen') return seen;
+  if (seen.condition.kind === 'absent') return { kind: 'absent' };
+  const result = await store.delete(seen.key, { if: seen.condition });
+  if (result.done) return { kind: 'cleared' };
+  return { kind: 'conflict', current: choiceIn(result.current?.value) };
+}
+
+/** The condition under which the choice is still the one that was looked at. */
+interface SeenChoice {
+  readonly kind: 'seen';
+  readonly key: string;
+  readonly condition: Condition;
+}
+
+async function lookAt(
+  store: Pick<Store, 'get'>,
+  prefix: string,
+  { name, expected }: Omit<LeaderWish, 'instance'>,
+): Promise<SeenChoice | Exclude<ChoiceResult, { kind: 'chosen' }>> {
   const key = keyOfName(name, tablePrefix(prefix, 'leader'));
   if (key === undefined) return { kind: 'unstorable' };
   const { entry } = await store.get(key);
@@ -41,10 +81,7 @@ export async function chooseInstance(
     entry === undefined
       ? { kind: 'absent' }
       : { kind: 'modRevision', modRevision: entry.modRevision };
-  const value = Buffer.from(JSON.stringify({ instance: printName(instance) }));
-  const result = await store.put(key, value, { if: condition });
-  if (result.done) return { kind: 'chosen' };
-  return { kind: 'conflict', current: choiceIn(result.current?.value) };
+  return { kind: 'seen', key, condition };
 }
 
 function isExpected(expected: Name | 'none', current: Name | undefined, exists: boolean): boolean {

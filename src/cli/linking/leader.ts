@@ -1,6 +1,10 @@
 /** `soradns leader`: prints which instance leads a service, chooses it, and follows it. */
 import { constants } from 'node:os';
-import { chooseInstance } from '../../ambassador/names/chooseInstance.ts';
+import {
+  type ChoiceResult,
+  chooseInstance,
+  clearChoice,
+} from '../../ambassador/names/chooseInstance.ts';
 import { findService } from '../../ambassador/names/serviceState.ts';
 import { Failure } from '../../app/process/failure.ts';
 import { type Io, untilAborted } from '../../app/process/process.ts';
@@ -25,7 +29,7 @@ const OWN_OPTIONS: readonly OptionWords[] = [
     form: 'text',
     placeholder: 'INSTANCE',
     describe:
-      'for set: fail (exit code 5) unless this instance was chosen before; none: no one was',
+      'for set and clear: fail (exit code 5) unless this instance was chosen before; none: no one was',
   },
   { name: 'force', form: 'switch', describe: 'for set: choose an instance that is not there' },
 ];
@@ -36,9 +40,10 @@ export const leaderCommand: Command = {
   positionals: [
     {
       name: 'action',
-      describe: 'get: print it; set: choose it; watch: print it at each change, until interrupted',
+      describe:
+        'get: print it; set: choose it; clear: take the choice back; watch: print it at each change, until interrupted',
       required: true,
-      choices: ['get', 'set', 'watch'],
+      choices: ['get', 'set', 'clear', 'watch'],
     },
     { name: 'name', describe: 'name of the service, without leader.', required: true },
     { name: 'instance', describe: 'for set: name of the instance', required: false },
@@ -57,10 +62,11 @@ export const leaderCommand: Command = {
       'soradns leader set mysql.skydns.local 1.mysql.skydns.local --if 2.mysql.skydns.local',
       'only if no one else has chosen meanwhile',
     ],
+    ['soradns leader clear mysql.skydns.local', 'take the choice back'],
     ['soradns leader watch mysql.skydns.local --json', 'print a JSON object at each change'],
   ],
   note: `The leader is the oldest instance, the oldest of those with DNS_LEADER=yes, or the chosen one of those with
-DNS_LEADER=manual. It is an order that all servers agree on, not a lock: a server that has lost the store may
+DNS_LEADER=manual; without a choice none of the latter leads. It is an order that all servers agree on, not a lock: a server that has lost the store may
 name the former leader until it is back.`,
   run(args, io) {
     const [action, text = '', instance] = args.words;
@@ -72,6 +78,8 @@ name the former leader until it is back.`,
         return withStore(args, io, (access) => printLeader(name, args, access, io));
       case 'set':
         return withStore(args, io, (access) => setLeader(name, instance, args, access, io));
+      case 'clear':
+        return withStore(args, io, (access) => clearLeader(name, args, access, io));
       default:
         io.handleSignals();
         return withStore(args, io, (access) => watchLeader(name, args, access, io));
@@ -174,13 +182,7 @@ async function setLeader(
   const expected = expectedOf(flags.if);
   const wish = { name, instance, ...(expected === undefined ? {} : { expected }) };
   const result = await chooseInstance(access.store, access.prefix, wish);
-  if (result.kind === 'unstorable')
-    throw new Failure('usage', `${printName(name)}: cannot be stored`);
-  if (result.kind === 'conflict') {
-    const current = result.current === undefined ? 'no instance' : printName(result.current);
-    const problem = `${printName(name)}: ${current} is chosen, and nothing was changed`;
-    throw new Failure('conflict', problem, 'see soradns leader get, and choose again');
-  }
+  if (result.kind !== 'chosen') throw unchanged(name, result);
   if (flags.json)
     io.stdout.write(`${jsonLine({ name: printName(name), instance: printName(instance) })}\n`);
   else if (!flags.quiet)
@@ -188,6 +190,32 @@ async function setLeader(
   const note = flags.quiet ? undefined : whyWithoutEffect(name, instance, state);
   if (note !== undefined) io.stderr.write(`soradns: note: ${printable(note)}\n`);
   return 0;
+}
+
+async function clearLeader(
+  name: Name,
+  { flags }: Arguments,
+  { store, prefix }: StoreAccess,
+  { stdout }: Io,
+): Promise<number> {
+  const expected = expectedOf(flags.if);
+  const wish = { name, ...(expected === undefined ? {} : { expected }) };
+  const result = await clearChoice(store, prefix, wish);
+  const text = printName(name);
+  if (result.kind === 'absent')
+    throw new Failure('not_found', `${text}: no instance is chosen, so there is nothing to clear`);
+  if (result.kind !== 'cleared') throw unchanged(name, result);
+  if (flags.json) stdout.write(`${jsonLine({ name: text, instance: null })}\n`);
+  else if (!flags.quiet) stdout.write(`cleared the choice for ${text}\n`);
+  return 0;
+}
+
+function unchanged(name: Name, result: Exclude<ChoiceResult, { kind: 'chosen' }>): Failure {
+  const text = printName(name);
+  if (result.kind === 'unstorable') return new Failure('usage', `${text}: cannot be stored`);
+  const current = result.current === undefined ? 'no instance' : printName(result.current);
+  const problem = `${text}: ${current} is chosen, and nothing was changed`;
+  return new Failure('conflict', problem, 'see soradns leader get, and choose again');
 }
 
 const MAX_LISTED = 8;

@@ -124,6 +124,27 @@ test('leader set chooses among manual instances, with --if only if the choice is
   assert.deepEqual(await set(2, '-q'), { code: 0, stdout: '', stderr: '' });
 });
 
+test('leader clear takes the choice back, with --if only the expected one', async () => {
+  const name = 'cleared.skydns.local';
+  for (const n of [1, 2])
+    await put(`skydns/local/skydns/cleared/${n}`, at(`10.0.0.${n}`, { leader: 'manual' }));
+  await leader('set', name, `1.${name}`);
+  const late = await leader('clear', name, '--if', `2.${name}`);
+  assert.equal(late.code, 5);
+  assert.match(late.stderr, /1\.cleared\.skydns\.local\. is chosen, and nothing was changed/);
+  assert.match((await leader('get', name)).stdout, /^1\.cleared.* \(chosen\)\n/);
+  const done = await leader('clear', name, '--if', `1.${name}`);
+  const line = 'cleared the choice for cleared.skydns.local.\n';
+  assert.deepEqual(done, { code: 0, stdout: line, stderr: '' });
+  assert.match((await leader('get', name)).stderr, /cleared\.skydns\.local\. has no leader/);
+  const again = await leader('clear', name);
+  assert.equal(again.code, 3);
+  assert.match(again.stderr, /no instance is chosen, so there is nothing to clear/);
+  await put(`skydns-leader/local/skydns/cleared`, { instance: 7 });
+  const json = await leader('clear', name, '--json');
+  assert.deepEqual(JSON.parse(json.stdout), { name: `${name}.`, instance: null });
+});
+
 test('Of ten leader set with one expectation exactly one exits with 0, and the others with 5', async () => {
   const name = 'race.skydns.local';
   for (let n = 0; n < 10; n++)
@@ -165,6 +186,7 @@ const MISUSES: readonly (readonly [args: readonly string[], line: RegExp])[] = [
   [['get', '*.skydns.local'], /"\*\.skydns\.local" is not the name of a service/],
   [['get', 'a.local', 'b.local'], /b\.local: unexpected argument \(use set a\.local b\.local\)/],
   [['set', 'a.local'], /set: needs an instance/],
+  [['clear', 'a.local', '1.a.local'], /1\.a\.local: unexpected argument/],
   [['set', 'a.local', '1.a.local', '--force', '--if', '.'], /"\." is not the name of a service/],
 ];
 
