@@ -92,13 +92,17 @@ export interface StartOptions {
   readonly onSocketReplaced?: () => void;
 }
 
-/** Throws a `Failure` if an embedded store cannot be opened. */
+/** Throws a `Failure` if an embedded store cannot be opened, or if this host cannot have an ambassador of these settings. */
 export async function startServer(
   config: Config,
   log: Log,
   options: StartOptions = {},
 ): Promise<StartOutcome> {
   const { docker, stateDirectory, onSocketReplaced = () => {} } = options;
+  if (config.ambassador !== undefined) {
+    const { refuseRangeClash } = await import('./ambassador/serverAmbassador.ts');
+    await refuseRangeClash(config.ambassador);
+  }
   const onWarning = (line: string) => log.warn({}, line);
   const parts = assemble(
     config,

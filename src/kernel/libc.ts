@@ -1,7 +1,7 @@
 /**
  * kernel/: Calls the kernel and C libraries where Node cannot. No other folder loads koffi.
  * Imports: dns.
- * Used by: ambassador, ambassador/nft, app, app/process, dataplane/listeners, dataplane/sockets,
+ * Used by: ambassador, ambassador/nft, app, app/ambassador, app/process, dataplane/listeners, dataplane/sockets,
  *   tools/doctor/ambassador.
  *
  * The system calls of sockets, bound once through koffi. koffi is an optional dependency, and the calls exist on Linux

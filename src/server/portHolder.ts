@@ -63,13 +63,25 @@ function overlaps(held: string, wanted: string): boolean {
 }
 
 async function findProcess(inodes: ReadonlySet<string>): Promise<ListeningProcess | undefined> {
+  return (await findSocketHolders(inodes, 1))[0];
+}
+
+/** The processes that have one of the sockets open, `most` at most. */
+export async function findSocketHolders(
+  inodes: ReadonlySet<string>,
+  most = Number.POSITIVE_INFINITY,
+): Promise<readonly ListeningProcess[]> {
+  const found: ListeningProcess[] = [];
+  if (inodes.size === 0) return found;
   const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
   for (const pid of pids) {
     const open = await openSockets(pid);
     if (![...inodes].some((inode) => open.has(inode))) continue;
     const name = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
     // The kernel names a process after its first thread, and newer Node versions name that thread themselves.
-    return { pid: Number(pid), command: /^(?:node-)?MainThread$/.test(name) ? 'node' : name };
+    const command = /^(?:node-)?MainThread$/.test(name) ? 'node' : name;
+    found.push({ pid: Number(pid), command });
+    if (found.length === most) break;
   }
-  return undefined;
+  return found;
 }

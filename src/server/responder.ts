@@ -1,7 +1,7 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
  * Imports: dataplane/listeners, dataplane/table, dns, forward, timing, zone.
- * Used by: ambassador/proxy, app, app/ambassador, app/process, cli/commands, main, server/http,
+ * Used by: ambassador/proxy, app, app/ambassador, app/process, cli/commands, cli/linking, main, server/http,
  *   server/http/exchange, tools/doctor.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.

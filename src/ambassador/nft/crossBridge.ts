@@ -30,12 +30,8 @@ export class CrossBridgeRule {
 
   /** The range of virtual addresses of one family. */
   constructor(range: Network) {
-    const program = range.address.includes(':') ? 'ip6tables' : 'iptables';
-    this.#programs = VARIANTS.map((variant) => `${program}${variant}`);
-    this.#rule = [
-      ...['-m', 'conntrack', '--ctstate', 'DNAT', '--ctorigdst', networkText(range)],
-      ...['-m', 'comment', '--comment', COMMENT, '-j', 'ACCEPT'],
-    ];
+    this.#programs = programsOf(range.address.includes(':') ? 6 : 4);
+    this.#rule = ruleFor(networkText(range));
   }
 
   async ensure(): Promise<CrossBridgeState> {
@@ -63,13 +59,51 @@ export class CrossBridgeRule {
   }
 }
 
+/** Removes the rules of all ranges of a family, by whatever process; returns how many there were. */
+export async function removeCrossBridgeRules(family: 4 | 6): Promise<number> {
+  let count = 0;
+  for (const program of programsOf(family)) {
+    const { output } = await runFor(program, '-S', CHAIN);
+    for (const range of rangesIn(output))
+      if ((await run(program, '-D', CHAIN, ...ruleFor(range))) === 0) count++;
+  }
+  return count;
+}
+
+/** The ranges in a listing, each as often as it is there. A rule of another form is not ours. */
+function rangesIn(listing: string): readonly string[] {
+  return listing.split('\n').flatMap((line) => {
+    const [, range] = /^-A .* --ctorigdst ([0-9a-f.:]+\/[0-9]+) /.exec(line) ?? [];
+    const isOurs = new RegExp(` --comment "?${COMMENT}"? -j ACCEPT$`).test(line);
+    return isOurs && range !== undefined ? [range] : [];
+  });
+}
+
+function programsOf(family: 4 | 6): readonly string[] {
+  return VARIANTS.map((variant) => `${family === 6 ? 'ip6tables' : 'iptables'}${variant}`);
+}
+
+function ruleFor(range: string): readonly string[] {
+  return [
+    ...['-m', 'conntrack', '--ctstate', 'DNAT', '--ctorigdst', range],
+    ...['-m', 'comment', '--comment', COMMENT, '-j', 'ACCEPT'],
+  ];
+}
+
 /** The exit code; undefined if the program did not run, or did not end in time. */
-function run(program: string, ...args: readonly string[]): Promise<number | undefined> {
+async function run(program: string, ...args: readonly string[]): Promise<number | undefined> {
+  return (await runFor(program, ...args)).code;
+}
+
+function runFor(
+  program: string,
+  ...args: readonly string[]
+): Promise<{ readonly code: number | undefined; readonly output: string }> {
   return new Promise((resolve) => {
     // -w: another program may hold the lock of iptables.
-    execFile(program, ['-w', '5', ...args], { timeout: TIMEOUT_MS }, (error) => {
-      if (error === null) resolve(0);
-      else resolve(typeof error.code === 'number' ? error.code : undefined);
+    execFile(program, ['-w', '5', ...args], { timeout: TIMEOUT_MS }, (error, output) => {
+      const code = error === null ? 0 : error.code;
+      resolve({ code: typeof code === 'number' ? code : undefined, output });
     });
   });
 }

@@ -59,7 +59,7 @@ const CROSS_BRIDGE_PAUSE_MS = 1_000;
 const CROSS_BRIDGE_EVERY_MS = 60_000;
 
 export function runNftThread(port: MessagePort, start: NftThreadStart): void {
-  const access = openAccess(start);
+  const access = openKernelAccess(start);
   if (access.kind === 'unsupported') {
     port.postMessage(access satisfies NftReport);
     return;
@@ -69,17 +69,18 @@ export function runNftThread(port: MessagePort, start: NftThreadStart): void {
   port.postMessage({ kind: 'opened' } satisfies NftReport);
 }
 
-interface KernelAccess {
+export interface KernelAccess {
   readonly nft: Nft;
   readonly ruleset: NftRuleset;
   readonly conntrack: Conntrack;
 }
 
-type OpenedAccess =
+export type KernelAccessOpened =
   | { readonly kind: 'access'; readonly access: KernelAccess }
   | { readonly kind: 'unsupported'; readonly reason: string };
 
-function openAccess({ forms }: Pick<NftThreadStart, 'forms'>): OpenedAccess {
+/** What writing tables needs; tries whether the kernel would take those of these forms. */
+export function openKernelAccess({ forms }: Pick<NftThreadStart, 'forms'>): KernelAccessOpened {
   const nft = openNft();
   if (nft.kind === 'missing') return { kind: 'unsupported', reason: nft.reason };
   const ruleset = openNftRuleset();
@@ -97,18 +98,18 @@ function openAccess({ forms }: Pick<NftThreadStart, 'forms'>): OpenedAccess {
 
 /** Why this process cannot write tables of these forms; undefined if it can. Changes nothing. */
 export function obstacleToTables(forms: readonly TableForm[]): string | undefined {
-  const opened = openAccess({ forms });
+  const opened = openKernelAccess({ forms });
   if (opened.kind === 'unsupported') return opened.reason;
   for (const each of Object.values(opened.access)) each.close();
   return undefined;
 }
 
-function unsupported(reason: string): OpenedAccess {
+function unsupported(reason: string): KernelAccessOpened {
   const isForbidden = /\bE(PERM|ACCES)\b|not permitted/.test(reason);
   return { kind: 'unsupported', reason: isForbidden ? NEEDS_CAPABILITY : reason };
 }
 
-const NEEDS_CAPABILITY = 'it needs the capability NET_ADMIN';
+export const NEEDS_CAPABILITY = 'it needs the capability NET_ADMIN';
 
 class NftThread {
   readonly #port: MessagePort;

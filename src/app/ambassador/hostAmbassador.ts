@@ -1,7 +1,7 @@
 /**
  * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
  * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, app/process, config,
- *   config/options, dns, forward, observability, registrar, registrar/links, server, server/http/exchange,
+ *   config/options, dns, forward, kernel, observability, registrar, registrar/links, server, server/http/exchange,
  *   service, store, timing, zone.
  * Used by: app, cli/linking, tools/doctor/ambassador.
  *

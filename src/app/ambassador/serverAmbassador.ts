@@ -1,7 +1,11 @@
 /** The ambassador in a server: it starts once the store has been read, and says what the server may answer. */
+import { freeRange, printNetwork, rangeClash } from '../../ambassador/rangeClash.ts';
+import { maskedNetwork } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
+import { readKnownNetworks } from '../../kernel/knownNetworks.ts';
 import type { RegistrarHost } from '../../registrar/registrarHost.ts';
 import type { ZoneSettings } from '../../zone/view.ts';
+import { Failure } from '../process/failure.ts';
 import { HostAmbassador, type HostAmbassadorOptions } from './hostAmbassador.ts';
 import type { HostPlane } from './hostPlane.ts';
 
@@ -48,5 +52,33 @@ export class ServerAmbassador extends HostAmbassador {
     const { settings, plane, onForce } = this.#options;
     const isVip = settings.vip && plane.kind === 'nft' && this.isInForce;
     onForce({ virtualAddresses: isVip, ambassador: this.#hasStarted });
+  }
+}
+
+/**
+ * Throws a `Failure` if a range of virtual addresses shares addresses with a network of this host: these addresses could
+ * not be reached any more.
+ */
+export async function refuseRangeClash({
+  vip,
+  vipRange,
+  vipRange6,
+}: AmbassadorSettings): Promise<void> {
+  if (!vip) return;
+  const networks = await readKnownNetworks();
+  for (const [option, given] of [
+    ['--vip-range', vipRange] as const,
+    ['--vip-range6', vipRange6] as const,
+  ]) {
+    const range = given && maskedNetwork(given);
+    const clash = range && rangeClash(range, networks);
+    if (range === undefined || clash === undefined) continue;
+    const problem = `${option}: ${printNetwork(range)} overlaps ${clash}, whose addresses would be hidden`;
+    const free = freeRange(range, networks);
+    const fix =
+      free === undefined
+        ? `choose a range that ip route show table all does not list`
+        : `start the servers of all hosts with ${option} ${printNetwork(free)}`;
+    throw new Failure('usage', problem, fix);
   }
 }

@@ -15,6 +15,8 @@ import { canonicalAddress } from '../../dns/address.ts';
 import { isSubdomainOf } from '../../dns/name.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { jsonLine } from '../output.ts';
+import { CHECK_OPTIONS, checkAmbassador } from './ambassadorCheck.ts';
+import { clearAmbassador } from './ambassadorClear.ts';
 import { explainRoute, printRoutes, routesNamed } from './ambassadorView.ts';
 
 const LISTEN_OPTION: OptionWords = {
@@ -47,7 +49,7 @@ export const ambassadorCommand: Command = {
     {
       name: 'route',
       describe:
-        'status, explain ADDRESS:PORT, or [LISTEN=]BACKEND: LISTEN is PORT, IP:PORT, PORT/udp or /PATH; BACKEND is IP:PORT[,IP:PORT], NAME:PORT, NAME, or etcd://HOST:PORT/KEY',
+        'status, explain ADDRESS:PORT, check, clear, or [LISTEN=]BACKEND: LISTEN is PORT, IP:PORT, PORT/udp or /PATH; BACKEND is IP:PORT[,IP:PORT], NAME:PORT, NAME, or etcd://HOST:PORT/KEY',
       required: false,
       many: true,
     },
@@ -56,6 +58,7 @@ export const ambassadorCommand: Command = {
     LISTEN_OPTION,
     ...wordsOf(AMBASSADOR_COMMAND_OPTIONS),
     URL_OPTION,
+    ...CHECK_OPTIONS,
     ...DROP_IN_OPTIONS,
     ...CLIENT_OPTIONS.map((words) =>
       words.name === 'store'
@@ -73,23 +76,47 @@ export const ambassadorCommand: Command = {
     ['soradns ambassador /run/redis.sock=redis.example.com:6379', 'listen on a Unix socket'],
     ['soradns ambassador status', 'list the routes of the ambassador on this host'],
     ['soradns ambassador explain 6379', 'show which record chose the backends of a route'],
+    ['soradns ambassador check', 'find what keeps this host from carrying connections'],
+    ['sudo soradns ambassador clear', "remove a stopped server's routes from the kernel"],
   ],
   note: `Without routes it takes those of the environment, as svendowideit/ambassador and ambassadord do:
 
   docker run -e REDIS_PORT_6379_TCP=tcp://192.168.1.52:6379 IMAGE ambassador
   docker run -e BACKEND_6379=redis.production.east.skydns.local IMAGE ambassador
 
-Every option can also be set by an environment variable (--drain by SORADNS_DRAIN).`,
+Every option can also be set by an environment variable (--drain by SORADNS_DRAIN).
+
+check takes the options, variables and the config file of serve; without them it checks for a server with
+--vip. Exit code 0: no problem, though perhaps warnings; 1: at least one problem.
+
+The routes of soradns up --ambassador stay in the kernel when it ends, so that connections go on and its
+successor adopts them. clear removes them, and its rule in Docker's chain DOCKER-USER. While a soradns of this
+host keeps them, clear exits with 5.`,
   async run(args, io) {
-    const [action, wanted] = args.words;
-    if (action === 'status') return printStatus(args, io);
-    if (action === 'explain') return printExplanation(wanted, args, io);
+    const [action = ''] = args.words;
+    const run = ACTIONS.get(action);
+    const misplaced = CHECK_OPTIONS.find(({ name }) => args.flags[name] !== undefined);
+    if (misplaced !== undefined && action !== 'check')
+      throw new Failure('usage', `--${misplaced.name}: is an option of check and of serve`);
+    if (run !== undefined) {
+      const surplus = args.words[action === 'explain' ? 2 : 1];
+      if (surplus !== undefined) throw new Failure('usage', `${surplus}: unexpected argument`);
+      return run(args, io);
+    }
     const config = readAmbassador(args, io);
     io.handleSignals();
     const { ambassador } = await import('../../app/ambassadorProcess.ts');
     return ambassador(config, io);
   },
 };
+
+/** The words in place of routes. */
+const ACTIONS: ReadonlyMap<string, Command['run']> = new Map([
+  ['status', printStatus],
+  ['explain', printExplanation],
+  ['check', checkAmbassador],
+  ['clear', clearAmbassador],
+]);
 
 /** Exits with 3 unless every route has a backend. */
 async function printStatus({ flags }: Arguments, io: Io): Promise<number> {
@@ -99,11 +126,8 @@ async function printStatus({ flags }: Arguments, io: Io): Promise<number> {
   return report.reasons.length === 0 ? 0 : EXIT_CODES.not_found;
 }
 
-async function printExplanation(
-  wanted: string | undefined,
-  { flags }: Arguments,
-  io: Io,
-): Promise<number> {
+async function printExplanation({ flags, words }: Arguments, io: Io): Promise<number> {
+  const [, wanted] = words;
   if (wanted === undefined)
     throw new Failure(
       'usage',

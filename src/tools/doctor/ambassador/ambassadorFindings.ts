@@ -2,7 +2,7 @@
  * tools/doctor/ambassador/: Finds what keeps an ambassador's connections from their backends on this host.
  * Imports: ambassador, app/ambassador, app/process, config, config/options, kernel, registrar/engine,
  *   tools/doctor/judge.
- * Used by: cli, tools/doctor.
+ * Used by: cli/linking, tools/doctor.
  *
  * Collects the facts about the host's network, engine and rights, and judges each with the command that fixes it.
  */

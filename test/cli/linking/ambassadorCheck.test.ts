@@ -4,8 +4,8 @@
  */
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import { checkedAmbassador } from '../support/ambassadorCheck.ts';
-import { command, enterOwnNetwork, noOwnNetwork } from '../support/ownNetwork.ts';
+import { checkedAmbassador } from '../../support/ambassadorCheck.ts';
+import { command, enterOwnNetwork, noOwnNetwork } from '../../support/ownNetwork.ts';
 
 const options = noOwnNetwork === undefined ? {} : { skip: noOwnNetwork };
 
@@ -61,7 +61,7 @@ describe('ambassador check', options, () => {
       );
       assert.equal(broken.code, 1);
       const [, range = ''] = /--vip-range (\S+)/.exec(broken.fix('vip-range')) ?? [];
-      const mended = await checkedAmbassador({ flags: { vip: true, 'vip-range': range } });
+      const mended = await checkedAmbassador({ args: ['--vip-range', range] });
       assert.match(mended.of('vip-range').join(), /^ok: --vip-range 198\.19\.0\.0\/16 /);
     } finally {
       command('ip', 'link', 'delete', 'br-web');
@@ -93,14 +93,24 @@ describe('ambassador check', options, () => {
     assert.match(auto.of('kernel').join(), /^ok: Linux \S+ is new enough/);
     assert.match(auto.fix('capability'), /NET_ADMIN|^sudo /);
     assert.equal(auto.code, 0);
-    const nft = await checkedAmbassador({ by, flags: { vip: true, 'ambassador-plane': 'nft' } });
+    const nft = await checkedAmbassador({ by, args: ['--ambassador-plane', 'nft'] });
     assert.match(nft.of('capability').join(), /^problem: .*the server does not start$/);
     assert.equal(nft.code, 1);
   });
 
   it('The proxy is checked for nothing', async () => {
-    const flags = { ambassador: true, 'ambassador-plane': 'proxy' };
-    const { code, findings } = await checkedAmbassador({ flags });
-    assert.deepEqual([code, findings.map(({ check }) => check)], [0, ['plane']]);
+    const checked = await Promise.all([
+      checkedAmbassador({ args: ['--ambassador-plane', 'proxy'] }),
+      checkedAmbassador({ env: { SORADNS_AMBASSADOR: 'true', SORADNS_AMBASSADOR_PLANE: 'proxy' } }),
+    ]);
+    for (const { code, findings } of checked)
+      assert.deepEqual([code, findings.map(({ check }) => check)], [0, ['plane']]);
+  });
+
+  it('Variables of serve decide what is checked, as its options do', async () => {
+    const env = { SORADNS_VIP: 'true', SORADNS_VIP_RANGE: '192.0.2.0/24' };
+    const { code, of } = await checkedAmbassador({ env });
+    assert.match(of('vip-range').join(), /^problem: --vip-range 192\.0\.2\.0\/24 overlaps eth0 /);
+    assert.equal(code, 1);
   });
 });
