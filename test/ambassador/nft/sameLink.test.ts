@@ -54,6 +54,12 @@ async function answerTo(number: number, address: string, protocol: 'tcp' | 'udp'
   return reply === undefined ? error : `${text} sees ${source}`;
 }
 
+/** Sets br_netfilter: whether packets that a bridge passes on itself pass the tables too. */
+function filterBridges(isFiltered: boolean): void {
+  const names = ['iptables', 'ip6tables'].map((name) => `net.bridge.bridge-nf-call-${name}`);
+  command('sysctl', '-qw', ...names.map((name) => `${name}=${isFiltered ? 1 : 0}`));
+}
+
 function privately({ match, slots }: KernelRoute): KernelRoute {
   return { match, slots: slots.map((slot) => ({ ...slot, isPrivate: true })) };
 }
@@ -64,9 +70,7 @@ for (const family of [4, 6] as const)
       const at = ADDRESSES[family];
       const where = `with ${protocol} over IPv${family}, ${isFiltered ? 'with' : 'without'} br_netfilter`;
       const begin = (...backends: readonly string[]) => {
-        const value = isFiltered ? '1' : '0';
-        const names = ['iptables', 'ip6tables'].map((name) => `net.bridge.bridge-nf-call-${name}`);
-        command('sysctl', '-qw', ...names.map((name) => `${name}=${value}`));
+        filterBridges(isFiltered);
         const { table } = openTable({ family });
         const port = protocol === 'tcp' ? 80 : 53;
         const routes = [
@@ -132,6 +136,7 @@ for (const family of [4, 6] as const)
     }
 
 test('A network that was made after the table is treated like older ones', options, async () => {
+  filterBridges(false);
   const { table } = openTable();
   table.begin([routeTo(virtual('198.18.0.1', 80, 'tcp'), '10.99.0.2')]);
   command('ip', 'link', 'add', 'late', 'type', 'bridge');
