@@ -117,7 +117,7 @@ export class NftPlane {
     return this.#state?.counters;
   }
 
-  /** Whether virtual addresses reach across Docker's bridges; undefined until that is known, and if it is not wanted. */
+  /** Whether connections reach across Docker's bridges; undefined until that is known, and if it is not wanted. */
   get crossBridge(): CrossBridgeState | undefined {
     return this.#state?.crossBridge;
   }

@@ -20,7 +20,7 @@ export interface NftThreadStart {
   /** One for each family that is used. */
   readonly forms: readonly TableForm[];
   readonly drainSeconds: number;
-  /** Whether virtual addresses reach published ports across Docker's bridges. */
+  /** Whether connections reach published ports across Docker's bridges. */
   readonly crossBridge: boolean;
 }
 
@@ -151,8 +151,7 @@ class NftThread {
     this.#tables = forms.map(
       (form) => new KernelTable({ form, transactions, ruleset, sweeper, drainSeconds, counters }),
     );
-    const ranges = forms.flatMap(({ range }) => (crossBridge && range ? [range] : []));
-    this.#bridges = ranges.map((range) => new CrossBridgeRule(range));
+    this.#bridges = crossBridge ? forms.map(({ family }) => new CrossBridgeRule(family)) : [];
     this.#lookTimer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 

@@ -21,6 +21,12 @@ export interface TableForm {
 
 export const TABLE_NAME = 'soradns';
 
+/**
+ * A bit of the mark of packets that may cross Docker's bridges. They have it only while the filters of other programs
+ * judge whether to forward them, so neither routing nor other uses of the mark see it.
+ */
+export const CROSSING_MARK = '0x20000000';
+
 /** A route has that many slots; more follow weights better, and each costs memory. */
 export const SLOT_COUNTS = [16, 32, 64, 128, 256] as const;
 
@@ -28,6 +34,9 @@ export const SLOT_COUNTS = [16, 32, 64, 128, 256] as const;
 export function mapName(kind: 'virtual' | 'consumer', slots: number): string {
   return `${kind}${slots}`;
 }
+
+/** What has ports. Without it nft knows no port in a connection's entry. */
+const CARRIED = 'meta l4proto { tcp, udp }';
 
 /** The `ip soradns` in nft's language. */
 export function tableId(family: 4 | 6): string {
@@ -76,6 +85,7 @@ export function tableText(form: TableForm): string {
     ...declarations(form.family, ip),
     ...slotChains(form, ip),
     ...translation(ip, range),
+    ...crossing(ip, range),
     ...sameLink(ip, range),
     ...refusal(ip, range),
   ].join('\n');
@@ -119,7 +129,7 @@ function slotChains(form: TableForm, ip: string): readonly string[] {
   const lookups = (kind: 'virtual' | 'consumer') =>
     SLOT_COUNTS.map((slots) => {
       const key = `${endOf(kind, ip)} . ${slotExpression(form, ip, slots)}`;
-      return `meta l4proto { tcp, udp } dnat ${ip} to ${key} map @${mapName(kind, slots)}`;
+      return `${CARRIED} dnat ${ip} to ${key} map @${mapName(kind, slots)}`;
     });
   return [
     'chain refuse {',
@@ -158,29 +168,67 @@ function translation(ip: string, range: string | undefined): readonly string[] {
  */
 function sameLink(ip: string, range: string | undefined): readonly string[] {
   const pair = `${ip} saddr . ${ip} daddr`;
-  const link = `meta l4proto { tcp, udp } ct original ${ip} saddr . meta l4proto . ct original proto-dst @${SETS.links}`;
-  const ours = [
-    ...optional(range, `ct status dnat ct original ${ip} daddr ${range}`),
-    `ct status dnat ${link} ct original ${ip} daddr @${NOTED.gateways}`,
-  ];
+  const gateway = `ct original ${ip} daddr @${NOTED.gateways}`;
   return [
-    'chain carried {',
-    `fib daddr . iif oif exists update @${NOTED.near} { ${pair} } return`,
-    `${endOf('virtual', ip)} @${SETS.private} goto refuse`,
-    '}',
-    'chain forwarded {',
-    'type filter hook forward priority filter - 1; policy accept;',
-    ...ours.map((flow) => `ct state new ${flow} goto carried`),
-    '}',
     'chain masked {',
     `${pair} @${SETS.selves} masquerade`,
     `iif != 0 ${pair} @${NOTED.near} masquerade`,
     '}',
     'chain after_routing {',
     'type nat hook postrouting priority srcnat - 1; policy accept;',
-    ...ours.map((flow) => `${flow} goto masked`),
+    ...optional(range, `${virtualFlow(ip, range)} goto masked`),
+    `${linkedFlow(ip)} ${gateway} goto masked`,
     '}',
   ];
+}
+
+/**
+ * Refuses connections to private backends from other networks, and marks the packets of all others in both directions,
+ * so that other programs' filters can accept them. The first packet of a link's connection is known by the address to
+ * which its consumer connects: so other programs may translate its connections to other hosts.
+ */
+function crossing(ip: string, range: string | undefined): readonly string[] {
+  const pair = `${ip} saddr . ${ip} daddr`;
+  const isPrivate = `${CARRIED} ct reply ${ip} saddr . meta l4proto . ct reply proto-src @${SETS.private}`;
+  const toVirtual = optional(range, `${virtualFlow(ip, range)} goto carried`);
+  const mark = `meta mark set meta mark or ${CROSSING_MARK}`;
+  return [
+    'chain begun {',
+    `fib daddr . iif oif exists update @${NOTED.near} { ${pair} } return`,
+    `${isPrivate} goto refuse`,
+    '}',
+    'chain carried {',
+    'ct state new jump begun',
+    `${isPrivate} return`,
+    mark,
+    '}',
+    'chain linked {',
+    `ct state new ct original ${ip} daddr != @${NOTED.gateways} return`,
+    'goto carried',
+    '}',
+    'chain forwarded {',
+    'type filter hook forward priority filter - 1; policy accept;',
+    ...toVirtual,
+    `${linkedFlow(ip)} goto linked`,
+    // A backend's ICMP error has no port of its own.
+    `ct state related ct status dnat ct reply ${ip} saddr . ct reply ${ip} saddr @${SETS.selves} ${mark}`,
+    '}',
+    'chain judged {',
+    'type filter hook forward priority filter + 1; policy accept;',
+    `ct status dnat meta mark and ${CROSSING_MARK} != 0 meta mark set meta mark xor ${CROSSING_MARK}`,
+    '}',
+  ];
+}
+
+/** A packet of a connection to a virtual address, in either direction. */
+function virtualFlow(ip: string, range: string | undefined): string {
+  return `ct status dnat ct original ${ip} daddr ${range}`;
+}
+
+/** A packet of a connection that has a link's source, protocol and port, in either direction. */
+function linkedFlow(ip: string): string {
+  const end = `ct original ${ip} saddr . meta l4proto . ct original proto-dst`;
+  return `ct status dnat ${CARRIED} ${end} @${SETS.links}`;
 }
 
 /** What was not translated although it is for a virtual address has no backend. */
