@@ -21,6 +21,8 @@ RUN npm run build -- --sourceMap false && chmod +x dist/main.js \
       -o -name '*.abi*.node' -o -name '*.musl.node' -o -path '*/musl_*.node' \) ! -iname 'licen*' -exec rm {} +
 
 FROM node:26.12.1-trixie-slim
+# For `--ambassador` (4 MB): the library writes the kernel's tables, and iptables the one rule in Docker's chain DOCKER-USER.
+RUN apt-get update && apt-get install -y --no-install-recommends libnftables1 iptables && rm -rf /var/lib/apt/lists/*
 COPY --from=build /soradns/node_modules /soradns/node_modules
 COPY --from=build /soradns/dist /soradns/dist
 COPY package.json LICENSE /soradns/

@@ -188,6 +188,44 @@ test(
   }),
 );
 
+/** As the pages run it, without a store that outlives it. */
+const ON_HOST = ['--network', 'host', '--user', '0:65532'];
+const WITH_KERNEL = ['up', '--vip', '--ambassador-plane', 'nft', '--store', 'memory:'];
+
+test(
+  'The container carries connections in the kernel and across bridges with NET_ADMIN, and without it exits with 6',
+  docker.options,
+  docker.on(async (dockerd) => {
+    const volume = ['--volume', `${dirname(dockerd.socket)}:/var/run:ro`];
+    const args = [...HARDENED, ...ON_HOST, ...volume];
+    await assert.rejects(
+      dockerd.docker('run', '--name', 'without', ...args, 'soradns', ...WITH_KERNEL),
+      /the capability NET_ADMIN/,
+    );
+    const format = '{{.State.ExitCode}}';
+    assert.equal(await dockerd.docker('inspect', '--format', format, 'without'), '6');
+    await dockerd.run({
+      name: 'soradns',
+      image: 'soradns',
+      args: [...args, '--cap-add', 'NET_ADMIN', ...WATCHED],
+      command: WITH_KERNEL,
+    });
+    await becomes(dockerd, 'soradns', 'healthy', /^172\.17\.0\.1:53 REFUSED$/m);
+    const crosses = async () =>
+      /--ctorigdst 198\.18\.0\.0\/16 .*-j ACCEPT/.test(
+        await onHost(dockerd, 'iptables', '-S', 'DOCKER-USER'),
+      );
+    await until('Docker lets virtual addresses cross its bridges', crosses, STARTED_MS);
+    assert.match(await onHost(dockerd, 'nft', 'list', 'tables'), /^table ip soradns$/m);
+  }),
+);
+
+async function onHost(dockerd: Dockerd, ...words: readonly string[]): Promise<string> {
+  const [command, ...args] = dockerd.onHost(...words);
+  const env = { ...process.env, PATH: `${process.env.PATH}:/usr/sbin:/sbin` };
+  return (await promisify(execFile)(command, args, { env })).stdout;
+}
+
 test(
   "The README's block for one host builds the image and resolves a container's name",
   docker.options,

@@ -98,7 +98,8 @@ function librariesOf(path: string): string[] {
 
 /** Path of the command on this machine. */
 export function commandPath(command: string): string {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/bin', '/usr/bin'];
+  const path = (process.env.PATH ?? '').split(delimiter);
+  const folders = [...path, '/bin', '/usr/bin', '/sbin', '/usr/sbin'];
   const folder = folders.find((candidate) => existsSync(join(candidate, command)));
   if (folder === undefined) throw new Error(`${command} is not installed`);
   return join(folder, command);

@@ -1,7 +1,8 @@
 /**
  * Stand-ins for the images in Dockerfile and compose.yaml, under the same names, for machines without a container
- * registry: busybox with Node from npm's registry and this machine's npm, and this machine's etcd. npm in these images
- * works offline from a cache that this machine's npm fills, so a build needs no network.
+ * registry: busybox with Node from npm's registry and this machine's npm, and this machine's etcd. npm and apt-get in
+ * these images work offline, with a cache that this machine's npm fills and this machine's libraries, so a build needs no
+ * network.
  */
 import { execFile, execFileSync } from 'node:child_process';
 import {
@@ -19,6 +20,7 @@ import {
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { addAptGet, addPackages } from './debianPackages.ts';
 import { addBusybox, addProgram, commandPath, dockerCli, importFolder } from './dockerImages.ts';
 import type { EngineCli } from './engineCommands.ts';
 import { provideNode } from './nodes.mjs';
@@ -48,15 +50,18 @@ export async function standInForBases(host: string): Promise<void> {
   for (const image of new Set(bases)) await standInForNode(host, image);
 }
 
-/** Imports an image with npm and the Node version in the image's name, such as `node:26.12.1-trixie-slim`. */
+/** As in Debian's images. */
+const PATH = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Imports an image with npm, apt-get and the Node version in the image's name, such as `node:26.12.1-trixie-slim`. */
 async function standInForNode(host: string, image: string): Promise<void> {
   const version = /^node:([0-9.]+)-/.exec(image)?.[1];
   if (version === undefined) throw new Error(`the name ${image} has no Node version`);
-  const changes = ['ENV PATH=/usr/local/bin:/usr/bin:/bin'];
-  await imported(dockerCli(host), image, changes, (root, folder) => {
+  await imported(dockerCli(host), image, [PATH], (root, folder) => {
     addProgram(root, provideNode(version), 'usr/local/bin/node');
     addNpm(root);
     fillCache(root, folder);
+    addAptGet(root);
   });
 }
 
@@ -76,10 +81,11 @@ const CHANGES = /^(?:ENV|USER|VOLUME|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT|CM
 export async function standInForSoradns(cli: EngineCli): Promise<void> {
   const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
   const last = dockerfile.slice(dockerfile.lastIndexOf('\nFROM '));
-  const changes = ['ENV PATH=/usr/local/bin:/usr/bin:/bin', ...(last.match(CHANGES) ?? [])];
+  const changes = [PATH, ...(last.match(CHANGES) ?? [])];
   await imported(cli, 'soradns', changes, (root) => {
     addProgram(root, process.execPath, 'usr/local/bin/node');
     addEnv(root);
+    addPackages(root);
     for (const path of ['dist', 'package.json', ...productionPackages()])
       cpSync(join(PROJECT, path), join(root, 'soradns', path), {
         recursive: true,
