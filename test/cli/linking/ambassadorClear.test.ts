@@ -11,7 +11,6 @@ import { command, enterOwnNetwork, noOwnNetwork } from '../../support/ownNetwork
 import { until } from '../../support/until.ts';
 
 const options = noOwnNetwork === undefined ? {} : { skip: noOwnNetwork };
-const RANGE = { address: '198.18.0.0', prefixLength: 16 };
 const SERVE = ['serve', ...ON_FREE_PORTS, '--store', 'memory:', '--vip'];
 
 before(() => {
@@ -51,8 +50,8 @@ test(
     await server.end('SIGKILL');
     assert.deepEqual(ours(), ['table ip soradns', 'table ip6 soradns']);
     const others = tables().filter((table) => !table.endsWith(' soradns'));
-    // A rule of an earlier range, and one of somebody else.
-    await new CrossBridgeRule({ address: '10.9.0.0', prefixLength: 16 }).ensure();
+    // The rule a second time, and one of another program.
+    command('iptables', ...(rules()[0] ?? '').split(' '));
     command('iptables', '-A', 'DOCKER-USER', '-s', '10.0.0.1', '-j', 'ACCEPT');
     const done = await clear();
     const line = 'removed the table ip soradns, the table ip6 soradns, 2 rules in DOCKER-USER\n';
@@ -90,7 +89,7 @@ test(
 );
 
 test('clear exits with 6 without NET_ADMIN, and one line says so', options, async () => {
-  await new CrossBridgeRule(RANGE).ensure();
+  await new CrossBridgeRule(4).ensure();
   const { code, stdout, stderr } = await clear(
     [],
     ['setpriv', '--inh-caps=-net_admin', '--bounding-set=-net_admin'],
