@@ -10,6 +10,7 @@ import net from 'node:net';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { freePort } from '../support/freePort.ts';
+import { shellBlocks } from '../support/pages.ts';
 import { startTestServer, type TestServer, WITH_TOKEN } from '../support/server.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
@@ -47,28 +48,20 @@ async function startHaproxy(t: TestContext, dnsPort: number): Promise<number> {
   const dir = await newTempDir();
   const port = await freePort();
   const file = join(dir, 'haproxy.cfg');
+  const [block = ''] = shellBlocks('docs/consul.md', 'HAProxy', 'haproxy');
+  const listeners = block
+    .replace('172.17.0.1:53', `127.0.0.1:${dnsPort}`)
+    .replace('127.0.0.1:8000', `127.0.0.1:${port}`);
+  assert.ok(listeners.includes(`:${dnsPort}\n`) && listeners.includes(`:${port}\n`));
   writeFileSync(
     file,
     `global
   maxconn 200
 defaults
-  mode tcp
   timeout connect 1s
   timeout client 5s
   timeout server 5s
-resolvers consul
-  nameserver soradns 127.0.0.1:${dnsPort}
-  accepted_payload_size 1232
-  resolve_retries 3
-  timeout resolve 1s
-  timeout retry 200ms
-  hold valid 1s
-  hold nx 1s
-listen web
-  bind 127.0.0.1:${port}
-  balance roundrobin
-  server-template web 10 _web._tcp.service.consul resolvers consul resolve-prefer ipv4 init-addr none
-`,
+${listeners}`,
   );
   const haproxy = spawn('haproxy', ['-db', '-f', file], {
     stdio: 'ignore',

@@ -121,6 +121,7 @@ export async function importFolder(
     problem += text;
   });
   const [code] = await once(engine, 'close');
+  tar.kill(); // an engine that refuses a change does not read it
   if (code !== 0) throw new Error(`import of ${image}: ${problem}`);
 }
 

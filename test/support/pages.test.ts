@@ -46,7 +46,7 @@ test('examplesOf reads the examples of a session, and matches compares them, by 
 
 test('optionsOf collects by command the options that a page uses', () => {
   const uses = optionsOf(
-    '`soradns set NAME --host H` and\n\n    soradns set \\\n  --port 1 | soradns ls --json # --no\n`docker exec soradns soradns rm -r --quiet`',
+    '`soradns set NAME --host H` and\n\n    soradns set \\\n  --port 1 | soradns ls --json # --no\n`docker exec soradns soradns rm -r --quiet` soradns query-alias set a --tag b',
   );
   assert.deepEqual(
     [...uses].map(([command, options]) => [command, [...options]]),
@@ -54,6 +54,7 @@ test('optionsOf collects by command the options that a page uses', () => {
       ['set', ['--host', '--port']],
       ['ls', ['--json']],
       ['rm', ['--quiet']],
+      ['query-alias', ['--tag']],
     ],
   );
 });

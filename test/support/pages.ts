@@ -3,6 +3,8 @@
  *
  *     ```console            a session, run against a server that was started as `npm start` does
  *     ```console on=docker  a session, run on a Docker host of its own (test/e2e/docs.test.ts)
+ *     ```console on=first   a session, run on the first of two Docker hosts, or on the `second`
+ *                           (test/e2e/docsTwoHosts.test.ts)
  *     ```sh on=docker background     started on that Docker host before the next block, ended after the page
  *     ```yaml file=NAME     written to the folder in which the blocks below it run
  *     ```sh test=PATH       run by that test
@@ -35,6 +37,9 @@ export interface Block {
   /** The second-level heading above it; empty if there is none. */
   readonly heading: string;
 }
+
+/** The Docker hosts on which blocks may run: one alone, or two of a network. */
+export const HOSTS: readonly string[] = ['docker', 'first', 'second'];
 
 export interface Example {
   /** As in the page, with its continued lines. */
@@ -89,10 +94,10 @@ function readInfo(info: string): Pick<Block, 'language' | 'attributes'> {
   };
 }
 
-/** The texts of the `sh` blocks below this heading of a page, in order. */
-export function shellBlocks(path: string, heading: string): readonly string[] {
+/** The texts of the `sh` blocks, or those of another language, below this heading of a page, in order. */
+export function shellBlocks(path: string, heading: string, language = 'sh'): readonly string[] {
   return blocksOf(pageAt(path).text)
-    .filter((block) => block.language === 'sh' && block.heading === heading)
+    .filter((block) => block.language === language && block.heading === heading)
     .map(({ text }) => text);
 }
 
@@ -134,7 +139,7 @@ export function matches(expected: readonly string[], printed: string): boolean {
 export function optionsOf(markdown: string): Map<string, Set<string>> {
   const uses = new Map<string, Set<string>>();
   for (const [, command = '', rest = ''] of markdown.matchAll(
-    /\bsoradns (?!soradns )([a-z]+)((?:\\\n|[^\n`|#])*)/g,
+    /\bsoradns (?!soradns )([a-z]+(?:-[a-z]+)*)((?:\\\n|[^\n`|#])*)/g,
   )) {
     const options = uses.get(command) ?? new Set<string>();
     for (const [option] of rest.matchAll(/(?<=\s)--[a-z][a-z-]*/g)) options.add(option);

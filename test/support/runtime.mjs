@@ -23,6 +23,7 @@ export const INDEPENDENT_OF_NODE = [
   'test/e2e/composeHosts.test.ts',
   'test/e2e/conflictsReal.test.ts',
   'test/e2e/docs.test.ts',
+  'test/e2e/docsTwoHosts.test.ts',
   'test/e2e/drainingReal.test.ts',
   'test/e2e/engineIds.test.ts',
   'test/e2e/explainedReal.test.ts',

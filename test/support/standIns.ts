@@ -74,8 +74,11 @@ export async function standInForEtcd(cli: EngineCli, image: string): Promise<voi
   });
 }
 
-/** Instructions of the Dockerfile that `docker import --change` accepts, each on its own line. */
-const CHANGES = /^(?:ENV|USER|VOLUME|EXPOSE|HEALTHCHECK|STOPSIGNAL|ENTRYPOINT|CMD) .*[^\\]$/gm;
+/**
+ * Instructions of the Dockerfile that `docker import --change` accepts, each on its own line. Docker 20.10 refuses
+ * STOPSIGNAL; the Dockerfile's is Docker's default.
+ */
+const CHANGES = /^(?:ENV|USER|VOLUME|EXPOSE|HEALTHCHECK|ENTRYPOINT|CMD) .*[^\\]$/gm;
 
 /** Imports an image `soradns` like the Dockerfile's, without a build: this machine's Node and the present dist/. */
 export async function standInForSoradns(cli: EngineCli): Promise<void> {
