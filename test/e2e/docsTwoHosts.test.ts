@@ -31,10 +31,7 @@ for (const { path, text } of allPages()) {
       try {
         const etcd = /\S+\/etcd:v\S+/.exec(text)?.[0];
         if (etcd !== undefined) await standInForEtcd(first.cli, etcd);
-        for (const host of hosts.values()) {
-          await standInForPublicImages(host);
-          await standInForSoradns(host.cli);
-        }
+        await Promise.all([...hosts.values()].map(provideImages));
         for (const block of blocks) await reader.follow(path, block);
       } catch (error) {
         for (const [name, host] of hosts) console.log(`${name}: ${await serverLog(host)}`);
@@ -45,6 +42,11 @@ for (const { path, text } of allPages()) {
       }
     }),
   );
+}
+
+async function provideImages(host: Dockerd): Promise<void> {
+  await standInForPublicImages(host);
+  await standInForSoradns(host.cli);
 }
 
 /** The end of the log of the page's server, if it runs in a container. */
