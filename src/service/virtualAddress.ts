@@ -1,6 +1,6 @@
 /** A virtual address in the store: its key ends in the address, and its value names the service that has it. */
 import { type CanonicalAddress, canonicalAddress } from '../dns/address.ts';
-import { foldName, type Name, parseName } from '../dns/name.ts';
+import { foldName, type Name, parseName, printName } from '../dns/name.ts';
 import { parseJsonValue } from './jsonValue.ts';
 import { type ExposedPort, parseExposedPort } from './linking.ts';
 
@@ -51,6 +51,17 @@ export function parseVirtualAddress(address: string, value: Uint8Array): ParsedV
     address: canonical,
     holder: { name, since: isReadable ? since : undefined, ports: portsIn(parsed.json.ports) },
   };
+}
+
+/** The value of the key. */
+export function virtualAddressValue({ name, since, ports }: VirtualAddressHolder): Uint8Array {
+  // JSON leaves out what is undefined.
+  const json = {
+    name: printName(name),
+    since,
+    ports: ports.length === 0 ? undefined : ports.map(printGivenPort),
+  };
+  return new TextEncoder().encode(JSON.stringify(json));
 }
 
 /** The folded name; `undefined` for a name that no question can ask for exactly. */

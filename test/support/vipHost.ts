@@ -11,14 +11,13 @@ import { VipRequests } from '../../src/ambassador/vipRequests.ts';
 import { printSocketAddress } from '../../src/dns/address.ts';
 import { equalNames } from '../../src/dns/name.ts';
 import { keyOfName, keyPrefix, tablePrefix } from '../../src/service/key.ts';
-import { parseVirtualAddress } from '../../src/service/virtualAddress.ts';
 import { Mirror } from '../../src/store/mirror.ts';
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/timing/clock.ts';
 import { Catalog } from '../../src/zone/catalog.ts';
 import { NO_FACTS } from '../../src/zone/view.ts';
 import { until } from './until.ts';
-import { settingsOf } from './zone.ts';
+import { name, settingsOf } from './zone.ts';
 
 const PREFIX = keyPrefix('skydns');
 const VIP_PREFIX = tablePrefix(PREFIX, 'vip');
@@ -81,7 +80,10 @@ export class VipHost {
       prefix: PREFIX,
       catalog,
       onInvalid: () => {},
-      onChange: () => routes.setVips(this.virtualAddresses.standing()),
+      onChange: () => {
+        routes.setVips(this.virtualAddresses.standing());
+        this.#keeper.retry();
+      },
     });
     this.#keeper = new VipKeeper({
       store,
@@ -89,10 +91,6 @@ export class VipHost {
       ranges: [vipRange],
       requestOf: (name) => requests.get(name),
       stored: this.virtualAddresses,
-      nameIn: (value) => {
-        const parsed = parseVirtualAddress('198.18.0.1', value);
-        return parsed.kind === 'virtual' ? parsed.holder.name : undefined;
-      },
       isLocal,
       clock: systemClock,
       random: Math.random,
@@ -102,6 +100,15 @@ export class VipHost {
     this.#mirrors = [mirror, new Mirror({ store, prefix: VIP_PREFIX, replica })];
     for (const each of this.#mirrors) each.start();
     void mirror.waitFor(0).then(() => follower.refresh());
+  }
+
+  get isExhausted(): boolean {
+    return this.#keeper.isExhausted;
+  }
+
+  /** Why the name has no address. */
+  reasonOf(text: string): string | undefined {
+    return this.#keeper.reasonOf(name(text));
   }
 
   /** `ADDRESS PORT/PROTOCOL` -> the backends. */

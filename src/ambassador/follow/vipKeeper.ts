@@ -6,6 +6,7 @@ import { equalNames, type Name, nameKey, printName } from '../../dns/name.ts';
 import { type Store, StoreError } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import { Alarm, type Clock } from '../../timing/clock.ts';
+import { type ClaimedAddress, claimAddress } from '../names/claimAddress.ts';
 import { candidateAddresses, isInRange, type VipRange } from '../vipRange.ts';
 import type { VipRequest } from '../vipRequests.ts';
 
@@ -22,8 +23,6 @@ export interface VipKeeperOptions {
   readonly ranges: readonly VipRange[];
   readonly requestOf: (name: Name) => VipRequest | undefined;
   readonly stored: StoredVips;
-  /** The name in a value under the prefix; undefined for an invalid value. */
-  readonly nameIn: (value: Uint8Array) => Name | undefined;
   /** Whether the record is of a container on this host; other hosts' claims come first for theirs. */
   readonly isLocal: (key: string) => boolean;
   readonly clock: Clock;
@@ -47,8 +46,8 @@ export class VipKeeper {
   readonly #options: VipKeeperOptions;
   readonly #due = new Map<string, { readonly name: Name; readonly atMs: number }>();
   readonly #alarm: Alarm;
-  /** Names that were reported, so that each fault is reported once. */
-  readonly #reported = new Map<string, string>();
+  /** The names that get no address, with the reason that was reported. */
+  readonly #reported = new Map<string, { readonly name: Name; readonly reason: string }>();
   /** Names without an address because the range is full. */
   readonly #without = new Set<string>();
   #failuresInARow = 0;
@@ -65,6 +64,16 @@ export class VipKeeper {
     return this.#without.size > 0;
   }
 
+  /** Why a name that asks for an address gets none; undefined if it has one, or if its claim is not decided. */
+  reasonOf(name: Name): string | undefined {
+    return this.#reported.get(nameKey(name))?.reason;
+  }
+
+  /** Call this when addresses in the store may have been released: names without one try again. */
+  retry(): void {
+    this.check([...this.#reported.values()].map(({ name }) => name));
+  }
+
   /** Call this when the requests or the stored addresses of names may have changed. */
   check(names: Iterable<Name>): void {
     const { clock, random, isLocal, requestOf } = this.#options;
@@ -73,8 +82,7 @@ export class VipKeeper {
       const request = requestOf(name);
       if (request === undefined || this.#missingRanges(name).length === 0) {
         this.#due.delete(key);
-        this.#without.delete(key);
-        if (request === undefined) this.#reported.delete(key);
+        this.#noteHeld(name);
       } else if (!this.#due.has(key)) {
         const waitMs = request.keys.some(isLocal) ? 0 : OTHERS_WAIT_MS * (1 + random());
         this.#due.set(key, { name, atMs: clock.monotonicMs() + waitMs });
@@ -119,61 +127,74 @@ export class VipKeeper {
 
   async #claimDue(): Promise<void> {
     const { clock, requestOf } = this.#options;
+    const full = new Set<VipRange>();
     for (const [key, { name, atMs }] of [...this.#due]) {
       if (this.#isClosed) return;
       if (atMs > clock.monotonicMs()) continue;
       const request = requestOf(name);
       for (const range of request === undefined ? [] : this.#missingRanges(name))
-        await this.#claim(range, request as VipRequest);
+        await this.#claim(range, request as VipRequest, full);
       this.#due.delete(key);
     }
   }
 
-  async #claim(range: VipRange, request: VipRequest): Promise<void> {
+  /** `full`: ranges in which another name has found no address just now. */
+  async #claim(range: VipRange, request: VipRequest, full: Set<VipRange>): Promise<void> {
     const { name, fixed } = request;
     if (fixed !== undefined && fixed.includes(':') === (range.family === 6)) {
       await this.#claimFixed(range, name, fixed);
       return;
     }
-    for (const address of candidateAddresses(range, name)) {
+    for (const address of full.has(range) ? [] : candidateAddresses(range, name)) {
       const result = await this.#tryAddress(name, address);
-      if (result === 'taken') continue;
-      this.#without.delete(nameKey(name));
+      if (result.kind === 'taken') continue;
+      this.#noteHeld(name);
       return;
     }
+    full.add(range);
     this.#without.add(nameKey(name));
-    this.#report(name, 'the range is full', { kind: 'exhausted', name });
+    this.#report(name, 'the range of virtual addresses is full', { kind: 'exhausted', name });
   }
 
   async #claimFixed(range: VipRange, name: Name, address: string): Promise<void> {
-    const reason = !isInRange(range, address)
-      ? `${address} is outside the range of virtual addresses`
-      : (await this.#tryAddress(name, address)) === 'taken'
-        ? `${address} is taken by ${printName(this.#options.stored.nameAt(address) ?? [])}`
-        : undefined;
-    if (reason !== undefined) this.#report(name, reason, { kind: 'refused', name, reason });
+    const reason = await this.#refusalOf(range, name, address);
+    if (reason === undefined) this.#noteHeld(name);
+    else this.#report(name, reason, { kind: 'refused', name, reason });
+  }
+
+  async #refusalOf(range: VipRange, name: Name, address: string): Promise<string | undefined> {
+    if (!isInRange(range, address)) return `${address} is outside the range of virtual addresses`;
+    const result = await this.#tryAddress(name, address);
+    if (result.kind === 'held') return undefined;
+    const holder = result.by === undefined ? 'an invalid key' : printName(result.by);
+    return `${address} is taken by ${holder}`;
+  }
+
+  #noteHeld(name: Name): void {
+    this.#without.delete(nameKey(name));
+    this.#reported.delete(nameKey(name));
   }
 
   /** `held`: the name has the address now, by this claim or by another host's. */
-  async #tryAddress(name: Name, address: string): Promise<'held' | 'taken'> {
-    const { store, prefix, stored, nameIn, clock, onEvent } = this.#options;
+  async #tryAddress(
+    name: Name,
+    address: string,
+  ): Promise<{ kind: 'held' } | Extract<ClaimedAddress, { kind: 'taken' }>> {
+    const { store, prefix, stored, clock, onEvent } = this.#options;
     const known = stored.nameAt(address);
-    if (known !== undefined) return equalNames(known, name) ? 'held' : 'taken';
+    if (known !== undefined)
+      return equalNames(known, name) ? { kind: 'held' } : { kind: 'taken', by: known };
     const since = new Date(clock.wallMs()).toISOString();
-    const value = Buffer.from(JSON.stringify({ name: printName(name), since }));
-    const result = await store.put(`${prefix}${address}`, value, { if: { kind: 'absent' } });
-    if (result.done) {
-      onEvent({ kind: 'claimed', name, address });
-      return 'held';
-    }
-    const holder = result.current && nameIn(result.current.value);
-    return holder !== undefined && equalNames(holder, name) ? 'held' : 'taken';
+    const claimed = await claimAddress(store, prefix, address, { name, since, ports: [] });
+    if (claimed.kind === 'taken') return claimed;
+    if (claimed.kind === 'claimed') onEvent({ kind: 'claimed', name, address });
+    return { kind: 'held' };
   }
 
-  #report(name: Name, text: string, event: VipEvent): void {
+  #report(name: Name, reason: string, event: VipEvent): void {
     const key = nameKey(name);
-    if (this.#reported.get(key) === text) return;
-    this.#reported.set(key, text);
+    if (this.#reported.get(key)?.reason === reason) return;
+    this.#reported.set(key, { name, reason });
     this.#options.onEvent(event);
   }
 }

@@ -28,7 +28,6 @@ import type { LocalBackend } from '../../registrar/links/localBackends.ts';
 import type { RegistrarHost } from '../../registrar/registrarHost.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyOfName, tablePrefix } from '../../service/key.ts';
-import { parseVirtualAddress } from '../../service/virtualAddress.ts';
 import type { Store } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
 import type { Node } from '../../zone/tree.ts';
@@ -100,6 +99,7 @@ export class HostAmbassador {
   onVirtualAddresses(): void {
     const { virtualAddresses } = this.#options;
     this.#running?.vips?.setVips(virtualAddresses.standing());
+    this.#running?.keeper?.retry();
   }
 
   /** Call this when the settings of the zone have changed. */
@@ -230,7 +230,6 @@ export class HostAmbassador {
       ranges: this.#ranges,
       requestOf: (name) => this.#requests.get(name),
       stored: virtualAddresses,
-      nameIn: nameInVip,
       isLocal: (key) => this.#local.has(key),
       clock: systemClock,
       random: Math.random,
@@ -273,12 +272,6 @@ interface Running {
 
 function rangesOf({ vipRange, vipRange6 }: AmbassadorSettings): readonly VipRange[] {
   return [vipRange, vipRange6].flatMap((range) => (range === undefined ? [] : vipRangeOf(range)));
-}
-
-/** The name in the value of a virtual address. */
-function nameInVip(value: Uint8Array): Name | undefined {
-  const parsed = parseVirtualAddress('0.0.0.0', value);
-  return parsed.kind === 'virtual' ? parsed.holder.name : undefined;
 }
 
 function logVipEvent(log: Log, event: VipEvent): void {

@@ -129,6 +129,11 @@ test('A name gets the address that its instance asks for, unless another name ha
     'db.skydns.local. 203.0.113.1 is outside the range of virtual addresses',
   ]);
   assert.deepEqual(await claimed(store), { [WEB]: '198.18.255.7' });
+  assert.match(host.reasonOf('api.skydns.local') ?? '', /^198\.18\.255\.7 is taken by web/);
+  await store.delete('/skydns/local/skydns/web/1');
+  await store.delete('/skydns-vip/198.18.255.7');
+  assert.equal(await addressOf(store, 'api.skydns.local'), '198.18.255.7');
+  assert.equal(host.reasonOf('api.skydns.local'), undefined);
 });
 
 test('A name for which no address is left is reported once, and gets one when an address is released', async (context) => {
@@ -143,11 +148,18 @@ test('A name for which no address is left is reported once, and gets one when an
   await register(store, 'web/1', { host: '10.0.0.1', port: 80, vip: 'auto' });
   await until('the range is full', () => host.events.length === 1);
   assert.equal(host.events[0]?.kind, 'exhausted');
+  assert.equal(host.reasonOf(WEB), 'the range of virtual addresses is full');
+  assert.equal(host.isExhausted, true);
   await store.delete('/skydns-vip/10.9.8.77');
-  await register(store, 'web/1', { host: '10.0.0.2', port: 80, vip: 'auto' });
   const address = await addressOf(store, WEB);
   assert.equal(address, '10.9.8.77');
   assert.ok(isInRange(given, address));
+  await until('the range is not full for any name', () => !host.isExhausted);
+  assert.equal(host.reasonOf(WEB), undefined);
+  assert.deepEqual(
+    host.events.map(({ kind }) => kind),
+    ['exhausted', 'claimed'],
+  );
 });
 
 test('With an address for all, every service that names a port gets one, except one that says none', async (context) => {
