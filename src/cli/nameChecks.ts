@@ -9,7 +9,7 @@ import type { Io } from '../app/process/process.ts';
 import { CONFIG_OPTIONS, readConfig } from '../config/config.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
 import { isReverseName } from '../dns/address.ts';
-import { isSubdomainOf, type Name } from '../dns/name.ts';
+import { isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { keysOfName, nameKeyOf } from '../registrar/describe/storedValue.ts';
 import { printHolder } from '../registrar/reconcile/hiddenValues.ts';
 import { Namespace, pathOf } from '../registrar/reconcile/namespace.ts';
@@ -115,6 +115,16 @@ export async function servedDomains(
 }
 
 /** Whether the server answers the name from the store. */
-export function isServed(name: Name, domains: readonly Name[]): boolean {
+function isServed(name: Name, domains: readonly Name[]): boolean {
   return isReverseName(name) || domains.some((domain) => isSubdomainOf(name, domain));
+}
+
+/** Warns about a name outside the served domains. The value is stored by then, so this never fails. */
+export async function warnUnserved(name: Name, access: StoreAccess, io: Io): Promise<void> {
+  const domains = await servedDomains(access, io).catch(() => undefined);
+  if (domains === undefined || isServed(name, domains)) return;
+  const served = domains.map(printName).join(', ');
+  io.stderr.write(
+    `soradns: note: ${printName(name)} is outside the served domains (${served}); add its domain with soradns serve --domain\n`,
+  );
 }

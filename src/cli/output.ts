@@ -96,3 +96,16 @@ function readUpTo(fd: number, limit: number): Buffer {
   }
   return buffer.subarray(0, length);
 }
+
+const UNITS = [
+  ['d', 86_400],
+  ['h', 3_600],
+  ['min', 60],
+] as const;
+
+/** In the greatest unit that fits: `4 h`. */
+export function printAge(ageMs: number): string {
+  const seconds = Math.max(0, Math.floor(ageMs / 1000));
+  const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? ['s', 1];
+  return `${Math.floor(seconds / size)} ${unit}`;
+}

@@ -9,6 +9,7 @@ import { ambassadorCommand } from '../linking/ambassador.ts';
 import { leaderCommand } from '../linking/leader.ts';
 import { linksCommand } from '../linking/links.ts';
 import { queryAliasCommand } from '../linking/queryAlias.ts';
+import { vipCommand } from '../linking/vip.ts';
 import { checkCommand } from './check.ts';
 import { dockerProxyCommand } from './dockerproxy.ts';
 import { doctorCommand } from './doctor.ts';
@@ -40,6 +41,7 @@ export const COMMANDS: readonly Command[] = [
   queryAliasCommand,
   linksCommand,
   leaderCommand,
+  vipCommand,
   doctorCommand,
   checkCommand,
   integrateCommand,

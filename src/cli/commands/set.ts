@@ -3,14 +3,13 @@ import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { type Name, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { configKey, nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
 import type { PutOptions } from '../../store/store.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { viewEntry } from '../entryView.ts';
-import { isServed, refuseToHide, servedDomains } from '../nameChecks.ts';
+import { refuseToHide, warnUnserved } from '../nameChecks.ts';
 import { jsonLine } from '../output.ts';
 import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
@@ -100,16 +99,6 @@ async function storeService(args: Arguments, io: Io, access: StoreAccess): Promi
   const isName = owner.kind === 'name' && key !== configKey(prefix);
   if (isName && !args.flags.quiet) await warnUnserved(owner.owner, access, io);
   return 0;
-}
-
-/** Warns about a name outside the served domains. The name is stored by then, so this never fails. */
-async function warnUnserved(name: Name, access: StoreAccess, io: Io): Promise<void> {
-  const domains = await servedDomains(access, io).catch(() => undefined);
-  if (domains === undefined || isServed(name, domains)) return;
-  const served = domains.map(printName).join(', ');
-  io.stderr.write(
-    `soradns: note: ${printName(name)} is outside the served domains (${served}); add its domain with soradns serve --domain\n`,
-  );
 }
 
 function report({ flags }: Arguments, { stdout }: Io, view: object, key: string): void {

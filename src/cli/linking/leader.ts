@@ -10,18 +10,17 @@ import { Failure } from '../../app/process/failure.ts';
 import { type Io, untilAborted } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { foldName, type Name, parseName, printName } from '../../dns/name.ts';
+import { type Name, parseName, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { keysOfName, ownerOf } from '../../registrar/describe/storedValue.ts';
 import type { LeadingRule, ListedInstance, ServiceState } from '../../service/instances.ts';
 import { keyOfName } from '../../service/key.ts';
 import { StoreError } from '../../store/store.ts';
-import { isWildcard } from '../../zone/select.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
-import { jsonLine, paint } from '../output.ts';
+import { jsonLine, paint, printAge } from '../output.ts';
 import { type StoreAccess, withStore } from '../storeAccess.ts';
 import { followName } from './followedName.ts';
-import { readNames } from './storedNames.ts';
+import { readNames, serviceNameOf } from './storedNames.ts';
 
 const OWN_OPTIONS: readonly OptionWords[] = [
   {
@@ -70,7 +69,7 @@ DNS_LEADER=manual; without a choice none of the latter leads. It is an order tha
 name the former leader until it is back.`,
   run(args, io) {
     const [action, text = '', instance] = args.words;
-    const name = nameOf(text);
+    const name = serviceNameOf(text);
     if (action !== 'set' && instance !== undefined)
       throw new Failure('usage', `${instance}: unexpected argument`, `use set ${text} ${instance}`);
     switch (action) {
@@ -86,15 +85,6 @@ name the former leader until it is back.`,
     }
   },
 };
-
-function nameOf(text: string): Name {
-  const name = text === '' ? undefined : parseName(text);
-  if (name === undefined || name.length === 0 || name.some(isWildcard)) {
-    const hint = 'for example mysql.skydns.local';
-    throw new Failure('usage', `${JSON.stringify(text)} is not the name of a service`, hint);
-  }
-  return foldName(name);
-}
 
 async function printLeader(
   name: Name,
@@ -154,19 +144,6 @@ const WORDS: Readonly<Record<LeadingRule, string>> = {
   registered: 'registered by that name',
 };
 
-const UNITS = [
-  ['d', 86_400],
-  ['h', 3_600],
-  ['min', 60],
-] as const;
-
-/** In the greatest unit that fits: `4 h`. */
-function printAge(ageMs: number): string {
-  const seconds = Math.max(0, Math.floor(ageMs / 1000));
-  const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? ['s', 1];
-  return `${Math.floor(seconds / size)} ${unit}`;
-}
-
 async function setLeader(
   name: Name,
   text: string | undefined,
@@ -176,7 +153,7 @@ async function setLeader(
 ): Promise<number> {
   if (text === undefined)
     throw new Failure('usage', 'set: needs an instance', 'see soradns ls for their names');
-  const instance = nameOf(text);
+  const instance = serviceNameOf(text);
   const { state } = findService(await readNames([name], access, io), name);
   if (!flags.force) refuseUnknown(name, instance, state);
   const expected = expectedOf(flags.if);
@@ -231,7 +208,7 @@ function refuseUnknown(name: Name, instance: Name, { instances }: ServiceState):
 
 function expectedOf(flag: Arguments['flags'][string] | undefined): Name | 'none' | undefined {
   if (flag === undefined || flag === 'none') return flag;
-  if (typeof flag === 'string') return nameOf(flag);
+  if (typeof flag === 'string') return serviceNameOf(flag);
   throw new Failure('usage', '--if: give one value');
 }
 

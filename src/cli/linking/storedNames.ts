@@ -1,9 +1,10 @@
 /** Names of a store as a server sees them: for commands that need what a DNS answer is made of, not its records. */
 import { LeaderChoices } from '../../ambassador/names/leaderChoices.ts';
 import { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
+import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import { SERVE_OPTIONS } from '../../config/options/serveOptions.ts';
-import { foldName, type Name, ROOT } from '../../dns/name.ts';
+import { foldName, type Name, parseName, ROOT } from '../../dns/name.ts';
 import { keyOfName, type NameTable, tablePrefix } from '../../service/key.ts';
 import type { Replica } from '../../store/mirror.ts';
 import { StoreError } from '../../store/store.ts';
@@ -13,6 +14,16 @@ import { isWildcard } from '../../zone/select.ts';
 import { NO_FACTS, type View, type ZoneSettings } from '../../zone/view.ts';
 import { servedDomains } from '../nameChecks.ts';
 import type { StoreAccess } from '../storeAccess.ts';
+
+/** The folded name of a service that an argument names. Throws a `Failure`. */
+export function serviceNameOf(text: string): Name {
+  const name = text === '' ? undefined : parseName(text);
+  if (name === undefined || name.length === 0 || name.some(isWildcard)) {
+    const hint = 'for example mysql.skydns.local';
+    throw new Failure('usage', `${JSON.stringify(text)} is not the name of a service`, hint);
+  }
+  return foldName(name);
+}
 
 /** Reads what the names can stand for, with their virtual addresses and chosen leaders, and no other names. */
 export async function readNames(
