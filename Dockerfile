@@ -42,7 +42,7 @@ LABEL org.opencontainers.image.title="soradns" \
       org.opencontainers.image.base.name="docker.io/library/node:26.12.1-trixie-slim"
 USER 65532:65532
 VOLUME /var/lib/soradns
-EXPOSE 53/udp 53/tcp
+# No EXPOSE: a container that is linked to `soradns ambassador` would get port 53 as the first port of its link.
 # Queries the addresses on which the server actually listens, for any options.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["node", "/soradns/dist/health.js"]
 STOPSIGNAL SIGTERM

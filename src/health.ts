@@ -4,10 +4,14 @@
  * addresses, over UDP, for a name that only the store can answer. SERVFAIL means that the store has never been read;
  * any other reply is healthy. Prints one line, and exits with 0 or 1.
  *
+ * An ambassador has no DNS to query: it is healthy while it runs. `soradns ambassador status` says more, where it has
+ * an HTTP address.
+ *
  *   node dist/health.js [PID]     PID: the server to check; without it, every server that listens here
  */
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
+import { readFileSync } from 'node:fs';
 import { printSocketAddress, type SocketAddress } from './dns/address.ts';
 import { encodeQuery } from './dns/encode.ts';
 import type { Question } from './dns/message.ts';
@@ -47,12 +51,25 @@ function ask({ address, port }: SocketAddress): Promise<number | undefined> {
   });
 }
 
-const addresses = await listeningAddresses(process.argv[2]);
+/** Whether the process, or without one the container's main process, is `soradns ambassador`. */
+function isAmbassador(pid = '1'): boolean {
+  try {
+    const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+    return words[words.findIndex((word) => /(^|\/)main\.js$/.test(word)) + 1] === 'ambassador';
+  } catch {
+    return false;
+  }
+}
+
+const [, , pid] = process.argv;
+const isOnlyProxy = isAmbassador(pid);
+const addresses = isOnlyProxy ? [] : await listeningAddresses(pid);
 const rcodes = await Promise.all(addresses.map(ask));
 const words = addresses.map((address, index) => {
   const rcode = rcodes[index];
   return `${printSocketAddress(address)} ${rcode === undefined ? 'no reply' : rcodeName(rcode)}`;
 });
-console.log(words.length === 0 ? 'no server is listening' : words.join(', '));
+const none = isOnlyProxy ? 'an ambassador is running' : 'no server is listening';
+console.log(words.length === 0 ? none : words.join(', '));
 const isHealthy = rcodes.every((rcode) => rcode !== undefined && rcode !== Rcode.SERVFAIL);
-process.exitCode = words.length > 0 && isHealthy ? 0 : 1;
+process.exitCode = isOnlyProxy || (words.length > 0 && isHealthy) ? 0 : 1;

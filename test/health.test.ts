@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { type CliProcess, startCli } from './support/cliProcess.ts';
+import { freePort } from './support/freePort.ts';
 
 const SERVE = ['serve', '--http', 'off', '--addr', '127.0.0.1:0', '--addr', '127.0.0.2:0'];
 
@@ -51,4 +52,15 @@ test('The health check fails for a server that does not answer', () =>
 
 test('The health check fails where no server listens', () => {
   assert.deepEqual(check(process.pid), { code: 1, printed: 'no server is listening' });
+});
+
+test('The health check passes for an ambassador, which answers no DNS', async () => {
+  const route = `127.0.0.1:${await freePort()}=127.0.0.1:1`;
+  const ambassador = startCli(['ambassador', route]);
+  try {
+    await ambassador.logged('carrying connections');
+    assert.deepEqual(check(ambassador.pid), { code: 0, printed: 'an ambassador is running' });
+  } finally {
+    await ambassador.end('SIGKILL');
+  }
 });
