@@ -3,13 +3,17 @@
  *
  * Node neither tells to which address a datagram was sent nor lets a reply choose its source, and a client ignores a
  * reply from another address than it sent to. So each address of the host gets a socket of its own, and addresses that
- * come later get one within seconds. Node cannot send ICMP messages either: a datagram without a backend is dropped.
+ * come later get one within seconds.
+ *
+ * While a route has no backend, its sockets are connected to themselves. Then they get no datagram of a client, and the
+ * kernel answers the client that no process has the port. A datagram that finds no backend later is dropped, because Node
+ * cannot send ICMP messages.
  */
 import type { Socket } from 'node:dgram';
 import { networkInterfaces } from 'node:os';
 import { bindDatagramSocket } from '../../dataplane/listeners/datagramSocket.ts';
 import type { OwnAddresses } from '../../dataplane/listeners/ownAddresses.ts';
-import type { SocketAddress } from '../../dns/address.ts';
+import { reachableAddress, type SocketAddress } from '../../dns/address.ts';
 import type { Timer } from '../../timing/clock.ts';
 import { DestinationView } from './destination.ts';
 import { type FlowContext, Flows } from './flows.ts';
@@ -25,11 +29,20 @@ export type DatagramListenerOptions = FlowContext & {
 /** How often the addresses of the host are listed. */
 const LIST_MS = 5_000;
 
+/** With the address at which it was bound, which a connection may change. */
+interface BoundSocket extends SocketAddress {
+  readonly socket: Socket;
+  /** Whether it was bound to a port of its caller's choice: one of the kernel's choice ends with a connection. */
+  readonly keepsPort: boolean;
+}
+
 export class DatagramListener {
   readonly #options: DatagramListenerOptions;
   readonly #flows: Flows;
   /** By the address that was asked for, or by the descriptor that was taken over. */
-  readonly #sockets = new Map<string, Socket>();
+  readonly #sockets = new Map<string, BoundSocket>();
+  /** Whether all clients share a destination, and it has no backend. */
+  #isUnserved = false;
   #timer: Timer | undefined;
   #following: Promise<void> = Promise.resolve();
 
@@ -43,17 +56,17 @@ export class DatagramListener {
   }
 
   get addresses(): readonly SocketAddress[] {
-    return [...this.#sockets.values()].map(addressOf);
+    return [...this.#sockets.values()].map(({ address, port }) => ({ address, port }));
   }
 
   /** Rejects with the system's error. */
   async listen({ address, port }: SocketAddress): Promise<void> {
-    this.#add(address, await bindDatagramSocket(address, port));
+    this.#add(address, await bindDatagramSocket(address, port), port > 0);
   }
 
   /** Takes over a bound descriptor. Rejects with the system's error. */
   async adopt(fd: number, { address, port }: SocketAddress): Promise<void> {
-    this.#add(`fd ${fd}`, await bindDatagramSocket(address, port, fd));
+    this.#add(`fd ${fd}`, await bindDatagramSocket(address, port, fd), true);
   }
 
   /** Listens on all addresses, now and later. Rejects with the system's error if the port is taken at one of them. */
@@ -66,8 +79,10 @@ export class DatagramListener {
 
   refresh(): void {
     const view = new DestinationView(this.#options.destinationOf);
-    view.of('');
+    const shared = view.of('')?.backends;
     this.#flows.refresh(view);
+    this.#isUnserved = shared?.kind === 'known' && shared.backends.length === 0;
+    for (const bound of this.#sockets.values()) this.#openOrRefuse(bound);
     this.#options.reporter.noteDestinations(view.known());
   }
 
@@ -82,7 +97,7 @@ export class DatagramListener {
     this.#timer?.cancel();
     await this.#following;
     this.#flows.close();
-    await Promise.all([...this.#sockets].map(([key, socket]) => this.#remove(key, socket)));
+    await Promise.all([...this.#sockets].map(([key, bound]) => this.#remove(key, bound)));
   }
 
   #followLater(port: number): void {
@@ -97,8 +112,8 @@ export class DatagramListener {
   async #follow(port: number, onError: (error: NodeJS.ErrnoException) => void): Promise<void> {
     const { listLocal = localAddresses } = this.#options;
     const local = new Set(listLocal());
-    for (const [address, socket] of this.#sockets)
-      if (!local.has(address)) await this.#remove(address, socket);
+    for (const [address, bound] of this.#sockets)
+      if (!local.has(address)) await this.#remove(address, bound);
     for (const address of local) {
       if (this.#sockets.has(address)) continue;
       try {
@@ -109,25 +124,32 @@ export class DatagramListener {
     }
   }
 
-  #add(key: string, socket: Socket): void {
-    const { address, port } = addressOf(socket);
-    this.#sockets.set(key, socket);
+  #add(key: string, socket: Socket, keepsPort: boolean): void {
+    const { address, port } = socket.address();
+    const bound = { address, port, socket, keepsPort };
+    this.#sockets.set(key, bound);
     this.#options.own.add(address, port);
     socket.on('error', () => {}); // the kernel's word about an earlier reply
     socket.on('message', (message, peer) => this.#flows.receive(socket, key, message, peer));
+    this.#openOrRefuse(bound);
   }
 
-  async #remove(key: string, socket: Socket): Promise<void> {
-    const { address, port } = addressOf(socket);
+  #openOrRefuse({ socket, address, port, keepsPort }: BoundSocket): void {
+    if (!keepsPort) return;
+    try {
+      // Without a change the socket throws.
+      if (!this.#isUnserved) socket.disconnect();
+      else socket.connect(port, reachableAddress({ address, port }).address, () => {});
+    } catch {
+      // It was as it should be.
+    }
+  }
+
+  async #remove(key: string, { socket, address, port }: BoundSocket): Promise<void> {
     this.#sockets.delete(key);
     this.#options.own.remove(address, port);
     await new Promise<void>((resolve) => socket.close(resolve));
   }
-}
-
-function addressOf(socket: Socket): SocketAddress {
-  const { address, port } = socket.address();
-  return { address, port };
 }
 
 /** A link-local address has its interface as zone, without which it cannot be bound. */
