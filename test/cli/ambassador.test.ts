@@ -1,9 +1,9 @@
 /** `soradns ambassador`: its words, the environment, its failures, and the reports of a running one. */
 import assert from 'node:assert/strict';
-import { connect, createServer, type Server } from 'node:net';
-import test, { type TestContext } from 'node:test';
+import { connect } from 'node:net';
+import test from 'node:test';
+import { readAll, serveName, startAmbassador } from '../support/ambassadorProcess.ts';
 import { callCli, spawnCli } from '../support/cli.ts';
-import { startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 
 function call(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
@@ -43,49 +43,16 @@ for (const [what, [args, line]] of Object.entries(MISUSES)) {
   });
 }
 
-/** A server that answers each connection with its name; returns its port. */
-async function serve(context: TestContext, name: string): Promise<number> {
-  const server: Server = createServer((socket) => void socket.end(`${name}\n`));
-  context.after(() => server.close());
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as { port: number }).port;
-}
-
-/** What a client gets from a port of this host. */
-function read(port: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const socket = connect(port, '127.0.0.1');
-    socket.setEncoding('utf8').on('data', (part: string) => {
-      text += part;
-    });
-    socket.on('close', () => resolve(text.trim()));
-    socket.on('error', reject);
-  });
-}
-
-/** Starts an ambassador, and waits until it carries connections. */
-async function start(
-  context: TestContext,
-  args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-) {
-  const ambassador = startCli(['ambassador', ...args], env);
-  context.after(() => ambassador.end('SIGKILL'));
-  await ambassador.logged('carrying connections');
-  return ambassador;
-}
-
 test('ambassador carries connections to the backend of its argument', async (context) => {
-  const [port, backend] = [await freePort(), await serve(context, 'a')];
-  await start(context, [`127.0.0.1:${port}=127.0.0.1:${backend}`]);
-  assert.equal(await read(port), 'a');
+  const [port, backend] = [await freePort(), await serveName(context, 'a')];
+  await startAmbassador(context, [`127.0.0.1:${port}=127.0.0.1:${backend}`]);
+  assert.equal(await readAll(port), 'a');
 });
 
 test("ambassador takes the host and port of svendowideit/ambassador's command line", async (context) => {
-  const backend = await serve(context, 'a');
+  const backend = await serveName(context, 'a');
   // The port is that of the backend, so the ambassador listens on another address.
-  await start(context, ['127.0.0.1', String(backend), '--listen', '127.0.0.2']);
+  await startAmbassador(context, ['127.0.0.1', String(backend), '--listen', '127.0.0.2']);
   const text = await new Promise<string>((resolve) => {
     connect(backend, '127.0.0.2').setEncoding('utf8').once('data', resolve);
   });
@@ -96,22 +63,22 @@ test("ambassador carries connections for every variable of Docker's links", asyn
   const ports = [await freePort(), await freePort()];
   const env: Record<string, string> = {};
   for (const [i, port] of ports.entries())
-    env[`RABBIT${i}_PORT_${port}_TCP`] = `tcp://127.0.0.1:${await serve(context, `${i}`)}`;
-  await start(context, ['--listen', '127.0.0.1'], env);
-  assert.deepEqual(await Promise.all(ports.map(read)), ['0', '1']);
+    env[`RABBIT${i}_PORT_${port}_TCP`] = `tcp://127.0.0.1:${await serveName(context, `${i}`)}`;
+  await startAmbassador(context, ['--listen', '127.0.0.1'], env);
+  assert.deepEqual(await Promise.all(ports.map((port) => readAll(port))), ['0', '1']);
 });
 
 test('ambassador exits with 4 and names the holder of a port that is taken', async (context) => {
-  const port = await serve(context, 'other');
+  const port = await serveName(context, 'other');
   const { code, stderr } = await spawnCli(['ambassador', `127.0.0.1:${port}=127.0.0.1:1`]);
   assert.equal(code, 4);
   assert.match(stderr, new RegExp(`127\\.0\\.0\\.1:${port} is in use`));
 });
 
 test('ambassador status and explain report the routes of a running ambassador', async (context) => {
-  const [port, http, backend] = [await freePort(), await freePort(), await serve(context, 'a')];
+  const [port, http, backend] = [await freePort(), await freePort(), await serveName(context, 'a')];
   const route = `127.0.0.1:${port}=127.0.0.1:${backend}`;
-  await start(context, [route, '--http', `127.0.0.1:${http}`]);
+  await startAmbassador(context, [route, '--http', `127.0.0.1:${http}`]);
   const url = ['--url', `http://127.0.0.1:${http}`];
   const status = await call(['status', ...url]);
   assert.equal(status.code, 0, status.stderr);
@@ -128,7 +95,7 @@ test('ambassador status and explain report the routes of a running ambassador', 
 
 test('ambassador status exits with 3 while a route has no backend, and /readyz says which', async (context) => {
   const [port, http] = [await freePort(), await freePort()];
-  await start(context, [
+  await startAmbassador(context, [
     `127.0.0.1:${port}=nothing.skydns.local`,
     ...['--http', `127.0.0.1:${http}`, '--nameservers', `127.0.0.1:${await freePort()}`],
   ]);
@@ -141,8 +108,8 @@ test('ambassador status exits with 3 while a route has no backend, and /readyz s
 });
 
 test('ambassador ends with 0 after SIGTERM, and its sockets are free', async (context) => {
-  const [port, backend] = [await freePort(), await serve(context, 'a')];
-  const ambassador = await start(context, [`127.0.0.1:${port}=127.0.0.1:${backend}`]);
+  const [port, backend] = [await freePort(), await serveName(context, 'a')];
+  const ambassador = await startAmbassador(context, [`127.0.0.1:${port}=127.0.0.1:${backend}`]);
   assert.equal(await ambassador.end('SIGTERM'), 0);
-  await assert.rejects(read(port));
+  await assert.rejects(readAll(port));
 });
