@@ -296,8 +296,9 @@ export async function closeParts(parts: ServerParts): Promise<void> {
 }
 
 /** For `/readyz`. */
-export function statsOf({ catalog, mirror, udp, tcp }: ServerParts): ServerStats {
+export function statsOf({ catalog, mirror, udp, tcp, ambassador }: ServerParts): ServerStats {
   const state = mirror.state();
+  const vip = ambassador?.vip;
   return {
     services: catalog.size,
     invalid: catalog.invalid.size,
@@ -305,6 +306,7 @@ export function statsOf({ catalog, mirror, udp, tcp }: ServerParts): ServerStats
     mirror: mirror.counters(),
     udp: udp.counters(),
     tcp: tcp.counters(),
+    ...(vip !== undefined && { vip }),
   };
 }
 

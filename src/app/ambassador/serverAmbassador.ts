@@ -25,6 +25,7 @@ export type AmbassadorForce = Pick<ZoneSettings, 'virtualAddresses' | 'ambassado
 export class ServerAmbassador extends HostAmbassador {
   readonly #options: ServerAmbassadorOptions;
   #hasStarted = false;
+  #answersVirtual = false;
 
   constructor(options: ServerAmbassadorOptions) {
     super(options);
@@ -47,11 +48,17 @@ export class ServerAmbassador extends HostAmbassador {
     this.#review();
   }
 
+  /** Which addresses the server answers names with that have a virtual one; undefined without `--vip`. */
+  get vip(): 'ok' | 'real addresses' | undefined {
+    if (!this.#options.settings.vip) return undefined;
+    return this.#answersVirtual ? 'ok' : 'real addresses';
+  }
+
   /** Whatever is answered must be routed: the server stops when a part is not in force. */
   #review(): void {
     const { settings, plane, onForce } = this.#options;
-    const isVip = settings.vip && plane.kind === 'nft' && this.isInForce;
-    onForce({ virtualAddresses: isVip, ambassador: this.#hasStarted });
+    this.#answersVirtual = settings.vip && plane.kind === 'nft' && this.isInForce;
+    onForce({ virtualAddresses: this.#answersVirtual, ambassador: this.#hasStarted });
   }
 }
 

@@ -23,6 +23,8 @@ export interface ServerStats {
   readonly mirror: MirrorCounters;
   readonly udp: Readonly<UdpCounters>;
   readonly tcp: Readonly<TcpCounters>;
+  /** Which addresses are answered for names with a virtual one; only with `--vip`. */
+  readonly vip?: 'ok' | 'real addresses';
 }
 
 export interface Health {
