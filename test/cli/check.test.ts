@@ -122,7 +122,8 @@ describe('check --show', () => {
   it('check --show prints every option with its value and origin', async () => {
     const config = file('good.json', '{"min_ttl": 7}');
     const args = ['--show', '--config', config, '--addr', '127.0.0.1:1', '--addr', '127.0.0.1:2'];
-    const { code, stdout } = await check(args, { SKYDNS_DOMAIN: 'a.example' });
+    const env = { SKYDNS_DOMAIN: 'a.example', SORADNS_VIP: 'true' };
+    const { code, stdout } = await check(args, env);
     assert.equal(code, 0);
     const line = (name: string) => stdout.split('\n').find((text) => text.startsWith(`--${name} `));
     assert.match(line('addr') ?? '', /127\.0\.0\.1:1,127\.0\.0\.1:2 +flag +--addr$/);
@@ -132,6 +133,8 @@ describe('check --show', () => {
     assert.match(line('store') ?? '', /file:\/nonexistent +default$/);
     for (const { name } of Object.values(CONFIG_OPTIONS)) assert.ok(line(name), name);
     assert.match(line('register-ip') ?? '', /default/);
+    assert.match(line('vip') ?? '', / true +environment +SORADNS_VIP$/);
+    assert.match(line('ambassador-drain') ?? '', / 30 +default$/);
   });
 
   it('check --show hides secrets from every origin', async () => {

@@ -29,8 +29,8 @@ const READY_TIMEOUT_MS = 30_000;
 const COMMAND_TIMEOUT_MS = 30_000;
 const MAX_README_BYTES = 9 * 1024;
 const README_HEADINGS = [
-  ...['Why', 'Try it in a minute', 'Two hosts', 'Compared with others', 'When not to use it'],
-  ...['When a name is not found', 'Links'],
+  ...['Why', 'Try it in a minute', 'Two hosts', 'Linking', 'Compared with others'],
+  ...['When not to use it', 'When a name is not found', 'Links'],
 ];
 /** Blocks that no test runs. */
 const MAX_UNRUN = 4;

@@ -7,7 +7,7 @@ import type { Dockerd } from './dockerd.ts';
 import { PROJECT } from './standIns.ts';
 
 const TIMEOUT_MS = 240_000;
-const SERVICES_ON_DOCKER = ['dockerproxy', 'embedded'];
+const SERVICES_ON_DOCKER = ['dockerproxy', 'embedded', 'linking'];
 const NAME = 'soradns';
 
 export interface ComposeStack {

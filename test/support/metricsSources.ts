@@ -1,4 +1,6 @@
 /** All sources of metrics, with arbitrary numbers. */
+import { UPDATE_BOUNDS_SECONDS } from '../../src/ambassador/nft/nftPlane.ts';
+import { newProxyCounters } from '../../src/ambassador/proxy/proxyCounters.ts';
 import type { MetricsSources } from '../../src/app/metricsPage.ts';
 import { newForwardCounters } from '../../src/forward/outcome.ts';
 import { AnswerCounters } from '../../src/server/answerCounters.ts';
@@ -52,6 +54,22 @@ export function allMetricsSources(): MetricsSources {
         writeFailures: 0,
         engineReconnects: 0,
         storeFailures: 0,
+      },
+    },
+    // A server has one of the two planes.
+    ambassador: {
+      plane: 'nft',
+      routes: [],
+      isVipRangeFull: false,
+      proxy: {
+        ...newProxyCounters(),
+        connections: { held: 0, waiting: 0, connecting: 0, open: 0, draining: 0 },
+        octets: { toBackends: 0, toClients: 0 },
+        flows: 0,
+      },
+      kernel: {
+        counters: undefined,
+        updateTimes: { counts: [...UPDATE_BOUNDS_SECONDS.map(() => 0), 0], seconds: 0 },
       },
     },
   };

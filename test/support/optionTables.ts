@@ -2,6 +2,10 @@
 import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
 import {
+  AMBASSADOR_COMMAND_OPTIONS,
+  SERVE_AMBASSADOR_OPTIONS,
+} from '../../src/config/options/ambassadorOptions.ts';
+import {
   type Option,
   type OptionWords,
   variablesOf,
@@ -32,6 +36,12 @@ export function optionTables(): string {
 \`SORADNS_REGISTER_\`: \`--register-ip\`, \`SORADNS_REGISTER_IP\`. The default of their \`--register-zone\` is the value of \`--domain\`.
 \`dockerproxy\` has only \`--docker-host\`, \`--env-prefix\`, \`--label-prefix\` and \`--ip-label\`.`,
     table(REGISTRAR_OPTIONS),
+    '### The ambassador of a host',
+    '`serve` and `up` have these options. [Linking](linking.md) says what they are for.',
+    table(SERVE_AMBASSADOR_OPTIONS),
+    '### soradns ambassador',
+    '`soradns ambassador` also has the options of commands with a store.',
+    table(AMBASSADOR_COMMAND_OPTIONS),
     '### register only',
     '`serve` and `up` have options of their own with these names.',
     table(own),
@@ -106,7 +116,10 @@ function commandTable(): string {
 }
 
 const LISTED = new Set(
-  [SERVE_OPTIONS, STORE_OPTIONS, REGISTER_COMMAND_OPTIONS, SERVE_REGISTRAR_OPTIONS]
+  [
+    ...[SERVE_OPTIONS, STORE_OPTIONS, REGISTER_COMMAND_OPTIONS, SERVE_REGISTRAR_OPTIONS],
+    ...[SERVE_AMBASSADOR_OPTIONS, AMBASSADOR_COMMAND_OPTIONS],
+  ]
     .flatMap((rows) => wordsOf(rows))
     .map(keyOf),
 );

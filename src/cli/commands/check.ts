@@ -4,6 +4,7 @@ import { engineEndpoint } from '../../app/process/network.ts';
 import { etcdOptions } from '../../app/process/openStore.ts';
 import type { Io } from '../../app/process/process.ts';
 import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../../config/config.ts';
+import { SERVE_AMBASSADOR_OPTIONS } from '../../config/options/ambassadorOptions.ts';
 import type { Option } from '../../config/options/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../../config/options/registrarOptions.ts';
 import {
@@ -83,7 +84,11 @@ function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOpti
   const { env, readFile, stateDirectory } = io;
   const read = readConfigFile({ flags, env, readFile });
   const file = read.kind === 'read' ? read.file : undefined;
-  const rows = { ...CONFIG_OPTIONS, ...withOtherKeys(SERVE_REGISTRAR_OPTIONS) };
+  const rows = {
+    ...CONFIG_OPTIONS,
+    ...withOtherKeys(SERVE_REGISTRAR_OPTIONS, 'register'),
+    ...withOtherKeys(SERVE_AMBASSADOR_OPTIONS, 'ambassador'),
+  };
   return explainOptions(rows, { flags, env, readFile, file }).map((option) =>
     option.name === 'store' && option.origin === 'default'
       ? { ...option, value: `file:${stateDirectory}` }
@@ -91,9 +96,12 @@ function explainAllOptions({ flags }: Arguments, io: Io): readonly ExplainedOpti
   );
 }
 
-/** The registrar's rows under other keys, since some of the server's rows have the same keys. */
-function withOtherKeys<Row>(rows: Readonly<Record<string, Row>>): Readonly<Record<string, Row>> {
-  return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`register ${field}`, row]));
+/** The rows of a part under other keys, since some of the server's rows have the same keys. */
+function withOtherKeys<Row>(
+  rows: Readonly<Record<string, Row>>,
+  part: string,
+): Readonly<Record<string, Row>> {
+  return Object.fromEntries(Object.entries(rows).map(([field, row]) => [`${part} ${field}`, row]));
 }
 
 interface CheckReport extends CheckResult {
