@@ -19,6 +19,8 @@ export interface HostSetup {
   readonly liveRestore?: boolean;
   /** More options of `soradns up`. */
   readonly options?: readonly string[];
+  /** More settings of dockerd. */
+  readonly dockerConfig?: Readonly<Record<string, unknown>>;
 }
 
 export interface ClientSetup {
@@ -57,7 +59,7 @@ export async function createHost(setup: HostSetup, all: readonly HostSetup[], la
   const dockerd = await startDockerd({
     images: ['peer'],
     liveRestore: setup.liveRestore === true,
-    config: { bip: setup.bridge },
+    config: { bip: setup.bridge, ...setup.dockerConfig },
     connection: lan.connection(setup.number),
   });
   const members = all.map(({ name, number }) => ({ name, address: lan.addressOf(number) }));

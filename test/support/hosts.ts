@@ -22,6 +22,8 @@ export interface HostsSetup {
   readonly later?: readonly string[];
   /** More options of every host's `soradns up`. */
   readonly options?: readonly string[];
+  /** More settings of dockerd, by the host's name. */
+  readonly dockerConfig?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
 
 /** Two hosts have Docker's default bridge, as most hosts do, and one has another. */
@@ -32,11 +34,11 @@ const SETUPS: readonly HostSetup[] = [
 ];
 
 /** Starts the hosts before the file's tests and stops them afterwards. */
-export function useHosts({ later = [], options = [] }: HostsSetup = {}): HostTests {
+export function useHosts(setup: HostsSetup = {}): HostTests {
   const reason = dockerSkipReason();
   const network = new HostNetwork();
   if (reason === undefined) {
-    before(() => network.start(later, options));
+    before(() => network.start(setup));
     after(() => network.stop());
   }
   return {
@@ -62,10 +64,12 @@ class HostNetwork {
   #lan: Lan | undefined;
 
   /** On failure `stop` removes the hosts that have started. */
-  async start(later: readonly string[], options: readonly string[]): Promise<void> {
+  async start({ later = [], options = [], dockerConfig = {} }: HostsSetup): Promise<void> {
     const lan = startLan();
     this.#lan = lan;
-    const setups = SETUPS.map((setup) => ({ ...setup, options }));
+    const setups = SETUPS.map((setup) => {
+      return { ...setup, options, dockerConfig: dockerConfig[setup.name] ?? {} };
+    });
     const created = await Promise.allSettled(setups.map((setup) => createHost(setup, setups, lan)));
     this.hosts = created.flatMap((host) => (host.status === 'fulfilled' ? [host.value] : []));
     for (const host of created) if (host.status === 'rejected') throw host.reason;

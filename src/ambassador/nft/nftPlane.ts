@@ -86,6 +86,7 @@ export class NftPlane {
   readonly #options: NftPlaneOptions;
   readonly #routes = new Map<string, KernelRoute>();
   readonly #changes = new Map<string, RouteChange>();
+  #local: ReadonlySet<string> = new Set();
   readonly updateTimes = { counts: UPDATE_BOUNDS_SECONDS.map(() => 0).concat(0), seconds: 0 };
   #worker: Worker | undefined;
   #state: NftState | undefined;
@@ -143,6 +144,14 @@ export class NftPlane {
   /** Backends at these addresses have died: connections to them do not go on for the drain time. */
   noteDeath(addresses: readonly string[]): void {
     if (this.#isReleased) this.#post({ kind: 'dead', addresses });
+  }
+
+  /** The own addresses of the backends on this host, which they also reach themselves. */
+  setLocal(addresses: readonly string[]): void {
+    if (addresses.length === this.#local.size && addresses.every((one) => this.#local.has(one)))
+      return;
+    this.#local = new Set(addresses);
+    if (this.#isReleased) this.#post({ kind: 'local', addresses });
   }
 
   /**
@@ -207,6 +216,7 @@ export class NftPlane {
     this.#changes.clear();
     this.#writingSinceMs = this.#firstChangeMs;
     this.#post({ kind: 'begin', routes: [...this.#routes.values()] });
+    this.#post({ kind: 'local', addresses: [...this.#local] });
   }
 
   #post(order: NftOrder): void {

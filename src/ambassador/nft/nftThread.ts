@@ -3,6 +3,7 @@
  * DNS must not wait. It also notices changes by other programs, and ends flows whose backend has left.
  */
 import type { MessagePort } from 'node:worker_threads';
+import { openBridgePorts } from '../../kernel/bridgePorts.ts';
 import { type Conntrack, openConntrack } from '../../kernel/conntrack.ts';
 import { listHostAddresses } from '../../kernel/knownNetworks.ts';
 import { type Nft, openNft } from '../../kernel/libnftables.ts';
@@ -13,6 +14,7 @@ import { CrossBridgeRule, type CrossBridgeState } from './crossBridge.ts';
 import { FlowSweeper } from './flowSweeper.ts';
 import { familyOfMatch, type KernelRoute } from './kernelRoute.ts';
 import { KernelTable, type TableCounters } from './kernelTable.ts';
+import { SelfReach } from './selfReach.ts';
 import { TABLE_NAME, type TableForm } from './tableText.ts';
 import { type ForeignChanges, Transactions } from './transactions.ts';
 
@@ -30,6 +32,8 @@ export type NftOrder =
   | { readonly kind: 'change'; readonly changes: readonly RouteChange[] }
   /** Backends at these addresses have died. */
   | { readonly kind: 'dead'; readonly addresses: readonly string[] }
+  /** The own addresses of the backends on this host. */
+  | { readonly kind: 'local'; readonly addresses: readonly string[] }
   | { readonly kind: 'clear' }
   | { readonly kind: 'close' };
 
@@ -118,6 +122,8 @@ class NftThread {
   readonly #sweeper: FlowSweeper;
   readonly #tables: readonly KernelTable[];
   readonly #bridges: readonly CrossBridgeRule[];
+  readonly #ports = openBridgePorts();
+  readonly #selfReach = this.#ports && new SelfReach(this.#ports);
   readonly #counters: TableCounters = {
     ...{ updates: 0, failures: 0, rebuilt: 0 },
     flowsDeleted: { tcp: 0, udp: 0 },
@@ -171,6 +177,10 @@ class NftThread {
         this.#sweeper.noteDeath(order.addresses);
         this.#sweep();
         return;
+      case 'local':
+        this.#selfReach?.want(order.addresses);
+        this.#selfReach?.look();
+        return;
       case 'clear':
         void this.#clear();
         return;
@@ -180,6 +190,7 @@ class NftThread {
         this.#access.nft.close();
         this.#access.ruleset.close();
         this.#access.conntrack.close();
+        this.#ports?.close();
         this.#port.close();
         return;
     }
@@ -198,6 +209,7 @@ class NftThread {
     if (foreign !== undefined) this.#onForeignChanges(foreign, nowMs);
     if (this.#trouble !== undefined && nowMs >= this.#retryAtMs) this.#repair(this.#tables, []);
     if (nowMs >= this.#crossBridgeAtMs) this.#ensureCrossBridge();
+    this.#selfReach?.look();
   }
 
   #onForeignChanges({ tables, programs, isWhole }: ForeignChanges, nowMs: number): void {

@@ -254,9 +254,17 @@ export class HostAmbassador {
     running.consumers = present;
     this.#local = this.#host.localBackends();
     running.table.refreshReach();
-    running.plane.refreshNetworks();
+    running.plane.refreshNetworks(ownAddressesOf(this.#local.values()));
     if (this.#host.isSettled) running.plane.release();
   }
+}
+
+/** The addresses of backends on networks whose packets this host forwards. */
+function ownAddressesOf(backends: Iterable<LocalBackend>): readonly string[] {
+  const addresses = [...backends].flatMap((backend) =>
+    backend.kind === 'ended' ? [] : backend.addresses.filter(({ isBridge }) => isBridge === true),
+  );
+  return [...new Set(addresses.map(({ address }) => address))];
 }
 
 /** What runs once the store has been read. */

@@ -29,8 +29,8 @@ export interface HostPlane extends Plane {
   drainingOf(route: Route): readonly ReportedBackend[];
   /** Why a part of it does not work. */
   troubles(): readonly string[];
-  /** Bridges of this host may have come or gone. */
-  refreshNetworks(): void;
+  /** Bridges of this host may have come or gone. `addresses`: the own ones of backends on this host. */
+  refreshNetworks(addresses: readonly string[]): void;
   proxyStatistics?(): ProxyStatistics;
   kernelStatistics?(): KernelStatistics;
   /** Leaves the kernel's tables as they are, so that connections go on. */

@@ -130,7 +130,9 @@ export class KernelHostPlane implements HostPlane {
   }
 
   /** The tables look at the host's routing for each connection. */
-  refreshNetworks(): void {}
+  refreshNetworks(addresses: readonly string[]): void {
+    this.#plane.setLocal(addresses);
+  }
 
   /** The kernel does not say whether a backend accepts connections. */
   conditionOf(): BackendCondition {
