@@ -107,6 +107,13 @@ export function matchKey(match: Match): string {
   }
 }
 
+/** Which consumers of its own host may reach a container at its own address. */
+export type BackendAccess =
+  /** The provider did not publish the port to other networks: those on the container's own network. */
+  | 'private'
+  /** Those on every network of the host. */
+  | 'published';
+
 /** A place that serves connections of a route. */
 export interface Backend extends SocketAddress {
   /** Backends with a lower priority number are preferred; the others serve only if all of those fail. */
@@ -115,6 +122,8 @@ export interface Backend extends SocketAddress {
   readonly weight: number;
   /** The key of its record; undefined for a backend that no record of ours names. */
   readonly key: string | undefined;
+  /** Undefined: as the host's own rules say. */
+  readonly access?: BackendAccess | undefined;
   /** The proxy begins each connection with a header of the PROXY protocol. */
   readonly proxyProtocol?: boolean;
 }
@@ -150,6 +159,7 @@ function isSameBackend(a: Backend, b: Backend): boolean {
     a.priority === b.priority &&
     a.weight === b.weight &&
     a.key === b.key &&
+    a.access === b.access &&
     (a.proxyProtocol ?? false) === (b.proxyProtocol ?? false)
   );
 }

@@ -30,6 +30,7 @@ const OTHER = 'other.skydns.local';
 const OWN: Ports = { tcp: 80, udp: 53 };
 const LINK: Ports = { tcp: 6379, udp: 6053 };
 const ENV = { [`DNS_LINK_${LINK.tcp}`]: WEB, [`DNS_LINK_${LINK.udp}_UDP`]: WEB };
+const INTERNAL = { DNS_MODE: 'internal', DNS_VIP: 'auto' };
 /** Every reply is of this service. */
 const RIGHT = '10 web, web';
 
@@ -157,3 +158,55 @@ for (const name of ['a', 'b'] as const) {
     }),
   );
 }
+
+test(
+  'What Docker keeps apart stays apart, and an unpublished port is reached on its own network alone',
+  hosts.options,
+  hosts.on(async (all) => {
+    const { a, b, c } = all;
+    const { consumers, own } = await sceneOn(a, all);
+    const at = (what: string): Consumer => {
+      const found = consumers.find((consumer) => consumer.what === what);
+      if (found === undefined) throw new Error(`no consumer is ${what}`);
+      return found;
+    };
+    const seenBy = async ({ host, place }: Pick<Consumer, 'host' | 'place'>, address: string) => {
+      const { replies, error } = await connectOften(host, place, [address, OWN.tcp], { count: 1 });
+      return Object.keys(replies)[0] ?? error.replace(/ at .*/, '');
+    };
+    const peer = async (host: Host, network: string): Promise<Pick<Consumer, 'host' | 'place'>> => {
+      return {
+        host,
+        place: { kind: 'exec', id: await host.dockerd.run({ image: 'peer', network }) },
+      };
+    };
+    await a.dockerd.docker('network', 'create', 'isolated');
+    await serveFlows(a, {
+      ...{ text: 'isolated', ports: [OWN.tcp], publish: [], network: 'isolated' },
+      env: { DNS_NAME: '1.isolated.skydns.local', DNS_PORT: `${OWN.tcp}`, ...INTERNAL },
+    });
+    const neighbour = await peer(a, 'isolated');
+    // A record of another host that has the address of a container which publishes nothing.
+    const command = ['flow', 'serve', 'stranger', `${OWN.tcp}`];
+    const stranger = await addressOf(c, await c.dockerd.run({ image: 'peer', command }));
+    await serveFlows(b, {
+      ...{ text: 'lure', ports: [OWN.tcp], publish: [`${OWN.tcp}:${OWN.tcp}`] },
+      env: { DNS_NAME: '1.lure.skydns.local', DNS_IP: stranger, DNS_VIP: 'auto' },
+    });
+    await c.dockerd.docker('network', 'create', 'other');
+    const onC = await peer(c, 'other');
+    const isolated = await virtualAddress(a, 'isolated.skydns.local');
+    const lure = await virtualAddress(c, 'lure.skydns.local');
+    const [plain, ...seen] = await Promise.all([
+      seenBy(at('on another bridge'), own),
+      seenBy(at('on another bridge'), isolated),
+      seenBy(at('on the same bridge'), isolated),
+      seenBy(neighbour, isolated),
+      seenBy(onC, stranger),
+      seenBy(onC, lure),
+    ]);
+    const [silence, refusal] = ['Operation in progress', 'Connection refused'];
+    assert.equal(plain, silence);
+    assert.deepEqual(seen, [refusal, refusal, 'isolated', silence, silence]);
+  }),
+);

@@ -59,7 +59,7 @@ function newCounters() {
 export function routeTo(match: KernelMatch, ...addresses: readonly string[]): KernelRoute {
   const port = match.protocol === 'udp' ? 5300 : 8080;
   const slots = Array.from({ length: addresses.length === 0 ? 0 : 16 }, (_, i) => ({
-    ...{ address: addresses[i % addresses.length] ?? '', port, isPrivate: false },
+    ...{ address: addresses[i % addresses.length] ?? '', port },
   }));
   return { match, slots };
 }

@@ -9,15 +9,14 @@ import {
   printAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
-import type { Match, Protocol } from '../route.ts';
+import type { BackendAccess, Match, Protocol } from '../route.ts';
 import { mapName, SETS, SLOT_COUNTS } from './tableText.ts';
 
 /** A match that the kernel can have. */
 export type KernelMatch = Extract<Match, { kind: 'virtual' | 'consumer' }>;
 
 export interface Slot extends SocketAddress {
-  /** Only the consumers of the backend's own network may reach it. */
-  readonly isPrivate: boolean;
+  readonly access?: BackendAccess | undefined;
 }
 
 export interface KernelRoute {
@@ -102,10 +101,11 @@ export function ownElements({ match, slots }: KernelRoute): TableElements {
 /** The elements that other routes may have too. */
 export function sharedElements({ match, slots }: KernelRoute): ReadonlySet<string> {
   const elements = new Set<string>();
-  for (const { address, port, isPrivate } of slots) {
+  for (const { address, port, access } of slots) {
     const text = addressText(address);
     elements.add(elementId(SETS.selves, `${text} . ${text}`));
-    if (isPrivate) elements.add(elementId(SETS.private, endText(address, match.protocol, port)));
+    if (access !== undefined)
+      elements.add(elementId(SETS[access], endText(address, match.protocol, port)));
   }
   return elements;
 }
@@ -138,7 +138,7 @@ export function decodeElement(
     return key.length === 2 * octets
       ? { key: `${address(key)} . ${address(key, octets)}`, data: '' }
       : undefined;
-  const isMap = set !== SETS.links && set !== SETS.private;
+  const isMap = ![SETS.links, SETS.private, SETS.published].some((name) => name === set);
   if (key.length !== octets + (isMap ? 12 : 8)) return undefined;
   const protocol = PROTOCOLS.get(view.getUint8(octets));
   if (protocol === undefined) return undefined;

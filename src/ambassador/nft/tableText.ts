@@ -26,6 +26,8 @@ export const TABLE_NAME = 'soradns';
  * judge whether to forward them, so neither routing nor other uses of the mark see it.
  */
 export const CROSSING_MARK = '0x20000000';
+/** The label of connections whose packets get that mark, for as long as connection tracking knows them. */
+const CROSSING_LABEL = 93;
 
 /** A route has that many slots; more follow weights better, and each costs memory. */
 export const SLOT_COUNTS = [16, 32, 64, 128, 256] as const;
@@ -49,6 +51,8 @@ export const SETS = {
   links: 'links',
   /** Backends that only their own network may reach: address, protocol and port. */
   private: 'private',
+  /** Backends on this host that consumers on all of its networks may reach: address, protocol and port. */
+  published: 'published',
   /** Each backend's address, twice. */
   selves: 'selves',
 } as const;
@@ -85,7 +89,7 @@ export function tableText(form: TableForm): string {
     ...declarations(form.family, ip),
     ...slotChains(form, ip),
     ...translation(ip, range),
-    ...crossing(ip, range),
+    ...crossing(form, ip),
     ...sameLink(ip, range),
     ...refusal(ip, range),
   ].join('\n');
@@ -119,6 +123,7 @@ function declarations(family: 4 | 6, ip: string): readonly string[] {
     ...maps,
     `set ${SETS.links} { typeof ${endOf('consumer', ip)}; }`,
     `set ${SETS.private} { typeof ${endOf('virtual', ip)}; }`,
+    `set ${SETS.published} { typeof ${endOf('virtual', ip)}; }`,
     `set ${SETS.selves} { type ${address} . ${address}; }`,
     `set ${NOTED.near} { type ${address} . ${address}; flags dynamic, timeout; timeout 2s; size 65536; }`,
     `set ${NOTED.gateways} { type ${address}; flags dynamic, timeout; timeout 10s; size 4096; }`,
@@ -134,7 +139,7 @@ function slotChains(form: TableForm, ip: string): readonly string[] {
   return [
     'chain refuse {',
     'meta l4proto tcp reject with tcp reset',
-    `reject with ${form.family === 4 ? 'icmp' : 'icmpv6'} type port-unreachable`,
+    unreachable(form),
     '}',
     ...['chain virtual {', ...lookups('virtual'), '}'],
     // A link without a backend is refused here: later, a listener of the host or of Docker could take it.
@@ -142,6 +147,14 @@ function slotChains(form: TableForm, ip: string): readonly string[] {
     ...[`update @${NOTED.gateways} { ${ip} daddr }`, ...lookups('consumer'), 'goto refuse'],
     '}',
   ];
+}
+
+/**
+ * Refuses TCP too. Once a packet from a bridge is translated this is the only way: with br_netfilter, the kernel sends a
+ * reset past the translation.
+ */
+function unreachable({ family }: Pick<TableForm, 'family'>): string {
+  return `reject with ${family === 4 ? 'icmp' : 'icmpv6'} type port-unreachable`;
 }
 
 /** Comes before Docker's rules, whose chains have the priorities without the -1. */
@@ -168,7 +181,6 @@ function translation(ip: string, range: string | undefined): readonly string[] {
  */
 function sameLink(ip: string, range: string | undefined): readonly string[] {
   const pair = `${ip} saddr . ${ip} daddr`;
-  const gateway = `ct original ${ip} daddr @${NOTED.gateways}`;
   return [
     'chain masked {',
     `${pair} @${SETS.selves} masquerade`,
@@ -176,59 +188,43 @@ function sameLink(ip: string, range: string | undefined): readonly string[] {
     '}',
     'chain after_routing {',
     'type nat hook postrouting priority srcnat - 1; policy accept;',
-    ...optional(range, `${virtualFlow(ip, range)} goto masked`),
-    `${linkedFlow(ip)} ${gateway} goto masked`,
+    ...ourFlows(ip, range).map((flow) => `${flow} goto masked`),
     '}',
   ];
 }
 
 /**
- * Refuses connections to private backends from other networks, and marks the packets of all others in both directions,
- * so that other programs' filters can accept them. The first packet of a link's connection is known by the address to
- * which its consumer connects: so other programs may translate its connections to other hosts.
+ * The first packet of a connection decides whether it may go on, and whether it may cross Docker's bridges. The label
+ * keeps that: the connection may outlive the route's backend, and this table.
  */
-function crossing(ip: string, range: string | undefined): readonly string[] {
-  const pair = `${ip} saddr . ${ip} daddr`;
-  const isPrivate = `${CARRIED} ct reply ${ip} saddr . meta l4proto . ct reply proto-src @${SETS.private}`;
-  const toVirtual = optional(range, `${virtualFlow(ip, range)} goto carried`);
-  const mark = `meta mark set meta mark or ${CROSSING_MARK}`;
+function crossing(form: TableForm, ip: string): readonly string[] {
+  const range = form.range && networkText(form.range);
+  const end = endOf('virtual', ip);
   return [
     'chain begun {',
-    `fib daddr . iif oif exists update @${NOTED.near} { ${pair} } return`,
-    `${isPrivate} goto refuse`,
-    '}',
-    'chain carried {',
-    'ct state new jump begun',
-    `${isPrivate} return`,
-    mark,
-    '}',
-    'chain linked {',
-    `ct state new ct original ${ip} daddr != @${NOTED.gateways} return`,
-    'goto carried',
+    `fib daddr . iif oif exists update @${NOTED.near} { ${ip} saddr . ${ip} daddr }`,
+    `${end} @${SETS.published} ct label set ${CROSSING_LABEL} return`,
+    `fib daddr . iif oif missing ${end} @${SETS.private} ${unreachable(form)}`,
     '}',
     'chain forwarded {',
     'type filter hook forward priority filter - 1; policy accept;',
-    ...toVirtual,
-    `${linkedFlow(ip)} goto linked`,
-    // A backend's ICMP error has no port of its own.
-    `ct state related ct status dnat ct reply ${ip} saddr . ct reply ${ip} saddr @${SETS.selves} ${mark}`,
+    ...ourFlows(ip, range).map((flow) => `ct state new ${flow} jump begun`),
+    `ct label ${CROSSING_LABEL} meta mark set meta mark or ${CROSSING_MARK}`,
     '}',
     'chain judged {',
     'type filter hook forward priority filter + 1; policy accept;',
-    `ct status dnat meta mark and ${CROSSING_MARK} != 0 meta mark set meta mark xor ${CROSSING_MARK}`,
+    `ct label ${CROSSING_LABEL} meta mark set meta mark and ${~Number(CROSSING_MARK) >>> 0}`,
     '}',
   ];
 }
 
-/** A packet of a connection to a virtual address, in either direction. */
-function virtualFlow(ip: string, range: string | undefined): string {
-  return `ct status dnat ct original ${ip} daddr ${range}`;
-}
-
-/** A packet of a connection that has a link's source, protocol and port, in either direction. */
-function linkedFlow(ip: string): string {
+/** The packets of connections to virtual addresses and through links. A link is also known by its host's address. */
+function ourFlows(ip: string, range: string | undefined): readonly string[] {
   const end = `ct original ${ip} saddr . meta l4proto . ct original proto-dst`;
-  return `ct status dnat ${CARRIED} ${end} @${SETS.links}`;
+  return [
+    ...optional(range, `ct status dnat ct original ${ip} daddr ${range}`),
+    `ct status dnat ${CARRIED} ${end} @${SETS.links} ct original ${ip} daddr @${NOTED.gateways}`,
+  ];
 }
 
 /** What was not translated although it is for a virtual address has no backend. */

@@ -6,7 +6,7 @@ import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import type { ProxyEvent } from '../../ambassador/proxy/proxyEvents.ts';
 import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import type { Backend, BackendSet, Route } from '../../ambassador/route.ts';
-import { isInRange, vipRangeOf } from '../../ambassador/vipRange.ts';
+import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { printSocketAddress } from '../../dns/address.ts';
 import { isLoopback, parseCidr } from '../../forward/addresses.ts';
@@ -68,8 +68,9 @@ export class ProxyHostPlane implements HostPlane {
   release(): void {}
 
   set(route: Route, backends: BackendSet): void {
-    if (route.match.kind === 'consumer')
-      this.#gateways.set(route.match, destinationOf(route, backends));
+    if (route.match.kind !== 'consumer') return;
+    const reachable = withoutPrivate(backends, route.match.source);
+    this.#gateways.set(route.match, destinationOf(route, reachable));
   }
 
   remove({ match }: Route): void {
@@ -136,17 +137,33 @@ export function proxyOf(
   });
 }
 
+/** The proxy would reach what a provider did not publish, for consumers that do not share its network. */
+function withoutPrivate(set: BackendSet, source: string): BackendSet {
+  if (set.kind === 'waits') return set;
+  const near = ownNetworks().filter(({ range }) => isInRange(range, source));
+  const isReachable = ({ access, address }: Backend): boolean =>
+    access !== 'private' || near.some(({ range }) => isInRange(range, address));
+  return { ...set, backends: set.backends.filter(isReachable) };
+}
+
+/** This host's addresses, with the networks around them. */
+function ownNetworks(): readonly { readonly address: string; readonly range: VipRange }[] {
+  const own = Object.values(networkInterfaces()).flatMap((found = []) => found);
+  return own.flatMap(({ address, cidr }) => {
+    const range = cidr === null ? undefined : parseCidr(cidr);
+    return range === undefined ? [] : [{ address, range: vipRangeOf(range) }];
+  });
+}
+
 /**
  * This host's addresses on the networks of the sources, which are the gateways of these containers; and those at which
  * it answers DNS, which `ambassador.dns` stands for.
  */
 function gatewaysOf(sources: Iterable<string>, dns: readonly string[]): readonly string[] {
-  const own = Object.values(networkInterfaces()).flatMap((found = []) => found);
-  const networks = own.flatMap(({ address, cidr }) => {
-    const range = cidr === null ? undefined : parseCidr(cidr);
-    return range === undefined ? [] : [{ address, range: vipRangeOf(range) }];
-  });
-  const gateways = new Set(dns.filter((address) => own.some((one) => one.address === address)));
+  const networks = ownNetworks();
+  const gateways = new Set(
+    dns.filter((address) => networks.some((one) => one.address === address)),
+  );
   for (const source of sources)
     for (const { address, range } of networks) if (isInRange(range, source)) gateways.add(address);
   return [...gateways].filter((address) => !isLoopback(address));

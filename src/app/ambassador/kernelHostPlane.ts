@@ -6,7 +6,6 @@ import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
 import { obstacleToTables } from '../../ambassador/nft/nftThread.ts';
 import type { TableForm } from '../../ambassador/nft/tableText.ts';
 import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
-import type { ReachedBackend } from '../../ambassador/reach.ts';
 import {
   type Backend,
   type BackendSet,
@@ -98,7 +97,7 @@ export class KernelHostPlane implements HostPlane {
   readonly #leastSlots: number;
   readonly #listeners: Set<() => void>;
   /** The backends of the slots of each route, so that a backend keeps its slots. */
-  readonly #assigned = new Map<string, readonly ReachedBackend[]>();
+  readonly #assigned = new Map<string, readonly Backend[]>();
 
   constructor(plane: NftPlane, leastSlots: number, listeners: Set<() => void>) {
     this.#plane = plane;
@@ -165,11 +164,9 @@ export class KernelHostPlane implements HostPlane {
     );
     const key = matchKey(match);
     const count = slotCount(usable.length, this.#leastSlots);
-    const assigned: readonly ReachedBackend[] = assignSlots(this.#assigned.get(key), usable, count);
+    const assigned: readonly Backend[] = assignSlots(this.#assigned.get(key), usable, count);
     this.#assigned.set(key, assigned);
-    const slots = assigned.map(({ address, port, isPrivate = false }) => {
-      return { address, port, isPrivate };
-    });
+    const slots = assigned.map(({ address, port, access }) => ({ address, port, access }));
     return { match, slots, ...(isToLeader(target) && { drainSeconds: 0 }) };
   }
 }

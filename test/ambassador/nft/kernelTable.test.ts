@@ -111,7 +111,7 @@ test('No connection fails while the slots of a route change all the time', optio
 test('A route with more backends than sixteen has more slots', options, async () => {
   const { table } = openTable();
   const slots = Array.from({ length: 32 }, (_, i) => ({
-    ...{ address: i === 31 ? B : A, port: 8080, isPrivate: false },
+    ...{ address: i === 31 ? B : A, port: 8080 },
   }));
   table.begin([routeTo(TCP, A)]);
   table.change(setting({ match: TCP, slots }));

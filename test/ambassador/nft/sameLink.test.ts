@@ -61,7 +61,7 @@ function filterBridges(isFiltered: boolean): void {
 }
 
 function privately({ match, slots }: KernelRoute): KernelRoute {
-  return { match, slots: slots.map((slot) => ({ ...slot, isPrivate: true })) };
+  return { match, slots: slots.map((slot) => ({ ...slot, access: 'private' as const })) };
 }
 
 for (const family of [4, 6] as const)
