@@ -5,13 +5,7 @@
 import { printSocketAddress } from '../../dns/address.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
 import type { Backend } from '../route.ts';
-import type {
-  AcceptedClient,
-  CarriedConnection,
-  ConnectAttempt,
-  ConnectedBackend,
-  ConnectFailure,
-} from './carry/carrier.ts';
+import type { AcceptedClient, ConnectAttempt, ConnectFailure } from './carry/carrier.ts';
 import { encodeProxyHeader } from './carry/proxyHeader.ts';
 import type { Chooser } from './chooser.ts';
 import type { DestinationOf, DestinationView } from './destination.ts';
@@ -32,6 +26,8 @@ export interface ProxyContext {
   readonly destinationOf: DestinationOf;
   /** A backend took a connection, or did not. */
   readonly onTried: (backend: Backend, isReached: boolean) => void;
+  /** The connection's backend had left before this process learnt that it took the connection. */
+  readonly onOverdue: (connection: Connection) => void;
   /** Called once: the connection needs nothing any more. */
   readonly onEnded: (connection: Connection) => void;
 }
@@ -49,7 +45,8 @@ export class Connection {
   #isDrained = false;
   #timer: Timer | undefined;
   #attempt: ConnectAttempt | undefined;
-  #carried: CarriedConnection | undefined;
+  #isCarried = false;
+  #isOverdue = false;
 
   constructor(client: AcceptedClient, context: ProxyContext) {
     this.#client = client;
@@ -107,8 +104,8 @@ export class Connection {
 
   /** Resets it whatever its state is. */
   cut(): void {
-    if (this.#carried !== undefined) {
-      this.#carried.reset(); // `onEnded` follows
+    if (this.#isCarried) {
+      this.#client.reset(); // `onEnded` follows
       return;
     }
     this.#cancelAttempt();
@@ -121,7 +118,7 @@ export class Connection {
     if (this.#isDrained) return;
     this.#isDrained = true;
     this.#context.counters.drained += 1;
-    this.#carried?.reset();
+    if (this.#isCarried) this.#client.reset();
   }
 
   #isServed(view: DestinationView): boolean {
@@ -132,8 +129,8 @@ export class Connection {
     const { clock, drainSeconds: byDefault } = this.#context;
     const drainSeconds = view.of(this.source)?.drainSeconds ?? byDefault;
     if (this.#state === 'connecting') {
-      this.#cancelAttempt();
-      this.start();
+      if (this.#cancelAttempt()) this.start();
+      else this.#isOverdue = true;
     } else if (drainSeconds === 0) this.drain();
     else if (this.#state === 'open') {
       this.#state = 'draining';
@@ -148,17 +145,20 @@ export class Connection {
   }
 
   #connect(backend: Backend): void {
+    const { proxyProtocol } = this.#context;
     this.#state = 'connecting';
     this.#backend = backend;
     this.#startTimer(() => {
-      this.#attempt?.cancel();
-      this.#onFailed(backend, 'timeout');
+      if (this.#attempt?.cancel() === true) this.#onFailed(backend, 'timeout');
     });
-    this.#attempt = this.#client.connect(backend, (outcome) => {
-      this.#timer?.cancel();
-      this.#attempt = undefined;
-      if (outcome.kind === 'connected') this.#carry(backend, outcome.backend);
-      else this.#onFailed(backend, outcome.reason);
+    const header = (backend.proxyProtocol ?? proxyProtocol) ? this.#header() : undefined;
+    this.#attempt = this.#client.connect(backend, header, {
+      onConnected: () => this.#onConnected(backend),
+      onFailed: (reason) => {
+        this.#timer?.cancel();
+        this.#onFailed(backend, reason);
+      },
+      onClosed: () => this.#context.onEnded(this),
     });
   }
 
@@ -171,20 +171,24 @@ export class Connection {
     this.start();
   }
 
-  #cancelAttempt(): void {
+  /** Returns false if the backend has taken the connection meanwhile: `#onConnected` follows. */
+  #cancelAttempt(): boolean {
+    if (this.#attempt?.cancel() === false) return false;
     this.#timer?.cancel();
-    this.#attempt?.cancel();
     this.#attempt = undefined;
     this.#backend = undefined;
+    return true;
   }
 
-  #carry(backend: Backend, connected: ConnectedBackend): void {
-    const { proxyProtocol, onTried, onEnded } = this.#context;
-    onTried(backend, true);
+  #onConnected(backend: Backend): void {
+    const { onTried, onOverdue } = this.#context;
+    this.#timer?.cancel();
+    this.#attempt = undefined;
+    this.#isCarried = true;
     this.#state = 'open';
     this.#tried.clear();
-    const header = (backend.proxyProtocol ?? proxyProtocol) ? this.#header() : undefined;
-    this.#carried = connected.carry(header, () => onEnded(this));
+    onTried(backend, true);
+    if (this.#isOverdue) onOverdue(this);
   }
 
   #header(): Uint8Array {

@@ -16,7 +16,7 @@ import type { ListenAddress, Protocol } from '../route.ts';
 import { printListen } from '../targetText.ts';
 import { type ForbiddenAddress, whyForbidden } from './addressPolicy.ts';
 import { Admission, type ProxyLimits } from './admission.ts';
-import type { Carrier, StreamAddress, StreamSocket } from './carry/carrier.ts';
+import type { Carrier, CarrierKind, StreamAddress, StreamSocket } from './carry/carrier.ts';
 import { NetCarrier } from './carry/netCarrier.ts';
 import { Chooser } from './chooser.ts';
 import { DatagramListener } from './datagramListener.ts';
@@ -113,6 +113,11 @@ export class ProxyPlane {
     });
   }
 
+  /** What moves the octets of connections. */
+  get carrierKind(): CarrierKind {
+    return this.#carrier.kind;
+  }
+
   counters(): ProxyStatistics {
     const connections = { held: 0, waiting: 0, connecting: 0, open: 0, draining: 0 };
     for (const stream of this.#streams.values()) stream.countInto(connections);
@@ -121,10 +126,11 @@ export class ProxyPlane {
     return { ...structuredClone(this.#counters), connections, octets: this.#carrier.octets, flows };
   }
 
-  /** Closes all listeners; see `ProxyListener.close`. */
+  /** Closes all listeners; see `ProxyListener.close`. The plane can open none afterwards. */
   async close(drainMs: number): Promise<void> {
     const listeners = [...this.#streams.keys(), ...this.#datagrams.keys()];
     await Promise.all(listeners.map((listener) => listener.close(drainMs)));
+    await this.#carrier.close();
   }
 
   async #openStreams(

@@ -11,7 +11,7 @@ import { DestinationView } from './destination.ts';
 import type { ConnectionState } from './proxyCounters.ts';
 import { type RouteReport, RouteReports } from './routeReports.ts';
 
-export type StreamListenerOptions = Omit<ProxyContext, 'onTried' | 'onEnded'> & {
+export type StreamListenerOptions = Omit<ProxyContext, 'onTried' | 'onOverdue' | 'onEnded'> & {
   readonly admission: Admission;
 };
 
@@ -35,6 +35,10 @@ export class StreamListener {
     this.#context = {
       ...options,
       onTried: (backend, isReached) => this.#onTried(backend, isReached),
+      onOverdue: (connection) => {
+        connection.refresh(new DestinationView(options.destinationOf));
+        this.#setDrains();
+      },
       onEnded: (connection) => this.#onEnded(connection),
     };
   }

@@ -52,6 +52,7 @@ export const Sockaddr = {
 /** struct pollfd. */
 export const Pollfd = { FD: 0, EVENTS: 4, REVENTS: 6, SIZE: 8 } as const;
 
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const SOCK_STREAM = 1;
@@ -61,11 +62,15 @@ export const SOCK_CLOEXEC = 0x80000;
 
 export const SOL_IP = 0;
 export const SOL_SOCKET = 1;
+export const SOL_TCP = 6;
 export const SOL_IPV6 = 41;
 
 export const SO_REUSEADDR = 2;
+export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
+export const SO_LINGER = 13;
 export const SO_REUSEPORT = 15;
 export const SO_RCVTIMEO = 20;
 export const SO_ATTACH_REUSEPORT_CBPF = 51;
@@ -73,6 +78,11 @@ export const SO_ATTACH_REUSEPORT_CBPF = 51;
 /** struct sock_fprog, and the struct sock_filter of BPF_RET | BPF_K. */
 export const SockFprog = { COUNT: 0, FILTERS: 8, SIZE: 16 } as const;
 export const SockFilter = { CODE: 0, VALUE: 4, SIZE: 8, RETURN: 0x06 } as const;
+
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
 
 export const IP_PKTINFO = 8;
 export const IP_MTU_DISCOVER = 10;

@@ -200,12 +200,13 @@ export class SocketMaker {
 /** RFC 863. */
 const DISCARD_PORT = 9;
 /** Connections that may wait to be accepted; Node's default. */
-const BACKLOG = 511;
+export const BACKLOG = 511;
 
 /** Offset of option values in `#room`; an address is at its start. */
 const OPTION_AT = 128;
 
-function interfaceIndex(zone: string): number {
+/** The index of an interface; `zone` is its name or its index. 0 if this host has no such interface. */
+export function interfaceIndex(zone: string): number {
   const scopes = (networkInterfaces()[zone] ?? []).map((one) => one.scopeid ?? 0);
   return scopes.find((scope) => scope !== 0) ?? (Number(zone) || 0);
 }

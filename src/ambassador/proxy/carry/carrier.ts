@@ -1,16 +1,17 @@
 /**
  * ambassador/proxy/carry/: What a proxy needs of the system: it accepts clients, connects to backends, moves octets.
- * Imports: dns, timing.
+ * Imports: dataplane/listeners, dataplane/sockets, dns, kernel, timing.
  * Used by: ambassador/proxy.
  *
- * The proxy decides who connects where and for how long; a `Carrier` never does. `NetCarrier` uses Node's sockets. A
- * carrier that moves octets inside the kernel can replace it.
+ * The proxy decides who connects where and for how long; a `Carrier` never does. `NetCarrier` uses Node's sockets.
+ * `SpliceCarrier` has the kernel move the octets, from a thread of its own.
  */
 import type { SocketAddress } from '../../../dns/address.ts';
 
 export interface Carrier {
   /** The octets that this carrier has passed on. */
   readonly octets: Readonly<CarriedOctets>;
+  readonly kind: CarrierKind;
   /**
    * Accepts connections until the listener is closed. Rejects with the system's error (`code`: EADDRINUSE …).
    * `onError`: the system could not accept a connection; the listener continues.
@@ -20,7 +21,12 @@ export interface Carrier {
     onClient: (client: AcceptedClient) => void,
     onError: (error: NodeJS.ErrnoException) => void,
   ): Promise<StreamSocket>;
+  /** Call this when all listeners are closed and all connections have ended; the carrier can be used no more. */
+  close(): Promise<void>;
 }
+
+/** `net`: Node's sockets. `splice`: the kernel moves the octets. */
+export type CarrierKind = 'net' | 'splice';
 
 export interface CarriedOctets {
   toBackends: number;
@@ -42,26 +48,39 @@ export interface StreamSocket {
 }
 
 /**
- * A connection of a client. Until it is carried, nothing is read from it: what the client sends waits in the kernel.
- * Its owner either has it carried or resets it.
+ * A connection of a client. Until a backend has accepted, nothing is read from it: what the client sends waits in the
+ * kernel. Its owner connects it or resets it.
  */
 export interface AcceptedClient {
   /** In `DnsClient`'s form; undefined for a client of a Unix socket. */
   readonly peer: SocketAddress | undefined;
   /** The address and port that the client connected to; undefined for a Unix socket, or if the client has gone. */
   localEnd(): SocketAddress | undefined;
-  /** Connects to a backend. `onEnd` is called once and later, unless the attempt is cancelled. */
-  connect(backend: SocketAddress, onEnd: (outcome: ConnectOutcome) => void): ConnectAttempt;
+  /**
+   * Connects to a backend. If it accepts, sends it the header, then passes octets on both ways until both sides have
+   * ended, or one side was reset or lost: then the other side is reset.
+   */
+  connect(
+    backend: SocketAddress,
+    header: Uint8Array | undefined,
+    follow: Following,
+  ): ConnectAttempt;
+  /** Resets it, and its backend if it has one; then `onClosed` follows. */
   reset(): void;
 }
 
-export interface ConnectAttempt {
-  cancel(): void;
+/** What the owner of a client hears of an attempt. Each is called at most once, and after `connect` has returned. */
+export interface Following {
+  onConnected(): void;
+  onFailed(reason: ConnectFailure): void;
+  /** After `onConnected`: both sockets are closed. */
+  onClosed(): void;
 }
 
-export type ConnectOutcome =
-  | { readonly kind: 'connected'; readonly backend: ConnectedBackend }
-  | { readonly kind: 'failed'; readonly reason: ConnectFailure };
+export interface ConnectAttempt {
+  /** Ends the attempt, which is heard of no more. Returns false if a backend has accepted: `onConnected` follows. */
+  cancel(): boolean;
+}
 
 export type ConnectFailure =
   | 'refused'
@@ -96,19 +115,6 @@ export function connectFailureOf({ code }: NodeJS.ErrnoException): ConnectFailur
     default:
       return 'failed';
   }
-}
-
-export interface ConnectedBackend {
-  /**
-   * Sends the header, then passes octets on both ways until both sides have ended, or one side was reset or lost: then
-   * the other side is reset. `onClosed` is called once and later, when both sockets are closed.
-   */
-  carry(header: Uint8Array | undefined, onClosed: () => void): CarriedConnection;
-}
-
-export interface CarriedConnection {
-  /** Resets both sides. */
-  reset(): void;
 }
 
 /** The kernel probes a silent peer after this time, and gives the connection up if it does not answer. */

@@ -8,13 +8,18 @@ import {
   type CarriedOctets,
   type Carrier,
   type ConnectAttempt,
-  type ConnectOutcome,
+  type ConnectFailure,
   connectFailureOf,
   KEEPALIVE_MS,
   type StreamAddress,
   type StreamSocket,
 } from './carrier.ts';
-import { HalfClosedSockets, joinSockets, resetSocket, type SocketPair } from './socketPair.ts';
+import {
+  type CarriedConnection,
+  HalfClosedSockets,
+  joinSockets,
+  resetSocket,
+} from './socketPair.ts';
 
 /**
  * A socket stops reading, or reports that it is full, once it holds this much. Node reads up to 64 KiB at a time, so
@@ -31,6 +36,7 @@ const SOCKET_OPTIONS = {
 } as const;
 
 export class NetCarrier implements Carrier {
+  readonly kind = 'net';
   readonly octets: CarriedOctets = { toBackends: 0, toClients: 0 };
   readonly #halfClosed: HalfClosedSockets;
 
@@ -63,41 +69,48 @@ export class NetCarrier implements Carrier {
     const { remoteAddress, remotePort } = socket;
     const isGone = remoteAddress === undefined || remotePort === undefined;
     if (isGone && !isLocal) return void socket.destroy();
+    let carried: CarriedConnection | undefined;
     onClient({
       peer: isGone ? undefined : { address: clientAddress(remoteAddress), port: remotePort },
       localEnd: () => endOf(socket),
-      connect: (backend, onEnd) => this.#connect({ client: socket, isLocal }, backend, onEnd),
-      reset: () => resetSocket(socket, isLocal),
+      connect: (to, header, { onConnected, onFailed, onClosed }) =>
+        this.#connect(to, onFailed, (backend) => {
+          const pair = { client: socket, isLocal, backend };
+          const rest = { octets: this.octets, halfClosed: this.#halfClosed };
+          carried = joinSockets({ ...pair, ...rest }, header, onClosed);
+          onConnected();
+        }),
+      reset: () => (carried === undefined ? resetSocket(socket, isLocal) : carried.reset()),
     });
   }
 
+  async close(): Promise<void> {}
+
   #connect(
-    client: Pick<SocketPair, 'client' | 'isLocal'>,
     { address, port }: SocketAddress,
-    onEnd: (outcome: ConnectOutcome) => void,
+    onFailed: (reason: ConnectFailure) => void,
+    onConnected: (socket: Socket) => void,
   ): ConnectAttempt {
     const socket = net.connect({ host: address, port, ...SOCKET_OPTIONS });
     let isOver = false;
-    const end = (outcome: ConnectOutcome): void => {
+    const fail = (reason: ConnectFailure): void => {
       if (isOver) return;
       isOver = true;
-      if (outcome.kind === 'failed') socket.destroy();
-      onEnd(outcome);
+      socket.destroy();
+      onFailed(reason);
     };
-    socket.on('error', (error) => end({ kind: 'failed', reason: connectFailureOf(error) }));
+    socket.on('error', (error) => fail(connectFailureOf(error)));
     socket.once('connect', () => {
-      if (isConnectedToItself(socket)) return end({ kind: 'failed', reason: 'refused' });
-      const { octets } = this;
-      const pair = { ...client, backend: socket, octets, halfClosed: this.#halfClosed };
-      end({
-        kind: 'connected',
-        backend: { carry: (header, onClosed) => joinSockets(pair, header, onClosed) },
-      });
+      if (isOver) return;
+      if (isConnectedToItself(socket)) return fail('refused');
+      isOver = true;
+      onConnected(socket);
     });
     return {
       cancel: () => {
         isOver = true;
         socket.destroy();
+        return true;
       },
     };
   }

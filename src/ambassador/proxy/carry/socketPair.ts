@@ -4,7 +4,7 @@
  */
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../../timing/clock.ts';
-import type { CarriedConnection, CarriedOctets } from './carrier.ts';
+import type { CarriedOctets } from './carrier.ts';
 
 export interface SocketPair {
   /** Paused since it was accepted. */
@@ -16,7 +16,12 @@ export interface SocketPair {
   readonly halfClosed: HalfClosedSockets;
 }
 
-/** See `ConnectedBackend.carry`. */
+export interface CarriedConnection {
+  /** Resets both sides. */
+  reset(): void;
+}
+
+/** Sends the backend the header first. `onClosed` is called once and later, when both sockets are closed. */
 export function joinSockets(
   pair: SocketPair,
   header: Uint8Array | undefined,

@@ -51,7 +51,8 @@ export async function listenAtPath<S>(
     };
     return { kind: 'listening', socket, remove };
   } catch (error) {
-    if (socket !== undefined) await close(socket); // libuv removes the temporary name
+    if (socket !== undefined) await close(socket);
+    await unlink(temporary).catch(ignoreMissing); // libuv removes it when it closes the socket
     const { code, message } = error as NodeJS.ErrnoException;
     return code === 'EEXIST' ? { kind: 'taken' } : { kind: 'failed', reason: message };
   }

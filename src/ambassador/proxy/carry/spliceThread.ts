@@ -1,0 +1,334 @@
+/**
+ * The thread of a `SpliceCarrier`: it accepts clients, connects them to the backends that it is told, and moves their
+ * octets. It waits in the kernel for sockets and for orders, and returns only when it is to end.
+ */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { SocketAddress } from '../../../dns/address.ts';
+import { EAGAIN, EINTR, type Libc } from '../../../kernel/libc.ts';
+import {
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  Epoll,
+  loadStreamCalls,
+  type StreamCalls,
+  WakeSignal,
+} from '../../../kernel/streamCalls.ts';
+import { KernelSockets } from './kernelSockets.ts';
+import { Pipes } from './pipes.ts';
+import { type PumpOutcome, SplicedPair } from './splicedPair.ts';
+import {
+  SpliceMemory,
+  type SpliceOrder,
+  type SpliceReport,
+  type SpliceThreadStart,
+} from './spliceMessages.ts';
+
+interface Listener {
+  readonly listener: number;
+  readonly fd: number;
+  /** Its number in `#watched`. */
+  watch: number;
+  /** When it accepts again after the system could not; undefined: it accepts. */
+  resumesAtMs: number | undefined;
+}
+
+interface Client {
+  readonly client: number;
+  readonly fd: number;
+  attempt: Attempt | undefined;
+  carried: { readonly pair: SplicedPair; readonly backend: number } | undefined;
+  /** The numbers of its sockets in `#watched`; 0: not watched. */
+  watch: number;
+  backendWatch: number;
+}
+
+interface Attempt {
+  readonly attempt: number;
+  readonly fd: number;
+  readonly to: SocketAddress;
+  readonly header: Uint8Array | undefined;
+}
+
+/** Whose descriptor the kernel reports on. */
+type Watched =
+  | { readonly kind: 'listener'; readonly listener: Listener }
+  | { readonly kind: 'client' | 'backend'; readonly client: Client; readonly fd: number };
+
+const ECONNABORTED = 103;
+const ECONNREFUSED = 111;
+const EMFILE = 24;
+
+/** The longest wait for an event. */
+const WAIT_MS = 1_000;
+/** How long to wait for a pipe, and before accepting again when the system could not. */
+const NO_PIPE_MS = 10;
+const ACCEPT_PAUSE_MS = 100;
+/** Clients accepted before other sockets have their turn. */
+const MAX_ACCEPTS = 64;
+/** The number of the signal; sockets have higher ones. */
+const SIGNAL = 0;
+const BOTH_WAYS = EPOLLIN | EPOLLOUT | EPOLLET;
+
+export function runSpliceThread(port: MessagePort, start: SpliceThreadStart): void {
+  const loaded = loadStreamCalls();
+  if (loaded.kind === 'missing') throw new Error(loaded.reason);
+  const thread = new SpliceThread(port, start, loaded.libc, loaded.calls);
+  try {
+    thread.run();
+  } finally {
+    thread.close();
+  }
+}
+
+class SpliceThread {
+  readonly #port: MessagePort;
+  readonly #memory: SpliceMemory;
+  readonly #signal: WakeSignal;
+  readonly #sockets: KernelSockets;
+  readonly #pipes: Pipes;
+  readonly #epoll: Epoll;
+  readonly #watched = new Map<number, Watched>();
+  readonly #listeners = new Map<number, Listener>();
+  readonly #clients = new Map<number, Client>();
+  /** Pairs that can go on without an event. */
+  readonly #again = new Set<Client>();
+  #reports: SpliceReport[] = [];
+  #lastClient: number;
+  #lastWatched = SIGNAL;
+  /** One of them could go on, but for the turns of others. */
+  #isBusy = false;
+  #hasEnded = false;
+
+  constructor(port: MessagePort, start: SpliceThreadStart, libc: Libc, calls: StreamCalls) {
+    this.#port = port;
+    this.#memory = new SpliceMemory(start.memory);
+    this.#lastClient = start.firstClient - 1;
+    this.#signal = new WakeSignal(libc, calls, start.signal);
+    this.#sockets = new KernelSockets(libc, calls);
+    this.#pipes = new Pipes(libc, calls, this.#sockets);
+    this.#epoll = new Epoll(libc, calls);
+    this.#epoll.add(this.#signal.fd, SIGNAL, EPOLLIN);
+  }
+
+  run(): void {
+    this.#obeyOrders(); // they may have come before the signal was watched
+    while (!this.#hasEnded) {
+      const events = this.#epoll.wait(this.#waitMs());
+      for (let i = 0; i < events; i++) this.#onEvent(this.#epoll.idOf(i), this.#epoll.eventsOf(i));
+      this.#isBusy = false;
+      for (const client of [...this.#again]) this.#pump(client);
+      this.#resumeListeners();
+      if (this.#reports.length === 0) continue;
+      this.#port.postMessage(this.#reports);
+      this.#reports = [];
+    }
+  }
+
+  /** Closes everything but the listening sockets, from which another thread may accept. */
+  close(): void {
+    for (const client of this.#clients.values()) this.#reset(client);
+    this.#pipes.close();
+    this.#epoll.close();
+  }
+
+  #waitMs(): number {
+    if (this.#again.size > 0) return this.#isBusy ? 0 : NO_PIPE_MS;
+    for (const { resumesAtMs } of this.#listeners.values())
+      if (resumesAtMs !== undefined) return ACCEPT_PAUSE_MS;
+    return WAIT_MS;
+  }
+
+  #onEvent(id: number, events: number): void {
+    if (id === SIGNAL) return void this.#obeyOrders();
+    const watched = this.#watched.get(id);
+    if (watched === undefined) return; // closed since the wait
+    if (watched.kind === 'listener') return void this.#accept(watched.listener);
+    const { client, fd } = watched;
+    const { attempt, carried } = client;
+    if (attempt?.fd === fd) return void this.#onConnectEvent(client, attempt, events);
+    if (carried === undefined) return;
+    const hasFailed = (events & EPOLLERR) !== 0;
+    const isOver = hasFailed || (events & EPOLLHUP) !== 0;
+    const readiness = {
+      canRead: isOver || (events & EPOLLIN) !== 0,
+      canWrite: isOver || (events & EPOLLOUT) !== 0,
+      hasFailed,
+    };
+    if (watched.kind === 'client') carried.pair.noteClient(readiness);
+    else carried.pair.noteBackend(readiness);
+    this.#pump(client);
+  }
+
+  #obeyOrders(): void {
+    this.#signal.clear();
+    for (;;) {
+      const received = receiveMessageOnPort(this.#port);
+      if (received === undefined) return;
+      for (const order of received.message as readonly SpliceOrder[]) this.#obey(order);
+    }
+  }
+
+  #obey(order: SpliceOrder): void {
+    switch (order.kind) {
+      case 'listen':
+        return void this.#listen({ ...order, watch: 0, resumesAtMs: undefined });
+      case 'unlisten':
+        return void this.#unlisten(order.listener);
+      case 'end':
+        this.#hasEnded = true;
+        return;
+    }
+    const client = this.#clients.get(order.client);
+    if (client === undefined) return; // it ended while the order was on its way
+    if (order.kind === 'connect') this.#connect(client, order);
+    else if (order.kind === 'reset') this.#reset(client);
+    else if (client.attempt?.attempt === order.attempt) this.#giveUp(client);
+  }
+
+  #listen(listener: Listener): void {
+    this.#listeners.set(listener.listener, listener);
+    listener.watch = this.#watch({ kind: 'listener', listener }, listener.fd, EPOLLIN);
+  }
+
+  #unlisten(id: number): void {
+    const listener = this.#listeners.get(id);
+    if (listener === undefined) return;
+    this.#accept(listener);
+    this.#listeners.delete(id);
+    this.#watched.delete(listener.watch);
+    this.#sockets.close(listener.fd);
+    this.#reports.push({ kind: 'unlistened', listener: id });
+  }
+
+  #accept(listener: Listener): void {
+    if (!this.#listeners.has(listener.listener)) return;
+    for (let i = 0; i < MAX_ACCEPTS; i++) {
+      const fd = this.#sockets.accept(listener.fd);
+      if (fd === -EAGAIN) return;
+      if (fd === -ECONNABORTED || fd === -EINTR) continue;
+      if (fd < 0) return void this.#onAcceptFailure(listener, -fd);
+      if (!this.#memory.hasWordFor(fd)) {
+        this.#sockets.reset(fd);
+        return void this.#onAcceptFailure(listener, EMFILE);
+      }
+      this.#lastClient += 1;
+      const client = this.#lastClient;
+      const idle = { attempt: undefined, carried: undefined, watch: 0, backendWatch: 0 };
+      this.#clients.set(client, { client, fd, ...idle });
+      const peer = this.#sockets.peer();
+      this.#reports.push({ kind: 'accepted', listener: listener.listener, client, fd, peer });
+    }
+  }
+
+  /** The clients wait in the kernel until there may be room for one. */
+  #onAcceptFailure(listener: Listener, errno: number): void {
+    this.#reports.push({ kind: 'acceptFailed', listener: listener.listener, errno });
+    if (listener.resumesAtMs === undefined) {
+      this.#watched.delete(listener.watch);
+      this.#epoll.remove(listener.fd);
+    }
+    listener.resumesAtMs = performance.now() + ACCEPT_PAUSE_MS;
+  }
+
+  #resumeListeners(): void {
+    for (const listener of this.#listeners.values()) {
+      const { resumesAtMs } = listener;
+      if (resumesAtMs === undefined || performance.now() < resumesAtMs) continue;
+      listener.resumesAtMs = undefined;
+      listener.watch = this.#watch({ kind: 'listener', listener }, listener.fd, EPOLLIN);
+    }
+  }
+
+  #connect(client: Client, order: Extract<SpliceOrder, { kind: 'connect' }>): void {
+    const { attempt, to, header } = order;
+    const fd = this.#sockets.connect(to);
+    if (fd < 0) return void this.#reportFailure(client, attempt, -fd);
+    client.attempt = { attempt, fd, to, header };
+    client.backendWatch = this.#watch({ kind: 'backend', client, fd }, fd, BOTH_WAYS);
+    if (client.backendWatch !== 0) return;
+    this.#giveUp(client);
+    this.#reportFailure(client, attempt, EMFILE);
+  }
+
+  #onConnectEvent(client: Client, made: Attempt, events: number): void {
+    if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === 0) return;
+    const { attempt, fd, to, header } = made;
+    let errno = this.#sockets.connectErrno(fd);
+    if (errno === 0 && this.#sockets.isConnectedToItself(fd, to)) errno = ECONNREFUSED;
+    if (errno !== 0) {
+      this.#giveUp(client);
+      this.#reportFailure(client, attempt, errno);
+      return;
+    }
+    if (!this.#memory.take(client.fd, attempt)) return void this.#giveUp(client);
+    client.attempt = undefined;
+    const onPassed = (toBackend: number, toClient: number): void =>
+      this.#memory.count(toBackend, toClient);
+    const pair = new SplicedPair(this.#pipes, client.fd, fd, onPassed);
+    client.carried = { pair, backend: fd };
+    this.#reports.push({ kind: 'connected', client: client.client, attempt });
+    const isSent = header === undefined || this.#sockets.sendFirst(fd, header);
+    client.watch = this.#watch({ kind: 'client', client, fd: client.fd }, client.fd, BOTH_WAYS);
+    if (!isSent || client.watch === 0) return void this.#reset(client);
+    pair.noteBackend({ canRead: (events & EPOLLIN) !== 0, canWrite: true, hasFailed: false });
+    // Most clients have sent something by now; the kernel will report them too.
+    pair.noteClient({ canRead: true, canWrite: true, hasFailed: false });
+    this.#pump(client);
+  }
+
+  #reportFailure({ client }: Client, attempt: number, errno: number): void {
+    this.#reports.push({ kind: 'failed', client, attempt, errno });
+  }
+
+  /** Ends the attempt of a client. */
+  #giveUp(client: Client): void {
+    if (client.attempt === undefined) return;
+    this.#watched.delete(client.backendWatch);
+    this.#sockets.reset(client.attempt.fd);
+    client.attempt = undefined;
+  }
+
+  /** Returns the number in `#watched`; 0 if the kernel has no room. */
+  #watch(watched: Watched, fd: number, events: number): number {
+    this.#lastWatched += 1;
+    if (!this.#epoll.add(fd, this.#lastWatched, events)) return 0;
+    this.#watched.set(this.#lastWatched, watched);
+    return this.#lastWatched;
+  }
+
+  #pump(client: Client): void {
+    const { carried } = client;
+    if (carried === undefined || !this.#clients.has(client.client)) return;
+    const outcome: PumpOutcome = carried.pair.pump();
+    if (outcome === 'more') this.#isBusy = true;
+    if (outcome === 'more' || outcome === 'noPipe') {
+      this.#again.add(client);
+      return;
+    }
+    this.#again.delete(client);
+    if (outcome === 'lost') this.#reset(client);
+    else if (outcome === 'ended') this.#end(client, (fd) => this.#sockets.close(fd));
+  }
+
+  /** Resets a client in any state, and what it is connected to. */
+  #reset(client: Client): void {
+    this.#giveUp(client);
+    this.#end(client, (fd) => this.#sockets.reset(fd));
+  }
+
+  #end(client: Client, close: (fd: number) => void): void {
+    const { carried } = client;
+    this.#clients.delete(client.client);
+    this.#again.delete(client);
+    this.#watched.delete(client.watch);
+    close(client.fd);
+    if (carried === undefined) return;
+    carried.pair.release();
+    this.#watched.delete(client.backendWatch);
+    close(carried.backend);
+    this.#reports.push({ kind: 'closed', client: client.client });
+  }
+}
