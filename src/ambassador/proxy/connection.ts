@@ -4,6 +4,7 @@
  */
 import { printSocketAddress } from '../../dns/address.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
+import { afterNextPoll } from '../../timing/fairScheduler.ts';
 import type { Backend } from '../route.ts';
 import type { AcceptedClient, ConnectAttempt, ConnectFailure } from './carry/carrier.ts';
 import { encodeProxyHeader } from './carry/proxyHeader.ts';
@@ -148,9 +149,7 @@ export class Connection {
     const { proxyProtocol } = this.#context;
     this.#state = 'connecting';
     this.#backend = backend;
-    this.#startTimer(() => {
-      if (this.#attempt?.cancel() === true) this.#onFailed(backend, 'timeout');
-    });
+    this.#startTimer(() => void this.#onConnectTimeout(backend));
     const header = (backend.proxyProtocol ?? proxyProtocol) ? this.#header() : undefined;
     this.#attempt = this.#client.connect(backend, header, {
       onConnected: () => this.#onConnected(backend),
@@ -160,6 +159,14 @@ export class Connection {
       },
       onClosed: () => this.#context.onEnded(this),
     });
+  }
+
+  /** If this thread was busy, the backend may have accepted in time. */
+  async #onConnectTimeout(backend: Backend): Promise<void> {
+    const attempt = this.#attempt;
+    await afterNextPoll();
+    if (attempt !== undefined && attempt === this.#attempt && attempt.cancel())
+      this.#onFailed(backend, 'timeout');
   }
 
   #onFailed(backend: Backend, reason: ConnectFailure): void {

@@ -123,7 +123,9 @@ export class ProxyPlane {
     for (const stream of this.#streams.values()) stream.countInto(connections);
     let flows = 0;
     for (const datagrams of this.#datagrams.values()) flows += datagrams.flows;
-    return { ...structuredClone(this.#counters), connections, octets: this.#carrier.octets, flows };
+    const { toBackends, toClients } = this.#carrier.octets;
+    const octets = { toBackends, toClients };
+    return { ...structuredClone(this.#counters), connections, octets, flows };
   }
 
   /** Closes all listeners; see `ProxyListener.close`. The plane can open none afterwards. */

@@ -1,6 +1,7 @@
 /** The report of a running ambassador, served over HTTP, and the client that fetches it. */
 
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
+import type { CarrierKind } from '../../ambassador/proxy/carry/carrier.ts';
 import type { Backend, Match } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
 import { printSocketAddress } from '../../dns/address.ts';
@@ -10,6 +11,8 @@ export const AMBASSADOR_PATH = '/v1/ambassador/status';
 
 export interface AmbassadorReport {
   readonly plane: 'nft' | 'proxy';
+  /** What moves the octets of the proxy's TCP connections: the kernel, or Node's sockets. */
+  readonly carrier?: CarrierKind;
   /** Why the ambassador is not ready; empty if it is. */
   readonly reasons: readonly string[];
   readonly routes: readonly ReportedRoute[];

@@ -149,6 +149,7 @@ export class HostAmbassador {
     const { plane, table } = this.#running ?? {};
     return {
       plane: plane?.kind ?? 'proxy',
+      ...(plane?.carrierKind && { carrier: plane.carrierKind }),
       reasons: this.readiness(),
       routes: (table?.states() ?? []).map((state) => {
         const { route } = state;

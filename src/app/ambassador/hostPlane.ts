@@ -2,6 +2,9 @@
 import { networkInterfaces } from 'node:os';
 import type { Plane } from '../../ambassador/follow/routeTable.ts';
 import type { TableCounters } from '../../ambassador/nft/kernelTable.ts';
+import type { Carrier, CarrierKind } from '../../ambassador/proxy/carry/carrier.ts';
+import { NetCarrier } from '../../ambassador/proxy/carry/netCarrier.ts';
+import { openSpliceCarrier } from '../../ambassador/proxy/carry/spliceCarrier.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import type { ProxyEvent } from '../../ambassador/proxy/proxyEvents.ts';
 import { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
@@ -12,12 +15,15 @@ import { printSocketAddress } from '../../dns/address.ts';
 import { isLoopback, parseCidr } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
+import { Failure } from '../process/failure.ts';
 import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
 import { GatewayListeners } from './gatewayListeners.ts';
 import { destinationOf } from './proxyRoutes.ts';
 
 export interface HostPlane extends Plane {
   readonly kind: 'nft' | 'proxy';
+  /** What moves the octets of TCP connections, where that is a proxy. */
+  readonly carrierKind?: CarrierKind;
   /** Whether the routes that were set are in force. */
   readonly isInForce: boolean;
   /** Calls back whenever `isInForce` has changed. */
@@ -103,6 +109,10 @@ export class ProxyHostPlane implements HostPlane {
     return this.#gateways.refusals();
   }
 
+  get carrierKind(): CarrierKind {
+    return this.#proxy.carrierKind;
+  }
+
   proxyStatistics(): ProxyStatistics {
     return this.#proxy.counters();
   }
@@ -117,6 +127,7 @@ export function proxyOf(
   settings: Pick<
     AmbassadorSettings,
     | 'balance'
+    | 'carrier'
     | 'drainSeconds'
     | 'connectTimeoutSeconds'
     | 'maxConnections'
@@ -129,6 +140,7 @@ export function proxyOf(
   const { balance, drainSeconds, connectTimeoutSeconds, proxyProtocol, udpIdleSeconds } = settings;
   const { maxConnections, maxPerSource } = settings;
   return new ProxyPlane({
+    carrier: carrierOf(settings.carrier, log),
     ...{ balance, drainSeconds, connectTimeoutSeconds, proxyProtocol, udpIdleSeconds },
     ...{ maxConnections, maxPerSource },
     clock: systemClock,
@@ -153,6 +165,17 @@ function ownNetworks(): readonly { readonly address: string; readonly range: Vip
     const range = cidr === null ? undefined : parseCidr(cidr);
     return range === undefined ? [] : [{ address, range: vipRangeOf(range) }];
   });
+}
+
+function carrierOf(wanted: AmbassadorSettings['carrier'], log: Log): Carrier {
+  if (wanted !== 'net') {
+    const opened = openSpliceCarrier(systemClock);
+    if (opened.kind === 'carrier') return opened.carrier;
+    const { reason } = opened;
+    if (wanted === 'splice') throw new Failure('not_permitted', reason, 'use --carrier auto');
+    log.info({ reason }, "carrying connections with Node's sockets");
+  }
+  return new NetCarrier(systemClock);
 }
 
 /**

@@ -100,9 +100,10 @@ export class ProxyAmbassador {
   }
 
   report(): AmbassadorReport {
-    const { table, routes } = this.#parts;
+    const { table, routes, proxy } = this.#parts;
     return {
       plane: 'proxy',
+      carrier: proxy.carrierKind,
       reasons: this.readiness(),
       routes: table.states().map((state) => {
         const { route } = state;

@@ -13,7 +13,8 @@ const HEAD = ['ROUTE', 'SERVICE', 'BACKEND', 'STATE', 'CONNECTIONS'];
 /** A row for each backend; only the first one repeats the route. */
 export function printRoutes(report: AmbassadorReport, isQuiet: boolean, stdout: Output): void {
   if (!isQuiet) {
-    stdout.write(`plane   ${report.plane}\n`);
+    const carrier = report.carrier === undefined ? '' : ` (${report.carrier})`;
+    stdout.write(`plane   ${report.plane}${carrier}\n`);
     for (const reason of report.reasons)
       stdout.write(`${paint(printable(`not ready: ${reason}`), 'yellow', stdout)}\n`);
     stdout.write(report.routes.length === 0 ? '\nno routes\n' : '\n');

@@ -51,6 +51,20 @@ export const PROXY_OPTIONS = {
     example: '1',
     env: ['SORADNS_AMBASSADOR_PROBE'],
   }),
+  carrier: option<'auto' | 'splice' | 'net'>({
+    name: 'carrier',
+    form: 'text',
+    placeholder: 'WHICH',
+    choices: ['auto', 'splice', 'net'],
+    describe:
+      "what moves the octets of the proxy's TCP connections: the kernel (splice), Node's sockets (net), or the kernel if it can (auto)",
+    schema: oneOfValue('auto', 'splice', 'net'),
+    fallback: 'auto',
+    defaultText: 'auto',
+    expects: 'auto, splice or net',
+    example: 'net',
+    env: ['SORADNS_AMBASSADOR_CARRIER'],
+  }),
   connectTimeoutSeconds: option<number>({
     ...seconds,
     name: 'connect-timeout',

@@ -252,7 +252,9 @@ contract(
       socket.on('data', () => {});
       socket.write(Buffer.alloc(MEBIOCTET));
     });
-    (await connectTo(at)).socket.resetAndDestroy();
+    const first = await connectTo(at);
+    await first.exchange('x', MEBIOCTET);
+    first.socket.resetAndDestroy();
     await until('the first one is over', () => plane.counters().connections.open === 0);
     const before = await descriptors();
     const clients = await Promise.all(Array.from({ length: 60 }, () => connectTo(at)));

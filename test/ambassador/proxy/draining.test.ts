@@ -118,6 +118,7 @@ contract('A draining connection that ends by itself is not reset', async (t, car
   client.socket.end();
   await client.all();
   assert.equal(await client.closed(), undefined);
+  await until('it is over', () => plane.counters().connections.draining === 0);
   await clock.advance(60_000);
   assert.equal(plane.counters().drained, 0);
 });

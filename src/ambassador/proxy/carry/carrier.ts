@@ -1,7 +1,7 @@
 /**
  * ambassador/proxy/carry/: What a proxy needs of the system: it accepts clients, connects to backends, moves octets.
  * Imports: dataplane/listeners, dataplane/sockets, dns, kernel, timing.
- * Used by: ambassador/proxy.
+ * Used by: ambassador/proxy, app/ambassador.
  *
  * The proxy decides who connects where and for how long; a `Carrier` never does. `NetCarrier` uses Node's sockets.
  * `SpliceCarrier` has the kernel move the octets, from a thread of its own.
@@ -63,14 +63,14 @@ export interface AcceptedClient {
   connect(
     backend: SocketAddress,
     header: Uint8Array | undefined,
-    follow: Following,
+    follow: AttemptFollower,
   ): ConnectAttempt;
   /** Resets it, and its backend if it has one; then `onClosed` follows. */
   reset(): void;
 }
 
 /** What the owner of a client hears of an attempt. Each is called at most once, and after `connect` has returned. */
-export interface Following {
+export interface AttemptFollower {
   onConnected(): void;
   onFailed(reason: ConnectFailure): void;
   /** After `onConnected`: both sockets are closed. */

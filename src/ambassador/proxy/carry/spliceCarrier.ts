@@ -13,12 +13,12 @@ import { backoffMs } from '../../../timing/backoff.ts';
 import type { Clock, Timer } from '../../../timing/clock.ts';
 import {
   type AcceptedClient,
+  type AttemptFollower,
   type CarriedOctets,
   type Carrier,
   type ConnectAttempt,
   type ConnectFailure,
   connectFailureOf,
-  type Following,
   type StreamAddress,
   type StreamSocket,
 } from './carrier.ts';
@@ -242,7 +242,7 @@ class SplicedClient implements AcceptedClient {
   readonly #fd: number;
   readonly #context: ClientContext;
   #attempt = 0;
-  #following: Following | undefined;
+  #following: AttemptFollower | undefined;
   #isConnected = false;
   /** Its thread has ended, and its descriptor may be another client's. */
   #isLost = false;
@@ -263,7 +263,11 @@ class SplicedClient implements AcceptedClient {
     return end && { address: clientAddress(end.address), port: end.port };
   }
 
-  connect(to: SocketAddress, header: Uint8Array | undefined, following: Following): ConnectAttempt {
+  connect(
+    to: SocketAddress,
+    header: Uint8Array | undefined,
+    following: AttemptFollower,
+  ): ConnectAttempt {
     const { memory, order, nextAttempt } = this.#context;
     const attempt = nextAttempt();
     this.#attempt = attempt;

@@ -47,7 +47,7 @@ export type PumpOutcome =
   | 'lost';
 
 /** What the kernel reports about a socket. */
-export interface Readiness {
+export interface SocketReadiness {
   readonly canRead: boolean;
   readonly canWrite: boolean;
   readonly hasFailed: boolean;
@@ -68,11 +68,11 @@ export class SplicedPair {
     this.#toClient = new Way(system, backend, client, (octets) => onPassed(0, octets));
   }
 
-  noteClient(readiness: Readiness): void {
+  noteClient(readiness: SocketReadiness): void {
     note(readiness, this.#toBackend, this.#toClient);
   }
 
-  noteBackend(readiness: Readiness): void {
+  noteBackend(readiness: SocketReadiness): void {
     note(readiness, this.#toClient, this.#toBackend);
   }
 
@@ -94,7 +94,7 @@ export class SplicedPair {
   }
 }
 
-function note({ canRead, canWrite, hasFailed }: Readiness, from: Way, to: Way): void {
+function note({ canRead, canWrite, hasFailed }: SocketReadiness, from: Way, to: Way): void {
   if (canRead) from.canRead = true;
   if (canWrite) to.canWrite = true;
   if (hasFailed) from.hasFailed = true;
