@@ -2,14 +2,19 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|put|load|registrar|hostile]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|put|load|registrar|hostile|ambassador]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
+ *     [--links ways,services,changes,leaving,leader,dns]
+ *
+ * `ambassador` needs root, because it makes network namespaces.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { noOwnNetwork } from '../test/support/ownNetwork.ts';
+import { benchAmbassador } from './ambassador.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
 import { benchHostile } from './hostile.ts';
 import { benchLoad } from './load.ts';
@@ -28,7 +33,7 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'put', 'load', 'registrar', 'hostile'],
+      default: ['dataplane', 'put', 'load', 'registrar', 'hostile', 'ambassador'],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -36,6 +41,7 @@ const { values } = parseArgs({
     'max-keys': { type: 'string' },
     starts: { type: 'string' },
     measure: { type: 'string', multiple: true },
+    links: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
   },
 });
@@ -68,6 +74,11 @@ const parts: Record<string, () => Promise<string>> = {
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),
   hostile: () => benchHostile({ folder, isQuick: values.quick }),
+  ambassador: () =>
+    benchAmbassador({
+      ...{ folder, rounds: pairs, isQuick: values.quick },
+      measures: values.links?.flatMap((list) => list.split(',')),
+    }),
 };
 
 for (const name of values.only) {
@@ -78,6 +89,11 @@ for (const name of values.only) {
   }
   if (NEED_ETCD.includes(name) && !isInstalled('etcd')) {
     console.error(`${name}: needs etcd (Debian's etcd-server)`);
+    process.exitCode = 1;
+    continue;
+  }
+  if (name === 'ambassador' && noOwnNetwork !== undefined) {
+    console.error(`${name}: ${noOwnNetwork}`);
     process.exitCode = 1;
     continue;
   }

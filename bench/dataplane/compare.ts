@@ -29,10 +29,14 @@ export interface Finding {
   readonly what: string;
   /** The largest value that meets the target. */
   readonly target: number;
+  /** The target is the least value that meets it. */
+  readonly isLeast?: boolean;
   readonly unit?: string;
   readonly value: number;
   /** If the value is a ratio: also the ratio of the medians, and the range over the rounds. */
   readonly ratio?: Ratio;
+  /** Why there is no value. */
+  readonly reason?: string;
 }
 
 export function finding(what: string, target: number, ratio: Ratio): Finding {
@@ -40,25 +44,26 @@ export function finding(what: string, target: number, ratio: Ratio): Finding {
 }
 
 export function targetTable(findings: readonly Finding[]): string {
-  const rows = findings.map(({ what, target, unit, value, ratio }) => {
+  const rows = findings.map((each) => {
+    const { what, target, isLeast = false, unit, value, ratio } = each;
     const text = (number: number): string =>
       figure(number, 2) + (unit === undefined ? '' : ` ${unit}`);
     return [
       what,
-      `≤ ${text(target)}`,
-      text(value),
+      `${isLeast ? '≥' : '≤'} ${text(target)}`,
+      Number.isNaN(value) ? '–' : text(value),
       ratio === undefined ? '–' : text(ratio.ofMedians),
       ratio === undefined ? '–' : range([ratio.least, ratio.most], 2),
-      verdict(value, target),
+      verdict(each),
     ];
   });
-  const head = ['target', 'at most', 'median of rounds', 'of medians', 'rounds', ''];
+  const head = ['target', '', 'median of rounds', 'of medians', 'rounds', ''];
   return markdown([head, ...rows]);
 }
 
-function verdict(value: number, target: number): string {
-  if (Number.isNaN(value)) return 'not measured';
-  return value <= target ? 'met' : 'missed';
+function verdict({ value, target, isLeast = false, reason }: Finding): string {
+  if (Number.isNaN(value)) return reason === undefined ? 'not measured' : `not measured: ${reason}`;
+  return (isLeast ? value >= target : value <= target) ? 'met' : 'missed';
 }
 
 /** The least and the greatest value; a dash without values or if one is not finite. */

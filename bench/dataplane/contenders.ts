@@ -42,12 +42,13 @@ export async function alternate<L extends { readonly title: string }, S>(
   contenders: readonly L[],
   rounds: number,
   measure: (contender: L, round: number) => Promise<S>,
+  quietTimeoutMs: number = QUIET_TIMEOUT_MS,
 ): Promise<S[][]> {
   const samples = contenders.map((): S[] => []);
   for (let round = 0; round < rounds; round++) {
     for (let i = 0; i < contenders.length; i++) {
       const index = (i + round) % contenders.length;
-      await untilQuietMachine(QUIET_TIMEOUT_MS);
+      await untilQuietMachine(quietTimeoutMs);
       const sample = await measure(contenders[index] as L, round);
       samples[index]?.push(sample);
     }

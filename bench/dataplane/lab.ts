@@ -45,10 +45,14 @@ export interface OurServer extends Server {
 
 export interface OurOptions {
   readonly names?: number;
+  /** Default: the first `names` of the bench's names. */
+  readonly zone?: readonly BenchName[];
   readonly workers?: number;
   readonly cores?: Cores;
   /** Undefined: the server has its own file store. */
   readonly store?: string;
+  /** More options of `serve`. */
+  readonly args?: readonly string[];
   readonly nodeArgs?: readonly string[];
 }
 
@@ -124,9 +128,9 @@ export class Lab {
   async startOurs(options: OurOptions): Promise<OurServer> {
     const { names = NAMES, workers = 1, cores = SERVER_CORE, nodeArgs = [] } = options;
     const cwd = this.newFolder('soradns');
-    const zone = benchNames(names);
+    const zone = options.zone ?? benchNames(names);
     const store = options.store ?? `file:${await fillStore(join(cwd, 'store'), zone)}`;
-    const args = ['--no-rec', '--workers', String(workers)];
+    const args = ['--no-rec', '--workers', String(workers), ...(options.args ?? [])];
     const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
     this.atEnd(() => running.stop());
     await untilReady(running);
@@ -163,7 +167,7 @@ export class Lab {
 }
 
 /** Makes an embedded store that holds the names; returns its folder. */
-async function fillStore(folder: string, names: readonly BenchName[]): Promise<string> {
+export async function fillStore(folder: string, names: readonly BenchName[]): Promise<string> {
   const began = performance.now();
   const store = await openFileStore(folder);
   const left = names.values();

@@ -56,7 +56,7 @@ export class ThreeHosts {
 
   /** Runs a program at a neighbour or member; returns its output. */
   run(number: number, program: string, ...args: readonly string[]): string {
-    const [first, ...others] = this.#inside(number, program, ...args);
+    const [first, ...others] = this.inside(number, program, ...args);
     return command(first, ...others);
   }
 
@@ -73,7 +73,7 @@ export class ThreeHosts {
   }
 
   /** The command line that runs the command there; the host itself has the number 0. */
-  #inside(number: number, ...line: readonly string[]): [string, ...string[]] {
+  inside(number: number, ...line: readonly string[]): [string, ...string[]] {
     const holder = this.#holders.get(number);
     const enter = holder === undefined ? [] : ['nsenter', '--target', `${holder.pid}`, '--net'];
     return [...enter, ...line] as unknown as [string, ...string[]];
@@ -96,9 +96,13 @@ export class ThreeHosts {
     return `${SUBNET}.${network}.${host}`;
   }
 
-  /** Takes the neighbour off the network, and back. */
+  /** Takes the neighbour off the network; `reconnect` puts it back. */
   disconnect(number: number): void {
     command('ip', 'link', 'set', `n${number}`, 'down');
+  }
+
+  reconnect(number: number): void {
+    command('ip', 'link', 'set', `n${number}`, 'up');
   }
 
   /** Starts a server of lines and datagrams at a neighbour; its replies begin with the text. */
@@ -110,7 +114,7 @@ export class ThreeHosts {
 
   /** Runs a client of flow.c at a neighbour, or at the host, whose number is 0. */
   client(number: number, ...args: readonly string[]): WatchedFlow {
-    return new WatchedFlow(this.#inside(number, this.flow, ...args));
+    return new WatchedFlow(this.inside(number, this.flow, ...args));
   }
 
   /** Connects that often; returns what the client has seen. */
@@ -131,7 +135,7 @@ export class ThreeHosts {
   }
 
   #spawn(number: number, args: readonly string[]): ChildProcess {
-    const [program, ...words] = this.#inside(number, this.flow, ...args);
+    const [program, ...words] = this.inside(number, this.flow, ...args);
     const child = spawn(program, words, {
       env: environment(),
       stdio: ['ignore', 'pipe', 'ignore'],
