@@ -129,7 +129,10 @@ export function clientLines<T>(
   const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines: { value: T; arrivedMs: number }[] = [];
   const closed = new Promise<void>((done) => child.on('close', () => done()));
-  let wake = (): void => {};
+  const waiting = new Set<() => void>();
+  const wake = (): void => {
+    for (const each of waiting) each();
+  };
   let hasEnded = false;
   void closed.then(() => {
     hasEnded = true;
@@ -147,12 +150,14 @@ export function clientLines<T>(
       const leftMs = deadline - performance.now();
       if (leftMs <= 0 || hasEnded)
         throw new Error(`the client did not see it: ${JSON.stringify(lines.slice(-5))}`);
-      await new Promise<void>((done) => {
-        const timer = setTimeout(done, leftMs);
-        wake = () => {
+      await new Promise<void>((resolve) => {
+        const done = (): void => {
           clearTimeout(timer);
-          done();
+          waiting.delete(done);
+          resolve();
         };
+        const timer = setTimeout(done, leftMs);
+        waiting.add(done);
       });
     }
   };

@@ -62,7 +62,11 @@ async function measureWay(scene: Scene, way: Way): Promise<WaySample> {
   const sent = await measureThroughput(scene, { address, port: sinkPort }, seconds.send);
   const sample = {
     ...{ echo: echo.p50, connect: connect.p50, gigabits: sent.gigabits },
-    cpu: proxies.length === 0 ? Number.NaN : (cpuSeconds() - before) / sent.gigabytes,
+    // Of processes that have ended, such as socat's children, the CPU time is not known.
+    cpu:
+      proxies.length === 0 || way.name === 'socat'
+        ? Number.NaN
+        : (cpuSeconds() - before) / sent.gigabytes,
   };
   console.error(
     `${way.title}: echo ${figure(sample.echo, 1)} µs, connect ${figure(sample.connect, 1)} µs, ${figure(sample.gigabits, 1)} Gbit/s, ${figure(sample.cpu, 2)} s/GB`,

@@ -8,7 +8,7 @@ import { fillStore } from '../dataplane/lab.ts';
 import { BENCH_FOLDER, BENCH_PARENT, type BenchName } from '../names.ts';
 import { openQueryClient } from '../queryClient.ts';
 import { type Soradns, startSoradns, untilReady } from '../soradns.ts';
-import { type BackendHost, HOST_ADDRESS, measureConnects, type Scene } from './scene.ts';
+import { type BackendHost, CLIENT, HOST_ADDRESS, type Scene } from './scene.ts';
 
 export interface VipServer {
   readonly running: Soradns;
@@ -17,7 +17,7 @@ export interface VipServer {
   /** Registers an instance of a service at a backend; the service has a virtual address. */
   put(instance: Instance, backend: BackendHost): Promise<void>;
   remove(instance: Pick<Instance, 'service' | 'instance'>): Promise<void>;
-  /** The virtual address of a service, once connects to the port reach a backend. */
+  /** The virtual address of a service, once a backend answers there at the port. */
   addressOf(service: string, port: number): Promise<string>;
   stop(): Promise<void>;
 }
@@ -101,7 +101,7 @@ async function addressOf(
     for (let time = 0; time < TRIES; time++, await sleep(PAUSE_MS)) {
       const [address] = (await client.addresses(nameOf(service))) ?? [];
       if (address?.startsWith('198.18.') !== true) continue;
-      const { failed } = await measureConnects(scene, { address, port }, 1, 1);
+      const { failed } = await scene.hosts.connects(CLIENT, address, port, 1);
       if (failed === 0) return address;
     }
     throw new Error(`${service} has no virtual address that works`);

@@ -66,10 +66,9 @@ async function kernelWay(scene: Scene): Promise<Way> {
   const { echoPort, sinkPort } = VIP_PORTS;
   const [backend] = scene.backends;
   const web = { service: 'web' };
-  await server.put({ ...web, instance: '1', port: ECHO_PORT, expose: echoPort }, backend);
-  await server.put({ ...web, instance: '2', port: SINK_PORT, expose: sinkPort }, backend);
+  await server.put({ ...web, instance: '1', port: SINK_PORT, expose: sinkPort }, backend);
+  await server.put({ ...web, instance: '2', port: ECHO_PORT, expose: echoPort }, backend);
   const address = await server.addressOf('web', echoPort);
-  await server.addressOf('web', sinkPort);
   return {
     ...{ name: 'nft', title: 'virtual address, nft', address, ...VIP_PORTS, proxies: [] },
     stop: () => server.stop(),
@@ -141,10 +140,9 @@ function dockerProxyWay(scene: Scene): Way {
   return proxyWay(scene, 'docker-proxy', 'docker-proxy', (ports, targets) =>
     ports.map((port, i) => {
       const [address = '', toPort = ''] = targets[i]?.split(':') ?? [];
-      return [
-        ...['docker-proxy', '-proto', 'tcp', '-host-ip', HOST_ADDRESS, '-host-port', `${port}`],
-        ...['-container-ip', address, '-container-port', toPort],
-      ];
+      const options = `-host-ip ${HOST_ADDRESS} -host-port ${port} -container-ip ${address} -container-port ${toPort}`;
+      // It reports to its parent on descriptor 3, and closes that.
+      return ['sh', '-c', `exec docker-proxy -proto tcp ${options} 3>/dev/null`];
     }),
   );
 }

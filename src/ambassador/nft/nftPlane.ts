@@ -3,9 +3,9 @@
  * Imports: ambassador, dataplane/listeners, dns, kernel, timing.
  * Used by: app/ambassador.
  *
- * `NftPlane` collects changes of routes for two milliseconds and gives them to a thread (nftThread.ts), which writes them
- * in one transaction. While that runs, further changes are collected for the next one. The tables outlive the process:
- * connections go on, and the next process adopts them.
+ * `NftPlane` gives changes of routes to a thread (nftThread.ts), which writes them in one transaction: those of one turn
+ * of the event loop together, and further ones at least two milliseconds later, when the thread has written those before.
+ * The tables outlive the process: connections go on, and the next process adopts them.
  */
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
@@ -67,6 +67,11 @@ function startNftThread({
   return worker;
 }
 
+function afterThisTurn(callback: () => void): Timer {
+  const immediate = setImmediate(callback);
+  return { cancel: () => clearImmediate(immediate) };
+}
+
 async function firstReport(worker: Worker): Promise<NftReport> {
   worker.ref();
   try {
@@ -92,6 +97,8 @@ export class NftPlane {
   #state: NftState | undefined;
   #timer: Timer | undefined;
   #firstChangeMs = 0;
+  /** When changes were last given to the thread. */
+  #sentMs = Number.NEGATIVE_INFINITY;
   /** When the first of the changes was made that the thread is writing; undefined if it writes none. */
   #writingSinceMs: number | undefined;
   #isReleased = false;
@@ -198,14 +205,20 @@ export class NftPlane {
     this.#sendSoon();
   }
 
+  /** A change that comes alone does not wait; many in a row are joined. */
   #sendSoon(): void {
     if (this.#writingSinceMs !== undefined || this.#changes.size === 0) return;
-    this.#timer ??= this.#options.clock.startTimer(JOIN_MS, () => this.#send());
+    const { clock } = this.#options;
+    const waitMs = this.#sentMs + JOIN_MS - clock.monotonicMs();
+    this.#timer ??=
+      waitMs > 0 ? clock.startTimer(waitMs, () => this.#send()) : afterThisTurn(() => this.#send());
   }
 
   #send(): void {
     this.#timer = undefined;
     if (this.#writingSinceMs !== undefined || this.#worker === undefined) return;
+    if (this.#changes.size === 0) return;
+    this.#sentMs = this.#options.clock.monotonicMs();
     const changes = [...this.#changes.values()];
     this.#changes.clear();
     this.#writingSinceMs = this.#firstChangeMs;
