@@ -68,8 +68,5 @@ test('Tables that were cleared are not written again by changes before', async (
   await plane.clear();
   await clock.advance(2);
   await sleep(AMPLE_MS);
-  // The thread's count goes on, so an order since the clearing would be the third.
-  plane.release();
-  await until('an order', () => plane.counters !== undefined);
-  assert.equal(plane.counters?.updates, 3);
+  assert.equal(plane.counters, undefined);
 });
