@@ -178,6 +178,7 @@ async function startHostParts({ parts, registrar }: Starting): Promise<void> {
   await registrar?.start(liveConfig.config.domains);
   const host = registrar?.host();
   if (host !== undefined) ambassador?.follow(host);
+  registrar?.explainVirtualAddresses((name, vip) => ambassador?.virtualStateOf(name, vip));
   await ambassador?.open();
 }
 

@@ -65,6 +65,15 @@ export interface RecordStatus {
   readonly reason?: string;
   /** Absent for a PTR record. */
   readonly linking?: RecordLinking;
+  /** What became of its wish for a virtual address, where this server gives them. */
+  readonly virtual?: VirtualState;
+}
+
+/** The virtual address of the name that a record asks for. */
+export interface VirtualState {
+  readonly address?: string;
+  /** Why the wish is refused. */
+  readonly reason?: string;
 }
 
 export interface Counters {

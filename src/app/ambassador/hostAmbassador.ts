@@ -21,11 +21,19 @@ import type { Backend } from '../../ambassador/route.ts';
 import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.ts';
 import { VipRequests } from '../../ambassador/vipRequests.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
-import { equalNames, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import {
+  equalNames,
+  foldName,
+  isSubdomainOf,
+  type Name,
+  parseName,
+  printName,
+} from '../../dns/name.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';
 import type { LocalBackend } from '../../registrar/links/localBackends.ts';
 import type { RegistrarHost } from '../../registrar/registrarHost.ts';
+import type { VirtualState } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyOfName, tablePrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
@@ -143,6 +151,21 @@ export class HostAmbassador {
   readiness(): readonly string[] {
     if (this.#running === undefined) return ['ambassador: waits for the store'];
     return this.#running.plane.troubles().map((trouble) => `ambassador: ${trouble}`);
+  }
+
+  /** What became of the wish of a name's records for a virtual address; undefined if none are given here. */
+  virtualStateOf(text: string, vip: string): VirtualState | undefined {
+    const { keeper } = this.#running ?? {};
+    const name = parseName(text);
+    if (keeper === undefined || name === undefined || vip === 'none') return undefined;
+    const folded = foldName(name);
+    const address = this.#options.virtualAddresses.addressOf(folded, vip.includes(':') ? 6 : 4);
+    if (address === undefined) {
+      const reason = keeper.reasonOf(folded);
+      return reason === undefined ? {} : { reason };
+    }
+    if (vip === 'auto' || vip === address) return { address };
+    return { address, reason: `${printName(folded)} has ${address}` };
   }
 
   report(): AmbassadorReport {

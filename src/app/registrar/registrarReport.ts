@@ -1,5 +1,5 @@
 /** The report that a running registrar serves over HTTP, and the client that fetches it. */
-import type { RegistrarStatus } from '../../registrar/status.ts';
+import type { RecordStatus, RegistrarStatus, VirtualState } from '../../registrar/status.ts';
 import { Failure } from '../process/failure.ts';
 
 export const REPORT_PATH = '/v1/registrar/status';
@@ -8,6 +8,25 @@ export interface RegistrarReport extends RegistrarStatus {
   /** The prefix of the store's keys, as `keyPrefix` returns it. */
   readonly prefix: string;
   readonly readiness: { readonly isReady: boolean; readonly reasons: readonly string[] };
+}
+
+/** What became of a name's wish for a virtual address: `auto` or an address; undefined if nothing is known of it. */
+export type VirtualStates = (name: string, vip: string) => VirtualState | undefined;
+
+/** The report with the virtual addresses of the names that the records ask for. */
+export function withVirtualStates(
+  report: RegistrarReport,
+  stateOf: VirtualStates,
+): RegistrarReport {
+  const explained = (record: RecordStatus): RecordStatus => {
+    const { vip, vipName } = record.linking ?? {};
+    const virtual = vip === undefined || vipName === undefined ? undefined : stateOf(vipName, vip);
+    return virtual === undefined ? record : { ...record, virtual };
+  };
+  const containers = report.containers.map((container) => {
+    return { ...container, records: container.records.map(explained) };
+  });
+  return { ...report, containers };
 }
 
 /** The default URLs of the reports of `serve --register` and `register`. */

@@ -47,6 +47,7 @@ export interface RunningRegistrar
   readiness(): readonly UnreadyReason[];
   /** Problems that do not prevent readiness. */
   warnings(): readonly string[];
+  report(): RegistrarReport;
   /** Serves the report at its path; `undefined` for any other path. */
   page(exchange: Exchange): HttpReply | undefined;
   /**
@@ -92,6 +93,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
     host: registrar.host,
     readiness: () => registrar.readiness().reasons,
     warnings: () => registrar.findings().map(printFinding),
+    report,
     page: ({ path }) => (path === REPORT_PATH ? jsonReply(200, report()) : undefined),
     async close(lingerMs) {
       // With a replaced socket the containers still run, and the next start adopts their records.

@@ -12,7 +12,7 @@ import { keyPrefix } from '../../service/key.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import { registrarContextOf, registratorLine } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
-import { REPORT_PATH } from './registrarReport.ts';
+import { REPORT_PATH, type VirtualStates, withVirtualStates } from './registrarReport.ts';
 import type { RunningRegistrar } from './runningRegistrar.ts';
 
 export class ServerRegistrar {
@@ -24,6 +24,7 @@ export class ServerRegistrar {
   /** Loaded on demand, because dockerode is large. */
   readonly #module = import('./runningRegistrar.ts');
   #domains: readonly Name[];
+  #virtualStates: VirtualStates = () => undefined;
   #running: RunningRegistrar | undefined;
   #isClosed = false;
 
@@ -90,11 +91,16 @@ export class ServerRegistrar {
   }
 
   /** Serves the report at its path; `undefined` for any other path. */
-  page(exchange: Exchange): HttpReply | undefined {
-    if (this.#running !== undefined) return this.#running.page(exchange);
-    return exchange.path === REPORT_PATH
-      ? jsonReply(503, { reason: 'the registrar waits for the store' })
-      : undefined;
+  page({ path }: Exchange): HttpReply | undefined {
+    if (path !== REPORT_PATH) return undefined;
+    if (this.#running === undefined)
+      return jsonReply(503, { reason: 'the registrar waits for the store' });
+    return jsonReply(200, withVirtualStates(this.#running.report(), this.#virtualStates));
+  }
+
+  /** Takes what the report says about virtual addresses from an ambassador. */
+  explainVirtualAddresses(states: VirtualStates): void {
+    this.#virtualStates = states;
   }
 
   async close(lingerMs: number): Promise<void> {

@@ -12,7 +12,7 @@ import { printable } from '../../observability/printable.ts';
 import { printPort } from '../../registrar/describe/container.ts';
 import { printFinding } from '../../registrar/finding.ts';
 import type { ContainerLink } from '../../registrar/links/links.ts';
-import type { ContainerStatus, RecordStatus } from '../../registrar/status.ts';
+import type { ContainerStatus, RecordStatus, VirtualState } from '../../registrar/status.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { printTarget } from '../dryRun.ts';
@@ -193,17 +193,24 @@ function explanation(container: ContainerStatus, report: RegistrarReport): reado
 }
 
 /** How other containers reach the record's container besides its name. */
-function linkingLines({ linking }: RecordStatus): readonly string[] {
+function linkingLines({ linking, virtual }: RecordStatus): readonly string[] {
   const { tags = [], vip, vipName, vipPort, expose, leader, proxyProtocol } = linking ?? {};
   const port = vipPort ?? expose;
   const at = port === undefined ? '' : ` at port ${port}`;
   return [
     ...(vip === 'none' ? ['asks for no virtual address'] : []),
-    ...(vip === undefined || vip === 'none' ? [] : [`virtual address ${vip} of ${vipName}${at}`]),
+    ...(vip === undefined || vip === 'none'
+      ? []
+      : [`virtual address ${vip} of ${vipName}${at}${printVirtual(virtual)}`]),
     ...(tags.length === 0 ? [] : [`tags ${tags.join(', ')}`]),
     ...(leader === undefined ? [] : [`leader ${leader}`]),
     ...(proxyProtocol === true ? ['its connections begin with the PROXY protocol'] : []),
   ];
+}
+
+function printVirtual({ address, reason }: VirtualState = {}): string {
+  if (reason !== undefined) return `, refused: ${reason}`;
+  return address === undefined ? '' : `: ${address}`;
 }
 
 function printLink(link: ContainerLink): string {
