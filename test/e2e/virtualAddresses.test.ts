@@ -1,11 +1,10 @@
 /** Containers reach services at virtual addresses, on real Docker hosts. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { dig } from '../support/dig.ts';
 import { type ClientPlace, connectOften, serveFlows } from '../support/flows.ts';
 import type { Host } from '../support/host.ts';
 import { useHosts } from '../support/hosts.ts';
-import { until } from '../support/until.ts';
+import { virtualAddress } from '../support/virtualAddress.ts';
 
 const hosts = useHosts({ options: ['--vip'] });
 const WEB = 'web.production.east.skydns.local';
@@ -18,19 +17,6 @@ function serveWeb(host: Host, instance: string, args: readonly string[] = []) {
     env: { DNS_NAME: `${host.name}${instance}.${WEB}`, DNS_VIP: 'auto' },
     args,
   });
-}
-
-/** Waits until the host answers with a virtual address; returns it. */
-async function virtualAddress(host: Host, name: string): Promise<string> {
-  let answer = '';
-  const isVirtual = async (): Promise<boolean> => {
-    ({ text: answer } = await dig(host.dns, name, 'A', '+short'));
-    return /^198\.18\.[0-9.]+$/.test(answer.trim());
-  };
-  await until(`${host.name} answers with a virtual address`, isVirtual, 20_000).catch((error) => {
-    throw new Error(`${error}\n${answer}`);
-  });
-  return answer.trim();
 }
 
 test(
