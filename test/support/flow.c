@@ -4,10 +4,12 @@
  *   flow connects NAME PORT COUNT PAUSE_MS    connects COUNT times, and exchanges a line each time
  *   flow stream NAME PORT EVERY_MS SECONDS    exchanges lines on one connection
  *   flow datagrams NAME PORT EVERY_MS SECONDS exchanges datagrams on one connected socket
+ *   flow attempts NAME PORT EVERY_MS SECONDS  connects every EVERY_MS, which is also the time limit of each attempt
  *   flow serve-once TEXT PORT                 serves one connection, then refuses
  *
  * SERVER and CLIENT are the addresses of the two ends as the server sees them. Clients resolve NAME once. They print JSON,
- * one object a line: `connects` one at the end, the others one for each change of what they see. */
+ * one object a line: `connects` one at the end, the others one for each change of what they see. Servers end a second
+ * after SIGTERM, like programs that finish what they do. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -21,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_LINE = 512, MAX_TEXTS = 64, CONNECT_TIMEOUT_SECONDS = 5, BACKLOG = 4096 };
+enum { MAX_LINE = 512, MAX_TEXTS = 64, CONNECT_TIMEOUT_SECONDS = 5, REPLY_TIMEOUT_SECONDS = 60, BACKLOG = 4096 };
 
 static void fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -144,11 +146,15 @@ static void resolve(const char *name, const char *port) {
   target_octets = found->ai_addrlen;
 }
 
+static void limit(int fd, int option, double seconds) {
+  struct timeval timeout = { .tv_sec = seconds, .tv_usec = (seconds - (int) seconds) * 1e6 };
+  setsockopt(fd, SOL_SOCKET, option, &timeout, sizeof timeout);
+}
+
 static int connected(int type, double timeout_seconds) {
   int fd = socket(target.ss_family, type, 0);
-  struct timeval timeout = { .tv_sec = timeout_seconds, .tv_usec = (timeout_seconds - (int) timeout_seconds) * 1e6 };
-  setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+  limit(fd, SO_SNDTIMEO, timeout_seconds);
+  limit(fd, SO_RCVTIMEO, timeout_seconds);
   if (connect(fd, (struct sockaddr *) &target, target_octets) == 0) return fd;
   int problem = errno;
   close(fd);
@@ -178,6 +184,14 @@ static void count_text(const char *reply, char texts[][MAX_LINE], long *counts) 
   }
 }
 
+/* A reset leaves no socket in TIME_WAIT, so ports do not run out. */
+static void reset(int fd) {
+  struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+  if (fd < 0) return;
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  close(fd);
+}
+
 static void connect_often(long count, long pause_ms) {
   static char texts[MAX_TEXTS][MAX_LINE];
   static long counts[MAX_TEXTS];
@@ -188,12 +202,7 @@ static void connect_often(long count, long pause_ms) {
     double start_ms = now_ms();
     int fd = connected(SOCK_STREAM, CONNECT_TIMEOUT_SECONDS);
     int problem = fd < 0 ? errno : exchange(fd, reply);
-    if (fd >= 0) {
-      /* A reset leaves no socket in TIME_WAIT, so ports do not run out. */
-      struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-      setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-      close(fd);
-    }
+    reset(fd);
     double took_ms = now_ms() - start_ms;
     if (took_ms > slowest_ms) slowest_ms = took_ms;
     if (problem == 0) count_text(reply, texts, counts);
@@ -209,18 +218,28 @@ static void connect_often(long count, long pause_ms) {
   printf("}}\n");
 }
 
-static void watch_socket(int type, double every_ms, double seconds) {
+/* `watch` is the type of a socket, or 0 for a new connection each time. */
+static void watch_socket(int watch, double every_ms, double seconds) {
   char last[2 * MAX_LINE] = "", reply[2 * MAX_LINE], seen[2 * MAX_LINE];
   double start_ms = now_ms();
-  int is_stream = type == SOCK_STREAM;
-  int fd = connected(type, is_stream ? CONNECT_TIMEOUT_SECONDS : every_ms / 1e3);
-  int problem = fd < 0 ? errno : 0;
+  int is_stream = watch == SOCK_STREAM;
+  int fd = watch == 0 ? -1 : connected(watch, is_stream ? CONNECT_TIMEOUT_SECONDS : every_ms / 1e3);
+  int problem = fd < 0 && watch != 0 ? errno : 0;
+  if (is_stream) limit(fd, SO_RCVTIMEO, REPLY_TIMEOUT_SECONDS);
   for (;;) {
     double sent_ms = now_ms();
+    if (watch == 0) {
+      fd = connected(SOCK_STREAM, every_ms / 1e3);
+      problem = fd < 0 ? errno : 0;
+    }
     if (problem == 0) problem = exchange(fd, reply);
+    if (watch == 0) {
+      reset(fd);
+      reply[strcspn(reply, " ")] = 0;
+    }
     double at_ms = now_ms() - start_ms;
     if (problem == 0) snprintf(seen, sizeof seen, "\"reply\":\"%s\"", reply);
-    else snprintf(seen, sizeof seen, "\"error\":\"%s\"", problem == EAGAIN ? "timeout" : strerror(problem));
+    else snprintf(seen, sizeof seen, "\"error\":\"%s\"", problem == EAGAIN || problem == EINPROGRESS ? "timeout" : strerror(problem));
     if (strcmp(seen, last) != 0) printf("{\"atMs\":%.0f,%s}\n", at_ms, seen);
     fflush(stdout);
     strcpy(last, seen);
@@ -233,14 +252,20 @@ static void watch_socket(int type, double every_ms, double seconds) {
   printf("{\"atMs\":%.0f,\"end\":true}\n", now_ms() - start_ms);
 }
 
+static void end_soon(int signal_number) {
+  (void) signal_number;
+  alarm(1);
+}
+
 int main(int argc, char **argv) {
   const char *command = argc > 1 ? argv[1] : "";
   signal(SIGPIPE, SIG_IGN);
-  signal(SIGTERM, _exit); /* process 1 ignores it by default */
+  signal(SIGTERM, strncmp(command, "serve", 5) == 0 ? end_soon : _exit); /* process 1 ignores it by default */
+  signal(SIGALRM, _exit);
   if (argc >= 4 && strcmp(command, "serve") == 0) serve(argv[2], argc - 3, argv + 3, 0);
   if (argc == 4 && strcmp(command, "serve-once") == 0) serve(argv[2], 1, argv + 3, 1);
   if (argc != 6) {
-    fprintf(stderr, "flow serve TEXT PORT... | connects NAME PORT COUNT PAUSE_MS | stream|datagrams NAME PORT EVERY_MS SECONDS\n");
+    fprintf(stderr, "flow serve TEXT PORT... | connects NAME PORT COUNT PAUSE_MS | stream|datagrams|attempts NAME PORT EVERY_MS SECONDS\n");
     return 2;
   }
   resolve(argv[2], argv[3]);
@@ -248,5 +273,6 @@ int main(int argc, char **argv) {
   if (strcmp(command, "connects") == 0) connect_often(a, b);
   else if (strcmp(command, "stream") == 0) watch_socket(SOCK_STREAM, a, b);
   else if (strcmp(command, "datagrams") == 0) watch_socket(SOCK_DGRAM, a, b);
+  else if (strcmp(command, "attempts") == 0) watch_socket(0, a, b);
   return 0;
 }

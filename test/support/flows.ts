@@ -72,11 +72,11 @@ export interface FlowChange {
   readonly end?: true;
 }
 
-/** Exchanges lines on one connection, or datagrams on one socket, until it fails or the time is over. */
+/** Exchanges lines on one or on ever new connections, or datagrams on one socket, until it fails or the time is over. */
 export function watchFlow(
   host: Host,
   place: ClientPlace,
-  kind: 'stream' | 'datagrams',
+  kind: 'stream' | 'datagrams' | 'attempts',
   [name, port]: readonly [name: string, port: number],
   { everyMs, seconds }: { readonly everyMs: number; readonly seconds: number },
 ): WatchedFlow {

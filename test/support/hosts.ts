@@ -22,6 +22,8 @@ export interface HostsSetup {
   readonly later?: readonly string[];
   /** More options of every host's `soradns up`. */
   readonly options?: readonly string[];
+  /** More of them, by the host's name. */
+  readonly optionsOf?: Readonly<Record<string, readonly string[]>>;
   /** More settings of dockerd, by the host's name. */
   readonly dockerConfig?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
 }
@@ -64,11 +66,18 @@ class HostNetwork {
   #lan: Lan | undefined;
 
   /** On failure `stop` removes the hosts that have started. */
-  async start({ later = [], options = [], dockerConfig = {} }: HostsSetup): Promise<void> {
+  async start({
+    later = [],
+    options = [],
+    optionsOf = {},
+    dockerConfig = {},
+  }: HostsSetup): Promise<void> {
     const lan = startLan();
     this.#lan = lan;
     const setups = SETUPS.map((setup) => {
-      return { ...setup, options, dockerConfig: dockerConfig[setup.name] ?? {} };
+      const { name } = setup;
+      const own = [...options, ...(optionsOf[name] ?? [])];
+      return { ...setup, options: own, dockerConfig: dockerConfig[name] ?? {} };
     });
     const created = await Promise.allSettled(setups.map((setup) => createHost(setup, setups, lan)));
     this.hosts = created.flatMap((host) => (host.status === 'fulfilled' ? [host.value] : []));
