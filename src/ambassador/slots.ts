@@ -2,7 +2,7 @@
  * The slots of a route in the kernel's map: each connection takes one of them by chance, so a backend's share of the
  * slots is its share of the connections. Pure.
  */
-import { printSocketAddress } from '../dns/address.ts';
+import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
 import type { Backend } from './route.ts';
 
 /** A route takes at most this many elements of the map. */
@@ -22,11 +22,11 @@ export function slotCount(backends: number, atLeast: number): number {
  * Each serving backend has a slot. One whose share by weight is less than a slot has exactly one; the others divide
  * the remaining slots and have less than one slot more or less than their share.
  *
- * `previous` is the result before a change: a slot keeps its backend while the shares permit it. Among backends of
+ * `previous` is the result before a change, or what the kernel has, which may lack slots: a slot keeps its backend while the shares permit it. Among backends of
  * equal weight at most ⌈`count` / n⌉ slots change their backend when one of n comes or goes.
  */
 export function assignSlots(
-  previous: readonly Backend[] | undefined,
+  previous: readonly SocketAddress[] | undefined,
   backends: readonly Backend[],
   count: number,
 ): readonly Backend[] {

@@ -25,9 +25,8 @@ async function instanceOn(host: Host): Promise<{ readonly text: string; end(): P
   const text = `${host.name}${++started}`;
   const id = await serveFlows(host, {
     ...{ text, ports: [80], publish: ['80/tcp'], args: HEALTHY },
-    env: { DNS_NAME: `${text}.${WEB}`, DNS_VIP: 'auto' },
+    env: { DNS_NAME: `${text}.${WEB}`, DNS_VIP: 'auto', FLOW_GRACE_SECONDS: '4' },
   });
-  // Stops are graceful: the program serves for a second longer.
   const end = async (): Promise<void> => void (await host.dockerd.docker('stop', id));
   return { text, end };
 }

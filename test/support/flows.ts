@@ -1,5 +1,5 @@
 /** Containers that serve and use connections, for tests that watch what becomes of them (flow.c). */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Host } from './host.ts';
 import { environment } from './hostCleaner.ts';
@@ -36,6 +36,8 @@ export type ClientPlace =
   | { readonly kind: 'container'; readonly network?: string; readonly args?: readonly string[] }
   /** In a container that runs. */
   | { readonly kind: 'exec'; readonly id: string }
+  /** In the container with this process, entered past Docker. */
+  | { readonly kind: 'process'; readonly pid: string }
   | { readonly kind: 'host'; readonly program: string };
 
 /** What `flow connects` has seen. */
@@ -91,6 +93,8 @@ function clientLine(
   args: readonly string[],
 ): readonly [string, ...string[]] {
   if (place.kind === 'host') return dockerd.onHost(place.program, ...args);
+  if (place.kind === 'process')
+    return ['nsenter', '--target', place.pid, '--net', '--mount', 'flow', ...args];
   if (place.kind === 'exec') return dockerd.cli('exec', place.id, 'flow', ...args);
   const { network = 'bridge', args: more = [] } = place;
   const options = ['--rm', '--network', network, '--dns', bridge, ...more];
@@ -98,6 +102,7 @@ function clientLine(
 }
 
 export class WatchedFlow {
+  readonly #child: ChildProcess;
   readonly #ended: Promise<unknown>;
   #stdout = '';
   #stderr = '';
@@ -110,6 +115,7 @@ export class WatchedFlow {
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       this.#stderr += text;
     });
+    this.#child = child;
     this.#ended = once(child, 'close');
   }
 
@@ -139,6 +145,11 @@ export class WatchedFlow {
       throw new Error(`${error}\n${this.#stdout}${this.#stderr}`);
     });
     return found as FlowChange;
+  }
+
+  /** Ends the client. */
+  end(): void {
+    this.#child.kill();
   }
 
   /** Waits until the client has ended. */

@@ -154,14 +154,16 @@ export function decodeElement(
 export function slotInElement(
   id: string,
   data: string,
-): { readonly match: KernelMatch; readonly backend: SocketAddress } | undefined {
+):
+  | { readonly match: KernelMatch; readonly slot: number; readonly backend: SocketAddress }
+  | undefined {
   const [set = '', key = ''] = id.split('\t');
-  const [address = '', protocol, port] = key.split(' . ');
+  const [address = '', protocol, port, slot] = key.split(' . ');
   const [to = '', toPort] = data.split(' . ');
   if (toPort === undefined) return undefined;
   const end = { port: Number(port), protocol: protocol === 'udp' ? 'udp' : 'tcp' } as const;
   const match: KernelMatch = set.startsWith('virtual')
     ? { kind: 'virtual', address, ...end }
     : { kind: 'consumer', source: address, ...end };
-  return { match, backend: { address: to, port: Number(toPort) } };
+  return { match, slot: Number(slot), backend: { address: to, port: Number(toPort) } };
 }

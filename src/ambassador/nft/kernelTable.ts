@@ -3,7 +3,7 @@
  * thread of their own.
  */
 
-import { printSocketAddress } from '../../dns/address.ts';
+import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { NftRuleset } from '../../kernel/nftRuleset.ts';
 import { matchKey } from '../route.ts';
 import { isStamped, type RouteChange, removal, stampText, TableContents } from './contents.ts';
@@ -55,6 +55,20 @@ export class KernelTable {
   /** Why the routes are not in force; undefined if they are. */
   get trouble(): string | undefined {
     return this.#trouble;
+  }
+
+  /** The backends in the slots of each route that the kernel has, by `matchKey`; none if the table is not ours. */
+  slots(): ReadonlyMap<string, readonly SocketAddress[]> {
+    const slots = new Map<string, SocketAddress[]>();
+    for (const [id, data] of this.#readElements() ?? []) {
+      const found = slotInElement(id, data);
+      if (found === undefined) continue;
+      const key = matchKey(found.match);
+      const backends = slots.get(key) ?? [];
+      backends[found.slot] = found.backend;
+      slots.set(key, backends);
+    }
+    return slots;
   }
 
   /** Sets all routes. A table of a former process is adopted: only what differs is written. */

@@ -10,6 +10,7 @@
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { startThread } from '../../dataplane/listeners/threads.ts';
+import type { SocketAddress } from '../../dns/address.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
 import { matchKey } from '../route.ts';
@@ -49,7 +50,8 @@ export const UPDATE_BOUNDS_SECONDS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 
 export async function openNftPlane(options: NftPlaneOptions): Promise<NftPlaneOpened> {
   const worker = startNftThread(options);
   const report = await firstReport(worker);
-  if (report.kind === 'opened') return { kind: 'opened', plane: new NftPlane(options, worker) };
+  if (report.kind === 'opened')
+    return { kind: 'opened', plane: new NftPlane(options, worker, report.slots) };
   await worker.terminate();
   const reason = report.kind === 'unsupported' ? report.reason : 'the thread does not start';
   return { kind: 'unsupported', reason };
@@ -90,6 +92,8 @@ async function firstReport(worker: Worker): Promise<NftReport> {
 export class NftPlane {
   readonly #options: NftPlaneOptions;
   readonly #routes = new Map<string, KernelRoute>();
+  /** Until `release`: the backends in the slots of the routes of a former process, by `matchKey`. */
+  #formerSlots: ReadonlyMap<string, readonly SocketAddress[]>;
   readonly #changes = new Map<string, RouteChange>();
   #local: ReadonlySet<string> = new Set();
   readonly updateTimes = { counts: UPDATE_BOUNDS_SECONDS.map(() => 0).concat(0), seconds: 0 };
@@ -106,8 +110,13 @@ export class NftPlane {
   #lostBecause: string | undefined;
   #isClosed = false;
 
-  constructor(options: NftPlaneOptions, worker: Worker) {
+  constructor(
+    options: NftPlaneOptions,
+    worker: Worker,
+    formerSlots: ReadonlyMap<string, readonly SocketAddress[]>,
+  ) {
     this.#options = options;
+    this.#formerSlots = formerSlots;
     this.#watch(worker);
   }
 
@@ -128,6 +137,11 @@ export class NftPlane {
   /** Whether connections reach across Docker's bridges; undefined until that is known, and if it is not wanted. */
   get crossBridge(): CrossBridgeState | undefined {
     return this.#state?.crossBridge;
+  }
+
+  /** The backends in the slots that a former process gave the route; undefined if it is new, and after `release`. */
+  formerSlots(match: KernelMatch): readonly SocketAddress[] | undefined {
+    return this.#formerSlots.get(matchKey(match));
   }
 
   /** Returns why the kernel cannot have the route; undefined if it can. */
@@ -167,6 +181,7 @@ export class NftPlane {
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
+    this.#formerSlots = new Map();
     this.#firstChangeMs = this.#options.clock.monotonicMs();
     this.#begin();
   }

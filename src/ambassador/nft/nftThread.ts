@@ -3,6 +3,7 @@
  * DNS must not wait. It also notices changes by other programs, and ends flows whose backend has left.
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { SocketAddress } from '../../dns/address.ts';
 import { openBridgePorts } from '../../kernel/bridgePorts.ts';
 import { type Conntrack, openConntrack } from '../../kernel/conntrack.ts';
 import { listHostAddresses } from '../../kernel/knownNetworks.ts';
@@ -38,7 +39,11 @@ export type NftOrder =
   | { readonly kind: 'close' };
 
 export type NftReport =
-  | { readonly kind: 'opened' }
+  | {
+      readonly kind: 'opened';
+      /** Of the tables of a former process: the backends in the slots of each route, by `matchKey`. */
+      readonly slots: ReadonlyMap<string, readonly SocketAddress[]>;
+    }
   | { readonly kind: 'unsupported'; readonly reason: string }
   /** Follows each `begin` and `change`, and everything that the thread does by itself. */
   | ({ readonly kind: 'state'; readonly isReply: boolean } & NftState)
@@ -70,7 +75,7 @@ export function runNftThread(port: MessagePort, start: NftThreadStart): void {
   }
   const thread = new NftThread(port, start, access.access);
   port.on('message', (order: NftOrder) => thread.obey(order));
-  port.postMessage({ kind: 'opened' } satisfies NftReport);
+  port.postMessage({ kind: 'opened', slots: thread.slots() } satisfies NftReport);
 }
 
 export interface KernelAccess {
@@ -159,6 +164,10 @@ class NftThread {
     );
     this.#bridges = crossBridge ? forms.map(({ family }) => new CrossBridgeRule(family)) : [];
     this.#lookTimer = setInterval(() => this.#look(), LOOK_EVERY_MS);
+  }
+
+  slots(): ReadonlyMap<string, readonly SocketAddress[]> {
+    return new Map(this.#tables.flatMap((table) => [...table.slots()]));
   }
 
   obey(order: NftOrder): void {

@@ -164,7 +164,8 @@ export class KernelHostPlane implements HostPlane {
     );
     const key = matchKey(match);
     const count = slotCount(usable.length, this.#leastSlots);
-    const assigned: readonly Backend[] = assignSlots(this.#assigned.get(key), usable, count);
+    const former = this.#assigned.get(key) ?? this.#plane.formerSlots(match);
+    const assigned: readonly Backend[] = assignSlots(former, usable, count);
     this.#assigned.set(key, assigned);
     const slots = assigned.map(({ address, port, access }) => ({ address, port, access }));
     return { match, slots, ...(isToLeader(target) && { drainSeconds: 0 }) };
