@@ -1,7 +1,7 @@
 /**
  * The records that the store should hold now: the records in the containers' descriptions, without those whose check
  * fails, and without those that need a name that their container does not hold (`onlyBeside`). After the grace period
- * for an absent engine there are none.
+ * for an absent engine there are none. The host's own records are among them.
  */
 
 import type { StampedRecord } from './describe/storedValue.ts';
@@ -16,15 +16,18 @@ export class DesiredRecords implements DesiredSource {
   readonly #containers: Pick<Containers, 'all' | 'isDesiredKnown'>;
   readonly #checks: Pick<Checks, 'run'>;
   readonly #gracePeriod: Pick<GracePeriod, 'isExpired'>;
+  readonly #node: () => readonly StampedRecord[];
 
   constructor(
     containers: Pick<Containers, 'all' | 'isDesiredKnown'>,
     checks: Pick<Checks, 'run'>,
     gracePeriod: Pick<GracePeriod, 'isExpired'>,
+    node: () => readonly StampedRecord[],
   ) {
     this.#containers = containers;
     this.#checks = checks;
     this.#gracePeriod = gracePeriod;
+    this.#node = node;
   }
 
   /** Also starts the checks of these records, and ends all other checks. */
@@ -46,6 +49,6 @@ export class DesiredRecords implements DesiredSource {
 
   #described(): readonly StampedRecord[] {
     if (this.#gracePeriod.isExpired) return [];
-    return [...this.#containers.all()].flatMap(({ desired }) => desired);
+    return [...[...this.#containers.all()].flatMap(({ desired }) => desired), ...this.#node()];
   }
 }

@@ -18,6 +18,7 @@ import {
   type RecordedContainer,
 } from './links/localBackends.ts';
 import { AddressBook, type HostedContainer } from './links/networkAddresses.ts';
+import { NODE_SHORT_ID } from './nodeRecords.ts';
 import type { Containers } from './observe/containers.ts';
 import { NetworkDrivers } from './observe/networkDrivers.ts';
 import type { ContainerState } from './observe/trackedContainer.ts';
@@ -105,6 +106,7 @@ export class HostContainers {
       const { record, owner } = stamped;
       if (kind === 'taken' || record.pointer !== undefined) continue;
       desired.add(key);
+      if (owner.shortId === NODE_SHORT_ID) continue;
       const expose = parseExposedPort(record.fields.expose);
       const { host } = record.fields;
       yield { key, shortId: owner.shortId, record: { startedAt: owner.startedAt, host, expose } };
@@ -112,6 +114,7 @@ export class HostContainers {
     for (const { entry, owner, isOwn } of this.#options.stored().records()) {
       const { key, value } = entry;
       if (!isOwn || owner === undefined || desired.has(key)) continue;
+      if (owner.shortId === NODE_SHORT_ID) continue;
       const parsed = parseService(value);
       if (parsed.kind === 'invalid' || parsed.service.family === 0) continue;
       const { address: host, attributes } = parsed.service;

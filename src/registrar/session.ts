@@ -28,6 +28,7 @@ import { type Identity, ownerId, type Self, type SelfSource } from './leadership
 import { Leadership } from './leadership/leadership.ts';
 import { answerWithinMs, Locks } from './leadership/locks.ts';
 import { type PeerRegistrar, PeerRegistrars } from './leadership/peers.ts';
+import { nodeRecords } from './nodeRecords.ts';
 import { Checks, type Probe } from './observe/checks.ts';
 import { Containers } from './observe/containers.ts';
 import type { Namespace } from './reconcile/namespace.ts';
@@ -135,7 +136,9 @@ export class EngineSession implements SelfSource {
       onChange: options.onHostChange,
     });
     this.checks = new Checks({ probe: options.probe, clock, onChange });
-    this.#desired = new DesiredRecords(this.containers, this.checks, options.gracePeriod);
+    this.#desired = new DesiredRecords(this.containers, this.checks, options.gracePeriod, () =>
+      nodeRecords(options.context.forDescriptions, this.info.name, ownerId(this.identity)),
+    );
     this.#sync = this.#openSync();
   }
 

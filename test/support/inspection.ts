@@ -108,6 +108,8 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
     serviceDomain: undefined,
     ip: undefined,
     ipLabel: undefined,
+    node: undefined,
+    nodeMeta: [],
     exposedByDefault: false,
     mode: 'published',
     hostAddresses: { v4: '192.0.2.1' },

@@ -110,11 +110,16 @@ export class ServerRegistrar {
 
   #context(settings: RegistrarSettings): ConfiguredContext {
     const prefix = keyPrefix(this.#config.pathPrefix);
-    return registrarContextOf(settings, {
-      prefix,
-      domains: this.#domains,
-      optionPrefix: 'register-',
-    });
+    // Consul's names of nodes lead to the hosts' names.
+    const { node = this.#config.consulDomain !== undefined } = settings;
+    return registrarContextOf(
+      { ...settings, node },
+      {
+        prefix,
+        domains: this.#domains,
+        optionPrefix: 'register-',
+      },
+    );
   }
 
   #settings(): RegistrarSettings | undefined {

@@ -106,6 +106,27 @@ export const REGISTRAR_OPTIONS = {
     expects: 'true or false',
     example: 'true',
   }),
+  node: option<boolean | undefined>({
+    name: 'node',
+    form: 'switch',
+    describe: 'also register this host, as HOSTNAME.node.dns.ZONE',
+    schema: switchValue,
+    fallback: undefined,
+    defaultText: 'false; true with --consul-domain',
+    expects: 'true or false',
+    example: 'true',
+  }),
+  nodeMeta: option<readonly string[]>({
+    name: 'node-meta',
+    form: 'list',
+    placeholder: 'KEY=VALUE',
+    describe: "text of this host's name, which TXT has; repeatable",
+    schema: listOf(parsedBy(parseNodeMeta)),
+    fallback: [],
+    defaultText: 'none',
+    expects: 'KEY=VALUE of at most 255 printable ASCII characters',
+    example: 'rack=7',
+  }),
   ...NAME_OPTIONS,
   recordTtlSeconds: option<number>({
     ...seconds,
@@ -306,6 +327,10 @@ export const SERVE_REGISTRAR_OPTIONS = prefixed(REGISTRAR_OPTIONS, 'register-', 
 /** `dns` alone is the default in one word; it overrides a variable that names a program. */
 function withoutDefault(words: readonly ('dns' | CompatProgram)[]): readonly CompatProgram[] {
   return words.filter((word) => word !== 'dns');
+}
+
+function parseNodeMeta(text: string): string | undefined {
+  return /^[A-Za-z0-9_.-]+=[ -~]*$/.test(text) && text.length <= 255 ? text : undefined;
 }
 
 function parseMetadataPrefix(text: string): string | undefined {

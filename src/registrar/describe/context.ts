@@ -27,6 +27,8 @@ type DescribingSettings = Pick<
   | 'ptr'
   | 'envPrefix'
   | 'labelPrefix'
+  | 'node'
+  | 'nodeMeta'
   | 'compat'
 >;
 
