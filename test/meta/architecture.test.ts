@@ -6,7 +6,7 @@ import test from 'node:test';
 import { pageAt } from '../support/pages.ts';
 import { projectRoot, sourceFiles } from './sources.ts';
 
-const MAX_TERMS = 40;
+const MAX_TERMS = 48;
 
 const { text } = pageAt('docs/architecture.md');
 const prose = text.replace(/<!-- folders[\s\S]*<!-- end of folders -->/, '');
@@ -59,7 +59,7 @@ test('The files of each walk in docs/architecture.md are numbered steps that nam
   assert.deepEqual(without, []);
 });
 
-test('The glossary explains each word once, and at most 40 of them', () => {
+test('The glossary explains each word once, and at most 48 of them', () => {
   const [, glossary = ''] = text.split('## Glossary');
   const words = [...glossary.matchAll(/^\| (?!word \|)([a-z ]+) \| .+ \|$/gm)].map(
     ([, word]) => word,
