@@ -371,6 +371,6 @@ async function shell(
     )
     .replaceAll('-v /var/run:', `-v ${dirname(socket)}:`);
   const env = { ...process.env, DOCKER_HOST: host, DOCKER_BUILDKIT: '0' };
-  const options = { cwd: PROJECT, env, timeout: 120_000, maxBuffer: 1 << 26 };
+  const options = { cwd: PROJECT, env, timeout: 240_000, maxBuffer: 1 << 26 };
   return (await promisify(execFile)('sh', ['-euc', text], options)).stdout;
 }

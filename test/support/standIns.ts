@@ -43,11 +43,19 @@ export async function buildImage(host: string): Promise<void> {
   await promisify(execFile)('docker', args, { env, timeout: BUILD_TIMEOUT_MS, maxBuffer: 1 << 26 });
 }
 
-/** Imports a stand-in for each base image of the Dockerfile. */
+/** Imports a stand-in for each base image of the Dockerfile that the engine lacks: a new one would build all steps again. */
 export async function standInForBases(host: string): Promise<void> {
   const dockerfile = readFileSync(join(PROJECT, 'Dockerfile'), 'utf8');
   const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image as string);
-  for (const image of new Set(bases)) await standInForNode(host, image);
+  for (const image of new Set(bases))
+    if (!(await hasImage(host, image))) await standInForNode(host, image);
+}
+
+function hasImage(host: string, image: string): Promise<boolean> {
+  return promisify(execFile)('docker', ['--host', host, 'image', 'inspect', image]).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** As in Debian's images. */
