@@ -5,7 +5,12 @@
  * listens again on its socket. So connections above the limit are accepted and held. Nothing is read from them, and for
  * the client this is as if the kernel held them: it is connected, and what it sends waits in the kernel. As many are
  * held as the kernel would queue; further ones are reset.
+ *
+ * A carrier that follows plans connects a client before this process hears of it. It may only while there is ample room
+ * below each limit: then even the most clients that it can connect meanwhile stay below.
  */
+import { MAX_BEGUN } from './carry/carrier.ts';
+
 export interface ProxyLimits {
   readonly maxConnections: number;
   readonly maxPerSource: number;
@@ -13,6 +18,8 @@ export interface ProxyLimits {
 
 /** The length of the kernel's queue that Node asks for. */
 export const MAX_HELD = 511;
+
+const AMPLE_ROOM = 2 * MAX_BEGUN;
 
 export type Admitted = 'start' | 'hold' | 'connectionLimit' | 'sourceLimit';
 
@@ -26,39 +33,63 @@ export class Admission {
   readonly #bySource = new Map<string, number>();
   /** The oldest first. */
   readonly #held = new Set<HeldConnection>();
+  readonly #onAmple: (isAmple: boolean) => void;
   #running = 0;
+  /** Source addresses without ample room. */
+  #tightSources = 0;
+  #isAmple = false;
   #isStarting = false;
 
-  constructor(limits: ProxyLimits) {
+  /** `onAmple`: whether clients may be connected before they are admitted; called at the start and at each change. */
+  constructor(limits: ProxyLimits, onAmple: (isAmple: boolean) => void) {
     this.#limits = limits;
+    this.#onAmple = onAmple;
+    this.#tellAmple();
   }
 
   /**
    * Counts the connection unless a limit forbids it; then the caller resets it. A counted one must be released once.
-   * `source`: empty for a client of a Unix socket, to which only the limit in all applies.
+   * `source`: empty for a client of a Unix socket, to which only the limit in all applies. `hasBegun`: it is connected
+   * already, so it cannot be held.
    */
-  admit(source: string, connection: HeldConnection): Admitted {
+  admit(source: string, connection: HeldConnection, hasBegun = false): Admitted {
     const { maxConnections, maxPerSource } = this.#limits;
     const ofSource = this.#bySource.get(source) ?? 0;
     if (source !== '' && ofSource >= maxPerSource) return 'sourceLimit';
-    const isRoom = this.#running < maxConnections && this.#held.size === 0;
+    const isRoom = hasBegun || (this.#running < maxConnections && this.#held.size === 0);
     if (!isRoom && this.#held.size >= MAX_HELD) return 'connectionLimit';
-    this.#bySource.set(source, ofSource + 1);
-    if (isRoom) {
-      this.#running += 1;
-      return 'start';
-    }
-    this.#held.add(connection);
-    return 'hold';
+    this.#setCount(source, ofSource, ofSource + 1);
+    if (isRoom) this.#running += 1;
+    else this.#held.add(connection);
+    this.#tellAmple();
+    return isRoom ? 'start' : 'hold';
   }
 
   /** The connection has ended. Starts the connection that has been held longest, if there is room now. */
   release(source: string, connection: HeldConnection): void {
-    const left = (this.#bySource.get(source) ?? 1) - 1;
-    if (left === 0) this.#bySource.delete(source);
-    else this.#bySource.set(source, left);
+    const ofSource = this.#bySource.get(source) ?? 1;
+    this.#setCount(source, ofSource, ofSource - 1);
     if (!this.#held.delete(connection)) this.#running -= 1;
     this.#startHeld();
+    this.#tellAmple();
+  }
+
+  #setCount(source: string, before: number, now: number): void {
+    if (now === 0) this.#bySource.delete(source);
+    else this.#bySource.set(source, now);
+    if (source === '') return;
+    const ample = this.#limits.maxPerSource - AMPLE_ROOM;
+    if (before <= ample && now > ample) this.#tightSources += 1;
+    else if (before > ample && now <= ample) this.#tightSources -= 1;
+  }
+
+  #tellAmple(): void {
+    const { maxConnections, maxPerSource } = this.#limits;
+    const isRoom = this.#running + this.#held.size + AMPLE_ROOM <= maxConnections;
+    const isAmple = isRoom && AMPLE_ROOM <= maxPerSource && this.#tightSources === 0;
+    if (isAmple === this.#isAmple) return;
+    this.#isAmple = isAmple;
+    this.#onAmple(isAmple);
   }
 
   #startHeld(): void {

@@ -63,6 +63,13 @@ export class Chooser {
       : { kind: 'backend', backend };
   }
 
+  /** All backends of a destination if it may be left to others to choose among them; undefined if not. */
+  freeChoice(destination: Destination): readonly Backend[] | undefined {
+    const { backends: set } = destination;
+    if (set.kind === 'waits' || set.backends.length === 0) return undefined;
+    return this.#judge(destination, set).forbidden.length === 0 ? set.backends : undefined;
+  }
+
   /** The proxy's listeners have changed. */
   judgeAnew(): void {
     this.#judged = new WeakMap();

@@ -6,10 +6,16 @@ import { printSocketAddress } from '../../dns/address.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
 import { afterNextPoll } from '../../timing/fairScheduler.ts';
 import type { Backend } from '../route.ts';
-import type { AcceptedClient, ConnectAttempt, ConnectFailure } from './carry/carrier.ts';
+import type {
+  AcceptedClient,
+  AttemptFollower,
+  BegunAttempt,
+  ConnectAttempt,
+  ConnectFailure,
+} from './carry/carrier.ts';
 import { encodeProxyHeader } from './carry/proxyHeader.ts';
 import type { Chooser } from './chooser.ts';
-import type { DestinationOf, DestinationView } from './destination.ts';
+import { type DestinationOf, DestinationView } from './destination.ts';
 import type { ConnectionRefusal, ConnectionState, ProxyCounters } from './proxyCounters.ts';
 import type { ProxyReporter } from './proxyEvents.ts';
 
@@ -83,6 +89,11 @@ export class Connection {
       return;
     }
     this.#label = destination.label;
+    const { begun } = this.#client;
+    if (begun !== undefined && this.#state === 'held') {
+      this.#follow(begun);
+      return;
+    }
     const chosen = chooser.choose(destination, this.source, this.#tried);
     if (chosen.kind === 'backend') this.#connect(chosen.backend);
     else if (chosen.why === 'unknown') this.#wait();
@@ -145,20 +156,36 @@ export class Connection {
     this.#startTimer(() => this.#refuse('unknown'));
   }
 
+  /** The carrier chose the first backend by a plan. */
+  #follow({ backend: at, isOutdated, follow }: BegunAttempt): void {
+    const backend: Backend = { ...at, priority: 0, weight: 1, key: undefined };
+    this.#await(backend);
+    this.#attempt = follow(this.#followerOf(backend));
+    if (isOutdated) this.refresh(new DestinationView(this.#context.destinationOf));
+  }
+
   #connect(backend: Backend): void {
     const { proxyProtocol } = this.#context;
+    this.#await(backend);
+    const header = (backend.proxyProtocol ?? proxyProtocol) ? this.#header() : undefined;
+    this.#attempt = this.#client.connect(backend, header, this.#followerOf(backend));
+  }
+
+  #await(backend: Backend): void {
     this.#state = 'connecting';
     this.#backend = backend;
     this.#startTimer(() => void this.#onConnectTimeout(backend));
-    const header = (backend.proxyProtocol ?? proxyProtocol) ? this.#header() : undefined;
-    this.#attempt = this.#client.connect(backend, header, {
+  }
+
+  #followerOf(backend: Backend): AttemptFollower {
+    return {
       onConnected: () => this.#onConnected(backend),
       onFailed: (reason) => {
         this.#timer?.cancel();
         this.#onFailed(backend, reason);
       },
       onClosed: () => this.#context.onEnded(this),
-    });
+    };
   }
 
   /** If this thread was busy, the backend may have accepted in time. */

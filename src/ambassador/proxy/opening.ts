@@ -55,7 +55,7 @@ async function openUnix(
         await remove();
         await socket.close();
       };
-      return { kind: 'opened', sockets: [{ address: undefined, close }] };
+      return { kind: 'opened', sockets: [{ ...socket, close }] };
     }
     case 'taken':
       return { kind: 'taken', listen, holder: undefined };

@@ -84,7 +84,7 @@ export class ProxyPlane {
     this.#options = options;
     this.#carrier = options.carrier ?? new NetCarrier(options.clock);
     this.#reporter = new ProxyReporter(options.clock, options.onEvent);
-    this.#admission = new Admission(options);
+    this.#admission = new Admission(options, (isAmple) => this.#carrier.permit?.(isAmple));
     this.#choosers = { tcp: this.#chooser('tcp'), udp: this.#chooser('udp') };
   }
 
@@ -152,7 +152,10 @@ export class ProxyPlane {
       this.#carrier.listen(
         at,
         (client) => stream.accept(client),
-        (error) => this.#onAcceptFailure(listen, error),
+        (error) => {
+          stream.unplan();
+          this.#onAcceptFailure(listen, error);
+        },
       );
     const outcome = await openStreams(listen, bind, inherited);
     if (outcome.kind !== 'opened') return outcome;
@@ -160,7 +163,7 @@ export class ProxyPlane {
     const addresses = addressesOf(sockets);
     stream.listenOn(sockets);
     for (const { address, port } of addresses) this.#own.tcp.add(address, port);
-    this.#choosers.tcp.judgeAnew();
+    this.#judgeAnew();
     const listener: ProxyListener = {
       listen,
       addresses,
@@ -170,7 +173,7 @@ export class ProxyPlane {
         await stream.close(drainMs);
         if (!this.#streams.delete(listener)) return;
         for (const { address, port } of addresses) this.#own.tcp.remove(address, port);
-        this.#choosers.tcp.judgeAnew();
+        this.#judgeAnew();
       },
     };
     this.#streams.set(listener, stream);
@@ -209,6 +212,12 @@ export class ProxyPlane {
     this.#datagrams.set(listener, datagrams);
     datagrams.refresh();
     return { kind: 'opened', listener };
+  }
+
+  /** The set of our own listeners has changed, to which the proxy does not connect. */
+  #judgeAnew(): void {
+    this.#choosers.tcp.judgeAnew();
+    for (const stream of this.#streams.values()) stream.unplan();
   }
 
   #onAcceptFailure(listen: ListenAddress, error: NodeJS.ErrnoException): void {

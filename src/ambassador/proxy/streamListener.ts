@@ -3,6 +3,7 @@ import { printSocketAddress } from '../../dns/address.ts';
 import { Alarm, type Clock } from '../../timing/clock.ts';
 import { withDeadline } from '../../timing/deadline.ts';
 import { afterNextPoll } from '../../timing/fairScheduler.ts';
+import type { Balance } from '../choice.ts';
 import type { Backend } from '../route.ts';
 import type { Admission } from './admission.ts';
 import type { AcceptedClient, StreamSocket } from './carry/carrier.ts';
@@ -13,10 +14,14 @@ import { type RouteReport, RouteReports } from './routeReports.ts';
 
 export type StreamListenerOptions = Omit<ProxyContext, 'onTried' | 'onOverdue' | 'onEnded'> & {
   readonly admission: Admission;
+  readonly balance: Balance;
 };
 
 /** Backends whose last try failed; the state of further ones is not reported. */
 const MAX_UNREACHABLE = 1_024;
+/** Source addresses whose clients are connected by plans, and backends of a plan: each plan is a message. */
+const MAX_PLANS = 1_024;
+const MAX_PLANNED_BACKENDS = 64;
 
 export class StreamListener {
   readonly #options: StreamListenerOptions;
@@ -25,6 +30,8 @@ export class StreamListener {
   readonly #unreachable = new Set<string>();
   readonly #drains: Alarm;
   readonly #clock: Clock;
+  /** Source addresses that have a plan. */
+  readonly #planned = new Set<string>();
   #sockets: readonly StreamSocket[] = [];
   #onEmpty: () => void = () => {};
 
@@ -53,10 +60,11 @@ export class StreamListener {
     const connection = new Connection(client, this.#context);
     const { source } = connection;
     counters.accepted += 1;
-    const admitted = admission.admit(source, connection);
+    const admitted = admission.admit(source, connection, client.begun !== undefined);
     if (admitted === 'start' || admitted === 'hold') {
       this.#connections.add(connection);
       if (admitted === 'start') connection.start();
+      this.#plan(source);
       return;
     }
     counters.refused[admitted] += 1;
@@ -64,7 +72,15 @@ export class StreamListener {
     client.reset();
   }
 
+  /** The plans of clients may lead to other backends than the proxy would choose now. */
+  unplan(): void {
+    if (this.#planned.size === 0) return;
+    this.#planned.clear();
+    for (const socket of this.#sockets) socket.unplan?.();
+  }
+
   refresh(): void {
+    this.unplan();
     const view = new DestinationView(this.#options.destinationOf);
     view.of('');
     for (const connection of this.#connections) connection.refresh(view);
@@ -105,6 +121,19 @@ export class StreamListener {
     );
     this.#drains.set(undefined);
     await afterNextPoll(); // the descriptors of the last ones are closed
+  }
+
+  /** Lets the next clients from this address be connected without asking. */
+  #plan(source: string): void {
+    if (this.#planned.has(source)) return;
+    const { destinationOf, chooser, balance, proxyProtocol } = this.#options;
+    const destination = destinationOf(source);
+    const backends = destination && chooser.freeChoice(destination);
+    if (backends === undefined || backends.length > MAX_PLANNED_BACKENDS) return;
+    if (backends.some((backend) => backend.proxyProtocol ?? proxyProtocol)) return;
+    if (this.#planned.size >= MAX_PLANS) this.unplan();
+    this.#planned.add(source);
+    for (const socket of this.#sockets) socket.plan?.(source, { backends, balance });
   }
 
   #allEnded(): Promise<void> {

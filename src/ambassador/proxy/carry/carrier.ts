@@ -1,12 +1,15 @@
 /**
  * ambassador/proxy/carry/: What a proxy needs of the system: it accepts clients, connects to backends, moves octets.
- * Imports: dataplane/listeners, dataplane/sockets, dns, kernel, timing.
+ * Imports: ambassador, dataplane/listeners, dataplane/sockets, dns, kernel, timing.
  * Used by: ambassador/proxy, app/ambassador.
  *
  * The proxy decides who connects where and for how long; a `Carrier` never does. `NetCarrier` uses Node's sockets.
  * `SpliceCarrier` has the kernel move the octets, from a thread of its own.
  */
+
 import type { SocketAddress } from '../../../dns/address.ts';
+import type { Balance } from '../../choice.ts';
+import type { Backend } from '../../route.ts';
 
 export interface Carrier {
   /** The octets that this carrier has passed on. */
@@ -21,6 +24,11 @@ export interface Carrier {
     onClient: (client: AcceptedClient) => void,
     onError: (error: NodeJS.ErrnoException) => void,
   ): Promise<StreamSocket>;
+  /**
+   * Whether clients may be connected by a plan now. At most `MAX_BEGUN` of them are there at a time that the owner has
+   * not heard of. A carrier that never follows plans has neither this nor `StreamSocket.plan`.
+   */
+  permit?(isPermitted: boolean): void;
   /** Call this when all listeners are closed and all connections have ended; the carrier can be used no more. */
   close(): Promise<void>;
 }
@@ -43,9 +51,22 @@ export type StreamAddress =
 export interface StreamSocket {
   /** The bound address; undefined for a Unix socket. */
   readonly address: SocketAddress | undefined;
+  /** Clients from this source address may be connected by the plan, without their owner being asked. */
+  plan?(source: string, plan: ConnectPlan): void;
+  /** Ends all plans; clients that were connected meanwhile may still follow one. */
+  unplan?(): void;
   /** Accepts no more connections; those that wait in the kernel are reset. Accepted ones go on. */
   close(): Promise<void>;
 }
+
+/** How to choose the first backend of a client. */
+export interface ConnectPlan {
+  /** Not empty. */
+  readonly backends: readonly Backend[];
+  readonly balance: Balance;
+}
+
+export const MAX_BEGUN = 64;
 
 /**
  * A connection of a client. Until a backend has accepted, nothing is read from it: what the client sends waits in the
@@ -56,6 +77,8 @@ export interface AcceptedClient {
   readonly peer: SocketAddress | undefined;
   /** The address and port that the client connected to; undefined for a Unix socket, or if the client has gone. */
   localEnd(): SocketAddress | undefined;
+  /** The attempt that the carrier has begun by a plan; its owner follows it before it connects to another backend. */
+  readonly begun?: BegunAttempt;
   /**
    * Connects to a backend. If it accepts, sends it the header, then passes octets on both ways until both sides have
    * ended, or one side was reset or lost: then the other side is reset.
@@ -75,6 +98,13 @@ export interface AttemptFollower {
   onFailed(reason: ConnectFailure): void;
   /** After `onConnected`: both sockets are closed. */
   onClosed(): void;
+}
+
+export interface BegunAttempt {
+  readonly backend: SocketAddress;
+  /** Plans have ended since, so the backend may not be one of the client's any more. */
+  readonly isOutdated: boolean;
+  follow(follower: AttemptFollower): ConnectAttempt;
 }
 
 export interface ConnectAttempt {

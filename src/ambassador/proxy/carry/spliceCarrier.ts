@@ -14,16 +14,23 @@ import type { Clock, Timer } from '../../../timing/clock.ts';
 import {
   type AcceptedClient,
   type AttemptFollower,
+  type BegunAttempt,
   type CarriedOctets,
   type Carrier,
   type ConnectAttempt,
   type ConnectFailure,
   connectFailureOf,
+  MAX_BEGUN,
   type StreamAddress,
   type StreamSocket,
 } from './carrier.ts';
 import { KernelSockets } from './kernelSockets.ts';
-import { SpliceMemory, type SpliceOrder, type SpliceReport } from './spliceMessages.ts';
+import {
+  BEGUN_ATTEMPT,
+  SpliceMemory,
+  type SpliceOrder,
+  type SpliceReport,
+} from './spliceMessages.ts';
 
 export type SpliceCarrierOpened =
   | { readonly kind: 'carrier'; readonly carrier: SpliceCarrier }
@@ -45,6 +52,7 @@ const RESTART = { minMs: 100, maxMs: 10_000 };
 
 interface SpliceListener {
   readonly fd: number;
+  epoch: number;
   readonly onClient: (client: AcceptedClient) => void;
   readonly onError: (error: NodeJS.ErrnoException) => void;
   readonly onClosed: () => void;
@@ -77,6 +85,9 @@ class SpliceCarrier implements Carrier {
   #lastListener = 0;
   #lastClient = 0;
   #lastAttempt = 0;
+  #isPermitted = false;
+  /** The part of `MAX_BEGUN` that the thread may not use now. The rest is its credit, and clients to be reported. */
+  #unspent = MAX_BEGUN;
   #isClosed = false;
   /** A thread that waits in the kernel would keep the process from exiting. */
   readonly #onExit = (): void => this.#signal.send();
@@ -121,17 +132,25 @@ class SpliceCarrier implements Carrier {
     const closed = new Promise<void>((resolve) => {
       onClosed = resolve;
     });
-    this.#listeners.set(listener, { fd, onClient, onError, onClosed });
+    this.#listeners.set(listener, { fd, epoch: 0, onClient, onError, onClosed });
     if (this.#worker === undefined) this.#start();
-    else this.#order({ kind: 'listen', listener, fd });
+    else this.#order({ kind: 'listen', listener, fd, epoch: 0 });
     return {
       address,
+      plan: (source, plan) => this.#order({ kind: 'plan', listener, source, plan }),
+      unplan: () => this.#unplan(listener),
       close: async () => {
         if (this.#worker === undefined) this.#closeListener(listener);
         else this.#order({ kind: 'unlisten', listener });
         await closed;
       },
     };
+  }
+
+  permit(isPermitted: boolean): void {
+    this.#isPermitted = isPermitted;
+    if (isPermitted) this.#spare(0);
+    else this.#unspent += this.#memory.withdrawCredit();
   }
 
   async close(): Promise<void> {
@@ -165,7 +184,8 @@ class SpliceCarrier implements Carrier {
       failure = error;
     });
     worker.on('exit', () => this.#onThreadLost(failure));
-    for (const [listener, { fd }] of this.#listeners) this.#order({ kind: 'listen', listener, fd });
+    for (const [listener, { fd, epoch }] of this.#listeners)
+      this.#order({ kind: 'listen', listener, fd, epoch });
   }
 
   /** The thread has closed its connections. Clients that arrive wait in the kernel for the next thread. */
@@ -175,6 +195,9 @@ class SpliceCarrier implements Carrier {
     for (const client of [...this.#clients.values()]) client.onThreadLost();
     this.#clients.clear();
     if (this.#isClosed) return;
+    this.#memory.withdrawCredit();
+    this.#unspent = 0;
+    this.#spare(MAX_BEGUN);
     this.#lossesInARow += 1;
     for (const { onError } of this.#listeners.values()) onError(error);
     const delayMs = backoffMs(this.#lossesInARow, RESTART);
@@ -217,14 +240,31 @@ class SpliceCarrier implements Carrier {
     }
   }
 
+  /** So many more clients may be connected by plans, now or later. */
+  #spare(clients: number): void {
+    this.#unspent += clients;
+    if (!this.#isPermitted) return;
+    this.#memory.giveCredit(this.#unspent);
+    this.#unspent = 0;
+  }
+
   #onAccepted(report: Extract<SpliceReport, { kind: 'accepted' }>): void {
     this.#lossesInARow = 0;
     this.#lastClient = report.client;
-    const client = new SplicedClient(report, this.#context);
-    this.#clients.set(report.client, client);
     const listener = this.#listeners.get(report.listener);
+    const isOutdated = report.epoch !== listener?.epoch;
+    const client = new SplicedClient(report, isOutdated, this.#context);
+    this.#clients.set(report.client, client);
     if (listener === undefined) client.reset();
     else listener.onClient(client);
+    if (report.to !== undefined) this.#spare(1); // counted by its owner now
+  }
+
+  #unplan(id: number): void {
+    const listener = this.#listeners.get(id);
+    if (listener === undefined) return;
+    listener.epoch += 1;
+    this.#order({ kind: 'unplan', listener: id, epoch: listener.epoch });
   }
 
   #closeListener(id: number): void {
@@ -238,23 +278,35 @@ class SpliceCarrier implements Carrier {
 
 class SplicedClient implements AcceptedClient {
   readonly peer: SocketAddress | undefined;
+  readonly begun?: BegunAttempt;
   readonly #client: number;
   readonly #fd: number;
   readonly #context: ClientContext;
   #attempt = 0;
-  #following: AttemptFollower | undefined;
+  #follower: AttemptFollower | undefined;
   #isConnected = false;
   /** Its thread has ended, and its descriptor may be another client's. */
   #isLost = false;
 
   constructor(
-    { client, fd, peer }: Extract<SpliceReport, { kind: 'accepted' }>,
+    { client, fd, peer, to }: Extract<SpliceReport, { kind: 'accepted' }>,
+    isOutdated: boolean,
     context: ClientContext,
   ) {
-    this.peer = peer && { address: clientAddress(peer.address), port: peer.port };
+    this.peer = peer;
     this.#client = client;
     this.#fd = fd;
     this.#context = context;
+    if (to === undefined) return;
+    this.#attempt = BEGUN_ATTEMPT;
+    this.begun = {
+      backend: to,
+      isOutdated,
+      follow: (follower) => {
+        this.#follower = follower;
+        return this.#attemptOf(BEGUN_ATTEMPT);
+      },
+    };
   }
 
   /** Its descriptor is its own until a backend has accepted: the thread closes no other client unasked. */
@@ -266,22 +318,27 @@ class SplicedClient implements AcceptedClient {
   connect(
     to: SocketAddress,
     header: Uint8Array | undefined,
-    following: AttemptFollower,
+    follower: AttemptFollower,
   ): ConnectAttempt {
     const { memory, order, nextAttempt } = this.#context;
     const attempt = nextAttempt();
     this.#attempt = attempt;
-    this.#following = following;
+    this.#follower = follower;
     if (this.#isLost) {
       queueMicrotask(() => this.#fail(attempt, 'failed'));
       return { cancel: () => true };
     }
     memory.offer(this.#fd, attempt);
     order({ kind: 'connect', client: this.#client, attempt, to, header });
+    return this.#attemptOf(attempt);
+  }
+
+  #attemptOf(attempt: number): ConnectAttempt {
+    const { memory, order } = this.#context;
     return {
       cancel: () => {
         if (!memory.cancel(this.#fd, attempt)) return false;
-        if (this.#attempt === attempt) this.#following = undefined;
+        if (this.#attempt === attempt) this.#follower = undefined;
         order({ kind: 'cancel', client: this.#client, attempt });
         return true;
       },
@@ -291,13 +348,13 @@ class SplicedClient implements AcceptedClient {
   reset(): void {
     this.#context.order({ kind: 'reset', client: this.#client });
     if (this.#isConnected) return;
-    this.#following = undefined;
+    this.#follower = undefined;
     this.#context.forget(this.#client);
   }
 
   onConnected(): void {
     this.#isConnected = true;
-    this.#following?.onConnected();
+    this.#follower?.onConnected();
   }
 
   onFailed(attempt: number, errno: number): void {
@@ -306,19 +363,19 @@ class SplicedClient implements AcceptedClient {
 
   onClosed(): void {
     this.#context.forget(this.#client);
-    this.#following?.onClosed();
+    this.#follower?.onClosed();
   }
 
   onThreadLost(): void {
     this.#isLost = true;
-    if (this.#isConnected) this.#following?.onClosed();
+    if (this.#isConnected) this.#follower?.onClosed();
     else this.#fail(this.#attempt, 'failed');
   }
 
   #fail(attempt: number, reason: ConnectFailure): void {
     if (attempt !== this.#attempt) return;
-    const following = this.#following;
-    this.#following = undefined;
-    following?.onFailed(reason);
+    const follower = this.#follower;
+    this.#follower = undefined;
+    follower?.onFailed(reason);
   }
 }

@@ -7,11 +7,25 @@
  * either taken by the carrying thread or cancelled by the proxy's. There is one word for each descriptor of a client.
  */
 import type { SocketAddress } from '../../../dns/address.ts';
+import type { ConnectPlan } from './carrier.ts';
 
 export type SpliceOrder =
   /** Accept clients from a listening socket. It belongs to the carrying thread until `unlistened`. */
-  | { readonly kind: 'listen'; readonly listener: number; readonly fd: number }
+  | {
+      readonly kind: 'listen';
+      readonly listener: number;
+      readonly fd: number;
+      readonly epoch: number;
+    }
   | { readonly kind: 'unlisten'; readonly listener: number }
+  | {
+      readonly kind: 'plan';
+      readonly listener: number;
+      readonly source: string;
+      readonly plan: ConnectPlan;
+    }
+  /** `epoch`: how often the listener's plans have ended. */
+  | { readonly kind: 'unplan'; readonly listener: number; readonly epoch: number }
   | {
       readonly kind: 'connect';
       readonly client: number;
@@ -31,6 +45,9 @@ export type SpliceReport =
       readonly client: number;
       readonly fd: number;
       readonly peer: SocketAddress | undefined;
+      /** The backend of a plan; its attempt has the number `BEGUN_ATTEMPT`. */
+      readonly to: SocketAddress | undefined;
+      readonly epoch: number;
     }
   | { readonly kind: 'acceptFailed'; readonly listener: number; readonly errno: number }
   /** The socket is closed. */
@@ -57,6 +74,12 @@ export interface SpliceThreadStart {
 const MAX_DESCRIPTORS = 1 << 20;
 const OCTET_COUNTS = 2;
 const COUNTS_OCTETS = OCTET_COUNTS * Float64Array.BYTES_PER_ELEMENT;
+/** The first word: how many clients may be connected by plans; then the words of descriptors. */
+const CREDIT = 0;
+const WORDS = 1;
+
+/** The attempt that a thread begins by a plan; those of orders have higher numbers. */
+export const BEGUN_ATTEMPT = 0;
 
 /** States of an attempt, in the low bits of its word; its number is in the other bits. */
 const OFFERED = 1;
@@ -73,7 +96,7 @@ export class SpliceMemory {
   readonly #words: Int32Array;
 
   constructor(memory?: SharedArrayBuffer) {
-    const octets = COUNTS_OCTETS + MAX_DESCRIPTORS * Int32Array.BYTES_PER_ELEMENT;
+    const octets = COUNTS_OCTETS + (WORDS + MAX_DESCRIPTORS) * Int32Array.BYTES_PER_ELEMENT;
     this.memory = memory ?? new SharedArrayBuffer(octets);
     this.#counts = new Float64Array(this.memory, 0, OCTET_COUNTS);
     this.#words = new Int32Array(this.memory, COUNTS_OCTETS);
@@ -93,6 +116,25 @@ export class SpliceMemory {
     this.#counts[1] = this.toClients + toClients;
   }
 
+  /** The proxy's thread lets that many more clients be connected by plans. */
+  giveCredit(clients: number): void {
+    Atomics.add(this.#words, CREDIT, clients);
+  }
+
+  /** Takes all of it back, and returns how much that was. */
+  withdrawCredit(): number {
+    return Atomics.exchange(this.#words, CREDIT, 0);
+  }
+
+  /** Returns false if no client may be connected by a plan now. */
+  spendCredit(): boolean {
+    for (;;) {
+      const credit = Atomics.load(this.#words, CREDIT);
+      if (credit <= 0) return false;
+      if (Atomics.compareExchange(this.#words, CREDIT, credit, credit - 1) === credit) return true;
+    }
+  }
+
   hasWordFor(fd: number): boolean {
     return fd < MAX_DESCRIPTORS;
   }
@@ -101,9 +143,9 @@ export class SpliceMemory {
     return attempt >= MAX_ATTEMPT ? 1 : attempt + 1;
   }
 
-  /** The proxy's thread offers an attempt before it orders it. */
+  /** Who orders or begins an attempt offers it before. */
   offer(fd: number, attempt: number): void {
-    Atomics.store(this.#words, fd, word(attempt, OFFERED));
+    Atomics.store(this.#words, WORDS + fd, word(attempt, OFFERED));
   }
 
   /** Returns false if it was taken. */
@@ -117,8 +159,8 @@ export class SpliceMemory {
   }
 
   #decide(fd: number, attempt: number, state: number): boolean {
-    const offered = word(attempt, OFFERED);
-    return Atomics.compareExchange(this.#words, fd, offered, word(attempt, state)) === offered;
+    const [at, offered] = [WORDS + fd, word(attempt, OFFERED)];
+    return Atomics.compareExchange(this.#words, at, offered, word(attempt, state)) === offered;
   }
 }
 

@@ -3,7 +3,7 @@
  * octets. It waits in the kernel for sockets and for orders, and returns only when it is to end.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { SocketAddress } from '../../../dns/address.ts';
+import { clientAddress, type SocketAddress } from '../../../dns/address.ts';
 import { EAGAIN, EINTR, type Libc } from '../../../kernel/libc.ts';
 import {
   EPOLLERR,
@@ -16,10 +16,13 @@ import {
   type StreamCalls,
   WakeSignal,
 } from '../../../kernel/streamCalls.ts';
+import { backendsToTry } from '../../choice.ts';
+import type { ConnectPlan } from './carrier.ts';
 import { KernelSockets } from './kernelSockets.ts';
 import { Pipes } from './pipes.ts';
 import { type PumpOutcome, SplicedPair } from './splicedPair.ts';
 import {
+  BEGUN_ATTEMPT,
   SpliceMemory,
   type SpliceOrder,
   type SpliceReport,
@@ -31,6 +34,9 @@ interface Listener {
   readonly fd: number;
   /** Its number in `#watched`. */
   watch: number;
+  /** By the source address of clients. */
+  readonly plans: Map<string, ConnectPlan>;
+  epoch: number;
   /** When it accepts again after the system could not; undefined: it accepts. */
   resumesAtMs: number | undefined;
 }
@@ -66,6 +72,7 @@ const WAIT_MS = 1_000;
 /** How long to wait for a pipe, and before accepting again when the system could not. */
 const NO_PIPE_MS = 10;
 const ACCEPT_PAUSE_MS = 100;
+const MAX_TURNS_UNREPORTED = 16;
 /** Clients accepted before other sockets have their turn. */
 const MAX_ACCEPTS = 64;
 /** The number of the signal; sockets have higher ones. */
@@ -81,6 +88,11 @@ export function runSpliceThread(port: MessagePort, start: SpliceThreadStart): vo
   } finally {
     thread.close();
   }
+}
+
+function firstOf({ backends, balance }: ConnectPlan, source: string): SocketAddress | undefined {
+  const [first] = backendsToTry(backends, { balance, source, random: Math.random });
+  return first && { address: first.address, port: first.port };
 }
 
 class SpliceThread {
@@ -100,6 +112,9 @@ class SpliceThread {
   #lastWatched = SIGNAL;
   /** One of them could go on, but for the turns of others. */
   #isBusy = false;
+  /** The proxy's thread has to decide something. */
+  #isAwaited = false;
+  #turnsUnreported = 0;
   #hasEnded = false;
 
   constructor(port: MessagePort, start: SpliceThreadStart, libc: Libc, calls: StreamCalls) {
@@ -121,10 +136,19 @@ class SpliceThread {
       this.#isBusy = false;
       for (const client of [...this.#again]) this.#pump(client);
       this.#resumeListeners();
-      if (this.#reports.length === 0) continue;
-      this.#port.postMessage(this.#reports);
-      this.#reports = [];
+      this.#report(events === 0);
     }
+  }
+
+  /** What needs no decision is told when there is nothing else to do: waking a thread takes as long as a connection. */
+  #report(isIdle: boolean): void {
+    if (this.#reports.length === 0) return;
+    this.#turnsUnreported += 1;
+    if (!this.#isAwaited && !isIdle && this.#turnsUnreported < MAX_TURNS_UNREPORTED) return;
+    this.#port.postMessage(this.#reports);
+    this.#reports = [];
+    this.#isAwaited = false;
+    this.#turnsUnreported = 0;
   }
 
   /** Closes everything but the listening sockets, from which another thread may accept. */
@@ -135,6 +159,7 @@ class SpliceThread {
   }
 
   #waitMs(): number {
+    if (this.#reports.length > 0) return 0;
     if (this.#again.size > 0) return this.#isBusy ? 0 : NO_PIPE_MS;
     for (const { resumesAtMs } of this.#listeners.values())
       if (resumesAtMs !== undefined) return ACCEPT_PAUSE_MS;
@@ -174,7 +199,14 @@ class SpliceThread {
   #obey(order: SpliceOrder): void {
     switch (order.kind) {
       case 'listen':
-        return void this.#listen({ ...order, watch: 0, resumesAtMs: undefined });
+        return void this.#listen({
+          ...order,
+          ...{ watch: 0, plans: new Map(), resumesAtMs: undefined },
+        });
+      case 'plan':
+        return void this.#listeners.get(order.listener)?.plans.set(order.source, order.plan);
+      case 'unplan':
+        return void this.#unplan(order.listener, order.epoch);
       case 'unlisten':
         return void this.#unlisten(order.listener);
       case 'end':
@@ -191,6 +223,12 @@ class SpliceThread {
   #listen(listener: Listener): void {
     this.#listeners.set(listener.listener, listener);
     listener.watch = this.#watch({ kind: 'listener', listener }, listener.fd, EPOLLIN);
+  }
+
+  #unplan(id: number, epoch: number): void {
+    const listener = this.#listeners.get(id);
+    listener?.plans.clear();
+    if (listener !== undefined) listener.epoch = epoch;
   }
 
   #unlisten(id: number): void {
@@ -214,13 +252,27 @@ class SpliceThread {
         this.#sockets.reset(fd);
         return void this.#onAcceptFailure(listener, EMFILE);
       }
-      this.#lastClient += 1;
-      const client = this.#lastClient;
-      const idle = { attempt: undefined, carried: undefined, watch: 0, backendWatch: 0 };
-      this.#clients.set(client, { client, fd, ...idle });
-      const peer = this.#sockets.peer();
-      this.#reports.push({ kind: 'accepted', listener: listener.listener, client, fd, peer });
+      this.#onAccepted(listener, fd);
     }
+  }
+
+  #onAccepted({ listener, plans, epoch }: Listener, fd: number): void {
+    this.#lastClient += 1;
+    const idle = { attempt: undefined, carried: undefined, watch: 0, backendWatch: 0 };
+    const client: Client = { client: this.#lastClient, fd, ...idle };
+    this.#clients.set(client.client, client);
+    const named = this.#sockets.peer();
+    const peer = named && { address: clientAddress(named.address), port: named.port };
+    const source = peer?.address ?? '';
+    const plan = plans.get(source);
+    const to = plan && this.#memory.spendCredit() ? firstOf(plan, source) : undefined;
+    this.#reports.push({ kind: 'accepted', listener, client: client.client, fd, peer, to, epoch });
+    if (to === undefined) {
+      this.#isAwaited = true;
+      return;
+    }
+    this.#memory.offer(fd, BEGUN_ATTEMPT);
+    this.#connect(client, { attempt: BEGUN_ATTEMPT, to, header: undefined });
   }
 
   /** The clients wait in the kernel until there may be room for one. */
@@ -242,8 +294,7 @@ class SpliceThread {
     }
   }
 
-  #connect(client: Client, order: Extract<SpliceOrder, { kind: 'connect' }>): void {
-    const { attempt, to, header } = order;
+  #connect(client: Client, { attempt, to, header }: Omit<Attempt, 'fd'>): void {
     const fd = this.#sockets.connect(to);
     if (fd < 0) return void this.#reportFailure(client, attempt, -fd);
     client.attempt = { attempt, fd, to, header };
@@ -281,6 +332,7 @@ class SpliceThread {
 
   #reportFailure({ client }: Client, attempt: number, errno: number): void {
     this.#reports.push({ kind: 'failed', client, attempt, errno });
+    this.#isAwaited = true;
   }
 
   /** Ends the attempt of a client. */
