@@ -75,26 +75,16 @@ async function kernelWay(scene: Scene): Promise<Way> {
   };
 }
 
-/** How the program is told to use a carrier; undefined: this version does not have it. */
-const CARRIERS: Readonly<Record<'portable' | 'splice', CarrierChoice>> = {
-  portable: { file: 'netCarrier.js', env: { SORADNS_CARRIER: 'net' } },
-  splice: { file: 'spliceCarrier.js', env: { SORADNS_CARRIER: 'splice' } },
-};
+const CARRIERS = join(program, '../ambassador/proxy/carry');
 
-interface CarrierChoice {
-  /** Of the built program. */
-  readonly file: string;
-  readonly env: Readonly<Record<string, string>>;
-}
-
+/** `portable` copies with Node's sockets; `splice` leaves that to the kernel. Early versions have only the first. */
 function ourProxy(scene: Scene, name: 'portable' | 'splice'): Way | MissingWay {
-  const { file, env } = CARRIERS[name];
-  if (!existsSync(join(program, '../ambassador/proxy/carry', file)))
-    return { name, missing: 'this version has no such carrier' };
-  const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
+  const hasChoice = existsSync(join(CARRIERS, 'spliceCarrier.js'));
+  if (name === 'splice' && !hasChoice) return { name, missing: 'this version has no such carrier' };
+  const carrier = hasChoice ? ['--carrier', name === 'splice' ? 'splice' : 'net'] : [];
   return proxyWay(scene, name, `soradns ambassador, ${name}`, ([echo, sink], [toEcho, toSink]) => [
     [
-      ...['env', ...settings, process.execPath, program, 'ambassador', '--listen', HOST_ADDRESS],
+      ...[process.execPath, program, 'ambassador', '--listen', HOST_ADDRESS, ...carrier],
       ...['--max-per-source', '10000', `${echo}=${toEcho}`, `${sink}=${toSink}`],
     ],
   ]);
