@@ -1,21 +1,14 @@
 /**
  * The network of the measurements: a client, the host that carries its connections, and two backends, each in a network
- * namespace of its own. This process is the host. The client has one core and the backends have the other, so that the
- * kernel does not move them between measurements; what carries connections may use both.
+ * namespace of its own. This process is the host. No program is pinned to a core: then the kernel may have client and
+ * backend on one, and a connection that needs no other program costs no more than it must.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { ThreeHosts } from '../../test/support/threeHosts.ts';
-import {
-  GENERATOR_CORE,
-  isInstalled,
-  pinned,
-  type Running,
-  SERVER_CORE,
-  start,
-} from '../process.ts';
+import { isInstalled, type Running, start } from '../process.ts';
 
 export const CLIENT = 1;
 export const HOST_ADDRESS = '10.77.1.1';
@@ -87,7 +80,7 @@ export class Scene {
 
   async #serve({ number }: BackendHost, program: string, args: readonly string[]): Promise<void> {
     const command = this.hosts.inside(number, program, ...args);
-    const running = start(command, { cwd: this.options.folder, core: SERVER_CORE });
+    const running = start(command, { cwd: this.options.folder });
     while (!running.output().includes('serving')) {
       if (running.hasEnded()) throw new Error(`${program}: ${running.output()}`);
       await new Promise((done) => setTimeout(done, 10));
@@ -124,9 +117,8 @@ export function clientLines<T>(
   scene: Scene,
   ...args: readonly [string, ...string[]]
 ): ClientLines<T> {
-  const [program, ...words] = scene.hosts.inside(CLIENT, ...args);
-  const [command, all] = pinned([program, ...words], GENERATOR_CORE);
-  const child = spawn(command, all, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [command, ...words] = scene.hosts.inside(CLIENT, ...args);
+  const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'inherit'] });
   const lines: { value: T; arrivedMs: number }[] = [];
   const closed = new Promise<void>((done) => child.on('close', () => done()));
   const waiting = new Set<() => void>();
