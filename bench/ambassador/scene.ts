@@ -88,7 +88,8 @@ export class Scene {
   }
 }
 
-function buildLinks(folder: string): string {
+/** Builds links.c into the folder; returns the path of the program. */
+export function buildLinks(folder: string): string {
   const compiler = ['cc', 'gcc', 'clang'].find(isInstalled);
   if (compiler === undefined) throw new Error('a C compiler is needed to build links.c');
   const program = join(folder, 'links');

@@ -28,12 +28,18 @@ test('targetTable shows which targets are met, with both medians and the range',
     finding('slow', 1.1, ratioOf([1.2], [1])),
     { what: 'memory', target: 1, unit: 'GB', value: 0.5 },
     finding('absent', 1, ratioOf([1], [])),
+    { ...finding('enough', 0.9, ratioOf([1], [1])), isLeast: true },
+    { ...finding('too little', 0.9, ratioOf([0.8], [1])), isLeast: true },
+    { what: 'no peer', target: 1, value: Number.NaN, reason: 'socat is not installed' },
   ]);
   assert.deepEqual(table.split('\n').slice(2), [
     '| fast | ≤ 0.85 | 0.80 | 0.50 | 0.50–0.80 | met |',
     '| slow | ≤ 1.10 | 1.20 | 1.20 | 1.20–1.20 | missed |',
     '| memory | ≤ 1.00 GB | 0.50 GB | – | – | met |',
     '| absent | ≤ 1.00 | – | – | – | not measured |',
+    '| enough | ≥ 0.90 | 1.00 | 1.00 | 1.00–1.00 | met |',
+    '| too little | ≥ 0.90 | 0.80 | 0.80 | 0.80–0.80 | missed |',
+    '| no peer | ≤ 1.00 | – | – | – | not measured: socat is not installed |',
   ]);
 });
 
