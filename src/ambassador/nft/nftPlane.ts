@@ -3,8 +3,9 @@
  * Imports: ambassador, dataplane/listeners, dns, kernel, timing.
  * Used by: app/ambassador.
  *
- * `NftPlane` gives changes of routes to a thread (nftThread.ts), which writes them in one transaction: those of one turn
- * of the event loop together, and further ones at least two milliseconds later, when the thread has written those before.
+ * `NftPlane` gives changes of routes to a thread (nftThread.ts), which writes them in one transaction: those of one set
+ * of the store's changes together, and further ones two milliseconds later at the earliest, when the thread has written
+ * those before.
  * The tables outlive the process: connections go on, and the next process adopts them.
  */
 import { once } from 'node:events';
@@ -69,9 +70,17 @@ function startNftThread({
   return worker;
 }
 
-function afterThisTurn(callback: () => void): Timer {
-  const immediate = setImmediate(callback);
-  return { cancel: () => clearImmediate(immediate) };
+/** When the code that runs now has returned: it may make more changes. */
+function afterThisCall(callback: () => void): Timer {
+  let isCancelled = false;
+  queueMicrotask(() => {
+    if (!isCancelled) callback();
+  });
+  return {
+    cancel: () => {
+      isCancelled = true;
+    },
+  };
 }
 
 async function firstReport(worker: Worker): Promise<NftReport> {
@@ -226,7 +235,7 @@ export class NftPlane {
     const { clock } = this.#options;
     const waitMs = this.#sentMs + JOIN_MS - clock.monotonicMs();
     this.#timer ??=
-      waitMs > 0 ? clock.startTimer(waitMs, () => this.#send()) : afterThisTurn(() => this.#send());
+      waitMs > 0 ? clock.startTimer(waitMs, () => this.#send()) : afterThisCall(() => this.#send());
   }
 
   #send(): void {

@@ -39,7 +39,7 @@ test('A change that comes alone is written without a wait', async (context) => {
   await hasOrders(2);
 });
 
-test('Changes of one turn of the event loop are one transaction', async (context) => {
+test('Changes that are made together are one transaction', async (context) => {
   const { plane, hasOrders, setRoutes } = await openPlane(context);
   setRoutes('198.18.0.1', '198.18.0.2', '198.18.0.3');
   await hasOrders(2);
