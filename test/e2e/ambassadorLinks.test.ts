@@ -1,7 +1,7 @@
 /** Containers reach services of other hosts through their links, on real Docker hosts. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { type Connects, connectOften, serveFlows } from '../support/flows.ts';
+import { type Connects, connectOften, serveFlows, watchFlow } from '../support/flows.ts';
 import { useHosts } from '../support/hosts.ts';
 import { until } from '../support/until.ts';
 
@@ -38,6 +38,42 @@ for (const plane of ['proxy']) {
           { replies: {}, failed: 20 },
         ],
       );
+    }),
+  );
+
+  test(
+    `A consumer with DNS_LINK_LOCAL reaches its service at 127.0.0.1 after each start, over TCP and UDP, through the plane ${plane}`,
+    hosts.options,
+    hosts.on(async ({ a, b }) => {
+      const names = { DNS_NAME: '1.red.skydns.local', DNS_6379_UDP_NAME: '1.udp.skydns.local' };
+      await serveFlows(b, { text: 'red', ports: [6379], env: names });
+      const env = {
+        DNS_LINK_6379: 'red.skydns.local',
+        DNS_LINK_6379_UDP: 'udp.skydns.local:6379',
+        DNS_LINK_LOCAL: 'true',
+      };
+      await a.dockerd.docker('network', 'create', 'own');
+      for (const network of ['bridge', 'own']) {
+        const id = await a.dockerd.run({ image: 'peer', env, network });
+        const place = { kind: 'exec', id } as const;
+        const connect = () => connectOften(a, place, ['127.0.0.1', 6379], { count: 20 });
+        const isLinked = async () => (await connect()).replies.red === 20;
+        await until(`${network}: it reaches red`, isLinked, 20_000);
+        const options = { everyMs: 50, seconds: 2 };
+        const flow = watchFlow(a, place, 'datagrams', ['127.0.0.1', 6379], options);
+        await flow.saw('a datagram is answered', ({ reply = '' }) => reply.startsWith('red '));
+        await flow.ended();
+        await a.dockerd.docker('restart', '--time', '0', id);
+        await until(`${network}: it reaches red again`, isLinked, 20_000);
+      }
+      const plain = await a.dockerd.run({
+        image: 'peer',
+        env: { DNS_LINK_6379: 'red.skydns.local' },
+      });
+      const refused = connectOften(a, { kind: 'exec', id: plain }, ['127.0.0.1', 6379], {
+        count: 3,
+      });
+      assert.equal((await refused).failed, 3);
     }),
   );
 }

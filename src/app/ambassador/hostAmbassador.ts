@@ -1,7 +1,7 @@
 /**
  * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
- * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy,
- *   ambassador/proxy/carry, app/process, config, config/options, dns, forward, kernel, observability, registrar,
+ * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry,
+ *   app/process, config, config/options, dataplane/listeners, dns, forward, kernel, observability, registrar,
  *   registrar/links, server, server/http/exchange, service, store, timing, zone.
  * Used by: app, cli/linking, tools/doctor/ambassador.
  *
@@ -42,6 +42,7 @@ import type { Node } from '../../zone/tree.ts';
 import type { AmbassadorSources } from './ambassadorMetrics.ts';
 import { AMBASSADOR_PATH, type AmbassadorReport, reportedRoute } from './ambassadorReport.ts';
 import type { HostPlane } from './hostPlane.ts';
+import { LocalLinkWriter } from './localLinkWriter.ts';
 import { askForwarder } from './outsideResolver.ts';
 import { acceptsConnection, tcpBackendsOf } from './probing.ts';
 
@@ -124,7 +125,8 @@ export class HostAmbassador {
     const isVip = settings.vip && plane.kind === 'nft';
     const vips = isVip ? this.#vipRoutesOn(table.table) : undefined;
     const keeper = isVip ? this.#vipKeeper() : undefined;
-    this.#running = { plane, ...table, vips, keeper, consumers: new Set() };
+    const localLinks = new LocalLinkWriter(this.#options.log);
+    this.#running = { plane, ...table, vips, keeper, consumers: new Set(), localLinks };
     this.#follower.refresh();
     this.onVirtualAddresses();
     keeper?.check([...this.#requests.all()].map(({ name }) => name));
@@ -209,6 +211,7 @@ export class HostAmbassador {
     running?.keeper?.close();
     running?.vips?.close();
     running?.table.close();
+    await running?.localLinks.close();
     await running?.plane.close();
   }
 
@@ -268,7 +271,8 @@ export class HostAmbassador {
     const isOurs = (name: Name) =>
       this.#options.zone.settings().apexes.some((apex) => isSubdomainOf(name, apex));
     const present = new Set<string>();
-    for (const consumer of this.#host.consumers()) {
+    const consumers = this.#host.consumers();
+    for (const consumer of consumers) {
       const source = `container ${consumer.id}`;
       present.add(source);
       running.table.setRoutes(source, routesOfConsumer(consumer, isOurs).routes);
@@ -276,6 +280,7 @@ export class HostAmbassador {
     for (const source of running.consumers)
       if (!present.has(source)) running.table.setRoutes(source, []);
     running.consumers = present;
+    running.localLinks.set(consumers);
     this.#local = this.#host.localBackends();
     running.table.refreshReach();
     running.plane.refreshNetworks(ownAddressesOf(this.#local.values()));
@@ -298,6 +303,7 @@ interface Running {
   readonly probes: BackendProbes | undefined;
   readonly vips: VipRoutes | undefined;
   readonly keeper: VipKeeper | undefined;
+  readonly localLinks: LocalLinkWriter;
   /** The sources of routes of containers. */
   consumers: ReadonlySet<string>;
 }

@@ -159,7 +159,7 @@ function withoutPrivate(set: BackendSet, source: string): BackendSet {
 }
 
 /** This host's addresses, with the networks around them. */
-function ownNetworks(): readonly { readonly address: string; readonly range: VipRange }[] {
+export function ownNetworks(): readonly { readonly address: string; readonly range: VipRange }[] {
   const own = Object.values(networkInterfaces()).flatMap((found = []) => found);
   return own.flatMap(({ address, cidr }) => {
     const range = cidr === null ? undefined : parseCidr(cidr);

@@ -1,0 +1,89 @@
+/**
+ * Keeps the links of consumers at their own 127.0.0.1 too, where they ask for it. Each start of a container has a network
+ * of its own, so its table is written at every start, by a thread: the kernel takes milliseconds for it.
+ */
+import type { Worker } from 'node:worker_threads';
+import type { LocalLinks, LocalLinksReport } from '../../ambassador/nft/localLinks.ts';
+import { isInRange } from '../../ambassador/vipRange.ts';
+import { startThread } from '../../dataplane/listeners/threads.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Consumer } from '../../registrar/links/consumers.ts';
+import { ownNetworks } from './hostPlane.ts';
+
+const ENTRY = new URL(
+  import.meta.url.endsWith('.ts')
+    ? '../../ambassador/nft/localLinksMain.ts'
+    : '../../ambassador/nft/localLinksMain.js',
+  import.meta.url,
+);
+
+export class LocalLinkWriter {
+  readonly #log: Log;
+  /** By container: what was written for its current start. */
+  readonly #written = new Map<string, string>();
+  /** Reasons that were logged. */
+  readonly #refusals = new Set<string>();
+  #worker: Worker | undefined;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Takes all consumers of the host, in place of the ones before. */
+  set(consumers: readonly Consumer[]): void {
+    const present = new Set<string>();
+    for (const consumer of consumers) {
+      const links = localLinksOf(consumer);
+      if (links === undefined) continue;
+      present.add(links.id);
+      const text = JSON.stringify([consumer.startedAt, links]);
+      if (this.#written.get(links.id) === text) continue;
+      this.#written.set(links.id, text);
+      this.#thread().postMessage(links);
+    }
+    for (const id of [...this.#written.keys()]) if (!present.has(id)) this.#written.delete(id);
+  }
+
+  async close(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = undefined;
+    await worker?.terminate();
+  }
+
+  #thread(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const worker = startThread(ENTRY, { name: 'local-links' });
+    this.#worker = worker;
+    worker.unref();
+    worker.on('message', (report: LocalLinksReport) => this.#onReport(report));
+    worker.on('error', (err) => this.#log.error({ err }, 'the thread of local links ended'));
+    worker.on('exit', () => {
+      if (this.#worker !== worker) return;
+      this.#worker = undefined;
+      // The next change of the host's containers writes all again.
+      this.#written.clear();
+    });
+    return worker;
+  }
+
+  /** A reason concerns the rights of this process, so it is logged once. */
+  #onReport({ id, refusal }: LocalLinksReport): void {
+    if (refusal === undefined || this.#refusals.has(refusal)) return;
+    this.#refusals.add(refusal);
+    const message = "a container's links are not at its 127.0.0.1, only at the host's addresses";
+    this.#log.warn({ container: id, cause: refusal }, message);
+  }
+}
+
+/** Undefined if the consumer asks for none, or has no IPv4 network with this host. */
+function localLinksOf({ shortId, pid, addresses, links }: Consumer): LocalLinks | undefined {
+  const ports = links.flatMap((link) => (link.kind === 'port' && link.isLocal ? [link.port] : []));
+  if (ports.length === 0 || pid === undefined || pid <= 0) return undefined;
+  const networks = ownNetworks();
+  for (const { address, family } of addresses) {
+    if (family !== 4) continue;
+    const near = networks.find(({ range }) => isInRange(range, address));
+    if (near !== undefined) return { id: shortId, pid, gateway: near.address, ports };
+  }
+  return undefined;
+}
