@@ -1,8 +1,8 @@
 /**
  * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
- * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry,
- *   app/process, config, config/options, dataplane/listeners, dns, forward, kernel, observability, registrar,
- *   registrar/links, server, server/http/exchange, service, store, timing, zone.
+ * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy,
+ *   ambassador/proxy/carry, app/process, config, config/options, dataplane/listeners, dns, forward, kernel,
+ *   observability, registrar, registrar/links, server, server/http/exchange, service, store, timing, zone.
  * Used by: app, cli/linking, tools/doctor/ambassador.
  *
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
