@@ -60,6 +60,7 @@ export function allMetricsSources(): MetricsSources {
     ambassador: {
       plane: 'nft',
       routes: [],
+      conditions: { conditionOf: () => ({ state: 'ok' }), othersOf: () => [] },
       isVipRangeFull: false,
       proxy: {
         ...newProxyCounters(),

@@ -3,11 +3,13 @@ import type { RouteState } from '../../ambassador/follow/routeTable.ts';
 import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/nftPlane.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
+import type { BackendConditions, ReportedBackend } from './ambassadorReport.ts';
 import type { KernelStatistics } from './hostPlane.ts';
 
 export interface AmbassadorSources {
   readonly plane: 'nft' | 'proxy';
   readonly routes: readonly RouteState[];
+  readonly conditions: BackendConditions;
   readonly proxy?: ProxyStatistics | undefined;
   readonly kernel?: KernelStatistics | undefined;
   /** Whether a name has no virtual address because the range is full; undefined without virtual addresses. */
@@ -18,13 +20,9 @@ export interface AmbassadorSources {
 type ReportedState = 'ok' | 'empty' | 'waits' | 'yields';
 
 export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
-  const { plane, routes, proxy, kernel, isVipRangeFull } = sources;
+  const { plane, routes, conditions, proxy, kernel, isVipRangeFull } = sources;
   const states: Record<ReportedState, number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
-  let backends = 0;
-  for (const route of routes) {
-    states[stateOf(route)]++;
-    if (route.backends.kind === 'known') backends += route.backends.backends.length;
-  }
+  for (const route of routes) states[stateOf(route)]++;
   return [
     {
       kind: 'gauge',
@@ -35,7 +33,12 @@ export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
         value,
       })),
     },
-    gauge('soradns_ambassador_backends', 'Backends of all routes.', backends),
+    gauges(
+      'soradns_ambassador_backends',
+      'Backends of all routes, by their state.',
+      'state',
+      Object.entries(backendStates(routes, conditions)),
+    ),
     ...(isVipRangeFull === undefined ? [] : [exhausted(isVipRangeFull)]),
     ...(proxy === undefined ? [] : proxyFamilies(proxy)),
     ...(kernel === undefined ? [] : kernelFamilies(kernel)),
@@ -51,6 +54,22 @@ function stateOf({ backends, yieldsTo }: RouteState): ReportedState {
   if (yieldsTo !== undefined) return 'yields';
   if (backends.kind === 'waits') return 'waits';
   return backends.backends.length > 0 ? 'ok' : 'empty';
+}
+
+function backendStates(
+  routes: readonly RouteState[],
+  conditions: BackendConditions,
+): Record<ReportedBackend['state'], number> {
+  const counts = { ok: 0, draining: 0, unreachable: 0 };
+  for (const state of routes) {
+    const { route, backends, yieldsTo } = state;
+    if (yieldsTo !== undefined) continue;
+    if (backends.kind === 'known')
+      for (const backend of backends.backends)
+        counts[conditions.conditionOf(route, backend).state]++;
+    for (const other of conditions.othersOf(state)) counts[other.state]++;
+  }
+  return counts;
 }
 
 function proxyFamilies(proxy: ProxyStatistics): Family[] {

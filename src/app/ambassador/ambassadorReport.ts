@@ -2,7 +2,7 @@
 
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
 import type { CarrierKind } from '../../ambassador/proxy/carry/carrier.ts';
-import type { Backend, Match } from '../../ambassador/route.ts';
+import type { Backend, Match, Route } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
 import { printSocketAddress } from '../../dns/address.ts';
 import { Failure } from '../process/failure.ts';
@@ -48,11 +48,16 @@ export interface ReportedBackend {
 /** The state of a backend as the plane sees it. */
 export type BackendCondition = Pick<ReportedBackend, 'state' | 'leftSeconds' | 'connections'>;
 
-export function reportedRoute(
-  { route, backends, yieldsTo }: RouteState,
-  conditionOf: (backend: Backend) => BackendCondition,
-  drained: readonly ReportedBackend[],
-): ReportedRoute {
+/** What is known about the backends of routes besides the zone's word. */
+export interface BackendConditions {
+  conditionOf(route: Route, backend: Backend): BackendCondition;
+  /** The backends to which the route leads no new connections: they drain, or have failed the probe. */
+  othersOf(state: RouteState): readonly ReportedBackend[];
+}
+
+export function reportedRoute(state: RouteState, conditions: BackendConditions): ReportedRoute {
+  const { route, backends, yieldsTo } = state;
+  const others = conditions.othersOf(state);
   const common = {
     match: printMatch(route.match),
     target: printRouteTarget(route.target),
@@ -63,22 +68,20 @@ export function reportedRoute(
     return { ...common, state: 'yields', reason, backends: [] };
   }
   if (backends.kind === 'waits')
-    return { ...common, state: 'waits', reason: backends.reason, backends: drained };
-  const serving = backends.backends.map((backend): ReportedBackend => {
-    const { priority, weight, key } = backend;
-    const address = printSocketAddress(backend);
-    return {
-      address,
-      priority,
-      weight,
-      ...(key !== undefined && { key }),
-      ...conditionOf(backend),
-    };
-  });
-  const state = serving.length > 0 ? 'ok' : 'empty';
+    return { ...common, state: 'waits', reason: backends.reason, backends: others };
+  const serving = backends.backends.map((backend) =>
+    reportedBackend(backend, conditions.conditionOf(route, backend)),
+  );
+  const service = serving.length > 0 ? 'ok' : 'empty';
   const { reason } = backends;
-  const why = state === 'empty' && reason !== undefined ? { reason } : {};
-  return { ...common, state, ...why, backends: [...serving, ...drained] };
+  const why = service === 'empty' && reason !== undefined ? { reason } : {};
+  return { ...common, state: service, ...why, backends: [...serving, ...others] };
+}
+
+export function reportedBackend(backend: Backend, condition: BackendCondition): ReportedBackend {
+  const { priority, weight, key } = backend;
+  const address = printSocketAddress(backend);
+  return { address, priority, weight, ...(key !== undefined && { key }), ...condition };
 }
 
 export function printMatch(match: Match): string {

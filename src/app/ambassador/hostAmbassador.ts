@@ -40,11 +40,17 @@ import type { Store } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
 import type { Node } from '../../zone/tree.ts';
 import type { AmbassadorSources } from './ambassadorMetrics.ts';
-import { AMBASSADOR_PATH, type AmbassadorReport, reportedRoute } from './ambassadorReport.ts';
+import {
+  AMBASSADOR_PATH,
+  type AmbassadorReport,
+  type BackendConditions,
+  type ReportedRoute,
+  reportedRoute,
+} from './ambassadorReport.ts';
 import type { HostPlane } from './hostPlane.ts';
 import { LocalLinkWriter } from './localLinkWriter.ts';
 import { askForwarder } from './outsideResolver.ts';
-import { acceptsConnection, tcpBackendsOf } from './probing.ts';
+import { acceptsConnection, conditionsOf, tcpBackendsOf } from './probing.ts';
 
 export interface HostAmbassadorOptions {
   readonly settings: AmbassadorSettings;
@@ -171,17 +177,13 @@ export class HostAmbassador {
   }
 
   report(): AmbassadorReport {
-    const { plane, table } = this.#running ?? {};
+    const running = this.#running;
+    const plane = running?.plane;
     return {
       plane: plane?.kind ?? 'proxy',
       ...(plane?.carrierKind && { carrier: plane.carrierKind }),
       reasons: this.readiness(),
-      routes: (table?.states() ?? []).map((state) => {
-        const { route } = state;
-        const conditionOf = (backend: Backend) =>
-          plane?.conditionOf(route, backend) ?? { state: 'ok' };
-        return reportedRoute(state, conditionOf, plane?.drainingOf(route) ?? []);
-      }),
+      routes: running === undefined ? [] : this.#reported(running),
     };
   }
 
@@ -196,6 +198,7 @@ export class HostAmbassador {
     return {
       plane: plane.kind,
       routes: table.states(),
+      conditions: this.#conditionsIn(this.#running),
       proxy: plane.proxyStatistics?.(),
       kernel: plane.kernelStatistics?.(),
       isVipRangeFull: keeper?.isExhausted,
@@ -238,6 +241,15 @@ export class HostAmbassador {
       },
     });
     return { table, probes };
+  }
+
+  #reported(running: Running): readonly ReportedRoute[] {
+    const conditions = this.#conditionsIn(running);
+    return running.table.states().map((state) => reportedRoute(state, conditions));
+  }
+
+  #conditionsIn({ plane, probes }: Running): BackendConditions {
+    return conditionsOf(plane, probes, (backends) => this.#reached(backends));
   }
 
   #reached(backends: Iterable<Backend>): readonly Backend[] {

@@ -16,10 +16,11 @@ import {
 import { assignSlots, slotCount } from '../../ambassador/slots.ts';
 import { maskedNetwork } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
+import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
-import type { BackendCondition } from './ambassadorReport.ts';
+import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
 import { type HostPlane, type KernelStatistics, ProxyHostPlane } from './hostPlane.ts';
 
 /** Opens the plane that `--plane` names. Throws a `Failure` if the kernel is asked for and cannot do it. */
@@ -63,7 +64,7 @@ async function openKernelPlane(
       log.error({ err }, 'the thread that writes the routes ended; starting another'),
   });
   if (opened.kind === 'unsupported') return opened.reason;
-  return new KernelHostPlane(opened.plane, settings.slots, listeners);
+  return new KernelHostPlane(opened.plane, settings, listeners);
 }
 
 /** In one line of the log. */
@@ -99,9 +100,18 @@ export class KernelHostPlane implements HostPlane {
   /** The backends of the slots of each route, so that a backend keeps its slots. */
   readonly #assigned = new Map<string, readonly Backend[]>();
 
-  constructor(plane: NftPlane, leastSlots: number, listeners: Set<() => void>) {
+  readonly #drainSeconds: number;
+  /** The backends that have left each route, with the time until which their connections may go on. */
+  readonly #draining = new Map<string, Map<string, number>>();
+
+  constructor(
+    plane: NftPlane,
+    { slots, drainSeconds }: Pick<AmbassadorSettings, 'slots' | 'drainSeconds'>,
+    listeners: Set<() => void>,
+  ) {
     this.#plane = plane;
-    this.#leastSlots = leastSlots;
+    this.#leastSlots = slots;
+    this.#drainSeconds = drainSeconds;
     this.#listeners = listeners;
   }
 
@@ -125,6 +135,7 @@ export class KernelHostPlane implements HostPlane {
 
   remove({ match }: Route): void {
     this.#assigned.delete(matchKey(match));
+    this.#draining.delete(matchKey(match));
     if (match.kind !== 'socket') this.#plane.remove(match);
   }
 
@@ -138,8 +149,16 @@ export class KernelHostPlane implements HostPlane {
     return { state: 'ok' };
   }
 
-  drainingOf(): readonly [] {
-    return [];
+  /** Those whose connections the kernel may still carry; it is not asked whether there are any. */
+  drainingOf({ match }: Route): readonly ReportedBackend[] {
+    const nowMs = systemClock.monotonicMs();
+    return [...(this.#draining.get(matchKey(match)) ?? [])].flatMap(([address, untilMs]) => {
+      if (untilMs <= nowMs) return [];
+      const left = Number.isFinite(untilMs) && {
+        leftSeconds: Math.ceil((untilMs - nowMs) / 1_000),
+      };
+      return [{ address, priority: 0, weight: 0, state: 'draining', ...left }];
+    });
   }
 
   troubles(): readonly string[] {
@@ -166,8 +185,25 @@ export class KernelHostPlane implements HostPlane {
     const count = slotCount(usable.length, this.#leastSlots);
     const former = this.#assigned.get(key) ?? this.#plane.formerSlots(match);
     const assigned: readonly Backend[] = assignSlots(former, usable, count);
+    if (match.protocol === 'tcp' && !isToLeader(target))
+      this.#noteDraining(key, former ?? [], usable);
     this.#assigned.set(key, assigned);
     const slots = assigned.map(({ address, port, access }) => ({ address, port, access }));
     return { match, slots, ...(isToLeader(target) && { drainSeconds: 0 }) };
+  }
+
+  #noteDraining(
+    key: string,
+    former: readonly SocketAddress[],
+    serving: readonly SocketAddress[],
+  ): void {
+    const nowMs = systemClock.monotonicMs();
+    const untilMs = this.#drainSeconds < 0 ? Infinity : nowMs + this.#drainSeconds * 1_000;
+    const draining = this.#draining.get(key) ?? new Map<string, number>();
+    for (const [address, endMs] of draining) if (endMs <= nowMs) draining.delete(address);
+    for (const each of former) draining.set(printSocketAddress(each), untilMs);
+    for (const each of serving) draining.delete(printSocketAddress(each));
+    if (draining.size === 0) this.#draining.delete(key);
+    else this.#draining.set(key, draining);
   }
 }

@@ -5,7 +5,7 @@ import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';
 import { describeListenRefusal, type ListenRefusal } from '../../ambassador/proxy/opening.ts';
 import type { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
-import { type Backend, isStatic, type Route } from '../../ambassador/route.ts';
+import { isStatic, type Route } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';
@@ -19,11 +19,16 @@ import { upstreamsOf } from '../process/network.ts';
 import { openStore } from '../process/openStore.ts';
 import type { AmbassadorConfig } from './ambassadorConfig.ts';
 import type { AmbassadorSources } from './ambassadorMetrics.ts';
-import { AMBASSADOR_PATH, type AmbassadorReport, reportedRoute } from './ambassadorReport.ts';
+import {
+  AMBASSADOR_PATH,
+  type AmbassadorReport,
+  type BackendConditions,
+  reportedRoute,
+} from './ambassadorReport.ts';
 import { BackendSources } from './backendSources.ts';
 import { proxyOf } from './hostPlane.ts';
 import { createOutsideForwarder } from './outsideResolver.ts';
-import { acceptsConnection, tcpBackendsOf } from './probing.ts';
+import { acceptsConnection, conditionsOf, tcpBackendsOf } from './probing.ts';
 import { ProxyRoutes } from './proxyRoutes.ts';
 
 interface Parts {
@@ -100,17 +105,18 @@ export class ProxyAmbassador {
   }
 
   report(): AmbassadorReport {
-    const { table, routes, proxy } = this.#parts;
+    const { table, proxy } = this.#parts;
     return {
       plane: 'proxy',
       carrier: proxy.carrierKind,
       reasons: this.readiness(),
-      routes: table.states().map((state) => {
-        const { route } = state;
-        const conditionOf = (backend: Backend) => routes.conditionOf(route, backend);
-        return reportedRoute(state, conditionOf, routes.drainingOf(route));
-      }),
+      routes: table.states().map((state) => reportedRoute(state, this.#conditions)),
     };
+  }
+
+  get #conditions(): BackendConditions {
+    const { routes, probes } = this.#parts;
+    return conditionsOf(routes, probes, (backends) => backends);
   }
 
   /** Serves the report at its path; undefined for any other path. */
@@ -120,7 +126,8 @@ export class ProxyAmbassador {
 
   metrics(): AmbassadorSources {
     const { table, proxy } = this.#parts;
-    return { plane: 'proxy', routes: table.states(), proxy: proxy.counters() };
+    const routes = table.states();
+    return { plane: 'proxy', routes, conditions: this.#conditions, proxy: proxy.counters() };
   }
 
   /** Accepts no more connections, and gives the open ones this time to end. */
