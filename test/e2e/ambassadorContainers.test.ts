@@ -89,6 +89,13 @@ test(
     const text = await printed(clientServer, client, /"failed":0/);
     assert.match(text, /"replies":\{"PONG":9\}/);
     assert.match(text, /^redis at tcp:\/\/[0-9.]+:6379$/m);
+    // svendowideit's other form: the host is the alias of a link, which is only in /etc/hosts.
+    await shell(
+      bigServer,
+      `docker run -d --link redis:server --name by_words --expose 6379 ${ambassador} server 6379`,
+    );
+    const local = client.replace('redis_ambassador', 'by_words');
+    await printed(bigServer, local, /"replies":\{"PONG":9\}/);
     for (const host of [bigServer, clientServer]) {
       const check = 'docker exec redis_ambassador node /soradns/dist/health.js';
       assert.equal(await shell(host, check), 'an ambassador is running\n');

@@ -15,8 +15,9 @@ import type { Store } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Node } from '../../zone/tree.ts';
 import { NO_FACTS, type ZoneSettings } from '../../zone/view.ts';
+import { readIfThere } from '../process/network.ts';
 import type { AmbassadorConfig } from './ambassadorConfig.ts';
-import { askForwarder } from './outsideResolver.ts';
+import { askForwarder, askHosts } from './outsideResolver.ts';
 
 export interface BackendSourcesOptions {
   readonly config: AmbassadorConfig;
@@ -30,6 +31,8 @@ export interface BackendSourcesOptions {
   readonly onMirrorEvent: (event: MirrorEvent) => void;
 }
 
+const HOSTS_FILE = '/etc/hosts';
+
 export class BackendSources {
   readonly follower: ZoneFollower;
   readonly #options: BackendSourcesOptions;
@@ -42,7 +45,9 @@ export class BackendSources {
     this.#options = options;
     this.#storeZone = this.#createStoreZone();
     this.#outside = new OutsideAnswers({
-      ask: (question) => askForwarder(forwarder, question),
+      ask: async (question) =>
+        askHosts((await readIfThere(HOSTS_FILE)) ?? '', question) ??
+        (await askForwarder(forwarder, question)),
       clock: systemClock,
       onChange: (name) => this.follower.onOutsideAnswer(name),
     });
