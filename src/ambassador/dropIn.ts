@@ -47,7 +47,7 @@ function routeOfVariable(
   const [, port] = /^BACKEND_([0-9]{1,5})$/.exec(name) ?? [];
   if (port !== undefined) return [{ text: `${port}=${value}`, source }];
   if (name !== 'BACKEND') return [];
-  return [{ text: `${env.PORT ?? AMBASSADORD_PORT}=${value}`, source }];
+  return [{ text: `${env.PORT || AMBASSADORD_PORT}=${value}`, source }];
 }
 
 export interface ListeningRoute {

@@ -56,6 +56,7 @@ test("ambassadord's variables are routes, and BACKEND listens on PORT or 10000",
   ]);
   assert.deepEqual(routesOf([], { BACKEND: '10.0.0.1:80' }), ['10000=10.0.0.1:80']);
   assert.deepEqual(routesOf([], { BACKEND: '10.0.0.1:80', PORT: '80' }), ['80=10.0.0.1:80']);
+  assert.deepEqual(routesOf([], { BACKEND: '10.0.0.1:80', PORT: '' }), ['10000=10.0.0.1:80']);
 });
 
 test('Words take precedence over the environment', () => {
