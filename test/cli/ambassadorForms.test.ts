@@ -81,6 +81,41 @@ test('ambassador follows the keys of an etcd in the forms of nsproxy and of amba
   assert.ok(lines.length < 20, lines.join('\n'));
 });
 
+test('A dynamic route keeps its backends while its store is lost, says so, and follows the store when it is back', async (context) => {
+  const address = ownAddress();
+  if (address === undefined) return context.skip('this host has only loopback addresses');
+  const etcd = await startEtcd();
+  context.after(() => etcd.stop());
+  const key = '/skydns/local/skydns/redis/1';
+  const put = async (name: string) => {
+    const port = await serveName(context, name, address);
+    await etcd.etcdctl(['put', key, JSON.stringify({ host: address, port })]);
+  };
+  await put('a');
+  const [port, http] = [await freePort(), await freePort()];
+  const store = ['--store', `etcd://${etcd.endpoint}`, '--http', `127.0.0.1:${http}`];
+  await startAmbassador(context, [`127.0.0.1:${port}=redis.skydns.local`, ...store]);
+  const leadsTo = (expected: string): Promise<void> =>
+    until(`it leads to ${expected}`, async () => (await replies(port, 6)) === expected, 20_000);
+  const readiness = async (): Promise<string> => {
+    const response = await fetch(`http://127.0.0.1:${http}/readyz`);
+    return `${response.status} ${await response.text()}`;
+  };
+  await leadsTo('a');
+  assert.match(await readiness(), /^200 /);
+  await etcd.kill();
+  await until(
+    'it says that the store is lost',
+    async () => /^503 .*store: /s.test(await readiness()),
+    20_000,
+  );
+  assert.equal(await replies(port), 'a');
+  await etcd.restart();
+  await put('b');
+  await leadsTo('b');
+  await until('it is ready', async () => (await readiness()).startsWith('200 '), 20_000);
+});
+
 test('ambassador listens on a Unix socket, and removes it at the end', async (context) => {
   const folder = await newTempDir();
   context.after(() => removeDir(folder));

@@ -21,7 +21,9 @@ import { type Hosts, useHosts } from '../support/hosts.ts';
 import { query } from '../support/server.ts';
 import { until } from '../support/until.ts';
 
-const hosts = useHosts({ options: ['--vip', '--consul-domain', 'consul'] });
+const hosts = useHosts({
+  options: ['--vip', '--consul-domain', 'consul', '--register-node-meta', 'rack=7'],
+});
 const PREFIX = keyPrefix('skydns');
 const KILLS = 20;
 
@@ -233,7 +235,7 @@ async function targetsOf(host: Host, name: string): Promise<readonly string[]> {
 }
 
 test(
-  'Every server answers a host’s name in Consul’s form with the address of a host',
+  'Every server answers a host’s name in Consul’s form with the host’s address and text',
   hosts.options,
   hosts.on(async ({ a, b, c }) => {
     // The hosts of this test share their name, so one of them has it.
@@ -242,7 +244,8 @@ test(
     for (const { dns } of [a, b, c])
       await until('the name is answered', async () => {
         const { text } = await dig(dns, `${node}.node.consul`, 'A', '+short');
-        return addresses.includes(text.trim());
+        const texts = await dig(dns, `${node}.node.consul`, 'TXT', '+short');
+        return addresses.includes(text.trim()) && texts.text.trim() === '"rack=7"';
       });
   }),
 );
