@@ -32,6 +32,8 @@ export interface ServiceFollowerOptions {
 
 /** The least time between two computations. */
 const PACE_MS = 10;
+/** Computations get this part of the thread at most, because it also answers DNS: a service may be large and change fast. */
+const LARGEST_SHARE = 0.1;
 
 interface FollowedService {
   readonly name: Name;
@@ -48,7 +50,7 @@ export class ServiceFollower {
   readonly #byName = new Map<string, Set<FollowedService>>();
   readonly #changed = new Set<FollowedService>();
   #timer: Timer | undefined;
-  #computedAtMs = Number.NEGATIVE_INFINITY;
+  #nextAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(options: ServiceFollowerOptions) {
     this.#options = options;
@@ -130,13 +132,15 @@ export class ServiceFollower {
   #computeSoon(): void {
     if (this.#changed.size === 0 || this.#timer !== undefined) return;
     const { clock } = this.#options;
-    const delayMs = Math.max(0, this.#computedAtMs + PACE_MS - clock.monotonicMs());
+    const delayMs = Math.max(0, this.#nextAtMs - clock.monotonicMs());
     this.#timer = clock.startTimer(delayMs, () => {
       this.#timer = undefined;
-      this.#computedAtMs = clock.monotonicMs();
+      const startMs = clock.monotonicMs();
       const changed = [...this.#changed];
       this.#changed.clear();
       for (const service of changed) if (service.listeners.size > 0) this.#compute(service);
+      const tookMs = clock.monotonicMs() - startMs;
+      this.#nextAtMs = startMs + Math.max(PACE_MS, tookMs / LARGEST_SHARE);
     });
   }
 

@@ -91,6 +91,21 @@ test('Changes that come faster than the pace give one state, which is the last',
   );
 });
 
+test('A service that takes long to compute is computed less often, so that the thread has time for DNS', async () => {
+  const scene = new Scene();
+  let states = 0;
+  scene.follower.follow(name('db.skydns.local'), () => {
+    states += 1;
+    scene.clock.stall(20);
+  });
+  for (let i = 1; i <= 25; i++) {
+    scene.put('local/skydns/db/1', at('10.0.0.1', { weight: i }));
+    await scene.clock.advance(40);
+  }
+  // A state takes 20 ms of each 200.
+  assert.ok(states >= 4 && states <= 8, `${states} states`);
+});
+
 test('Changes of other names cause no state and no computation', async () => {
   const scene = new Scene();
   const { seen } = scene.follow('db.skydns.local');
