@@ -14,6 +14,7 @@ import {
   type Target,
 } from '../route.ts';
 import { printRouteTarget } from '../targetText.ts';
+import { SharedBackends } from './sharedBackends.ts';
 import type { Following, ZoneFollower } from './zoneFollower.ts';
 
 /** Carries the connections of routes. */
@@ -69,6 +70,7 @@ export class RouteTable {
   /** All routes by their match, the one that stands first. */
   readonly #byMatch = new Map<string, readonly Route[]>();
   readonly #inForce = new Map<string, InForce>();
+  readonly #shared = new SharedBackends();
 
   constructor(options: RouteTableOptions) {
     this.#options = options;
@@ -153,11 +155,16 @@ export class RouteTable {
       return { close: () => {} };
     }
     const wanted = { target, protocol, port };
-    return follower.follow({
-      compute: (view) => resolveBackends(view, wanted, prefix),
-      isSame: isSameBackendSet,
+    return this.#shared.join(
+      `${target.kind} ${printRouteTarget(target)} ${port}/${protocol}`,
+      (onShared) =>
+        follower.follow({
+          compute: (view) => resolveBackends(view, wanted, prefix),
+          isSame: isSameBackendSet,
+          onChange: onShared,
+        }),
       onChange,
-    });
+    );
   }
 
   #onBackends(entry: InForce, known: BackendSet): void {

@@ -172,3 +172,45 @@ test('A host name outside is asked for again after its TTL, and its old addresse
   await settled();
   assert.deepEqual(takeCalls(), [`${HOST}:5432 -> 192.0.2.2:5432`]);
 });
+
+test('Routes of many containers to one service are computed once, and each of them follows it until it ends', () => {
+  const zone = new ChangingZone();
+  zone.write({ [`${KEY}/1`]: { host: '10.0.0.1', port: 6379 } });
+  let computed = 0;
+  const follower: RouteTableOptions['follower'] = {
+    follow: (options) =>
+      zone.follower.follow({
+        ...options,
+        compute: (view) => {
+          computed += 1;
+          return options.compute(view);
+        },
+      }),
+  };
+  const { table, takeCalls } = tableOn(zone, { follower });
+  const consumer = (number: number): Match => {
+    return { kind: 'consumer', source: `172.17.0.${number}`, port: 6379, protocol: 'tcp' };
+  };
+  for (let number = 1; number <= 100; number++)
+    table.setRoutes(`${number}`, [route(consumer(number), 'redis.skydns.local')]);
+  assert.deepEqual([takeCalls().length, computed], [100, 1]);
+  zone.write({ [`${KEY}/2`]: { host: '10.0.0.2', port: 6379 } });
+  assert.deepEqual([takeCalls().length, computed], [100, 2]);
+  // A choice of a port, or another protocol, is another question.
+  table.setRoutes('udp', [
+    route({ ...consumer(1), protocol: 'udp' } as Match, 'redis.skydns.local'),
+  ]);
+  table.setRoutes('port', [route({ ...consumer(1), port: 1 } as Match, 'redis.skydns.local:6379')]);
+  assert.deepEqual([takeCalls().length, computed], [2, 4]);
+  for (const source of ['udp', 'port', ...Array.from({ length: 99 }, (_, i) => `${i + 1}`)])
+    table.setRoutes(source, []);
+  takeCalls();
+  zone.write({ [`${KEY}/1`]: undefined });
+  assert.deepEqual(takeCalls(), ['redis.skydns.local -> 10.0.0.2:6379']);
+  assert.equal(computed, 5);
+  table.setRoutes('100', []);
+  zone.write({ [`${KEY}/2`]: undefined });
+  assert.equal(computed, 5);
+  table.setRoutes('new', [route(consumer(1), 'redis.skydns.local')]);
+  assert.deepEqual(takeCalls().at(-1), 'redis.skydns.local -> none');
+});
