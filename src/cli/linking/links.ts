@@ -15,6 +15,7 @@ import type { Io } from '../../app/process/process.ts';
 import { type OptionWords, wordsOf } from '../../config/options/option.ts';
 import type { Arguments, FlagValue } from '../../config/settings.ts';
 import { printable } from '../../observability/printable.ts';
+import { StoreError } from '../../store/store.ts';
 import { makeChange } from '../../tools/integrate/hostFiles.ts';
 import { CLIENT_OPTIONS, type Command } from '../command.ts';
 import { type StoreAccess, withStore } from '../storeAccess.ts';
@@ -222,18 +223,32 @@ async function whenAllThere(
 ): Promise<readonly Linked[]> {
   const untilMs = performance.now() + request.waitMs;
   for (;;) {
-    const view = await readNames(
-      links.map(({ name }) => name),
-      access,
-      io,
-    );
-    const results = links.map((link) => linkTo(view, link, request));
+    const results = await resultsNow(links, request, access, io).catch((error: unknown) => {
+      // A store that starts together with this host may be late too.
+      if (!isUnavailable(error) || performance.now() >= untilMs) throw error;
+      return [];
+    });
     const linked = results.flatMap((result) => (result.kind === 'linked' ? [result] : []));
     if (linked.length === links.length) return linked;
     const leftMs = untilMs - performance.now();
-    if (leftMs <= 0) throw missingFailure(results);
-    await sleep(Math.min(LOOK_EVERY_MS, leftMs));
+    if (leftMs <= 0 && results.length > 0) throw missingFailure(results);
+    await sleep(Math.max(0, Math.min(LOOK_EVERY_MS, leftMs)));
   }
+}
+
+async function resultsNow(
+  links: readonly WantedLink[],
+  request: Request,
+  access: StoreAccess,
+  io: Io,
+): Promise<readonly LinkResult[]> {
+  const names = links.map(({ name }) => name);
+  const view = await readNames(names, access, io);
+  return links.map((link) => linkTo(view, link, request));
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof StoreError && error.code === 'unavailable';
 }
 
 function missingFailure(results: readonly LinkResult[]): Failure {

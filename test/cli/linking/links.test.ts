@@ -4,9 +4,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type CliResult, callCli } from '../../support/cli.ts';
 import { startFakeDocker } from '../../support/fakeDocker.ts';
-import { clientEnv, startTestServer, type TestServer } from '../../support/server.ts';
+import { freePort } from '../../support/freePort.ts';
+import { clientEnv, startTestServer, type TestServer, WITH_TOKEN } from '../../support/server.ts';
 
 let server: TestServer;
 let env: Record<string, string>;
@@ -274,4 +276,24 @@ test('links exits with 2 if two aliases have a variable in common', async () => 
   const { code, stderr } = await links('--env=', ...words);
   assert.equal(code, 2);
   assert.match(stderr, /db and db-env: both aliases have the variable DB_ENV_NAME/);
+});
+
+test('links --wait waits for a store that is late, and without --wait a store out of reach is exit code 4', async (context) => {
+  const store = `http://127.0.0.1:${await freePort()}`;
+  const late = (...args: readonly string[]) =>
+    callCli(['links', 'db=db.skydns.local', ...args], { env: { SORADNS_STORE: store } });
+  assert.equal((await late()).code, 4);
+  assert.equal((await late('--wait', '1')).code, 4);
+  const waiting = late('--wait', '30');
+  await sleep(300);
+  const started = await startTestServer({ http: store.slice('http://'.length) });
+  context.after(() => started.close());
+  const body = new URLSearchParams({ value: JSON.stringify({ host: '10.0.0.1', port: 1 }) });
+  const put = await fetch(`${store}/v2/keys/skydns/local/skydns/db`, {
+    ...{ method: 'PUT', headers: WITH_TOKEN, body },
+  });
+  assert.ok(put.ok);
+  const { code, stdout, stderr } = await waiting;
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /^DB_PORT=tcp:\/\/10\.0\.0\.1:1$/m);
 });
