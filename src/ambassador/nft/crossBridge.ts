@@ -39,21 +39,42 @@ export class CrossBridgeRule {
   async ensure(): Promise<CrossBridgeState> {
     const { program, state } = await this.#find();
     if (program === undefined) return state;
-    if ((await run(program, '-C', CHAIN, ...RULE)) === 0) return 'present';
-    return (await run(program, '-I', CHAIN, ...RULE)) === 0 ? 'added' : 'noProgram';
+    const rule = await this.#ensureRule(program);
+    const order = await this.#ensureOrder(program);
+    if (rule === undefined || order === undefined) return 'noProgram';
+    return rule === 'present' && order === 'present' ? 'present' : 'added';
+  }
+
+  /** Undefined if the rules may not be changed. */
+  async #ensureRule(program: string): Promise<'present' | 'added' | undefined> {
+    if (isDone(await run(program, ['-C', CHAIN, ...RULE]))) return 'present';
+    return isDone(await run(program, ['-I', CHAIN, ...RULE])) ? 'added' : undefined;
+  }
+
+  /**
+   * Docker puts its isolation before DOCKER-USER when it starts and finds networks with containers (live-restore), and
+   * mends that only when a network is made.
+   */
+  async #ensureOrder(program: string): Promise<'present' | 'added' | undefined> {
+    const listed = await run(program, ['-S', 'FORWARD']);
+    const commands = listed?.code === 0 ? reorderingOf(listed.text) : undefined;
+    if (commands === undefined) return 'present';
+    const input = `*filter\n${commands.join('\n')}\nCOMMIT\n`;
+    const restored = await run(`${program}-restore`, ['--noflush'], input);
+    return isDone(restored) ? 'added' : undefined;
   }
 
   async remove(): Promise<void> {
     const { program } = await this.#find();
     if (program === undefined) return;
-    while ((await run(program, '-D', CHAIN, ...RULE)) === 0);
+    while (isDone(await run(program, ['-D', CHAIN, ...RULE])));
   }
 
   /** The program that has the chain, or why there is none. */
   async #find(): Promise<{ program?: string; state: CrossBridgeState }> {
     let state: CrossBridgeState = 'noProgram';
     for (const program of this.#programs) {
-      const code = await run(program, '-n', '-L', CHAIN);
+      const code = (await run(program, ['-n', '-L', CHAIN]))?.code;
       if (code === 0) return { program, state: 'present' };
       if (code === ABSENT) state = 'noChain';
     }
@@ -65,7 +86,7 @@ export class CrossBridgeRule {
 export async function removeCrossBridgeRules(family: 4 | 6): Promise<number> {
   let count = 0;
   for (const program of programsOf(family))
-    while ((await run(program, '-D', CHAIN, ...RULE)) === 0) count++;
+    while (isDone(await run(program, ['-D', CHAIN, ...RULE]))) count++;
   return count;
 }
 
@@ -73,13 +94,37 @@ function programsOf(family: 4 | 6): readonly string[] {
   return VARIANTS.map((variant) => `${family === 6 ? 'ip6tables' : 'iptables'}${variant}`);
 }
 
-/** The exit code; undefined if the program did not run, or did not end in time. */
-function run(program: string, ...args: readonly string[]): Promise<number | undefined> {
+/** The commands that bring DOCKER-USER before Docker's other chains; undefined if it is there. Exported for tests. */
+export function reorderingOf(forwardRules: string): readonly string[] | undefined {
+  const targets = forwardRules
+    .split('\n')
+    .map((line) => /^-A FORWARD -j (DOCKER-\S+)$/.exec(line.trim())?.[1])
+    .filter((target) => target !== undefined);
+  const at = targets.indexOf(CHAIN);
+  if (targets.length === 0 || at === 0) return undefined;
+  const jump = `FORWARD -j ${CHAIN}`;
+  return [...(at > 0 ? [`-D ${jump}`] : []), `-I ${jump}`];
+}
+
+interface Ran {
+  readonly code: number;
+  readonly text: string;
+}
+
+function isDone(ran: Ran | undefined): boolean {
+  return ran?.code === 0;
+}
+
+/** The exit code and the output; undefined if the program did not run, or did not end in time. */
+function run(program: string, args: readonly string[], input?: string): Promise<Ran | undefined> {
   return new Promise((resolve) => {
     // -w: another program may hold the lock of iptables.
-    execFile(program, ['-w', '5', ...args], { timeout: TIMEOUT_MS }, (error) => {
-      if (error === null) resolve(0);
-      else resolve(typeof error.code === 'number' ? error.code : undefined);
+    const line = ['-w', '5', ...args];
+    const child = execFile(program, line, { timeout: TIMEOUT_MS }, (error, text) => {
+      if (error === null) resolve({ code: 0, text });
+      else resolve(typeof error.code === 'number' ? { code: error.code, text } : undefined);
     });
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
   });
 }
