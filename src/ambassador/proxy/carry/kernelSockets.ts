@@ -65,7 +65,8 @@ export class KernelSockets {
     const fd = at.kind === 'port' ? new SocketMaker(this.#libc).openStream(at) : at.fd;
     try {
       if (at.kind === 'descriptor') this.#startListening(fd);
-      this.#setOptions(fd);
+      this.#set(fd, SOL_TCP, TCP_NODELAY, 1);
+      this.keepAlive(fd);
       return fd;
     } catch (error) {
       this.#libc.close(fd);
@@ -99,7 +100,7 @@ export class KernelSockets {
       this.#libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     );
     if (fd < 0) return fd;
-    this.#setOptions(fd);
+    this.#set(fd, SOL_TCP, TCP_NODELAY, 1);
     const length = writeSockaddr(this.#view, to, interfaceIndex);
     const result = this.#orErrno(this.#libc.connect(fd, this.#at, length));
     if (result === 0 || result === -EINPROGRESS || result === -EINTR) return fd;
@@ -130,6 +131,14 @@ export class KernelSockets {
   sendFirst(fd: number, octets: Uint8Array): boolean {
     this.#octets.set(octets);
     return this.#libc.send(fd, this.#at, octets.length, MSG_NOSIGNAL) === octets.length;
+  }
+
+  /** Has the kernel probe the peer while nothing is sent; `connect` does not. A Unix socket refuses that. */
+  keepAlive(fd: number): void {
+    this.#set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    this.#set(fd, SOL_TCP, TCP_KEEPIDLE, KEEPALIVE_MS / 1_000);
+    this.#set(fd, SOL_TCP, TCP_KEEPINTVL, KEEPALIVE_PROBE_SECONDS);
+    this.#set(fd, SOL_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
   }
 
   endHalf(fd: number): void {
@@ -167,15 +176,6 @@ export class KernelSockets {
   #startListening(fd: number): void {
     this.#check(this.#calls.fcntl(fd, F_SETFL, O_RDWR | SOCK_NONBLOCK), 'fcntl');
     this.#check(this.#libc.listen(fd, BACKLOG), 'listen');
-  }
-
-  /** A Unix socket refuses them. */
-  #setOptions(fd: number): void {
-    this.#set(fd, SOL_TCP, TCP_NODELAY, 1);
-    this.#set(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-    this.#set(fd, SOL_TCP, TCP_KEEPIDLE, KEEPALIVE_MS / 1_000);
-    this.#set(fd, SOL_TCP, TCP_KEEPINTVL, KEEPALIVE_PROBE_SECONDS);
-    this.#set(fd, SOL_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES);
   }
 
   #set(fd: number, level: number, name: number, value: number): void {

@@ -72,7 +72,9 @@ const WAIT_MS = 1_000;
 /** How long to wait for a pipe, and before accepting again when the system could not. */
 const NO_PIPE_MS = 10;
 const ACCEPT_PAUSE_MS = 100;
-const MAX_TURNS_UNREPORTED = 16;
+/** How long reports wait, without events and with them. */
+const REPORT_MS = 2;
+const MAX_TURNS_UNREPORTED = 64;
 /** Clients accepted before other sockets have their turn. */
 const MAX_ACCEPTS = 64;
 /** The number of the signal; sockets have higher ones. */
@@ -110,11 +112,14 @@ class SpliceThread {
   #reports: SpliceReport[] = [];
   #lastClient: number;
   #lastWatched = SIGNAL;
+  /** Pairs whose backend's socket is not probed yet: most connections end before they need it. */
+  readonly #fresh = new Set<Client>();
   /** One of them could go on, but for the turns of others. */
   #isBusy = false;
   /** The proxy's thread has to decide something. */
   #isAwaited = false;
   #turnsUnreported = 0;
+  #events = 0;
   #hasEnded = false;
 
   constructor(port: MessagePort, start: SpliceThreadStart, libc: Libc, calls: StreamCalls) {
@@ -132,6 +137,7 @@ class SpliceThread {
     this.#obeyOrders(); // they may have come before the signal was watched
     while (!this.#hasEnded) {
       const events = this.#epoll.wait(this.#waitMs());
+      this.#events = events;
       for (let i = 0; i < events; i++) this.#onEvent(this.#epoll.idOf(i), this.#epoll.eventsOf(i));
       this.#isBusy = false;
       for (const client of [...this.#again]) this.#pump(client);
@@ -140,11 +146,14 @@ class SpliceThread {
     }
   }
 
-  /** What needs no decision is told when there is nothing else to do: waking a thread takes as long as a connection. */
+  /** What needs no decision is told a little later: waking a thread takes as long as the rest of a connection. */
   #report(isIdle: boolean): void {
     if (this.#reports.length === 0) return;
     this.#turnsUnreported += 1;
     if (!this.#isAwaited && !isIdle && this.#turnsUnreported < MAX_TURNS_UNREPORTED) return;
+    for (const { carried } of this.#fresh)
+      if (carried !== undefined) this.#sockets.keepAlive(carried.backend);
+    this.#fresh.clear();
     this.#port.postMessage(this.#reports);
     this.#reports = [];
     this.#isAwaited = false;
@@ -159,11 +168,10 @@ class SpliceThread {
   }
 
   #waitMs(): number {
-    if (this.#reports.length > 0) return 0;
     if (this.#again.size > 0) return this.#isBusy ? 0 : NO_PIPE_MS;
     for (const { resumesAtMs } of this.#listeners.values())
       if (resumesAtMs !== undefined) return ACCEPT_PAUSE_MS;
-    return WAIT_MS;
+    return this.#reports.length > 0 ? REPORT_MS : WAIT_MS;
   }
 
   #onEvent(id: number, events: number): void {
@@ -243,7 +251,9 @@ class SpliceThread {
 
   #accept(listener: Listener): void {
     if (!this.#listeners.has(listener.listener)) return;
-    for (let i = 0; i < MAX_ACCEPTS; i++) {
+    // With nothing else to do, the next wait costs no more than to ask for another client.
+    const most = this.#events === 1 ? 1 : MAX_ACCEPTS;
+    for (let i = 0; i < most; i++) {
       const fd = this.#sockets.accept(listener.fd);
       if (fd === -EAGAIN) return;
       if (fd === -ECONNABORTED || fd === -EINTR) continue;
@@ -307,7 +317,7 @@ class SpliceThread {
   #onConnectEvent(client: Client, made: Attempt, events: number): void {
     if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) === 0) return;
     const { attempt, fd, to, header } = made;
-    let errno = this.#sockets.connectErrno(fd);
+    let errno = (events & (EPOLLERR | EPOLLHUP)) === 0 ? 0 : this.#sockets.connectErrno(fd);
     if (errno === 0 && this.#sockets.isConnectedToItself(fd, to)) errno = ECONNREFUSED;
     if (errno !== 0) {
       this.#giveUp(client);
@@ -320,6 +330,7 @@ class SpliceThread {
       this.#memory.count(toBackend, toClient);
     const pair = new SplicedPair(this.#pipes, client.fd, fd, onPassed);
     client.carried = { pair, backend: fd };
+    this.#fresh.add(client);
     this.#reports.push({ kind: 'connected', client: client.client, attempt });
     const isSent = header === undefined || this.#sockets.sendFirst(fd, header);
     client.watch = this.#watch({ kind: 'client', client, fd: client.fd }, client.fd, BOTH_WAYS);
@@ -375,6 +386,7 @@ class SpliceThread {
     const { carried } = client;
     this.#clients.delete(client.client);
     this.#again.delete(client);
+    this.#fresh.delete(client);
     this.#watched.delete(client.watch);
     close(client.fd);
     if (carried === undefined) return;
