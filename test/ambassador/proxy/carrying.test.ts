@@ -219,31 +219,34 @@ async function keepaliveTimers(ports: readonly number[]): Promise<readonly numbe
   });
 }
 
-contract('Connections that were opened and reset leave no descriptor', async (t, carrierName) => {
-  const { at, plane, backend } = await pair(t, carrierName);
-  await ask(at, 'warm up');
-  await until('it is over', () => plane.counters().connections.open === 0);
-  const before = await descriptors();
-  for (let round = 0; round < 100; round++) {
-    const clients = await Promise.all(Array.from({ length: 20 }, () => connectTo(at)));
-    clients.forEach(({ socket }, i) => {
-      if (i % 4 === 1) socket.write('some');
-      // Node does not close a socket that is reset during its shutdown.
-      if (i % 4 === 2) socket.end('all', () => socket.resetAndDestroy());
-      else if (i % 4 === 3) setImmediate(() => socket.resetAndDestroy());
-      else socket.resetAndDestroy();
-    });
-  }
-  await until(
-    'no connection is left',
-    () => {
-      const { open, connecting } = plane.counters().connections;
-      return open + connecting === 0 && backend.sockets.size === 0;
-    },
-    30_000,
-  );
-  await until('no descriptor is left', async () => (await descriptors()) <= before, 20_000);
-});
+contract(
+  '10,000 connections that were opened and reset leave no descriptor',
+  async (t, carrierName) => {
+    const { at, plane, backend } = await pair(t, carrierName);
+    await ask(at, 'warm up');
+    await until('it is over', () => plane.counters().connections.open === 0);
+    const before = await descriptors();
+    for (let round = 0; round < 200; round++) {
+      const clients = await Promise.all(Array.from({ length: 50 }, () => connectTo(at)));
+      clients.forEach(({ socket }, i) => {
+        if (i % 4 === 1) socket.write('some');
+        // Node does not close a socket that is reset during its shutdown.
+        if (i % 4 === 2) socket.end('all', () => socket.resetAndDestroy());
+        else if (i % 4 === 3) setImmediate(() => socket.resetAndDestroy());
+        else socket.resetAndDestroy();
+      });
+    }
+    await until(
+      'no connection is left',
+      () => {
+        const { open, connecting } = plane.counters().connections;
+        return open + connecting === 0 && backend.sockets.size === 0;
+      },
+      30_000,
+    );
+    await until('no descriptor is left', async () => (await descriptors()) <= before, 20_000);
+  },
+);
 
 contract(
   'Connections that the proxy cuts in any state leave no descriptor',
@@ -311,9 +314,12 @@ contract(
     const before = await proxy.measure();
     const count = 64;
     await stall(count);
-    const after = await proxy.measure();
-    const each = (after.residentOctets - before.residentOctets) / count;
-    t.diagnostic(`${Math.round(each / 1024)} KiB for each client`);
-    assert.ok(each < 256 * 1024, `${each} octets for each client`);
+    await until('each client costs less than 256 KiB', async () => {
+      const after = await proxy.measure();
+      const each = (after.residentOctets - before.residentOctets) / count;
+      t.diagnostic(`${Math.round(each / 1024)} KiB for each client`);
+      await sleep(500); // Node gives memory back to the system some time after a collection
+      return each < 256 * 1024;
+    });
   },
 );

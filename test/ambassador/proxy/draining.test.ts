@@ -32,6 +32,7 @@ async function leaving(t: TestContext, carrierName: CarrierName, options: SceneO
   const [side] = old.sockets;
   assert.ok(side !== undefined);
   const sideClosed = new Promise((resolve) => side.on('close', resolve));
+  await until('it is open', () => scene.plane.counters().connections.open === 1);
   scene.lead({ backends: setOf(next.as) });
   return { ...scene, clock, client, old, next, side, sideClosed };
 }
