@@ -181,9 +181,8 @@ test(
           delays.push(Math.max(0, (seen.at(-1)?.atMs ?? 0) - changedMs));
           plainDelays.push(Math.max(0, (denied.get(dead) ?? 0) - changedMs));
         }
-        // An instance that starts again is a new one, and so the youngest.
-        await place.host.dockerd.docker('start', place.id);
-        await isStored(dead);
+        // The registrar holds back a container that starts again and again, so this is another one.
+        await start(`i${kill + 3}`, place.host);
       }
       console.log(`leader: ${describeMs(delays)}; plain record: ${describeMs(plainDelays)}`);
       assert.ok(median(delays) <= Math.max(150, 2 * median(plainDelays) + 50));
