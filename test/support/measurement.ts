@@ -2,3 +2,8 @@
 export function reportMs(what: string, ms: number): void {
   console.log(`hosts: ${what}: ${Math.round(ms)} ms`);
 }
+
+/** Prints a count in the same way, as `hosts: WHAT: N`. */
+export function reportCount(what: string, count: number): void {
+  console.log(`hosts: ${what}: ${count}`);
+}
