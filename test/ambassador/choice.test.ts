@@ -66,7 +66,7 @@ test('First choices follow the weights, whether at random or by the source addre
     for (let i = 0; i < draws; i++) {
       const source = `10.${i >>> 8}.${i & 255}.7`;
       const [first] = backendsToTry(all, { balance, source, random });
-      const index = first === undefined ? -1 : all.indexOf(first);
+      const index = all.findIndex((one) => one === first);
       counts[index] = (counts[index] ?? 0) + 1;
     }
     // Six standard deviations of a share are at most 0.022.
