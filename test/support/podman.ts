@@ -10,7 +10,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createHost, type DockerHost, onHost } from './dockerHost.ts';
-import { provideImage } from './dockerImages.ts';
+import { type Image, provideImage } from './dockerImages.ts';
 import {
   answering,
   type ContainerSetup,
@@ -24,6 +24,8 @@ import { byCable } from './hostNetwork.ts';
 export interface PodmanSetup {
   /** Folder of another system, whose Podman runs instead of this machine's. */
   readonly root?: string;
+  /** Default: `bb`. */
+  readonly images?: readonly Image[];
 }
 
 export interface Podman {
@@ -35,6 +37,8 @@ export interface Podman {
   readonly address: string;
   /** Pid of the service; `undefined` while it does not run. Containers run without the service. */
   readonly pid: number | undefined;
+  /** Returns the command line that runs the command on Podman's host. */
+  onHost(...command: readonly string[]): readonly [string, ...string[]];
   /** Runs `podman`; returns its trimmed output, and rejects when it fails. */
   podman(...args: readonly string[]): Promise<string>;
   /** Starts a container in the background; returns its full id. */
@@ -53,8 +57,8 @@ export interface Podman {
 
 const START_TIMEOUT_MS = 60_000;
 
-/** Starts Podman with the image `bb`. */
-export async function startPodman({ root }: PodmanSetup = {}): Promise<Podman> {
+/** Starts Podman and imports its images. */
+export async function startPodman({ root, images = ['bb'] }: PodmanSetup = {}): Promise<Podman> {
   const name = `sora${randomBytes(4).toString('hex')}`;
   const folder = mkdtempSync(join(tmpdir(), 'soradns-podman-'));
   const cleaner = startCleaner(name, folder);
@@ -66,7 +70,7 @@ export async function startPodman({ root }: PodmanSetup = {}): Promise<Podman> {
     const host = await createHost(name, byCable, files);
     const podman = new PodmanService(name, folder, host, cleaner);
     await podman.start();
-    await provideImage(podman.cli, 'bb');
+    for (const image of images) await provideImage(podman.cli, image);
     return podman;
   } catch (error) {
     const log = logIn(folder);
@@ -111,6 +115,10 @@ class PodmanService implements Podman {
 
   podman(...args: readonly string[]): Promise<string> {
     return output(this.cli(...args), environment());
+  }
+
+  onHost(...command: readonly string[]): readonly [string, ...string[]] {
+    return onHost(this.#host, command);
   }
 
   run(container: ContainerSetup = {}): Promise<string> {

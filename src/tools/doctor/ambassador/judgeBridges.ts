@@ -2,6 +2,7 @@
  * What Docker's set-up does to connections between containers of one host: within a bridge, between bridges, and through
  * a published port. Pure.
  */
+import { CROSSING_MARK } from '../../../ambassador/nft/tableText.ts';
 import type { AmbassadorSettings } from '../../../config/options/ambassadorOptions.ts';
 import { type Finding, findings } from '../judge/finding.ts';
 import type { DockerdSwitch } from './dockerdSettings.ts';
@@ -65,7 +66,12 @@ function judgeIsolation(
   const backend = engine?.firewall ?? dockerd?.firewall;
   if (backend?.startsWith('nftables')) {
     const message = `dockerd writes its rules with nftables, which has no chain DOCKER-USER; ${unreachable}`;
-    return [warning(message, `${ONE_NETWORK}; or: dockerd --firewall-backend iptables`)];
+    return [
+      warning(
+        message,
+        `${ONE_NETWORK}; or, from Docker 29: dockerd --bridge-accept-fwmark ${CROSSING_MARK}/${CROSSING_MARK}; or: dockerd --firewall-backend iptables`,
+      ),
+    ];
   }
   switch (dockerUser) {
     case 'present':

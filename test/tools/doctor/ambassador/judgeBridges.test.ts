@@ -22,7 +22,7 @@ const MASQUERADED = 'connections within a bridge are masqueraded, so they work w
 const NO_PROXY =
   "dockerd runs without its userland proxy: a connection from another bridge to the host's address and a published port hangs; virtual addresses lead to the container's own address";
 const UNREACHABLE = 'virtual addresses do not lead to containers on another bridge of this host';
-const NFTABLES = `warning: dockerd writes its rules with nftables, which has no chain DOCKER-USER; ${UNREACHABLE} -> docker network connect NETWORK CONTAINER   # a network of both containers; or: dockerd --firewall-backend iptables`;
+const NFTABLES = `warning: dockerd writes its rules with nftables, which has no chain DOCKER-USER; ${UNREACHABLE} -> docker network connect NETWORK CONTAINER   # a network of both containers; or, from Docker 29: dockerd --bridge-accept-fwmark 0x20000000/0x20000000; or: dockerd --firewall-backend iptables`;
 
 const levelsOf = (texts: readonly string[]) =>
   texts.map((text) => text.replace(/:.*/, '')).join(' and ') || 'absent';
