@@ -15,8 +15,14 @@ export type CrossBridgeState =
   /** The program iptables is not installed, or may not change the rules. */
   | 'noProgram';
 
+/** Where our rule is: Docker 20 has no DOCKER-USER for IPv6. */
+type Chain = 'DOCKER-USER' | 'FORWARD';
+
 const CHAIN = 'DOCKER-USER';
+const CHAINS: readonly Chain[] = [CHAIN, 'FORWARD'];
+const DOCKERS_JUMP = /^-A FORWARD -j DOCKER-\S+$/m;
 const COMMENT = 'soradns';
+const OUR_COMMENT = new RegExp(`--comment "?${COMMENT}"?( |$)`);
 const TIMEOUT_MS = 10_000;
 /** Packets that another program has marked the same way, and that nobody translated, do not cross. */
 const RULE = [
@@ -37,10 +43,10 @@ export class CrossBridgeRule {
   }
 
   async ensure(): Promise<CrossBridgeState> {
-    const { program, state } = await this.#find();
-    if (program === undefined) return state;
-    const rule = await this.#ensureRule(program);
-    const order = await this.#ensureOrder(program);
+    const { program, chain, state } = await this.#find();
+    if (program === undefined || chain === undefined) return state;
+    const rule = chain === CHAIN ? await this.#ensureRule(program) : 'present';
+    const order = await this.#ensureOrder(program, chain);
     if (rule === undefined || order === undefined) return 'noProgram';
     return rule === 'present' && order === 'present' ? 'present' : 'added';
   }
@@ -53,11 +59,11 @@ export class CrossBridgeRule {
 
   /**
    * Docker puts its isolation before DOCKER-USER when it starts and finds networks with containers (live-restore), and
-   * mends that only when a network is made.
+   * mends that only when a network is made. Before our own rule in FORWARD it puts its chains each time.
    */
-  async #ensureOrder(program: string): Promise<'present' | 'added' | undefined> {
+  async #ensureOrder(program: string, chain: Chain): Promise<'present' | 'added' | undefined> {
     const listed = await run(program, ['-S', 'FORWARD']);
-    const commands = listed?.code === 0 ? reorderingOf(listed.text) : undefined;
+    const commands = listed?.code === 0 ? reorderingOf(listed.text, chain) : undefined;
     if (commands === undefined) return 'present';
     const input = `*filter\n${commands.join('\n')}\nCOMMIT\n`;
     const restored = await run(`${program}-restore`, ['--noflush'], input);
@@ -67,16 +73,20 @@ export class CrossBridgeRule {
   async remove(): Promise<void> {
     const { program } = await this.#find();
     if (program === undefined) return;
-    while (isDone(await run(program, ['-D', CHAIN, ...RULE])));
+    for (const chain of CHAINS) while (isDone(await run(program, ['-D', chain, ...RULE])));
   }
 
-  /** The program that has the chain, or why there is none. */
-  async #find(): Promise<{ program?: string; state: CrossBridgeState }> {
+  /** The program that has Docker's chains and where our rule belongs, or why there is none. */
+  async #find(): Promise<{ program?: string; chain?: Chain; state: CrossBridgeState }> {
     let state: CrossBridgeState = 'noProgram';
     for (const program of this.#programs) {
       const code = (await run(program, ['-n', '-L', CHAIN]))?.code;
-      if (code === 0) return { program, state: 'present' };
-      if (code === ABSENT) state = 'noChain';
+      if (code === 0) return { program, chain: CHAIN, state: 'present' };
+      if (code !== ABSENT) continue;
+      state = 'noChain';
+      const listed = await run(program, ['-S', 'FORWARD']);
+      if (listed?.code === 0 && DOCKERS_JUMP.test(listed.text))
+        return { program, chain: 'FORWARD', state: 'present' };
     }
     return { state };
   }
@@ -86,7 +96,7 @@ export class CrossBridgeRule {
 export async function removeCrossBridgeRules(family: 4 | 6): Promise<number> {
   let count = 0;
   for (const program of programsOf(family))
-    while (isDone(await run(program, ['-D', CHAIN, ...RULE]))) count++;
+    for (const chain of CHAINS) while (isDone(await run(program, ['-D', chain, ...RULE]))) count++;
   return count;
 }
 
@@ -94,16 +104,19 @@ function programsOf(family: 4 | 6): readonly string[] {
   return VARIANTS.map((variant) => `${family === 6 ? 'ip6tables' : 'iptables'}${variant}`);
 }
 
-/** The commands that bring DOCKER-USER before Docker's other chains; undefined if it is there. Exported for tests. */
-export function reorderingOf(forwardRules: string): readonly string[] | undefined {
-  const targets = forwardRules
-    .split('\n')
-    .map((line) => /^-A FORWARD -j (DOCKER-\S+)$/.exec(line.trim())?.[1])
-    .filter((target) => target !== undefined);
-  const at = targets.indexOf(CHAIN);
-  if (targets.length === 0 || at === 0) return undefined;
-  const jump = `FORWARD -j ${CHAIN}`;
-  return [...(at > 0 ? [`-D ${jump}`] : []), `-I ${jump}`];
+/**
+ * The commands that bring the jump to DOCKER-USER, or our rule in FORWARD, before Docker's other chains; undefined if it
+ * is there. Exported for tests.
+ */
+export function reorderingOf(forwardRules: string, chain: Chain): readonly string[] | undefined {
+  const lines = forwardRules.split('\n').map((line) => line.trim());
+  const isOurs = (line: string): boolean =>
+    chain === CHAIN ? line === `-A FORWARD -j ${CHAIN}` : OUR_COMMENT.test(line);
+  const at = lines.findIndex(isOurs);
+  const first = lines.findIndex((line) => DOCKERS_JUMP.test(line) && !isOurs(line));
+  if (first < 0 || (at >= 0 && at < first)) return undefined;
+  const rule = `FORWARD ${chain === CHAIN ? `-j ${CHAIN}` : RULE.join(' ')}`;
+  return [...(at < 0 ? [] : [`-D ${rule}`]), `-I ${rule}`];
 }
 
 interface Ran {

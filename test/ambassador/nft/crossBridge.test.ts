@@ -24,5 +24,18 @@ const CASES: readonly (readonly [what: string, rules: string, commands: string[]
 
 for (const [what, listed, commands] of CASES)
   test(`DOCKER-USER comes before Docker's other chains, given ${what}`, () => {
-    assert.deepEqual(reorderingOf(listed), commands);
+    assert.deepEqual(reorderingOf(listed, 'DOCKER-USER'), commands);
   });
+
+test('Where Docker has no DOCKER-USER, our rule comes before its chains', () => {
+  const ours = '-m conntrack --ctstate DNAT -m comment --comment soradns -j ACCEPT';
+  const added = reorderingOf(rules('-j DOCKER-ISOLATION-STAGE-1'), 'FORWARD');
+  assert.equal(added?.length, 1);
+  assert.match(added?.[0] ?? '', /^-I FORWARD .*--comment soradns -j ACCEPT$/);
+  assert.equal(reorderingOf(rules(ours, '-j DOCKER-ISOLATION-STAGE-1'), 'FORWARD'), undefined);
+  const moved = reorderingOf(rules('-j DOCKER-ISOLATION-STAGE-1', ours), 'FORWARD');
+  assert.deepEqual(
+    moved?.map((command) => command.slice(0, 10)),
+    ['-D FORWARD', '-I FORWARD'],
+  );
+});
