@@ -50,4 +50,32 @@ for (const plane of ['proxy']) {
       assert.equal((await refused).failed, 3);
     }),
   );
+
+  test(
+    `A link leads to a port that its provider did not publish on the provider's network alone, through the plane ${plane}`,
+    hosts.options,
+    hosts.on(async ({ a }) => {
+      await a.dockerd.docker('network', 'create', 'own');
+      const hidden = { DNS_NAME: '1.hidden.skydns.local', DNS_MODE: 'internal', DNS_PORT: '6379' };
+      await serveFlows(a, {
+        text: 'hidden',
+        ports: [6379],
+        publish: [],
+        network: 'own',
+        env: hidden,
+      });
+      const consumer = async (network: string) => {
+        const env = { DNS_LINK_6379: 'hidden.skydns.local' };
+        const args = ['--dns', a.bridge];
+        const id = await a.dockerd.run({ image: 'peer', env, network, args });
+        const place = { kind: 'exec', id } as const;
+        const target = ['ambassador.dns.skydns.local', 6379] as const;
+        return () => connectOften(a, place, target, { count: 3 });
+      };
+      const [near, far] = [await consumer('own'), await consumer('bridge')];
+      await until('the neighbour reaches it', async () => (await near()).replies.hidden === 3);
+      const { replies, failed } = await far();
+      assert.deepEqual([replies, failed], [{}, 3]);
+    }),
+  );
 }
