@@ -3,18 +3,12 @@ import assert from 'node:assert/strict';
 import type { FlowChange, WatchedFlow } from './flows.ts';
 import { reportMs } from './measurement.ts';
 
-/** For how many milliseconds attempts failed in all: from each failed one to the next that succeeded. */
+/** How long attempts failed: from the first failed one to the first that succeeded after the last failed one. */
 export function failedMs(changes: readonly FlowChange[]): number {
-  let sum = 0;
-  let sinceMs: number | undefined;
-  for (const { atMs, error } of changes) {
-    if (error !== undefined) sinceMs ??= atMs;
-    else if (sinceMs !== undefined) {
-      sum += atMs - sinceMs;
-      sinceMs = undefined;
-    }
-  }
-  return sum;
+  const first = changes.find(({ error }) => error !== undefined);
+  const last = changes.findLastIndex(({ error }) => error !== undefined);
+  const next = changes[last + 1] ?? changes[last];
+  return first === undefined || next === undefined ? 0 : next.atMs - first.atMs;
 }
 
 /** Waits for the end of the attempts, prints for how long they failed, and limits that. */
