@@ -16,10 +16,10 @@ export type CrossBridgeState =
   | 'noProgram';
 
 /** Where our rule is: Docker 20 has no DOCKER-USER for IPv6. */
-type Chain = 'DOCKER-USER' | 'FORWARD';
+type RuleChain = 'DOCKER-USER' | 'FORWARD';
 
 const CHAIN = 'DOCKER-USER';
-const CHAINS: readonly Chain[] = [CHAIN, 'FORWARD'];
+const CHAINS: readonly RuleChain[] = [CHAIN, 'FORWARD'];
 const DOCKERS_JUMP = /^-A FORWARD -j DOCKER-\S+$/m;
 const COMMENT = 'soradns';
 const OUR_COMMENT = new RegExp(`--comment "?${COMMENT}"?( |$)`);
@@ -61,7 +61,7 @@ export class CrossBridgeRule {
    * Docker puts its isolation before DOCKER-USER when it starts and finds networks with containers (live-restore), and
    * mends that only when a network is made. Before our own rule in FORWARD it puts its chains each time.
    */
-  async #ensureOrder(program: string, chain: Chain): Promise<'present' | 'added' | undefined> {
+  async #ensureOrder(program: string, chain: RuleChain): Promise<'present' | 'added' | undefined> {
     const listed = await run(program, ['-S', 'FORWARD']);
     const commands = listed?.code === 0 ? reorderingOf(listed.text, chain) : undefined;
     if (commands === undefined) return 'present';
@@ -77,7 +77,7 @@ export class CrossBridgeRule {
   }
 
   /** The program that has Docker's chains and where our rule belongs, or why there is none. */
-  async #find(): Promise<{ program?: string; chain?: Chain; state: CrossBridgeState }> {
+  async #find(): Promise<{ program?: string; chain?: RuleChain; state: CrossBridgeState }> {
     let state: CrossBridgeState = 'noProgram';
     for (const program of this.#programs) {
       const code = (await run(program, ['-n', '-L', CHAIN]))?.code;
@@ -108,7 +108,10 @@ function programsOf(family: 4 | 6): readonly string[] {
  * The commands that bring the jump to DOCKER-USER, or our rule in FORWARD, before Docker's other chains; undefined if it
  * is there. Exported for tests.
  */
-export function reorderingOf(forwardRules: string, chain: Chain): readonly string[] | undefined {
+export function reorderingOf(
+  forwardRules: string,
+  chain: RuleChain,
+): readonly string[] | undefined {
   const lines = forwardRules.split('\n').map((line) => line.trim());
   const isOurs = (line: string): boolean =>
     chain === CHAIN ? line === `-A FORWARD -j ${CHAIN}` : OUR_COMMENT.test(line);

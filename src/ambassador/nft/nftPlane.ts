@@ -1,7 +1,7 @@
 /**
  * ambassador/nft/: The kernel carries the connections of routes: tables of nf_tables, and connection tracking.
  * Imports: ambassador, dataplane/listeners, dns, kernel, timing.
- * Used by: app/ambassador.
+ * Used by: app/ambassador, tools/doctor/ambassador.
  *
  * `NftPlane` gives changes of routes to a thread (nftThread.ts), which writes them in one transaction: those of one set
  * of the store's changes together, and further ones two milliseconds later at the earliest, when the thread has written
