@@ -7,7 +7,7 @@
  * held as the kernel would queue; further ones are reset.
  *
  * A carrier that follows plans connects a client before this process hears of it. It may only while there is ample room
- * below each limit: then even the most clients that it can connect meanwhile stay below.
+ * below each limit; those that it has connected meanwhile count as running.
  */
 import { MAX_BEGUN } from './carry/carrier.ts';
 
@@ -28,22 +28,29 @@ export interface HeldConnection {
   start(): void;
 }
 
+/** The clients that are connected before they are admitted. */
+export interface BegunClients {
+  /** Whether there may be more of them; called if there may at the start, and at each change. */
+  permit(isPermitted: boolean): void;
+  /** How many there are at most now. */
+  count(): number;
+}
+
 export class Admission {
   readonly #limits: ProxyLimits;
   readonly #bySource = new Map<string, number>();
   /** The oldest first. */
   readonly #held = new Set<HeldConnection>();
-  readonly #onAmple: (isAmple: boolean) => void;
+  readonly #begun: BegunClients;
   #running = 0;
   /** Source addresses without ample room. */
   #tightSources = 0;
   #isAmple = false;
   #isStarting = false;
 
-  /** `onAmple`: whether clients may be connected before they are admitted; called at the start and at each change. */
-  constructor(limits: ProxyLimits, onAmple: (isAmple: boolean) => void) {
+  constructor(limits: ProxyLimits, begun: BegunClients) {
     this.#limits = limits;
-    this.#onAmple = onAmple;
+    this.#begun = begun;
     this.#tellAmple();
   }
 
@@ -53,10 +60,10 @@ export class Admission {
    * already, so it cannot be held.
    */
   admit(source: string, connection: HeldConnection, hasBegun = false): Admitted {
-    const { maxConnections, maxPerSource } = this.#limits;
+    const { maxPerSource } = this.#limits;
     const ofSource = this.#bySource.get(source) ?? 0;
     if (source !== '' && ofSource >= maxPerSource) return 'sourceLimit';
-    const isRoom = hasBegun || (this.#running < maxConnections && this.#held.size === 0);
+    const isRoom = hasBegun || (this.#held.size === 0 && this.#hasRoom());
     if (!isRoom && this.#held.size >= MAX_HELD) return 'connectionLimit';
     this.#setCount(source, ofSource, ofSource + 1);
     if (isRoom) this.#running += 1;
@@ -74,6 +81,10 @@ export class Admission {
     this.#tellAmple();
   }
 
+  #hasRoom(): boolean {
+    return this.#running + this.#begun.count() < this.#limits.maxConnections;
+  }
+
   #setCount(source: string, before: number, now: number): void {
     if (now === 0) this.#bySource.delete(source);
     else this.#bySource.set(source, now);
@@ -89,14 +100,14 @@ export class Admission {
     const isAmple = isRoom && AMPLE_ROOM <= maxPerSource && this.#tightSources === 0;
     if (isAmple === this.#isAmple) return;
     this.#isAmple = isAmple;
-    this.#onAmple(isAmple);
+    this.#begun.permit(isAmple);
   }
 
   #startHeld(): void {
     if (this.#isStarting) return; // a connection that ended at once: the loop below goes on
     this.#isStarting = true;
     for (const connection of this.#held) {
-      if (this.#running >= this.#limits.maxConnections) break;
+      if (!this.#hasRoom()) break;
       this.#held.delete(connection);
       this.#running += 1;
       connection.start();

@@ -84,7 +84,10 @@ export class ProxyPlane {
     this.#options = options;
     this.#carrier = options.carrier ?? new NetCarrier(options.clock);
     this.#reporter = new ProxyReporter(options.clock, options.onEvent);
-    this.#admission = new Admission(options, (isAmple) => this.#carrier.permit?.(isAmple));
+    this.#admission = new Admission(options, {
+      permit: (isPermitted) => this.#carrier.permit?.(isPermitted),
+      count: () => this.#carrier.begunClients ?? 0,
+    });
     this.#choosers = { tcp: this.#chooser('tcp'), udp: this.#chooser('udp') };
   }
 

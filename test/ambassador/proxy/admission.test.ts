@@ -22,9 +22,10 @@ test('No limit is ever exceeded, whatever comes and goes, and the connection tha
       fc.integer({ min: 1, max: 6 }),
       fc.array(step, { maxLength: 80 }),
       (maxConnections, maxPerSource, steps) => {
-        const admission = new Admission({ maxConnections, maxPerSource }, () => {
-          assert.fail('no room is ample below such limits');
-        });
+        const admission = new Admission(
+          { maxConnections, maxPerSource },
+          { permit: () => assert.fail('no room is ample below such limits'), count: () => 0 },
+        );
         const admitted: Admitted[] = [];
         const running = () => admitted.filter(({ isRunning }) => isRunning).length;
         for (const one of steps) {
@@ -61,7 +62,10 @@ test('No limit is ever exceeded, whatever comes and goes, and the connection tha
 });
 
 test('As many connections wait as a queue of the kernel holds', () => {
-  const admission = new Admission({ maxConnections: 1, maxPerSource: 10_000 }, () => {});
+  const admission = new Admission(
+    { maxConnections: 1, maxPerSource: 10_000 },
+    { permit: () => {}, count: () => 0 },
+  );
   const connection = () => ({ start: () => {} });
   const first = connection();
   assert.equal(admission.admit('10.0.0.1', first), 'start');
@@ -82,10 +86,11 @@ test('Room is ample only while all clients that may connect meanwhile stay below
       (steps) => {
         const limits = { maxConnections: 2 * MAX_BEGUN + 60, maxPerSource: 2 * MAX_BEGUN + 30 };
         let isAmple = false;
-        const admission = new Admission(limits, (now) => {
+        const permit = (now: boolean): void => {
           assert.notEqual(now, isAmple, 'it is told only of changes');
           isAmple = now;
-        });
+        };
+        const admission = new Admission(limits, { permit, count: () => 0 });
         assert.ok(isAmple);
         const counts = new Map<string, { start(): void }[]>();
         for (const [comes, source] of steps) {
@@ -108,4 +113,15 @@ test('Room is ample only while all clients that may connect meanwhile stay below
     ),
     { numRuns: 50 },
   );
+});
+
+test('A connection waits while clients that have begun before they were admitted take the room', () => {
+  let begun = 2;
+  const limits = { maxConnections: 3, maxPerSource: 10 };
+  const admission = new Admission(limits, { permit: () => {}, count: () => begun });
+  const [first, second] = [{ start: () => {} }, { start: () => {} }];
+  assert.equal(admission.admit('10.0.0.1', first), 'start');
+  assert.equal(admission.admit('10.0.0.1', second), 'hold');
+  for (; begun > 0; begun--) assert.equal(admission.admit('10.0.0.2', first, true), 'start');
+  assert.equal(admission.admit('10.0.0.3', { start: () => {} }), 'hold');
 });

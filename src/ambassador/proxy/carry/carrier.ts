@@ -29,6 +29,8 @@ export interface Carrier {
    * not heard of. A carrier that never follows plans has neither this nor `StreamSocket.plan`.
    */
   permit?(isPermitted: boolean): void;
+  /** How many of them there are at most now. */
+  readonly begunClients?: number;
   /** Call this when all listeners are closed and all connections have ended; the carrier can be used no more. */
   close(): Promise<void>;
 }

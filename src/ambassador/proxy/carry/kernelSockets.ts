@@ -20,7 +20,7 @@ import {
   writeSockaddr,
 } from '../../../dataplane/sockets/layout.ts';
 import { BACKLOG, interfaceIndex, SocketMaker } from '../../../dataplane/sockets/socket.ts';
-import type { SocketAddress } from '../../../dns/address.ts';
+import { addressFamily, type SocketAddress } from '../../../dns/address.ts';
 import { EINTR, type Libc, systemError } from '../../../kernel/libc.ts';
 import type { StreamCalls } from '../../../kernel/streamCalls.ts';
 import { KEEPALIVE_MS, type StreamAddress } from './carrier.ts';
@@ -38,6 +38,7 @@ const F_SETFL = 4;
 const O_RDWR = 2;
 const SHUT_WR = 1;
 const MSG_NOSIGNAL = 0x4000;
+const EINVAL = 22;
 const EINPROGRESS = 115;
 
 /** As Node's sockets have them. */
@@ -93,11 +94,14 @@ export class KernelSockets {
     return this.#view.getUint16(PEER, true) === AF_UNIX ? undefined : this.#peerName();
   }
 
-  /** Begins to connect. Returns a descriptor, or the negative errno. */
+  /** Begins to connect. Probes no idle peer yet. Returns a descriptor, or the negative errno. */
   connect(to: SocketAddress): number {
-    const family = to.address.includes(':') ? AF_INET6 : AF_INET;
+    const [literal = ''] = to.address.split('%', 1);
+    const family = addressFamily(literal);
+    if (family === 0) return -EINVAL;
+    const domain = family === 6 ? AF_INET6 : AF_INET;
     const fd = this.#orErrno(
-      this.#libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
+      this.#libc.socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0),
     );
     if (fd < 0) return fd;
     this.#set(fd, SOL_TCP, TCP_NODELAY, 1);

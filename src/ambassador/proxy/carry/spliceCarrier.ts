@@ -37,17 +37,18 @@ export type SpliceCarrierOpened =
   /** `reason` is a text for the operator, without a full stop. */
   | { readonly kind: 'missing'; readonly reason: string };
 
-/** Starts no thread before the first listener. */
-export function openSpliceCarrier(clock: Clock): SpliceCarrierOpened {
-  const loaded = loadStreamCalls();
-  if (loaded.kind === 'missing') return loaded;
-  return { kind: 'carrier', carrier: new SpliceCarrier(clock, loaded.libc, loaded.calls) };
-}
-
 const ENTRY = new URL(
   import.meta.url.endsWith('.ts') ? './spliceThreadMain.ts' : './spliceThreadMain.js',
   import.meta.url,
 );
+
+/** Starts no thread before the first listener. `entry`: the file that the thread runs; tests set it. */
+export function openSpliceCarrier(clock: Clock, entry: URL = ENTRY): SpliceCarrierOpened {
+  const loaded = loadStreamCalls();
+  if (loaded.kind === 'missing') return loaded;
+  return { kind: 'carrier', carrier: new SpliceCarrier(clock, entry, loaded.libc, loaded.calls) };
+}
+
 const RESTART = { minMs: 100, maxMs: 10_000 };
 
 interface SpliceListener {
@@ -71,6 +72,7 @@ class SpliceCarrier implements Carrier {
   readonly kind = 'splice';
   readonly octets: Readonly<CarriedOctets>;
   readonly #clock: Clock;
+  readonly #entry: URL;
   readonly #libc: Libc;
   readonly #sockets: KernelSockets;
   readonly #signal: WakeSignal;
@@ -92,8 +94,9 @@ class SpliceCarrier implements Carrier {
   /** A thread that waits in the kernel would keep the process from exiting. */
   readonly #onExit = (): void => this.#signal.send();
 
-  constructor(clock: Clock, libc: Libc, calls: StreamCalls) {
+  constructor(clock: Clock, entry: URL, libc: Libc, calls: StreamCalls) {
     this.#clock = clock;
+    this.#entry = entry;
     this.#libc = libc;
     this.#sockets = new KernelSockets(libc, calls);
     this.#signal = new WakeSignal(libc, calls);
@@ -147,6 +150,10 @@ class SpliceCarrier implements Carrier {
     };
   }
 
+  get begunClients(): number {
+    return MAX_BEGUN - this.#unspent;
+  }
+
   permit(isPermitted: boolean): void {
     this.#isPermitted = isPermitted;
     if (isPermitted) this.#spare(0);
@@ -174,7 +181,7 @@ class SpliceCarrier implements Carrier {
       signal: this.#signal.fd,
       firstClient: this.#lastClient + 1,
     };
-    const worker = startThread(ENTRY, { workerData, name: 'splice' });
+    const worker = startThread(this.#entry, { workerData, name: 'splice' });
     this.#worker = worker;
     let failure = new Error('the thread that carries connections has ended');
     worker.on('message', (reports: readonly SpliceReport[]) => {
@@ -255,9 +262,9 @@ class SpliceCarrier implements Carrier {
     const isOutdated = report.epoch !== listener?.epoch;
     const client = new SplicedClient(report, isOutdated, this.#context);
     this.#clients.set(report.client, client);
+    if (report.to !== undefined) this.#spare(1); // its owner counts it now
     if (listener === undefined) client.reset();
     else listener.onClient(client);
-    if (report.to !== undefined) this.#spare(1); // counted by its owner now
   }
 
   #unplan(id: number): void {

@@ -1,0 +1,97 @@
+/** The thread that moves octets: what it does without the proxy's thread, and what happens when it fails. */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir } from 'node:fs/promises';
+import test from 'node:test';
+import { openSpliceCarrier } from '../../../src/ambassador/proxy/carry/spliceCarrier.ts';
+import { loadStreamCalls } from '../../../src/kernel/streamCalls.ts';
+import { systemClock } from '../../../src/timing/clock.ts';
+import {
+  ask,
+  backend,
+  connectTo,
+  openProxy,
+  setOf,
+  startBackend,
+} from '../../support/proxyScene.ts';
+import { until } from '../../support/until.ts';
+
+const loaded = loadStreamCalls();
+const skip = loaded.kind === 'missing' ? loaded.reason : false;
+
+const ECHO =
+  "const s = require('net').createServer((c) => c.pipe(c)).listen(0, '127.0.0.1', () => console.log(s.address().port))";
+const CLIENT =
+  "const c = require('net').connect(process.argv[1], '127.0.0.1', () => c.end('hello')); c.on('data', (d) => process.stdout.write(d)); c.on('error', (e) => console.log(e.code))";
+
+test('A client of a known source address is served while the thread of the proxy is busy', {
+  skip,
+}, async (t) => {
+  const echo = spawn(process.execPath, ['-e', ECHO], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => echo.kill());
+  const [text] = await once(echo.stdout, 'data');
+  const to = backend({ address: '127.0.0.1', port: Number(text) });
+  const { at, plane } = await openProxy(t, {
+    carrierName: 'splice',
+    destination: { backends: setOf(to) },
+  });
+  assert.equal(await ask(at, 'first'), 'first');
+  await until('it is over', () => plane.counters().connections.open === 0);
+  // This thread only waits for the process meanwhile.
+  const client = spawnSync(process.execPath, ['-e', CLIENT, `${at.port}`], { timeout: 30_000 });
+  assert.equal(`${client.stdout}`, 'hello');
+  await until('the proxy has heard of it', () => plane.counters().accepted === 2);
+  await until('it is over too', () => plane.counters().connections.open === 0);
+});
+
+test('Clients that are served without asking never exceed the limit of connections', {
+  skip,
+}, async (t) => {
+  const limit = 2 * 64 + 20;
+  const one = await startBackend(t, 'one');
+  const { at, plane } = await openProxy(t, {
+    carrierName: 'splice',
+    maxConnections: limit,
+    destination: { backends: setOf(one.as) },
+  });
+  for (let round = 0; round < 3; round++) {
+    await ask(at, 'plan');
+    await until('it is over', () => one.sockets.size === 0);
+    const clients = await Promise.all(Array.from({ length: 2 * limit }, () => connectTo(at)));
+    await until('the others wait', () => {
+      const { held, open } = plane.counters().connections;
+      return held === limit && open === limit;
+    });
+    await until('their backend has the others', () => one.sockets.size === limit);
+    for (const { socket } of clients) socket.resetAndDestroy();
+    await until('all are over', () => {
+      const { held, connecting, open } = plane.counters().connections;
+      return held + connecting + open + one.sockets.size === 0;
+    });
+  }
+});
+
+test('A thread that fails closes its connections, and the next one serves the same listeners', {
+  skip,
+}, async (t) => {
+  const entry = new URL('../../support/fallibleSpliceThread.ts', import.meta.url);
+  const opened = openSpliceCarrier(systemClock, entry);
+  assert.ok(opened.kind === 'carrier');
+  const one = await startBackend(t, 'one');
+  const { at, plane, events } = await openProxy(t, {
+    carrier: opened.carrier,
+    destination: { backends: setOf(one.as) },
+  });
+  const stays = await connectTo(at);
+  assert.equal(await stays.exchange('a', 5), 'one a');
+  const descriptors = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
+  const before = await descriptors();
+  assert.equal(await ask(at, 'b'), 'one b'); // its end is the report
+  assert.equal(await stays.closed(), 'ECONNRESET');
+  assert.equal(await ask(at, 'c'), 'one c');
+  assert.ok(events.some(({ kind }) => kind === 'acceptFailed'));
+  await until('all are over', () => plane.counters().connections.open === 0);
+  assert.equal(await ask(at, 'd'), 'one d');
+  await until('no descriptor is left', async () => (await descriptors()) <= before);
+});
