@@ -6,31 +6,21 @@
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { startThread } from '../../../dataplane/listeners/threads.ts';
-import { clientAddress, type SocketAddress } from '../../../dns/address.ts';
 import { type Libc, systemError } from '../../../kernel/libc.ts';
 import { loadStreamCalls, type StreamCalls, WakeSignal } from '../../../kernel/streamCalls.ts';
 import { backoffMs } from '../../../timing/backoff.ts';
 import type { Clock, Timer } from '../../../timing/clock.ts';
 import {
   type AcceptedClient,
-  type AttemptFollower,
-  type BegunAttempt,
   type CarriedOctets,
   type Carrier,
-  type ConnectAttempt,
-  type ConnectFailure,
-  connectFailureOf,
   MAX_BEGUN,
   type StreamAddress,
   type StreamSocket,
 } from './carrier.ts';
 import { KernelSockets } from './kernelSockets.ts';
-import {
-  BEGUN_ATTEMPT,
-  SpliceMemory,
-  type SpliceOrder,
-  type SpliceReport,
-} from './spliceMessages.ts';
+import { type ClientContext, SplicedClient } from './splicedClient.ts';
+import { SpliceMemory, type SpliceOrder, type SpliceReport } from './spliceMessages.ts';
 
 export type SpliceCarrierOpened =
   | { readonly kind: 'carrier'; readonly carrier: SpliceCarrier }
@@ -57,15 +47,6 @@ interface SpliceListener {
   readonly onClient: (client: AcceptedClient) => void;
   readonly onError: (error: NodeJS.ErrnoException) => void;
   readonly onClosed: () => void;
-}
-
-/** What clients need of their carrier. */
-interface ClientContext {
-  readonly memory: SpliceMemory;
-  readonly sockets: KernelSockets;
-  readonly order: (order: SpliceOrder) => void;
-  readonly nextAttempt: () => number;
-  readonly forget: (client: number) => void;
 }
 
 class SpliceCarrier implements Carrier {
@@ -280,109 +261,5 @@ class SpliceCarrier implements Carrier {
     this.#listeners.delete(id);
     this.#libc.close(listener.fd);
     listener.onClosed();
-  }
-}
-
-class SplicedClient implements AcceptedClient {
-  readonly peer: SocketAddress | undefined;
-  readonly begun?: BegunAttempt;
-  readonly #client: number;
-  readonly #fd: number;
-  readonly #context: ClientContext;
-  #attempt = 0;
-  #follower: AttemptFollower | undefined;
-  #isConnected = false;
-  /** Its thread has ended, and its descriptor may be another client's. */
-  #isLost = false;
-
-  constructor(
-    { client, fd, peer, to }: Extract<SpliceReport, { kind: 'accepted' }>,
-    isOutdated: boolean,
-    context: ClientContext,
-  ) {
-    this.peer = peer;
-    this.#client = client;
-    this.#fd = fd;
-    this.#context = context;
-    if (to === undefined) return;
-    this.#attempt = BEGUN_ATTEMPT;
-    this.begun = {
-      backend: to,
-      isOutdated,
-      follow: (follower) => {
-        this.#follower = follower;
-        return this.#attemptOf(BEGUN_ATTEMPT);
-      },
-    };
-  }
-
-  /** Its descriptor is its own until a backend has accepted: the thread closes no other client unasked. */
-  localEnd(): SocketAddress | undefined {
-    const end = this.#isLost ? undefined : this.#context.sockets.localEnd(this.#fd);
-    return end && { address: clientAddress(end.address), port: end.port };
-  }
-
-  connect(
-    to: SocketAddress,
-    header: Uint8Array | undefined,
-    follower: AttemptFollower,
-  ): ConnectAttempt {
-    const { memory, order, nextAttempt } = this.#context;
-    const attempt = nextAttempt();
-    this.#attempt = attempt;
-    this.#follower = follower;
-    if (this.#isLost) {
-      queueMicrotask(() => this.#fail(attempt, 'failed'));
-      return { cancel: () => true };
-    }
-    memory.offer(this.#fd, attempt);
-    order({ kind: 'connect', client: this.#client, attempt, to, header });
-    return this.#attemptOf(attempt);
-  }
-
-  #attemptOf(attempt: number): ConnectAttempt {
-    const { memory, order } = this.#context;
-    return {
-      cancel: () => {
-        if (!memory.cancel(this.#fd, attempt)) return false;
-        if (this.#attempt === attempt) this.#follower = undefined;
-        order({ kind: 'cancel', client: this.#client, attempt });
-        return true;
-      },
-    };
-  }
-
-  reset(): void {
-    this.#context.order({ kind: 'reset', client: this.#client });
-    if (this.#isConnected) return;
-    this.#follower = undefined;
-    this.#context.forget(this.#client);
-  }
-
-  onConnected(): void {
-    this.#isConnected = true;
-    this.#follower?.onConnected();
-  }
-
-  onFailed(attempt: number, errno: number): void {
-    this.#fail(attempt, connectFailureOf(systemError(errno, 'connect')));
-  }
-
-  onClosed(): void {
-    this.#context.forget(this.#client);
-    this.#follower?.onClosed();
-  }
-
-  onThreadLost(): void {
-    this.#isLost = true;
-    if (this.#isConnected) this.#follower?.onClosed();
-    else this.#fail(this.#attempt, 'failed');
-  }
-
-  #fail(attempt: number, reason: ConnectFailure): void {
-    if (attempt !== this.#attempt) return;
-    const follower = this.#follower;
-    this.#follower = undefined;
-    follower?.onFailed(reason);
   }
 }

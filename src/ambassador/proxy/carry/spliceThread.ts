@@ -4,7 +4,7 @@
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { clientAddress, type SocketAddress } from '../../../dns/address.ts';
-import { EAGAIN, EINTR, type Libc } from '../../../kernel/libc.ts';
+import type { Libc } from '../../../kernel/libc.ts';
 import {
   EPOLLERR,
   EPOLLET,
@@ -17,6 +17,12 @@ import {
   WakeSignal,
 } from '../../../kernel/streamCalls.ts';
 import { backendsToTry } from '../../choice.ts';
+import {
+  ACCEPT_PAUSE_MS,
+  type AcceptingSocket,
+  AcceptingSockets,
+  MAX_ACCEPTS,
+} from './acceptingSockets.ts';
 import type { ConnectPlan } from './carrier.ts';
 import { KernelSockets } from './kernelSockets.ts';
 import { Pipes } from './pipes.ts';
@@ -28,18 +34,6 @@ import {
   type SpliceReport,
   type SpliceThreadStart,
 } from './spliceMessages.ts';
-
-interface Listener {
-  readonly listener: number;
-  readonly fd: number;
-  /** Its number in `#watched`. */
-  watch: number;
-  /** By the source address of clients. */
-  readonly plans: Map<string, ConnectPlan>;
-  epoch: number;
-  /** When it accepts again after the system could not; undefined: it accepts. */
-  resumesAtMs: number | undefined;
-}
 
 interface Client {
   readonly client: number;
@@ -60,23 +54,19 @@ interface Attempt {
 
 /** Whose descriptor the kernel reports on. */
 type Watched =
-  | { readonly kind: 'listener'; readonly listener: Listener }
+  | { readonly kind: 'listener'; readonly socket: AcceptingSocket }
   | { readonly kind: 'client' | 'backend'; readonly client: Client; readonly fd: number };
 
-const ECONNABORTED = 103;
 const ECONNREFUSED = 111;
 const EMFILE = 24;
 
 /** The longest wait for an event. */
 const WAIT_MS = 1_000;
-/** How long to wait for a pipe, and before accepting again when the system could not. */
+/** How long to wait for a pipe. */
 const NO_PIPE_MS = 10;
-const ACCEPT_PAUSE_MS = 100;
 /** How long reports wait, without events and with them. */
 const REPORT_MS = 2;
 const MAX_TURNS_UNREPORTED = 64;
-/** Clients accepted before other sockets have their turn. */
-const MAX_ACCEPTS = 64;
 /** The number of the signal; sockets have higher ones. */
 const SIGNAL = 0;
 const BOTH_WAYS = EPOLLIN | EPOLLOUT | EPOLLET;
@@ -105,7 +95,7 @@ class SpliceThread {
   readonly #pipes: Pipes;
   readonly #epoll: Epoll;
   readonly #watched = new Map<number, Watched>();
-  readonly #listeners = new Map<number, Listener>();
+  readonly #accepting: AcceptingSockets;
   readonly #clients = new Map<number, Client>();
   /** Pairs that can go on without an event. */
   readonly #again = new Set<Client>();
@@ -131,6 +121,18 @@ class SpliceThread {
     this.#pipes = new Pipes(libc, calls, this.#sockets);
     this.#epoll = new Epoll(libc, calls);
     this.#epoll.add(this.#signal.fd, SIGNAL, EPOLLIN);
+    this.#accepting = new AcceptingSockets({
+      sockets: this.#sockets,
+      watch: (socket) => this.#watch({ kind: 'listener', socket }, socket.fd, EPOLLIN),
+      unwatch: ({ watch, fd }) => {
+        this.#watched.delete(watch);
+        this.#epoll.remove(fd);
+      },
+      isUsable: (fd) => this.#memory.hasWordFor(fd),
+      onAccepted: (socket, fd) => this.#onAccepted(socket, fd),
+      onFailed: ({ listener }, errno) =>
+        this.#reports.push({ kind: 'acceptFailed', listener, errno }),
+    });
   }
 
   run(): void {
@@ -141,7 +143,7 @@ class SpliceThread {
       for (let i = 0; i < events; i++) this.#onEvent(this.#epoll.idOf(i), this.#epoll.eventsOf(i));
       this.#isBusy = false;
       for (const client of [...this.#again]) this.#pump(client);
-      this.#resumeListeners();
+      this.#accepting.resume(performance.now());
       this.#report(events === 0);
     }
   }
@@ -169,8 +171,7 @@ class SpliceThread {
 
   #waitMs(): number {
     if (this.#again.size > 0) return this.#isBusy ? 0 : NO_PIPE_MS;
-    for (const { resumesAtMs } of this.#listeners.values())
-      if (resumesAtMs !== undefined) return ACCEPT_PAUSE_MS;
+    if (this.#accepting.hasPaused) return ACCEPT_PAUSE_MS;
     return this.#reports.length > 0 ? REPORT_MS : WAIT_MS;
   }
 
@@ -178,7 +179,11 @@ class SpliceThread {
     if (id === SIGNAL) return void this.#obeyOrders();
     const watched = this.#watched.get(id);
     if (watched === undefined) return; // closed since the wait
-    if (watched.kind === 'listener') return void this.#accept(watched.listener);
+    if (watched.kind === 'listener') {
+      // With nothing else to do, the next wait costs no more than to ask for another client.
+      const most = this.#events === 1 ? 1 : MAX_ACCEPTS;
+      return void this.#accepting.accept(watched.socket, most);
+    }
     const { client, fd } = watched;
     const { attempt, carried } = client;
     if (attempt?.fd === fd) return void this.#onConnectEvent(client, attempt, events);
@@ -207,16 +212,16 @@ class SpliceThread {
   #obey(order: SpliceOrder): void {
     switch (order.kind) {
       case 'listen':
-        return void this.#listen({
-          ...order,
-          ...{ watch: 0, plans: new Map(), resumesAtMs: undefined },
-        });
+        return void this.#accepting.add(order.listener, order.fd, order.epoch);
       case 'plan':
-        return void this.#listeners.get(order.listener)?.plans.set(order.source, order.plan);
+        return void this.#accepting.plan(order.listener, order.source, order.plan);
       case 'unplan':
-        return void this.#unplan(order.listener, order.epoch);
+        return void this.#accepting.unplan(order.listener, order.epoch);
       case 'unlisten':
-        return void this.#unlisten(order.listener);
+        this.#accepting.remove(order.listener);
+        this.#reports.push({ kind: 'unlistened', listener: order.listener });
+        this.#isAwaited = true;
+        return;
       case 'end':
         this.#hasEnded = true;
         return;
@@ -228,45 +233,7 @@ class SpliceThread {
     else if (client.attempt?.attempt === order.attempt) this.#giveUp(client);
   }
 
-  #listen(listener: Listener): void {
-    this.#listeners.set(listener.listener, listener);
-    listener.watch = this.#watch({ kind: 'listener', listener }, listener.fd, EPOLLIN);
-  }
-
-  #unplan(id: number, epoch: number): void {
-    const listener = this.#listeners.get(id);
-    listener?.plans.clear();
-    if (listener !== undefined) listener.epoch = epoch;
-  }
-
-  #unlisten(id: number): void {
-    const listener = this.#listeners.get(id);
-    if (listener === undefined) return;
-    this.#accept(listener);
-    this.#listeners.delete(id);
-    this.#watched.delete(listener.watch);
-    this.#sockets.close(listener.fd);
-    this.#reports.push({ kind: 'unlistened', listener: id });
-  }
-
-  #accept(listener: Listener): void {
-    if (!this.#listeners.has(listener.listener)) return;
-    // With nothing else to do, the next wait costs no more than to ask for another client.
-    const most = this.#events === 1 ? 1 : MAX_ACCEPTS;
-    for (let i = 0; i < most; i++) {
-      const fd = this.#sockets.accept(listener.fd);
-      if (fd === -EAGAIN) return;
-      if (fd === -ECONNABORTED || fd === -EINTR) continue;
-      if (fd < 0) return void this.#onAcceptFailure(listener, -fd);
-      if (!this.#memory.hasWordFor(fd)) {
-        this.#sockets.reset(fd);
-        return void this.#onAcceptFailure(listener, EMFILE);
-      }
-      this.#onAccepted(listener, fd);
-    }
-  }
-
-  #onAccepted({ listener, plans, epoch }: Listener, fd: number): void {
+  #onAccepted({ listener, plans, epoch }: AcceptingSocket, fd: number): void {
     this.#lastClient += 1;
     const idle = { attempt: undefined, carried: undefined, watch: 0, backendWatch: 0 };
     const client: Client = { client: this.#lastClient, fd, ...idle };
@@ -283,25 +250,6 @@ class SpliceThread {
     }
     this.#memory.offer(fd, BEGUN_ATTEMPT);
     this.#connect(client, { attempt: BEGUN_ATTEMPT, to, header: undefined });
-  }
-
-  /** The clients wait in the kernel until there may be room for one. */
-  #onAcceptFailure(listener: Listener, errno: number): void {
-    this.#reports.push({ kind: 'acceptFailed', listener: listener.listener, errno });
-    if (listener.resumesAtMs === undefined) {
-      this.#watched.delete(listener.watch);
-      this.#epoll.remove(listener.fd);
-    }
-    listener.resumesAtMs = performance.now() + ACCEPT_PAUSE_MS;
-  }
-
-  #resumeListeners(): void {
-    for (const listener of this.#listeners.values()) {
-      const { resumesAtMs } = listener;
-      if (resumesAtMs === undefined || performance.now() < resumesAtMs) continue;
-      listener.resumesAtMs = undefined;
-      listener.watch = this.#watch({ kind: 'listener', listener }, listener.fd, EPOLLIN);
-    }
   }
 
   #connect(client: Client, { attempt, to, header }: Omit<Attempt, 'fd'>): void {
