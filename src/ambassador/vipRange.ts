@@ -32,6 +32,11 @@ export function vipRangeOf({ address, prefixLength }: Network): VipRange {
   return { family: octets.length === 4 ? 4 : 6, base, size };
 }
 
+/** The ranges that a host was given. */
+export function vipRangesOf(networks: readonly (Network | undefined)[]): readonly VipRange[] {
+  return networks.flatMap((network) => (network === undefined ? [] : vipRangeOf(network)));
+}
+
 export function isInRange({ family, base, size }: VipRange, address: string): boolean {
   if (address.includes(':') !== (family === 6)) return false;
   const number = numberOf(addressOctets(address));

@@ -8,6 +8,7 @@ import { consulNames } from '../ambassador/names/consulTable.ts';
 import { LeaderChoices } from '../ambassador/names/leaderChoices.ts';
 import { QueryAliases } from '../ambassador/names/queryAliases.ts';
 import { VirtualAddresses } from '../ambassador/names/virtualAddresses.ts';
+import type { VipRange } from '../ambassador/vipRange.ts';
 import type { Label } from '../dns/name.ts';
 import type { Log } from '../observability/log.ts';
 import { type NameTable, tablePrefix } from '../service/key.ts';
@@ -22,10 +23,12 @@ export interface NameTablesOptions {
   /** Of the names, as `keyPrefix` returns it. */
   readonly prefix: string;
   readonly catalog: Catalog;
+  /** The virtual addresses that this host may route. */
+  readonly vipRanges: readonly VipRange[];
   readonly log: Log;
   readonly onInvalid: (key: string, reason: string) => void;
   /** Called after each change of virtual addresses, when answers reflect it. Must not throw. */
-  readonly onVirtualAddresses?: () => void;
+  readonly onVirtualAddresses: () => void;
   /** Receives the ids of query aliases that have changed. Must not throw. */
   readonly onAliases: (ids: readonly Label[]) => void;
 }
@@ -45,10 +48,11 @@ export class NameTables {
   readonly #mirrors = new Map<NameTable, Mirror>();
 
   constructor(options: NameTablesOptions) {
-    const { prefix, catalog, onInvalid, onAliases, onVirtualAddresses = () => {} } = options;
+    const { prefix, catalog, onInvalid, onAliases } = options;
+    const { vipRanges: ranges, onVirtualAddresses: onChange } = options;
     this.#options = options;
     const shared = { prefix, catalog, onInvalid };
-    this.virtualAddresses = new VirtualAddresses({ ...shared, onChange: onVirtualAddresses });
+    this.virtualAddresses = new VirtualAddresses({ ...shared, ranges, onChange });
     const leaders = new LeaderChoices(shared);
     const aliases = new QueryAliases({ prefix, onInvalid, onChange: onAliases });
     this.#leaderChoices = leaders;

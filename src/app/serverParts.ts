@@ -4,6 +4,7 @@
  */
 import { aliasName } from '../ambassador/names/consulName.ts';
 import type { ServiceFollower } from '../ambassador/names/serviceFollower.ts';
+import { vipRangesOf } from '../ambassador/vipRange.ts';
 import type { Config } from '../config/config.ts';
 import type { AmbassadorSettings } from '../config/options/ambassadorOptions.ts';
 import {
@@ -99,6 +100,7 @@ export function assemble(
   };
   const nameTables = new NameTables({
     ...{ store, prefix, catalog, log, onInvalid, onVirtualAddresses, onAliases },
+    vipRanges: vipRangesOf([config.ambassador?.vipRange, config.ambassador?.vipRange6]),
   });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);

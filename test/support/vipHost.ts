@@ -79,6 +79,7 @@ export class VipHost {
     this.virtualAddresses = new VirtualAddresses({
       prefix: PREFIX,
       catalog,
+      ranges: [vipRange],
       onInvalid: () => {},
       onChange: () => {
         routes.setVips(this.virtualAddresses.standing());

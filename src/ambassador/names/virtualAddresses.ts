@@ -11,6 +11,7 @@ import {
   type VirtualAddress,
   virtualAddressOf,
 } from '../../zone/tree.ts';
+import { isInRange, type VipRange } from '../vipRange.ts';
 import { type RowChange, StoreTable } from './storeTable.ts';
 
 /** A virtual address with the name that has it. Several may have one name: the oldest of each family stands. */
@@ -21,6 +22,8 @@ export interface VirtualAddressesOptions {
   readonly prefix: string;
   /** The names that get the addresses. */
   readonly catalog: Catalog;
+  /** Other addresses are invalid: this host does not route them. undefined: every address is valid. */
+  readonly ranges?: readonly VipRange[] | undefined;
   readonly onInvalid: (key: string, reason: string) => void;
   /** Called after each change, when answers reflect it. Must not throw. */
   readonly onChange?: () => void;
@@ -30,7 +33,13 @@ export class VirtualAddresses extends StoreTable<VirtualAddressRow> {
   readonly #root: Node;
   readonly #prefix: string;
 
-  constructor({ prefix, catalog, onInvalid, onChange = () => {} }: VirtualAddressesOptions) {
+  constructor({
+    prefix,
+    catalog,
+    ranges,
+    onInvalid,
+    onChange = () => {},
+  }: VirtualAddressesOptions) {
     const table = tablePrefix(prefix, 'vip');
     super({
       prefix: table,
@@ -38,6 +47,8 @@ export class VirtualAddresses extends StoreTable<VirtualAddressRow> {
         const parsed = parseVirtualAddress(path, value);
         if (parsed.kind === 'invalid') return parsed;
         const { address, holder } = parsed;
+        if (ranges?.some((range) => isInRange(range, address.address)) === false)
+          return { kind: 'invalid', reason: 'outside the range of virtual addresses' };
         return { kind: 'row', row: { ...address, ...holder, key, createRevision } };
       },
       onChange(changes) {

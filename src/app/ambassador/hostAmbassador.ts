@@ -18,7 +18,7 @@ import { routesOfConsumer } from '../../ambassador/linkRoutes.ts';
 import type { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
 import { reachedFromHere } from '../../ambassador/reach.ts';
 import type { Backend } from '../../ambassador/route.ts';
-import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.ts';
+import { isInRange, type VipRange, vipRangesOf } from '../../ambassador/vipRange.ts';
 import { VipRequests } from '../../ambassador/vipRequests.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import {
@@ -100,7 +100,7 @@ export class HostAmbassador {
       isApex: (name) => zone.settings().apexes.some((apex) => equalNames(apex, name)),
       keyOf: (node, { key }) => key ?? keyOfName(node.owner(), prefix),
     });
-    this.#ranges = rangesOf(settings);
+    this.#ranges = vipRangesOf([settings.vipRange, settings.vipRange6]);
   }
 
   /** Call this after each set of changes of the zone, from the first on. */
@@ -318,10 +318,6 @@ interface Running {
   readonly localLinks: LocalLinkWriter;
   /** The sources of routes of containers. */
   consumers: ReadonlySet<string>;
-}
-
-function rangesOf({ vipRange, vipRange6 }: AmbassadorSettings): readonly VipRange[] {
-  return [vipRange, vipRange6].flatMap((range) => (range === undefined ? [] : vipRangeOf(range)));
 }
 
 function logVipEvent(log: Log, event: VipEvent): void {

@@ -232,3 +232,17 @@ test('The ports that an operator gave an address lead to the own ports that they
     '198.18.0.5 8080/tcp': '10.0.0.1:80',
   });
 });
+
+test('An address outside the range stands for no name, and a name that has only such a one gets another', async (context) => {
+  const { store, start } = open(context);
+  for (const address of ['10.9.8.1', '127.0.0.1', '::1'])
+    await store.put(`/skydns-vip/${address}`, Buffer.from(JSON.stringify({ name: WEB })));
+  const host = start();
+  await register(store, 'web/1', { host: '10.0.0.1', port: 80, vip: 'auto' });
+  await until('a name has an address', () => host.events.length === 1);
+  const [claim] = host.events;
+  assert.ok(claim?.kind === 'claimed' && claim.address.startsWith('198.18.'));
+  await host.routes({ [`${claim.address} 80/tcp`]: '10.0.0.1:80' });
+  assert.equal(host.virtualAddresses.addressOf(name(WEB), 4), claim.address);
+  assert.equal(host.virtualAddresses.addressOf(name(WEB), 6), undefined);
+});
