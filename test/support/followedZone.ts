@@ -31,6 +31,7 @@ export class ChangingZone {
         return this.answerOutside(question);
       },
       clock: this.clock,
+      isUsed: (name) => this.follower.isFollowed(name),
       onChange: (name) => this.follower.onOutsideAnswer(name),
     });
     const { root } = this.catalog;

@@ -13,6 +13,8 @@ export interface OutsideAnswersOptions {
   /** Asks other servers; must not reject. */
   readonly ask: (question: Question) => Promise<External>;
   readonly clock: Clock;
+  /** Whether a route leads to the name; if not, the answer is forgotten when its TTL ends. */
+  readonly isUsed: (name: Name) => boolean;
   /** The answer about a folded name has changed. */
   readonly onChange: (name: Name) => void;
 }
@@ -22,13 +24,10 @@ const LEAST_SECONDS = 5;
 const MOST_SECONDS = 300;
 /** More names are not asked for: containers may write any name into their links. */
 const MAX_QUESTIONS = 4_096;
-/** An answer that no route has used for this long is forgotten. */
-const FORGOTTEN_AFTER_MS = 2 * MOST_SECONDS * 1_000;
 
 interface Asked {
   readonly question: Question;
   answer: External | undefined;
-  usedAtMs: number;
   timer: Timer | undefined;
 }
 
@@ -44,10 +43,7 @@ export class OutsideAnswers implements Externals {
   }
 
   get(qname: Name, qtype: number): External | undefined {
-    const asked = this.#asked.get(externalKey(qname, qtype));
-    if (asked === undefined) return undefined;
-    asked.usedAtMs = this.#options.clock.monotonicMs();
-    return asked.answer;
+    return this.#asked.get(externalKey(qname, qtype))?.answer;
   }
 
   /** Asks the questions that were never asked. */
@@ -55,8 +51,7 @@ export class OutsideAnswers implements Externals {
     for (const { question } of missing) {
       const key = externalKey(question.qname, question.qtype);
       if (this.#isClosed || this.#asked.has(key) || this.#asked.size >= MAX_QUESTIONS) continue;
-      const usedAtMs = this.#options.clock.monotonicMs();
-      const asked: Asked = { question, answer: undefined, usedAtMs, timer: undefined };
+      const asked: Asked = { question, answer: undefined, timer: undefined };
       this.#asked.set(key, asked);
       void this.#ask(key, asked);
     }
@@ -69,17 +64,18 @@ export class OutsideAnswers implements Externals {
   }
 
   async #ask(key: string, asked: Asked): Promise<void> {
-    const { clock, ask, onChange } = this.#options;
+    const { clock, ask, isUsed, onChange } = this.#options;
+    const { qname } = asked.question;
     const answer = await ask({ ...asked.question, qclass: Class.IN });
     if (this.#isClosed) return;
     const isUsable = answer.kind !== 'failed' || asked.answer === undefined;
     const isNew = isUsable && !isSameAnswer(answer, asked.answer);
     if (isUsable) asked.answer = answer;
     asked.timer = clock.startTimer(secondsToUse(answer) * 1_000, () => {
-      if (clock.monotonicMs() - asked.usedAtMs > FORGOTTEN_AFTER_MS) this.#asked.delete(key);
-      else void this.#ask(key, asked);
+      if (isUsed(qname)) void this.#ask(key, asked);
+      else this.#asked.delete(key);
     });
-    if (isNew) onChange(asked.question.qname);
+    if (isNew) onChange(qname);
   }
 }
 

@@ -85,6 +85,11 @@ export class ZoneFollower {
     });
   }
 
+  /** Whether a value depends on the name, and not only on names above or below it. */
+  isFollowed(name: Name): boolean {
+    return this.#byName.has(nameKey(name));
+  }
+
   /** Call this when another server's answer about the name has changed. */
   onOutsideAnswer(name: Name): void {
     this.#updateThose((affected) => {

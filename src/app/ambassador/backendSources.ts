@@ -49,6 +49,7 @@ export class BackendSources {
         askHosts((await readIfThere(HOSTS_FILE)) ?? '', question) ??
         (await askForwarder(forwarder, question)),
       clock: systemClock,
+      isUsed: (name) => this.follower.isFollowed(name),
       onChange: (name) => this.follower.onOutsideAnswer(name),
     });
     this.follower = new ZoneFollower({

@@ -87,6 +87,7 @@ export class HostAmbassador {
     this.#outside = new OutsideAnswers({
       ask: (question) => askForwarder(forwarder(), question),
       clock: systemClock,
+      isUsed: (name) => this.#follower.isFollowed(name),
       onChange: (name) => this.#follower.onOutsideAnswer(name),
     });
     this.#follower = new ZoneFollower({

@@ -173,6 +173,31 @@ test('A host name outside is asked for again after its TTL, and its old addresse
   assert.deepEqual(takeCalls(), [`${HOST}:5432 -> 192.0.2.2:5432`]);
 });
 
+test('A host name whose address stays the same for long is still asked for, until no route leads to it', async () => {
+  const zone = new ChangingZone();
+  const { table, takeCalls } = tableOn(zone);
+  const HOST = 'db.example.com';
+  zone.answerOutside = () => addresses(HOST, '192.0.2.1');
+  table.setRoutes('arguments', [route(virtual(1), `${HOST}:5432`, { isOurs: false })]);
+  await settled();
+  const pass = async (seconds: number): Promise<void> => {
+    for (let passed = 0; passed < seconds; passed += 5) {
+      await zone.clock.advance(5_000);
+      await settled();
+    }
+  };
+  await pass(3_600);
+  takeCalls();
+  zone.answerOutside = () => addresses(HOST, '192.0.2.2');
+  await pass(5);
+  assert.deepEqual(takeCalls(), [`${HOST}:5432 -> 192.0.2.2:5432`]);
+  table.setRoutes('arguments', []);
+  await pass(5);
+  zone.asked.length = 0;
+  await pass(60);
+  assert.deepEqual(zone.asked, []);
+});
+
 test('Routes of many containers to one service are computed once, and each of them follows it until it ends', () => {
   const zone = new ChangingZone();
   zone.write({ [`${KEY}/1`]: { host: '10.0.0.1', port: 6379 } });
