@@ -112,7 +112,10 @@ export class NftPlane {
   #firstChangeMs = 0;
   /** When changes were last given to the thread. */
   #sentMs = Number.NEGATIVE_INFINITY;
-  /** When the first of the changes was made that the thread is writing; undefined if it writes none. */
+  /**
+   * When the first of the changes was made that the thread is writing; undefined if it writes none. After the loss of a
+   * thread, when it was lost: the next one writes all routes first, because it would take a change for all of them.
+   */
   #writingSinceMs: number | undefined;
   #isReleased = false;
   #failuresInARow = 0;
@@ -191,8 +194,7 @@ export class NftPlane {
     if (this.#isReleased) return;
     this.#isReleased = true;
     this.#formerSlots = new Map();
-    this.#firstChangeMs = this.#options.clock.monotonicMs();
-    this.#begin();
+    this.#begin(this.#options.clock.monotonicMs());
   }
 
   /** Removes the tables. Routes that are set later are written after the next `release`. */
@@ -249,9 +251,9 @@ export class NftPlane {
     this.#post({ kind: 'change', changes });
   }
 
-  #begin(): void {
+  #begin(sinceMs: number): void {
     this.#changes.clear();
-    this.#writingSinceMs = this.#firstChangeMs;
+    this.#writingSinceMs = sinceMs;
     this.#post({ kind: 'begin', routes: [...this.#routes.values()] });
     this.#post({ kind: 'local', addresses: [...this.#local] });
   }
@@ -271,7 +273,8 @@ export class NftPlane {
   }
 
   #onReport(report: NftReport, worker: Worker): void {
-    if (report.kind === 'opened' && this.#isReleased) this.#begin();
+    if (report.kind === 'opened' && this.#isReleased)
+      this.#begin(this.#writingSinceMs ?? this.#options.clock.monotonicMs());
     if (report.kind === 'unsupported') {
       this.#lostBecause = report.reason;
       this.#options.onState();
@@ -310,6 +313,7 @@ export class NftPlane {
   #onLost(worker: Worker, error: Error): void {
     if (this.#isClosed || worker !== this.#worker) return;
     this.#worker = undefined;
+    this.#writingSinceMs ??= this.#options.clock.monotonicMs();
     this.#failuresInARow++;
     if (this.#lostBecause === undefined) this.#options.onThreadLost(error);
     this.#options.clock.startTimer(backoffMs(this.#failuresInARow, RESTART), () => {

@@ -12,11 +12,12 @@ const AMPLE_MS = 100;
 /** A plane whose first order to the thread is over. Its clock stands still. */
 async function openPlane(context: TestContext) {
   const clock = new FakeClock();
+  let lost = 0;
   const opened = await openNftPlane({
     ...{ forms: [], drainSeconds: 30, crossBridge: false, clock },
     onState: () => {},
     onCorrected: () => {},
-    onThreadLost: (error) => assert.fail(error),
+    onThreadLost: () => lost++,
     entry: new URL('../../support/countingNftThread.mjs', import.meta.url),
   });
   assert.ok(opened.kind === 'opened');
@@ -30,7 +31,7 @@ async function openPlane(context: TestContext) {
   };
   plane.release();
   await hasOrders(1);
-  return { plane, clock, orders, hasOrders, setRoutes };
+  return { plane, clock, orders, hasOrders, setRoutes, lost: () => lost };
 }
 
 test('A change that comes alone is written without a wait', async (context) => {
@@ -69,4 +70,22 @@ test('Tables that were cleared are not written again by changes before', async (
   await clock.advance(2);
   await sleep(AMPLE_MS);
   assert.equal(plane.counters, undefined);
+});
+
+test('A new thread gets all routes before any change', async (context) => {
+  const { plane, clock, orders, hasOrders, setRoutes, lost } = await openPlane(context);
+  setRoutes('198.18.0.1');
+  await hasOrders(2);
+  await clock.advance(3_600_000);
+  plane.noteDeath(['10.0.0.1']);
+  await until('the thread ends', () => lost() === 1);
+  const before = plane.updateTimes.seconds;
+  await clock.advance(1_000);
+  setRoutes('198.18.0.2');
+  await clock.advance(2);
+  await hasOrders(1);
+  await sleep(AMPLE_MS);
+  assert.deepEqual([orders(), plane.trouble], [1, undefined]);
+  // The outage counts, and not the time since the last change before it.
+  assert.ok(plane.updateTimes.seconds - before < 2, `${plane.updateTimes.seconds} s`);
 });
