@@ -7,7 +7,7 @@ import { ZoneFollower } from '../../src/ambassador/follow/zoneFollower.ts';
 import { VirtualAddresses } from '../../src/ambassador/names/virtualAddresses.ts';
 import { type BackendSet, matchKey, type Route } from '../../src/ambassador/route.ts';
 import { isInRange, vipRangeOf } from '../../src/ambassador/vipRange.ts';
-import { VipRequests } from '../../src/ambassador/vipRequests.ts';
+import { type VipRequest, VipRequests } from '../../src/ambassador/vipRequests.ts';
 import { printSocketAddress } from '../../src/dns/address.ts';
 import { equalNames } from '../../src/dns/name.ts';
 import { keyOfName, keyPrefix, tablePrefix } from '../../src/service/key.ts';
@@ -37,6 +37,7 @@ export class VipHost {
   readonly virtualAddresses: VirtualAddresses;
   readonly #routed = new Map<string, string>();
   readonly #mirrors: readonly Mirror[];
+  readonly #requests: VipRequests;
   readonly #keeper: VipKeeper;
 
   constructor({
@@ -52,6 +53,7 @@ export class VipHost {
       isApex: (name) => SETTINGS.apexes.some((apex) => equalNames(apex, name)),
       keyOf: (node, { key }) => key ?? keyOfName(node.owner(), PREFIX),
     });
+    this.#requests = requests;
     const catalog: Catalog = new Catalog({
       prefix: PREFIX,
       onApplied: (nodes) => {
@@ -105,6 +107,10 @@ export class VipHost {
 
   get isExhausted(): boolean {
     return this.#keeper.isExhausted;
+  }
+
+  requestOf(text: string): VipRequest | undefined {
+    return this.#requests.get(name(text));
   }
 
   /** Why the name has no address. */

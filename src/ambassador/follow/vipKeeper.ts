@@ -134,7 +134,8 @@ export class VipKeeper {
       const request = requestOf(name);
       for (const range of request === undefined ? [] : this.#missingRanges(name))
         await this.#claim(range, request as VipRequest, full);
-      this.#due.delete(key);
+      // It may ask for another address meanwhile, which `check` left to this claim.
+      if (requestOf(name)?.fixed === request?.fixed) this.#due.delete(key);
     }
   }
 

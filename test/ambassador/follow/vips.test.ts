@@ -26,6 +26,17 @@ function register(store: Store, path: string, value: object): Promise<unknown> {
   return store.put(`/skydns/local/skydns/${path}`, Buffer.from(JSON.stringify(value)));
 }
 
+/** The store with another `put`. */
+function withPut(store: Store, put: Store['put']): Store {
+  return new Proxy(store, {
+    get(target, key) {
+      if (key === 'put') return put;
+      const value = Reflect.get(target, key);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+}
+
 /** The names with their addresses in the store. */
 async function claimed(store: Store): Promise<Record<string, string>> {
   const found: Record<string, string> = {};
@@ -191,16 +202,9 @@ test('With an address for all, a name gets it without its instance, and never th
 test('A claim that fails is made again', async (context) => {
   const { store, start } = open(context);
   let failures = 0;
-  const failing: Store = new Proxy(store, {
-    get(target, key) {
-      const value = Reflect.get(target, key);
-      if (key !== 'put') return typeof value === 'function' ? value.bind(target) : value;
-      return (...args: Parameters<Store['put']>) => {
-        if (failures++ < 2) return Promise.reject(new StoreError('unavailable', 'down'));
-        return target.put(...args);
-      };
-    },
-  });
+  const failing = withPut(store, (...args) =>
+    failures++ < 2 ? Promise.reject(new StoreError('unavailable', 'down')) : store.put(...args),
+  );
   const host = start({ store: failing });
   await register(store, 'web/1', { host: '10.0.0.1', port: 80, vip: 'auto' });
   await addressOf(store, WEB);
@@ -208,6 +212,30 @@ test('A claim that fails is made again', async (context) => {
     host.events.map(({ kind }) => kind),
     ['failed', 'failed', 'claimed'],
   );
+});
+
+test('A name that asks for another address while the store decides about the first gets the other one', async (context) => {
+  const { store, start } = open(context);
+  const [taken, free] = ['198.18.255.7', '198.18.255.8'];
+  await store.put(`/skydns-vip/${taken}`, Buffer.from('{"name":""}'));
+  let decide = (): void => {};
+  const decided = new Promise<void>((resolve) => {
+    decide = resolve;
+  });
+  const asked: string[] = [];
+  const slow = withPut(store, async (...args) => {
+    asked.push(args[0]);
+    const result = await store.put(...args);
+    await decided;
+    return result;
+  });
+  const host = start({ store: slow });
+  await register(store, 'web/1', { host: '10.0.0.1', port: 80, vip: taken });
+  await until('the first is asked for', () => asked.length === 1);
+  await register(store, 'web/1', { host: '10.0.0.1', port: 81, vip: free });
+  await until('the host knows the other', () => host.requestOf(WEB)?.fixed === free);
+  decide();
+  assert.equal(await addressOf(store, WEB), free);
 });
 
 test('Of two addresses of one name the older one stands and is routed', async (context) => {
