@@ -39,3 +39,22 @@ function reachedLocally(
 function isLoopbackAddress(address: string): boolean {
   return address.startsWith('127.') || address === '::1';
 }
+
+/** The own addresses of running backends on networks whose packets this host forwards. */
+export function ownAddresses(backends: Iterable<LocalBackend>): readonly string[] {
+  const addresses = [...backends].flatMap((backend) =>
+    backend.kind === 'ended' ? [] : backend.addresses.filter(({ isBridge }) => isBridge === true),
+  );
+  return [...new Set(addresses.map(({ address }) => address))];
+}
+
+/** The own addresses of the backends that have ended since `former`. Both by the key of their record. */
+export function deadAddresses(
+  former: ReadonlyMap<string, LocalBackend>,
+  now: ReadonlyMap<string, LocalBackend>,
+): readonly string[] {
+  const dead = [...former].flatMap(([key, backend]) =>
+    now.get(key)?.kind === 'ended' ? [backend] : [],
+  );
+  return ownAddresses(dead);
+}

@@ -16,7 +16,7 @@ import { VipRoutes } from '../../ambassador/follow/vipRoutes.ts';
 import { type FollowedZone, ZoneFollower } from '../../ambassador/follow/zoneFollower.ts';
 import { routesOfConsumer } from '../../ambassador/linkRoutes.ts';
 import type { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
-import { reachedFromHere } from '../../ambassador/reach.ts';
+import { deadAddresses, ownAddresses, reachedFromHere } from '../../ambassador/reach.ts';
 import type { Backend } from '../../ambassador/route.ts';
 import { isInRange, type VipRange, vipRangesOf } from '../../ambassador/vipRange.ts';
 import { VipRequests } from '../../ambassador/vipRequests.ts';
@@ -37,7 +37,7 @@ import type { VirtualState } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyOfName, tablePrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
-import { systemClock } from '../../timing/clock.ts';
+import { systemClock, type Timer } from '../../timing/clock.ts';
 import type { Node } from '../../zone/tree.ts';
 import type { AmbassadorSources } from './ambassadorMetrics.ts';
 import {
@@ -78,6 +78,8 @@ export class HostAmbassador {
   readonly #requests: VipRequests;
   readonly #ranges: readonly VipRange[];
   #running: Running | undefined;
+  /** Ends the wait for the engine. */
+  #settling: Timer | undefined;
   #host: RegistrarHost | undefined;
   #local = NO_LOCAL;
 
@@ -140,7 +142,7 @@ export class HostAmbassador {
     table.probes?.start();
     this.#onHost();
     if (this.#host === undefined) plane.release();
-    else systemClock.startTimer(SETTLED_AFTER_MS, () => plane.release());
+    else this.#settling = systemClock.startTimer(SETTLED_AFTER_MS, () => plane.release());
   }
 
   /** Takes links and local backends from a registrar from now on. */
@@ -210,6 +212,7 @@ export class HostAmbassador {
   async close(): Promise<void> {
     const running = this.#running;
     this.#running = undefined;
+    this.#settling?.cancel();
     this.#outside.close();
     running?.probes?.close();
     running?.keeper?.close();
@@ -294,19 +297,14 @@ export class HostAmbassador {
       if (!present.has(source)) running.table.setRoutes(source, []);
     running.consumers = present;
     running.localLinks.set(consumers);
+    const former = this.#local;
     this.#local = this.#host.localBackends();
     running.table.refreshReach();
-    running.plane.refreshNetworks(ownAddressesOf(this.#local.values()));
+    const dead = deadAddresses(former, this.#local);
+    if (dead.length > 0) running.plane.noteDeath(dead);
+    running.plane.refreshNetworks(ownAddresses(this.#local.values()));
     if (this.#host.isSettled) running.plane.release();
   }
-}
-
-/** The addresses of backends on networks whose packets this host forwards. */
-function ownAddressesOf(backends: Iterable<LocalBackend>): readonly string[] {
-  const addresses = [...backends].flatMap((backend) =>
-    backend.kind === 'ended' ? [] : backend.addresses.filter(({ isBridge }) => isBridge === true),
-  );
-  return [...new Set(addresses.map(({ address }) => address))];
 }
 
 /** What runs once the store has been read. */

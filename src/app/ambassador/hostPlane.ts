@@ -37,6 +37,8 @@ export interface HostPlane extends Plane {
   troubles(): readonly string[];
   /** Bridges of this host may have come or gone. `addresses`: the own ones of backends on this host. */
   refreshNetworks(addresses: readonly string[]): void;
+  /** Backends on this host have died, whose own addresses these are: connections to them end at once. */
+  noteDeath(addresses: readonly string[]): void;
   proxyStatistics?(): ProxyStatistics;
   kernelStatistics?(): KernelStatistics;
   /** Leaves the kernel's tables as they are, so that connections go on. */
@@ -72,6 +74,9 @@ export class ProxyHostPlane implements HostPlane {
   onForce(): void {}
 
   release(): void {}
+
+  /** A process closes its connections when it ends, and so does the proxy then. */
+  noteDeath(): void {}
 
   set(route: Route, backends: BackendSet): void {
     if (route.match.kind !== 'consumer') return;

@@ -144,6 +144,10 @@ export class KernelHostPlane implements HostPlane {
     this.#plane.setLocal(addresses);
   }
 
+  noteDeath(addresses: readonly string[]): void {
+    this.#plane.noteDeath(addresses);
+  }
+
   /** The kernel does not say whether a backend accepts connections. */
   conditionOf(): BackendCondition {
     return { state: 'ok' };
