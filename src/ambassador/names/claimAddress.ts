@@ -2,7 +2,7 @@
  * Gives virtual addresses to names in the store. A claim writes a key only if it is absent, so of several writers that
  * want one address exactly one gets it, and the others find its name there. An address is never taken away here.
  */
-import { equalNames, type Name } from '../../dns/name.ts';
+import { equalNames, type Name, nameKey } from '../../dns/name.ts';
 import type { Entry } from '../../service/change.ts';
 import {
   type GivenPort,
@@ -88,7 +88,7 @@ export async function giveAddress(
   const { name, range, fixed, ports = [], since } = wish;
   const stored = new Map<string, StoredAddress>();
   for (const row of await storedAddresses(store, prefix)) stored.set(row.address, row);
-  const own = standingAddress(stored.values(), name, range.family);
+  const own = standingAddresses(stored.values())(name, range.family);
   if (own !== undefined) return keep(store, wish, own);
   const holder = { name, since, ports };
   for (const address of fixed === undefined ? candidateAddresses(range, name) : [fixed]) {
@@ -122,19 +122,20 @@ export async function storedAddresses(
   return found;
 }
 
-/** Of several addresses of a name in a family the one that was created first stands. */
-export function standingAddress(
+/** Of several addresses of a name in a family the one that was created first stands. Reads `stored` once. */
+export function standingAddresses(
   stored: Iterable<StoredAddress>,
-  name: Name,
-  family: 4 | 6,
-): StoredAddress | undefined {
-  let first: StoredAddress | undefined;
+): (name: Name, family: 4 | 6) => StoredAddress | undefined {
+  const standing = { 4: new Map<string, StoredAddress>(), 6: new Map<string, StoredAddress>() };
   for (const row of stored) {
-    if (row.address.includes(':') !== (family === 6)) continue;
-    if (row.holder === undefined || !equalNames(row.holder.name, name)) continue;
-    if (first === undefined || row.entry.createRevision < first.entry.createRevision) first = row;
+    if (row.holder === undefined) continue;
+    const ofFamily = standing[row.address.includes(':') ? 6 : 4];
+    const key = nameKey(row.holder.name);
+    const first = ofFamily.get(key);
+    if (first === undefined || row.entry.createRevision < first.entry.createRevision)
+      ofFamily.set(key, row);
   }
-  return first;
+  return (name, family) => standing[family].get(nameKey(name));
 }
 
 /** Writes the ports, unless another writer has changed the key meanwhile: then that one stands. */

@@ -2,7 +2,7 @@
 import { resolveBackends } from '../../ambassador/backends.ts';
 import {
   type StoredAddress,
-  standingAddress,
+  standingAddresses,
   storedAddresses,
 } from '../../ambassador/names/claimAddress.ts';
 import { findVipPorts, routesOfVip, type VipPort } from '../../ambassador/vipPorts.ts';
@@ -38,7 +38,9 @@ export async function listVips({ flags }: Arguments, access: StoreAccess, io: Io
   const { store, prefix } = access;
   const stored = await storedAddresses(store, tablePrefix(prefix, 'vip'));
   const view = stored.length === 0 ? undefined : await readNames([ROOT], access, io);
-  const listed = view === undefined ? [] : stored.map((row) => listedOf(row, stored, view, prefix));
+  const standing = standingAddresses(stored);
+  const listed =
+    view === undefined ? [] : stored.map((row) => listedOf(row, standing, view, prefix));
   listed.sort((a, b) => (sortKey(a) < sortKey(b) ? -1 : 1));
   if (flags.json) for (const vip of listed) io.stdout.write(`${jsonLine(viewOf(vip))}\n`);
   else if (flags.quiet)
@@ -50,14 +52,14 @@ export async function listVips({ flags }: Arguments, access: StoreAccess, io: Io
 
 function listedOf(
   { address, holder }: StoredAddress,
-  stored: readonly StoredAddress[],
+  standingOf: ReturnType<typeof standingAddresses>,
   view: View,
   prefix: string,
 ): ListedVip {
   if (holder === undefined) return { kind: 'invalid', address };
   const { name, since, ports: given } = holder;
   const ports = findVipPorts(view, name, given).value;
-  const standing = standingAddress(stored, name, address.includes(':') ? 6 : 4)?.address;
+  const standing = standingOf(name, address.includes(':') ? 6 : 4)?.address;
   return {
     kind: 'valid',
     name: printName(name),
