@@ -6,9 +6,23 @@ import type { KnownNetworks } from '../kernel/knownNetworks.ts';
 import type { HostRoute } from '../kernel/routeTables.ts';
 import { type Network, rangesOverlap, vipRangeOf } from './vipRange.ts';
 
+/** Networks whose addresses no service can have on any host (RFC 6890). */
+const SPECIAL_NETWORKS: readonly (Network & { readonly title: string })[] = [
+  { title: 'this network', address: '0.0.0.0', prefixLength: 8 },
+  { title: 'loopback', address: '127.0.0.0', prefixLength: 8 },
+  // Clouds give a machine its credentials at 169.254.169.254.
+  { title: 'link-local', address: '169.254.0.0', prefixLength: 16 },
+  { title: 'multicast', address: '224.0.0.0', prefixLength: 4 },
+  { title: 'broadcast', address: '255.255.255.255', prefixLength: 32 },
+  // Also IPv4-mapped addresses.
+  { title: 'loopback', address: '::', prefixLength: 32 },
+  { title: 'link-local', address: 'fe80::', prefixLength: 10 },
+  { title: 'multicast', address: 'ff00::', prefixLength: 8 },
+];
+
 /**
- * Names a network of the host that shares addresses with the range, as in `docker0 (172.17.0.1/16)`; undefined if there
- * is none.
+ * Names a network of the host, or of every host, that shares addresses with the range, as in `docker0 (172.17.0.1/16)`;
+ * undefined if there is none.
  */
 export function rangeClash(
   range: Network,
@@ -17,6 +31,8 @@ export function rangeClash(
   const overlaps = overlapsWith(range);
   const own = interfaces.find(overlaps);
   if (own !== undefined) return `${own.device} (${printNetwork(own)})`;
+  const special = SPECIAL_NETWORKS.find(overlaps);
+  if (special !== undefined) return `${special.title} (${printNetwork(special)})`;
   const route = routes.find((each) => leadsToNetwork(each) && overlaps(each));
   if (route === undefined) return undefined;
   const { device, table } = route;

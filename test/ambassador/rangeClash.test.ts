@@ -102,6 +102,21 @@ describe('clashes of a range of virtual addresses', () => {
       undefined,
     ],
   ];
+  it('A range clashes on every host with addresses that no service can have', () => {
+    for (const [range, expected] of [
+      ['0.0.0.0/8', 'this network (0.0.0.0/8)'],
+      ['127.0.0.0/16', 'loopback (127.0.0.0/8)'],
+      ['169.0.0.0/8', 'link-local (169.254.0.0/16)'],
+      ['169.254.169.0/24', 'link-local (169.254.0.0/16)'],
+      ['239.1.0.0/16', 'multicast (224.0.0.0/4)'],
+      ['255.255.255.0/24', 'broadcast (255.255.255.255/32)'],
+      ['::ffff:0:0/96', 'loopback (::/32)'],
+      ['fe80::/64', 'link-local (fe80::/10)'],
+      ['ff02::/64', 'multicast (ff00::/8)'],
+    ] as const)
+      assert.equal(rangeClash(network(range), networksOf([])), expected, range);
+  });
+
   for (const [what, range, networks, expected] of table)
     it(`The range ${range} on a host with ${what} ${expected === undefined ? 'clashes with nothing' : `clashes with ${expected}`}`, () =>
       assert.equal(rangeClash(network(range), networks), expected));
