@@ -1,7 +1,9 @@
 /** The metrics of an ambassador: its routes and backends, and what its plane has carried. */
+
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
 import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/nftPlane.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
+import type { Backend } from '../../ambassador/route.ts';
 import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
 import type { BackendConditions, ReportedBackend } from './ambassadorReport.ts';
 import type { KernelStatistics } from './hostPlane.ts';
@@ -22,7 +24,7 @@ type ReportedState = 'ok' | 'empty' | 'waits' | 'yields';
 export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
   const { plane, routes, conditions, proxy, kernel, isVipRangeFull } = sources;
   const states: Record<ReportedState, number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
-  for (const route of routes) states[stateOf(route)]++;
+  for (const route of routes) states[stateOf(route, conditions)]++;
   return [
     {
       kind: 'gauge',
@@ -50,17 +52,21 @@ function exhausted(isFull: boolean): Family {
   return gauge('soradns_vip_exhausted', help, isFull ? 1 : 0);
 }
 
-function stateOf({ backends, yieldsTo }: RouteState): ReportedState {
+function stateOf(
+  { route, backends, yieldsTo }: RouteState,
+  conditions: BackendConditions,
+): ReportedState {
   if (yieldsTo !== undefined) return 'yields';
   if (backends.kind === 'waits') return 'waits';
-  return backends.backends.length > 0 ? 'ok' : 'empty';
+  const isUsed = (backend: Backend) => conditions.conditionOf(route, backend).state !== 'unused';
+  return backends.backends.some(isUsed) ? 'ok' : 'empty';
 }
 
 function backendStates(
   routes: readonly RouteState[],
   conditions: BackendConditions,
 ): Record<ReportedBackend['state'], number> {
-  const counts = { ok: 0, draining: 0, unreachable: 0 };
+  const counts = { ok: 0, draining: 0, unreachable: 0, unused: 0 };
   for (const state of routes) {
     const { route, backends, yieldsTo } = state;
     if (yieldsTo !== undefined) continue;

@@ -38,7 +38,8 @@ export interface ReportedBackend {
   readonly weight: number;
   /** The key of its record. */
   readonly key?: string;
-  readonly state: 'ok' | 'draining' | 'unreachable';
+  /** `unused`: no connection goes there, because its address is forbidden or of another family than the route's. */
+  readonly state: 'ok' | 'draining' | 'unreachable' | 'unused';
   /** Until its connections are reset; only while it drains. */
   readonly leftSeconds?: number;
   /** Where the plane counts them. */
@@ -72,8 +73,8 @@ export function reportedRoute(state: RouteState, conditions: BackendConditions):
   const serving = backends.backends.map((backend) =>
     reportedBackend(backend, conditions.conditionOf(route, backend)),
   );
-  const service = serving.length > 0 ? 'ok' : 'empty';
-  const { reason } = backends;
+  const service = serving.some(({ state }) => state !== 'unused') ? 'ok' : 'empty';
+  const reason = serving.length > 0 ? 'none of its backends is used' : backends.reason;
   const why = service === 'empty' && reason !== undefined ? { reason } : {};
   return { ...common, state: service, ...why, backends: [...serving, ...others] };
 }

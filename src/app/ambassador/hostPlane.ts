@@ -18,7 +18,7 @@ import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
 import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
 import { GatewayListeners } from './gatewayListeners.ts';
-import { destinationOf } from './proxyRoutes.ts';
+import { destinationOf, isForbiddenTo } from './proxyRoutes.ts';
 
 export interface HostPlane extends Plane {
   readonly kind: 'nft' | 'proxy';
@@ -93,6 +93,7 @@ export class ProxyHostPlane implements HostPlane {
   }
 
   conditionOf(route: Route, backend: Backend): BackendCondition {
+    if (isForbiddenTo(route, backend)) return { state: 'unused' };
     const id = printSocketAddress(backend);
     const states = this.#gateways.reportOf(route).filter((one) => printSocketAddress(one) === id);
     const connections = states.reduce((sum, one) => sum + one.connections, 0);

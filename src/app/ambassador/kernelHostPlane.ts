@@ -1,6 +1,6 @@
 /** The kernel as the plane of a host: routes become slots of its tables. */
 import { networkInterfaces } from 'node:os';
-import type { KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
+import type { KernelMatch, KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
 import { familyOfMatch } from '../../ambassador/nft/kernelRoute.ts';
 import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
 import { obstacleToTables } from '../../ambassador/nft/nftThread.ts';
@@ -149,8 +149,8 @@ export class KernelHostPlane implements HostPlane {
   }
 
   /** The kernel does not say whether a backend accepts connections. */
-  conditionOf(): BackendCondition {
-    return { state: 'ok' };
+  conditionOf({ match }: Route, backend: Backend): BackendCondition {
+    return { state: match.kind === 'socket' || isUsable(match, backend) ? 'ok' : 'unused' };
   }
 
   /** Those whose connections the kernel may still carry; it is not asked whether there are any. */
@@ -181,10 +181,7 @@ export class KernelHostPlane implements HostPlane {
 
   #kernelRoute({ match, target }: Route, backends: readonly Backend[]): KernelRoute {
     if (match.kind === 'socket') throw new TypeError('the kernel opens no sockets');
-    const isIpv6 = familyOfMatch(match) === 6;
-    const usable = backends.filter(
-      ({ address }) => address.includes(':') === isIpv6 && whyForbidden(address) === undefined,
-    );
+    const usable = backends.filter((backend) => isUsable(match, backend));
     const key = matchKey(match);
     const count = slotCount(usable.length, this.#leastSlots);
     const former = this.#assigned.get(key) ?? this.#plane.formerSlots(match);
@@ -210,4 +207,10 @@ export class KernelHostPlane implements HostPlane {
     if (draining.size === 0) this.#draining.delete(key);
     else this.#draining.set(key, draining);
   }
+}
+
+function isUsable(match: KernelMatch, { address }: Backend): boolean {
+  return (
+    address.includes(':') === (familyOfMatch(match) === 6) && whyForbidden(address) === undefined
+  );
 }

@@ -1,5 +1,6 @@
 /** Gives the listeners of a proxy the backends of their routes. */
 import type { Plane } from '../../ambassador/follow/routeTable.ts';
+import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
 import type { Destination } from '../../ambassador/proxy/destination.ts';
 import type { OpenOutcome, ProxyListener, ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import {
@@ -51,6 +52,7 @@ export class ProxyRoutes implements Plane {
 
   /** What the proxy knows about a backend of a route. */
   conditionOf(route: Route, backend: Backend): BackendCondition {
+    if (isForbiddenTo(route, backend)) return { state: 'unused' };
     const state = this.#statesOf(route).find((each) => isSamePlace(each, backend));
     if (state === undefined || state.state === 'draining') return { state: 'ok' };
     return { state: state.state, connections: state.connections };
@@ -85,9 +87,17 @@ export class ProxyRoutes implements Plane {
 
 /** Only the operator's command line may lead to this host itself; a container's link may not. */
 export function destinationOf({ match, target, origin }: Route, backends: BackendSet): Destination {
-  const isOperators = match.kind === 'socket' && isStatic(target);
-  const common = { label: origin, backends, isStatic: isOperators };
+  const common = { label: origin, backends, isStatic: isOperators({ match, target }) };
   return isToLeader(target) ? { ...common, drainSeconds: 0 } : common;
+}
+
+function isOperators({ match, target }: Pick<Route, 'match' | 'target'>): boolean {
+  return match.kind === 'socket' && isStatic(target);
+}
+
+/** Whether the proxy leads no connection of the route to the backend. */
+export function isForbiddenTo(route: Route, { address }: Backend): boolean {
+  return !isOperators(route) && whyForbidden(address) !== undefined;
 }
 
 function isSamePlace(a: { address: string; port: number }, b: { address: string; port: number }) {

@@ -85,3 +85,62 @@ test(
     }
   },
 );
+
+test(
+  'A backend at a forbidden address is unused, and a route with no other is empty',
+  options,
+  async () => {
+    const server = startCli(['serve', ...ON_FREE_PORTS, '--store', 'memory:', '--vip'], {
+      SORADNS_HTTP_TOKEN: TOKEN,
+    });
+    try {
+      const { http } = await server.logged('serving');
+      const url = `http://${http}`;
+      const env = { SORADNS_STORE: url, SORADNS_TOKEN: TOKEN };
+      const set = async (name: string, host: string) =>
+        assert.equal(
+          (await callCli(['set', name, '--host', host, '--port', '5432'], { env })).code,
+          0,
+        );
+      const ambassador = startCli(
+        [
+          'ambassador',
+          '127.0.0.1:5433=db.skydns.local',
+          '--http',
+          '127.0.0.1:5434',
+          '--store',
+          url,
+        ],
+        { SORADNS_TOKEN: TOKEN },
+      );
+      try {
+        await set('1.db.skydns.local', '127.0.0.1');
+        assert.equal((await callCli(['vip', 'add', 'db.skydns.local'], { env })).code, 0);
+        await ambassador.logged('carrying connections');
+        for (const at of [url, 'http://127.0.0.1:5434']) {
+          const states = async (): Promise<string> => {
+            const args = ['ambassador', 'status', '--json', '--url', at];
+            const { routes } = JSON.parse((await callCli(args, { env })).stdout);
+            return routes
+              .map(({ state, backends }: { state: string; backends: { state: string }[] }) =>
+                [state, ...backends.map((backend) => backend.state)].join(' '),
+              )
+              .join();
+          };
+          await set('1.db.skydns.local', '127.0.0.1');
+          await until(
+            `empty unused at ${at}`,
+            async () => (await states()) === 'empty unused',
+            PATIENCE_MS,
+          );
+          await set('1.db.skydns.local', FIRST);
+          await until(`ok at ${at}`, async () => (await states()) === 'ok ok', PATIENCE_MS);
+        }
+      } finally {
+        await ambassador.end();
+      }
+    } finally {
+      await server.end();
+    }
+  },
+);
