@@ -2,9 +2,11 @@
  * The backends of a target: for a service the instances that SRV lists for its name, chosen by the same selection, with
  * the addresses of their hosts.
  */
+
 import { printSocketAddress } from '../dns/address.ts';
 import { type Name, printName } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
+import { DEFAULT_WEIGHT } from '../service/service.ts';
 import type { Trail } from '../zone/chain.ts';
 import { followTarget } from '../zone/follow.ts';
 import { type LookupState, type MissingQuestion, newLookupState } from '../zone/lookupState.ts';
@@ -37,7 +39,6 @@ export interface ResolvedBackends {
   readonly missing: readonly MissingQuestion[];
 }
 
-const DEFAULT_WEIGHT = 100;
 /** More serve no route: the kernel's map has 256 slots. */
 const MAX_BACKENDS = 1_024;
 

@@ -2,7 +2,7 @@
 import { foldName, type Name, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { type ExposedPort, printExposedPort } from '../service/linking.ts';
-import { NO_SRV } from '../service/service.ts';
+import { DEFAULT_WEIGHT, NO_SRV } from '../service/service.ts';
 import { newLookupState } from '../zone/lookupState.ts';
 import type { Selected } from '../zone/select.ts';
 import { servicesAt } from '../zone/services.ts';
@@ -89,8 +89,6 @@ function inOrder(services: readonly Selected[], { settings }: View): readonly Se
     )
     .map(({ selected }) => selected);
 }
-
-const DEFAULT_WEIGHT = 100;
 
 /** The instance's port; `undefined` if it has none. */
 function linkedPort(instance: Selected, name: Name, way: LinkWay): ReachedPort | undefined {

@@ -2,6 +2,7 @@
  * Ranges of virtual addresses on one host: which of its networks a range would hide, which range is free, and whether
  * the host's own programs can send to a range. Pure.
  */
+import { familyOfAddress } from '../dns/address.ts';
 import type { KnownNetworks } from '../kernel/knownNetworks.ts';
 import type { HostRoute } from '../kernel/routeTables.ts';
 import { type Network, rangesOverlap, vipRangeOf } from './vipRange.ts';
@@ -57,11 +58,7 @@ const DEFAULT_PREFIX = { 4: 1, 6: 3 } as const;
  * only lets this host's programs send.
  */
 function leadsToNetwork({ address, prefixLength, device, isRefused }: HostRoute): boolean {
-  return !isRefused && device !== 'lo' && prefixLength > DEFAULT_PREFIX[familyOf(address)];
-}
-
-function familyOf(address: string): 4 | 6 {
-  return address.includes(':') ? 6 : 4;
+  return !isRefused && device !== 'lo' && prefixLength > DEFAULT_PREFIX[familyOfAddress(address)];
 }
 
 /** The prefix of the largest range that is offered. */
@@ -69,7 +66,7 @@ const SHORTEST_PREFIX = { 4: 16, 6: 64 } as const;
 
 /** A range that clashes with no network of the host; of the given size, or of the largest one that is offered. */
 export function freeRange(range: Network, networks: KnownNetworks): Network | undefined {
-  const family = familyOf(range.address);
+  const family = familyOfAddress(range.address);
   const prefixLength = Math.max(range.prefixLength, SHORTEST_PREFIX[family]);
   for (const address of family === 4 ? candidates4() : candidates6()) {
     const candidate = { address, prefixLength };

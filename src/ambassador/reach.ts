@@ -2,6 +2,7 @@
  * How this host reaches backends. A container on this host is reached at its own address: its published port may hang,
  * or hide the consumer's address, from its own host.
  */
+import { familyOfAddress } from '../dns/address.ts';
 import type { LocalBackend } from '../registrar/links/localBackends.ts';
 import type { Backend } from './route.ts';
 
@@ -28,7 +29,7 @@ function reachedLocally(
   { mode, port, addresses, publishedAt }: Extract<LocalBackend, { kind: 'running' }>,
 ): Backend {
   if (mode === 'internal') return { ...backend, access: 'private' };
-  const family = backend.address.includes(':') ? 6 : 4;
+  const family = familyOfAddress(backend.address);
   const own = addresses.find((each) => each.family === family && each.isBridge === true);
   if (own === undefined || port === undefined) return backend;
   const access = publishedAt.every(isLoopbackAddress) ? 'private' : 'published';

@@ -3,7 +3,7 @@
  * name, so hosts that claim at once meet at one key of the store.
  */
 import { createHash } from 'node:crypto';
-import { addressOctets, printAddress } from '../dns/address.ts';
+import { addressOctets, familyOfAddress, printAddress } from '../dns/address.ts';
 import { type Name, nameKey } from '../dns/name.ts';
 
 export interface VipRange {
@@ -38,7 +38,7 @@ export function vipRangesOf(networks: readonly (Network | undefined)[]): readonl
 }
 
 export function isInRange({ family, base, size }: VipRange, address: string): boolean {
-  if (address.includes(':') !== (family === 6)) return false;
+  if (familyOfAddress(address) !== family) return false;
   const number = numberOf(addressOctets(address));
   return number >= base && number < base + size;
 }

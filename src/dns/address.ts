@@ -77,6 +77,11 @@ export function addressFamily(text: string): 0 | 4 | 6 {
   }
 }
 
+/** The family of an address in text that was checked before; other text gets one of the two as well. */
+export function familyOfAddress(address: string): 4 | 6 {
+  return address.includes(':') ? 6 : 4;
+}
+
 /** Equal addresses have the same text. */
 export interface CanonicalAddress {
   readonly family: 4 | 6;

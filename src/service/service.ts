@@ -48,6 +48,9 @@ export type ParsedService =
   | { readonly kind: 'invalid'; readonly reason: string };
 
 export const NO_SRV = -1;
+
+/** The weight of a service that states none, or 0 (SkyDNS). */
+export const DEFAULT_WEIGHT = 100;
 export const MAX_VALUE_OCTETS = 65_536;
 /** Longer text fits no message. */
 const MAX_TEXT_OCTETS = 59_000;

@@ -1,4 +1,5 @@
 /** The services that answer for a name in our zones: selects them, and applies the group rule. */
+import { familyOfAddress } from '../dns/address.ts';
 import { Ede, type ExtendedError } from '../dns/message.ts';
 import {
   equalNames,
@@ -224,7 +225,7 @@ function addressesHere(state: LookupState, qtype: number): readonly GivenAddress
   const { localAddress: address } = state.view;
   if (address === undefined) return [];
   // A cache that several clients share would give one client's address to another.
-  return [{ family: address.includes(':') ? 6 : 4, address, ttlSeconds: 0 }];
+  return [{ family: familyOfAddress(address), address, ttlSeconds: 0 }];
 }
 
 const HOST_PURPOSE: Purpose = {

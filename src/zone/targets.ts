@@ -3,7 +3,7 @@ import { hexOfAddress } from '../dns/address.ts';
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import { NO_SRV, type Service } from '../service/service.ts';
+import { DEFAULT_WEIGHT, NO_SRV, type Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
 import type { LookupState } from './lookupState.ts';
@@ -17,8 +17,6 @@ export interface WithGlue {
   readonly answer: Rr[];
   readonly additional: Rr[];
 }
-
-const DEFAULT_WEIGHT = 100;
 
 /**
  * SRV of all services with a host. A weight is a share, in percent, of the total of its priority (`srvWeight`). The

@@ -214,7 +214,9 @@ test(
       const all = [...args, ...more, ...WATCHED];
       await dockerd.run({ name: 'soradns', image: 'soradns', args: all, command: WITH_VIP });
       await becomes(dockerd, 'soradns', 'healthy', /^172\.17\.0\.1:53 REFUSED$/m);
-      assert.equal(JSON.parse(await onHost(dockerd, ...READYZ)).vip, vip);
+      const isAnswered = async (): Promise<boolean> =>
+        JSON.parse(await onHost(dockerd, ...READYZ)).vip === vip;
+      await until(`virtual addresses are ${vip}`, isAnswered, STARTED_MS);
     }
     const crosses = async () =>
       /--comment "?soradns"? -j ACCEPT$/m.test(

@@ -2,6 +2,7 @@
  * Claims a virtual address for each name that asks for one. All hosts try the same addresses for a name, and a claim
  * writes a key only if it is absent: whichever host comes first, the others find the name there.
  */
+import { familyOfAddress } from '../../dns/address.ts';
 import { equalNames, type Name, nameKey, printName } from '../../dns/name.ts';
 import { type Store, StoreError } from '../../store/store.ts';
 import { backoffMs } from '../../timing/backoff.ts';
@@ -142,7 +143,7 @@ export class VipKeeper {
   /** `full`: ranges in which another name has found no address just now. */
   async #claim(range: VipRange, request: VipRequest, full: Set<VipRange>): Promise<void> {
     const { name, fixed } = request;
-    if (fixed !== undefined && fixed.includes(':') === (range.family === 6)) {
+    if (fixed !== undefined && familyOfAddress(fixed) === range.family) {
       await this.#claimFixed(range, name, fixed);
       return;
     }

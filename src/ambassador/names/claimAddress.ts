@@ -2,6 +2,7 @@
  * Gives virtual addresses to names in the store. A claim writes a key only if it is absent, so of several writers that
  * want one address exactly one gets it, and the others find its name there. An address is never taken away here.
  */
+import { familyOfAddress } from '../../dns/address.ts';
 import { equalNames, type Name, nameKey } from '../../dns/name.ts';
 import type { Entry } from '../../service/change.ts';
 import {
@@ -129,7 +130,7 @@ export function standingAddresses(
   const standing = { 4: new Map<string, StoredAddress>(), 6: new Map<string, StoredAddress>() };
   for (const row of stored) {
     if (row.holder === undefined) continue;
-    const ofFamily = standing[row.address.includes(':') ? 6 : 4];
+    const ofFamily = standing[familyOfAddress(row.address)];
     const key = nameKey(row.holder.name);
     const first = ofFamily.get(key);
     if (first === undefined || row.entry.createRevision < first.entry.createRevision)

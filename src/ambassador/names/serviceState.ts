@@ -1,8 +1,10 @@
 /** The instances of a service and its leader, as DNS names them. */
+
 import { printSocketAddress } from '../../dns/address.ts';
 import { foldName, type Name, printName } from '../../dns/name.ts';
 import { Type } from '../../dns/rr.ts';
 import type { LeadingRule, ListedInstance, ServiceState } from '../../service/instances.ts';
+import { DEFAULT_WEIGHT } from '../../service/service.ts';
 import { newLookupState } from '../../zone/lookupState.ts';
 import { find, type Selected } from '../../zone/select.ts';
 import { instanceName, type NameServices, servicesAt } from '../../zone/services.ts';
@@ -14,7 +16,6 @@ export interface FoundService {
   readonly names: readonly Name[];
 }
 
-const DEFAULT_WEIGHT = 100;
 const NO_SERVICES: NameServices = { services: [], isWhole: true };
 
 /** `owner` has no wildcard and is in a zone. */

@@ -6,6 +6,7 @@
 import {
   addressOctets,
   canonicalAddress,
+  familyOfAddress,
   printAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
@@ -33,7 +34,7 @@ export function addressOfMatch(match: KernelMatch): string {
 }
 
 export function familyOfMatch(match: KernelMatch): 4 | 6 {
-  return addressOfMatch(match).includes(':') ? 6 : 4;
+  return familyOfAddress(addressOfMatch(match));
 }
 
 /** Why the table cannot have the route; undefined if it can. */
@@ -44,9 +45,10 @@ export function obstacleTo({ match, slots }: KernelRoute): string | undefined {
   if (protocol !== 'tcp' && protocol !== 'udp') return 'its protocol is not valid';
   if (slots.length > 0 && !(SLOT_COUNTS as readonly number[]).includes(slots.length))
     return `${slots.length} is no number of slots`;
+  const family = familyOfMatch(match);
   const wrong = slots.find(
     (slot) =>
-      !isCanonical(slot.address) || !isPort(slot.port) || !isOfFamily(slot, familyOfMatch(match)),
+      !isCanonical(slot.address) || !isPort(slot.port) || familyOfAddress(slot.address) !== family,
   );
   return wrong && 'a backend has no address of its family, or no port';
 }
@@ -54,10 +56,6 @@ export function obstacleTo({ match, slots }: KernelRoute): string | undefined {
 /** Equal addresses have equal texts, so that flows and elements can be compared with them. */
 function isCanonical(address: unknown): boolean {
   return typeof address === 'string' && canonicalAddress(address)?.address === address;
-}
-
-function isOfFamily({ address }: SocketAddress, family: 4 | 6): boolean {
-  return address.includes(':') === (family === 6);
 }
 
 function isPort(port: unknown): boolean {

@@ -8,6 +8,7 @@
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
  * of the host's containers. It reads the server's zone in the same turn of the event loop as DNS does.
  */
+
 import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { OutsideAnswers } from '../../ambassador/follow/outsideAnswers.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';
@@ -21,6 +22,7 @@ import type { Backend } from '../../ambassador/route.ts';
 import { isInRange, type VipRange, vipRangesOf } from '../../ambassador/vipRange.ts';
 import { VipRequests } from '../../ambassador/vipRequests.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
+import { familyOfAddress } from '../../dns/address.ts';
 import {
   equalNames,
   foldName,
@@ -170,7 +172,7 @@ export class HostAmbassador {
     const name = parseName(text);
     if (keeper === undefined || name === undefined || vip === 'none') return undefined;
     const folded = foldName(name);
-    const address = this.#options.virtualAddresses.addressOf(folded, vip.includes(':') ? 6 : 4);
+    const address = this.#options.virtualAddresses.addressOf(folded, familyOfAddress(vip));
     if (address === undefined) {
       const reason = keeper.reasonOf(folded);
       return reason === undefined ? {} : { reason };

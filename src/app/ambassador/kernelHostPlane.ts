@@ -16,7 +16,7 @@ import {
 import { assignSlots, slotCount } from '../../ambassador/slots.ts';
 import { maskedNetwork } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
-import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { familyOfAddress, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
@@ -211,6 +211,6 @@ export class KernelHostPlane implements HostPlane {
 
 function isUsable(match: KernelMatch, { address }: Backend): boolean {
   return (
-    address.includes(':') === (familyOfMatch(match) === 6) && whyForbidden(address) === undefined
+    familyOfAddress(address) === familyOfMatch(match) && whyForbidden(address) === undefined
   );
 }

@@ -8,7 +8,7 @@ import {
 import { findVipPorts, routesOfVip, type VipPort } from '../../ambassador/vipPorts.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { printSocketAddress } from '../../dns/address.ts';
+import { familyOfAddress, printSocketAddress } from '../../dns/address.ts';
 import { printName, ROOT } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { tablePrefix } from '../../service/key.ts';
@@ -59,7 +59,7 @@ function listedOf(
   if (holder === undefined) return { kind: 'invalid', address };
   const { name, since, ports: given } = holder;
   const ports = findVipPorts(view, name, given).value;
-  const standing = standingOf(name, address.includes(':') ? 6 : 4)?.address;
+  const standing = standingOf(name, familyOfAddress(address))?.address;
   return {
     kind: 'valid',
     name: printName(name),

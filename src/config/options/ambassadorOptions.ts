@@ -1,4 +1,5 @@
 /** The option rows of the ambassador: how it carries connections, and virtual addresses. */
+import { familyOfAddress } from '../../dns/address.ts';
 import { type Cidr, parseCidr } from '../../forward/addresses.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { type OptionValues, option, prefixed } from './option.ts';
@@ -261,6 +262,6 @@ function parseSlots(text: string): number | undefined {
 /** The range, if its prefix is no shorter than `least` and no longer than `most`. */
 function rangeOf(text: string, family: 4 | 6, least: number, most: number): Cidr | undefined {
   const cidr = parseCidr(text);
-  if (cidr === undefined || cidr.address.includes(':') !== (family === 6)) return undefined;
+  if (cidr === undefined || familyOfAddress(cidr.address) !== family) return undefined;
   return cidr.prefixLength >= least && cidr.prefixLength <= most ? cidr : undefined;
 }
