@@ -120,6 +120,43 @@ export function printAddress(octets: Uint8Array): string {
   return printGroups(parts);
 }
 
+/** 169.254.0.0/16 (RFC 3927), fe80::/10 (RFC 4291 §2.5.6). */
+export function isLinkLocal(octets: Uint8Array): boolean {
+  const [first, second = 0] = octets;
+  return octets.length === 4
+    ? first === 169 && second === 254
+    : first === 0xfe && (second & 0xc0) === 0x80;
+}
+
+/** Services of clouds that give a machine its credentials, or that act on it. */
+const METADATA: ReadonlySet<string> = new Set([
+  '169.254.169.254',
+  '100.100.100.200',
+  '168.63.129.16',
+  '192.0.0.192',
+  'fd00:ec2::254',
+  'fd20:ce::254',
+]);
+
+/** Takes an address in canonical form. */
+export function isMetadataAddress(address: string): boolean {
+  return METADATA.has(address);
+}
+
+/** `64:ff9b::/96`: a translator at the edge of the network connects to the IPv4 address (RFC 6052). */
+const NAT64_PREFIX: readonly number[] = [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/**
+ * The IPv4 address to which packets for an IPv6 address go: by NAT64, 6to4 (RFC 3056), or as ::a.b.c.d. Not for
+ * IPv4-mapped addresses, which `canonicalAddress` turns into IPv4 ones.
+ */
+export function embeddedIpv4(octets: Uint8Array): Uint8Array | undefined {
+  if (octets.length !== 16) return undefined;
+  if (NAT64_PREFIX.every((octet, i) => octets[i] === octet)) return octets.subarray(12);
+  if (octets.subarray(0, 12).every((octet) => octet === 0)) return octets.subarray(12);
+  return octets[0] === 0x20 && octets[1] === 0x02 ? octets.subarray(2, 6) : undefined;
+}
+
 /** Whether the 16 octets are in ::ffff:0:0/96, which is written with a dotted quad (RFC 5952 §5). */
 export function isIpv4Mapped(octets: Uint8Array): boolean {
   for (let i = 0; i < 10; i++) if (octets[i] !== 0) return false;

@@ -1,5 +1,5 @@
 /** The result of choosing a container's address, and which addresses other hosts can reach. PURE. */
-import { addressFamily, addressOctets, printAddress } from '../../dns/address.ts';
+import { addressFamily, addressOctets, isLinkLocal, printAddress } from '../../dns/address.ts';
 
 /** An address of a container for clients, with the open port. */
 export interface ReachableAt {
@@ -30,14 +30,11 @@ export function endpointAt(text: string, port: number | undefined): ReachableAt 
   if (family === 0 || isAnyAddress(text) || isLoopbackText(text)) return undefined;
   const octets = addressOctets(text);
   const first = octets[0] as number;
-  // Multicast and above, "this network" (RFC 1122 §3.2.1.3), link-local (RFC 3927, RFC 4291 §2.5.6), IPv4-mapped.
-  const isUnusable =
-    family === 4
-      ? first >= 224 || first === 0 || (first === 169 && octets[1] === 254)
-      : first === 0xff ||
-        first === 0 ||
-        (first === 0xfe && ((octets[1] as number) & 0xc0) === 0x80);
-  return isUnusable ? undefined : { address: printAddress(octets), family, port };
+  // Multicast and above, "this network" (RFC 1122 §3.2.1.3), IPv4-mapped.
+  const isUnusable = family === 4 ? first >= 224 || first === 0 : first === 0xff || first === 0;
+  return isUnusable || isLinkLocal(octets)
+    ? undefined
+    : { address: printAddress(octets), family, port };
 }
 
 export function isAnyAddress(text: string): boolean {

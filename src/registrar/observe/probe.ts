@@ -2,7 +2,14 @@
 import { request as httpRequest, type RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { connect } from 'node:net';
-import { addressFamily, addressOctets, printAddress } from '../../dns/address.ts';
+import {
+  addressOctets,
+  canonicalAddress,
+  embeddedIpv4,
+  isLinkLocal,
+  isMetadataAddress,
+  printAddress,
+} from '../../dns/address.ts';
 import type { Probe, ProbeTarget } from './checks.ts';
 
 /**
@@ -15,28 +22,13 @@ export const probe: Probe = (target, aborted) => {
   return target.check.kind === 'tcp' ? probeTcp(target, signal) : probeHttp(target, signal);
 };
 
-/** Addresses, besides link-local ones, from which AWS, Azure, Alibaba and Oracle give a machine its secrets. */
-const METADATA_ADDRESSES = ['fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'];
-
 /** Limits the targets, which containers choose: the registrar may reach more of the network than a container. */
 function mayBeProbed(host: string): boolean {
-  if (addressFamily(host) === 0) return false;
-  const octets = addressOctets(host);
-  const reached = octets.length === 16 ? (embeddedIpv4(octets) ?? octets) : octets;
-  const [first, second = 0] = reached;
-  const isLinkLocal =
-    reached.length === 4
-      ? first === 169 && second === 254
-      : first === 0xfe && (second & 0xc0) === 0x80;
-  return !isLinkLocal && !METADATA_ADDRESSES.includes(printAddress(reached));
-}
-
-/** RFC 4291 §2.5.5.2 and RFC 6052 §2.1. */
-const IPV4_PREFIXES = ['00000000000000000000ffff', '0064ff9b0000000000000000'];
-
-function embeddedIpv4(octets: Uint8Array): Uint8Array | undefined {
-  const prefix = Buffer.from(octets.subarray(0, 12)).toString('hex');
-  return IPV4_PREFIXES.includes(prefix) ? octets.subarray(12) : undefined;
+  const address = canonicalAddress(host)?.address;
+  if (address === undefined) return false;
+  const octets = addressOctets(address);
+  const reached = embeddedIpv4(octets) ?? octets;
+  return !isLinkLocal(reached) && !isMetadataAddress(printAddress(reached));
 }
 
 function probeTcp({ host, port }: ProbeTarget, signal: AbortSignal): Promise<boolean> {

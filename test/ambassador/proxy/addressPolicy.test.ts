@@ -14,6 +14,7 @@ const TABLE: Readonly<Record<string, string | undefined>> = {
   'febf::1': 'link-local',
   '169.254.169.254': 'metadata',
   'fd00:ec2::254': 'metadata',
+  'fd20:ce::254': 'metadata',
   '100.100.100.200': 'metadata',
   '0.0.0.0': 'unspecified',
   '0.1.2.3': 'unspecified',

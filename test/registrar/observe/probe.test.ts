@@ -72,6 +72,7 @@ describe('probes', () => {
   for (const host of [
     ...['169.254.169.254', '169.254.170.2', 'fe80::1', '::ffff:169.254.169.254'],
     ...['64:ff9b::a9fe:a9fe', 'fd00:ec2::254', '168.63.129.16', '100.100.100.200', '192.0.0.192'],
+    ...['fd20:ce::254', '2002:a9fe:a9fe::1', '::169.254.169.254'],
   ]) {
     it(`A probe sends nothing to ${host}`, async () => {
       const beganMs = performance.now();
