@@ -3,40 +3,25 @@ import type { Consumer } from '../registrar/links/consumers.ts';
 import type { Route } from './route.ts';
 import { type IsOurs, parseTarget } from './targetText.ts';
 
-/** A link that is not a route. */
-export interface UnroutedLink {
-  readonly source: string;
-  /** Completes the sentence that the source begins. */
-  readonly reason: string;
-}
-
-export interface ConsumerRoutes {
-  readonly routes: readonly Route[];
-  readonly unrouted: readonly UnroutedLink[];
-}
-
 /**
- * A route for each of the consumer's addresses and linked ports; among equal matches the container that started first has
- * precedence. Links of one alias are not routes: they only name variables.
+ * A route for each of the consumer's addresses and linked ports; among equal matches the container that started first
+ * has precedence. Links of an alias are not routes: they only name variables. The registrar has checked what the links
+ * lead to (`checkTarget`), and has reported those that it refuses.
  */
-export function routesOfConsumer(consumer: Consumer, isOurs: IsOurs): ConsumerRoutes {
+export function routesOfConsumer(consumer: Consumer, isOurs: IsOurs): readonly Route[] {
   const { shortId, name, startedAt, addresses, links } = consumer;
   const sinceMs = Date.parse(startedAt) || 0;
   const origin = `container ${shortId} ${name}`;
   const routes: Route[] = [];
-  const unrouted: UnroutedLink[] = [];
   for (const link of links) {
     if (link.kind !== 'port') continue;
     const parsed = parseTarget(link.target, isOurs);
-    if (parsed.kind === 'mistake') {
-      unrouted.push({ source: link.source, reason: parsed.problem });
-      continue;
-    }
+    if (parsed.kind === 'mistake') continue;
     const { number: port, protocol } = link.port;
     for (const { address: source } of addresses) {
       const match = { kind: 'consumer', source, port, protocol } as const;
       routes.push({ match, target: parsed.target, origin, sinceMs });
     }
   }
-  return { routes, unrouted };
+  return routes;
 }

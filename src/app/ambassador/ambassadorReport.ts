@@ -6,6 +6,7 @@ import type { Backend, Match, Route } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
 import { printSocketAddress } from '../../dns/address.ts';
 import { Failure } from '../process/failure.ts';
+import { fetchPage } from '../process/fetchPage.ts';
 
 export const AMBASSADOR_PATH = '/v1/ambassador/status';
 
@@ -94,28 +95,17 @@ export function printMatch(match: Match): string {
   return `${match.source} -> ${port}${suffix}`;
 }
 
-const TIMEOUT_MS = 10_000;
-
 /** Fetches the report. Throws a `Failure` if the URL has none. */
 export async function fetchAmbassadorReport(url: string): Promise<AmbassadorReport> {
-  const problem = await tryFetch(url);
-  if (typeof problem !== 'string') return problem;
+  const page = await fetchPage(url, AMBASSADOR_PATH, '--ambassador');
+  if (page.kind === 'page' && isAmbassadorReport(page.value)) return page.value;
+  const problem = page.kind === 'none' ? page.problem : "the answer is not an ambassador's";
   const hint =
     'start one with: soradns up --ambassador, or soradns ambassador … --http IP:PORT; see --url';
   throw new Failure('unreachable', `no ambassador answers at ${url} (${problem})`, hint);
 }
 
-async function tryFetch(url: string): Promise<AmbassadorReport | string> {
-  try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const response = await fetch(new URL(AMBASSADOR_PATH, url), { signal, redirect: 'error' });
-    if (response.status === 404) return 'a server without --ambassador';
-    if (!response.ok) return `HTTP ${response.status}`;
-    const report = (await response.json()) as AmbassadorReport;
-    return Array.isArray(report?.routes) ? report : "the answer is not an ambassador's";
-  } catch (error) {
-    const { name, message, cause } = error as Error;
-    if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1_000} s`;
-    return (cause as { code?: string } | undefined)?.code ?? message;
-  }
+function isAmbassadorReport(value: unknown): value is AmbassadorReport {
+  const { routes, reasons } = (value ?? {}) as Partial<AmbassadorReport>;
+  return Array.isArray(routes) && Array.isArray(reasons);
 }

@@ -293,7 +293,7 @@ export class HostAmbassador {
     for (const consumer of consumers) {
       const source = `container ${consumer.id}`;
       present.add(source);
-      running.table.setRoutes(source, routesOfConsumer(consumer, isOurs).routes);
+      running.table.setRoutes(source, routesOfConsumer(consumer, isOurs));
     }
     for (const source of running.consumers)
       if (!present.has(source)) running.table.setRoutes(source, []);

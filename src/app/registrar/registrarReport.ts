@@ -1,6 +1,7 @@
 /** The report that a running registrar serves over HTTP, and the client that fetches it. */
 import type { RecordStatus, RegistrarStatus, VirtualState } from '../../registrar/status.ts';
 import { Failure } from '../process/failure.ts';
+import { fetchPage } from '../process/fetchPage.ts';
 
 export const REPORT_PATH = '/v1/registrar/status';
 
@@ -32,44 +33,18 @@ export function withVirtualStates(
 /** The default URLs of the reports of `serve --register` and `register`. */
 export const DEFAULT_REGISTRARS = ['http://127.0.0.1:4001', 'http://127.0.0.1:4002'];
 
-const TIMEOUT_MS = 10_000;
-
 /** Fetches the report from the first URL that has one. Throws a `Failure` if no URL has a report. */
 export async function fetchReport(urls: readonly string[]): Promise<RegistrarReport> {
   const problems: string[] = [];
   for (const url of urls) {
-    const result = await fetchFrom(url);
-    if (result.kind === 'report') return result.report;
-    problems.push(`${url}: ${result.problem}`);
+    const page = await fetchPage(url, REPORT_PATH, '--register');
+    if (page.kind === 'page' && isReport(page.value))
+      return { ...page.value, findings: asFindings(page.value.findings) };
+    const problem = page.kind === 'none' ? page.problem : "the answer is not a registrar's";
+    problems.push(`${url}: ${problem}`);
   }
   const hint = 'start one with: soradns register, or soradns serve --register; see --registrar';
   throw new Failure('unreachable', `no registrar answers (${problems.join('; ')})`, hint);
-}
-
-type ReportResult =
-  | { readonly kind: 'report'; readonly report: RegistrarReport }
-  | { readonly kind: 'none'; readonly problem: string };
-
-async function fetchFrom(url: string): Promise<ReportResult> {
-  try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const response = await fetch(new URL(REPORT_PATH, url), { signal, redirect: 'error' });
-    if (response.status === 404) return { kind: 'none', problem: 'a server without --register' };
-    if (!response.ok) return { kind: 'none', problem: `HTTP ${response.status}` };
-    const report: unknown = await response.json();
-    return isReport(report)
-      ? { kind: 'report', report: { ...report, findings: asFindings(report.findings) } }
-      : { kind: 'none', problem: "the answer is not a registrar's" };
-  } catch (error) {
-    return { kind: 'none', problem: fetchProblemOf(error) };
-  }
-}
-
-function fetchProblemOf(error: unknown): string {
-  const { name, message, cause } = error as Error;
-  if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
-  if (error instanceof SyntaxError) return "the answer is not a registrar's";
-  return (cause as { code?: string } | undefined)?.code ?? message;
 }
 
 /** The report of an older registrar has no findings. */
