@@ -33,7 +33,7 @@ export function inNetworkOf<T>(pid: number, use: () => T): InNamespace<T> {
       return fd;
     }) as [number, number];
     if (fstatSync(own).ino === fstatSync(other).ino)
-      return { kind: 'failed', reason: `process ${pid} has no network of its own here` };
+      return { kind: 'failed', reason: 'the process has no network of its own here' };
     if (setns(other, CLONE_NEWNET) !== 0)
       return { kind: 'failed', reason: whyNotEntered(errnoCode(koffi.errno())) };
     try {

@@ -6,7 +6,10 @@ import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { BackendSet } from '../route.ts';
 
 export interface Destination {
-  /** Names the route in events and reports. All sources with one label have the same destination. */
+  /**
+   * Names the route in events and reports; no other route of the proxy has it. All sources with one label have the same
+   * destination.
+   */
   readonly label: string;
   readonly backends: BackendSet;
   /** The operator wrote the backends down, so they may be at addresses that are forbidden otherwise. */

@@ -5,7 +5,9 @@
 import type { Destination } from '../../ambassador/proxy/destination.ts';
 import { describeListenRefusal } from '../../ambassador/proxy/opening.ts';
 import type { ProxyListener, ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
+import type { BackendReport } from '../../ambassador/proxy/routeReports.ts';
 import type { Match, Protocol, Route } from '../../ambassador/route.ts';
+import { labelOf } from './proxyRoutes.ts';
 
 type ConsumerMatch = Extract<Match, { kind: 'consumer' }>;
 
@@ -58,11 +60,13 @@ export class GatewayListeners {
   }
 
   /** What a listener of the route's port says about the route. */
-  reportOf({ match, origin }: Route) {
+  reportOf(route: Route): readonly BackendReport[] {
+    const { match } = route;
     if (match.kind !== 'consumer') return [];
     const linked = this.#ports.get(`${match.port}/${match.protocol}`);
     const reports = [...(linked?.listeners.values() ?? [])].flatMap((one) => one.report());
-    return reports.filter(({ label }) => label === origin).flatMap(({ states }) => states);
+    const wanted = labelOf(route);
+    return reports.filter(({ label }) => label === wanted).flatMap(({ states }) => states);
   }
 
   /** Addresses at which a linked port cannot be opened. */

@@ -18,7 +18,7 @@ import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
 import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
 import { GatewayListeners } from './gatewayListeners.ts';
-import { destinationOf, isForbiddenTo } from './proxyRoutes.ts';
+import { destinationOf, drainingIn, isForbiddenTo } from './proxyRoutes.ts';
 
 export interface HostPlane extends Plane {
   readonly kind: 'nft' | 'proxy';
@@ -102,13 +102,7 @@ export class ProxyHostPlane implements HostPlane {
   }
 
   drainingOf(route: Route): readonly ReportedBackend[] {
-    return this.#gateways
-      .reportOf(route)
-      .filter(({ state }) => state === 'draining')
-      .map(({ address, port, connections }) => ({
-        address: printSocketAddress({ address, port }),
-        ...{ priority: 0, weight: 0, state: 'draining', connections },
-      }));
+    return drainingIn(this.#gateways.reportOf(route));
   }
 
   troubles(): readonly string[] {

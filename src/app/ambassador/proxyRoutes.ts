@@ -3,6 +3,7 @@ import type { Plane } from '../../ambassador/follow/routeTable.ts';
 import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
 import type { Destination } from '../../ambassador/proxy/destination.ts';
 import type { OpenOutcome, ProxyListener, ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
+import type { BackendReport } from '../../ambassador/proxy/routeReports.ts';
 import {
   type Backend,
   type BackendSet,
@@ -12,6 +13,7 @@ import {
   type Route,
 } from '../../ambassador/route.ts';
 import { printSocketAddress } from '../../dns/address.ts';
+import { printExposedPort } from '../../service/linking.ts';
 import type { BackendCondition, ReportedBackend } from './ambassadorReport.ts';
 
 interface ProxiedRoute {
@@ -60,16 +62,7 @@ export class ProxyRoutes implements Plane {
 
   /** The backends that have left a route and still carry connections. */
   drainingOf(route: Route): readonly ReportedBackend[] {
-    return this.#statesOf(route)
-      .filter(({ state }) => state === 'draining')
-      .map(({ address, port, connections, drainsInMs }) => ({
-        address: printSocketAddress({ address, port }),
-        priority: 0,
-        weight: 0,
-        state: 'draining',
-        connections,
-        ...(drainsInMs !== undefined && { leftSeconds: Math.ceil(drainsInMs / 1_000) }),
-      }));
+    return drainingIn(this.#statesOf(route));
   }
 
   #statesOf({ match }: Route) {
@@ -85,9 +78,30 @@ export class ProxyRoutes implements Plane {
   }
 }
 
+/** The backends that have left, of those that a listener of the proxy reports. */
+export function drainingIn(states: readonly BackendReport[]): readonly ReportedBackend[] {
+  return states
+    .filter(({ state }) => state === 'draining')
+    .map(({ address, port, connections, drainsInMs }) => ({
+      address: printSocketAddress({ address, port }),
+      priority: 0,
+      weight: 0,
+      state: 'draining',
+      connections,
+      ...(drainsInMs !== undefined && { leftSeconds: Math.ceil(drainsInMs / 1_000) }),
+    }));
+}
+
+/** Names the route among those of the proxy: a container may have several links. */
+export function labelOf({ match, origin }: Route): string {
+  if (match.kind !== 'consumer') return origin;
+  return `${origin}, port ${printExposedPort({ number: match.port, protocol: match.protocol })}`;
+}
+
 /** Only the operator's command line may lead to this host itself; a container's link may not. */
-export function destinationOf({ match, target, origin }: Route, backends: BackendSet): Destination {
-  const common = { label: origin, backends, isStatic: isOperators({ match, target }) };
+export function destinationOf(route: Route, backends: BackendSet): Destination {
+  const { match, target } = route;
+  const common = { label: labelOf(route), backends, isStatic: isOperators({ match, target }) };
   return isToLeader(target) ? { ...common, drainSeconds: 0 } : common;
 }
 
