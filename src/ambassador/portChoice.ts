@@ -2,7 +2,6 @@
  * Which instances of a service a route leads to, where they have several ports. A container's own port decides, because
  * the port under which it is published differs from host to host.
  */
-
 import { keyOfName } from '../service/key.ts';
 import { type ExposedPort, printExposedPort } from '../service/linking.ts';
 import { NO_SRV, type ServiceAttributes } from '../service/service.ts';

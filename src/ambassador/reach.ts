@@ -21,8 +21,8 @@ export function reachedFromHere(
 }
 
 /**
- * Only a port that Docker published beyond this host may be reached from other networks. In internal mode the record already
- * has the container's own address, for those that share its network.
+ * Only a port that Docker published beyond this host may be reached from other networks. In internal mode the record
+ * already has the container's own address, for those that share its network.
  */
 function reachedLocally(
   backend: Backend,

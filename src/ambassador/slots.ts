@@ -22,8 +22,9 @@ export function slotCount(backends: number, atLeast: number): number {
  * Each serving backend has a slot. One whose share by weight is less than a slot has exactly one; the others divide
  * the remaining slots and have less than one slot more or less than their share.
  *
- * `previous` is the result before a change, or what the kernel has, which may lack slots: a slot keeps its backend while the shares permit it. Among backends of
- * equal weight at most ⌈`count` / n⌉ slots change their backend when one of n comes or goes.
+ * `previous` is the result before a change, or what the kernel has, which may lack slots. A slot keeps its backend while
+ * the shares permit it: among backends of equal weight at most ⌈`count` / n⌉ slots change their backend when one of n
+ * comes or goes.
  */
 export function assignSlots(
   previous: readonly SocketAddress[] | undefined,

@@ -2,7 +2,6 @@
  * What an ambassador on the engine's host reads of a registrar: the containers with links, and the containers behind
  * the records of this host. Everything is read when it is asked for, from the last inspections and the events since.
  */
-
 import { parseExposedPort } from '../service/linking.ts';
 import { parseService } from '../service/service.ts';
 import type { Clock } from '../timing/clock.ts';

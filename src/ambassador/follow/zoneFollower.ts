@@ -165,7 +165,7 @@ export class ZoneFollower {
   }
 }
 
-/** A followed of any type. */
+/** A followed value of any type. */
 interface FollowedValue {
   /** The keys of the names that its value depends on. */
   keys: readonly string[];

@@ -1,6 +1,6 @@
 /**
- * Writes which instance leads a service, or takes the choice back. A write happens only if the choice is still the one that its writer has seen, so
- * of several writers that replace one choice at once exactly one succeeds.
+ * Writes which instance leads a service, or takes the choice back. A write happens only if the choice is still the one
+ * that its writer has seen, so of several writers that replace one choice at once exactly one succeeds.
  */
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { keyOfName, tablePrefix } from '../../service/key.ts';

@@ -2,7 +2,6 @@
  * One family's table in the kernel, kept equal to its contents. All calls wait for the kernel, so they belong into a
  * thread of their own.
  */
-
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { NftRuleset } from '../../kernel/nftRuleset.ts';
 import { matchKey } from '../route.ts';

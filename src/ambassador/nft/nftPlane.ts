@@ -5,7 +5,7 @@
  *
  * `NftPlane` gives changes of routes to a thread (nftThread.ts), which writes them in one transaction: those of one set
  * of the store's changes together, and further ones two milliseconds later at the earliest, when the thread has written
- * those before.
+ * those before. Its routes have slots: `KernelHostPlane` in app/ambassador/ is the `Plane` that assigns them.
  * The tables outlive the process: connections go on, and the next process adopts them.
  */
 import { once } from 'node:events';

@@ -5,7 +5,8 @@
  *
  * `ProxyPlane` opens listeners and gives each of their clients a backend of its destination. `StreamListener` does so
  * for TCP and Unix sockets: a `Connection` tries backends until one accepts, and a `Carrier` then moves the octets.
- * `DatagramListener` does so for UDP: each client has a flow to one backend.
+ * `DatagramListener` does so for UDP: each client has a flow to one backend. The parts that give a `ProxyPlane` its
+ * routes are in app/ambassador/: `ProxyRoutes` and `ProxyHostPlane`.
  */
 import { createOwnAddresses } from '../../dataplane/listeners/ownAddresses.ts';
 import type { SocketAddress } from '../../dns/address.ts';

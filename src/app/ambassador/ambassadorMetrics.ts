@@ -5,7 +5,7 @@ import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/nftPlane.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import type { Backend } from '../../ambassador/route.ts';
 import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
-import type { BackendConditions, ReportedBackend } from './ambassadorReport.ts';
+import type { BackendConditions, ReportedBackend, ReportedRoute } from './ambassadorReport.ts';
 import type { KernelStatistics } from './hostPlane.ts';
 
 export interface AmbassadorSources {
@@ -18,8 +18,7 @@ export interface AmbassadorSources {
   readonly isVipRangeFull?: boolean | undefined;
 }
 
-/** `ok`: a backend serves. `empty`: there is none. `waits`: the backends are not known. `yields`: another route stands. */
-type ReportedState = 'ok' | 'empty' | 'waits' | 'yields';
+type ReportedState = ReportedRoute['state'];
 
 export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
   const { plane, routes, conditions, proxy, kernel, isVipRangeFull } = sources;

@@ -1,5 +1,4 @@
 /** The report of a running ambassador, served over HTTP, and the client that fetches it. */
-
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
 import type { CarrierKind } from '../../ambassador/proxy/carry/carrier.ts';
 import type { Backend, Match, Route } from '../../ambassador/route.ts';

@@ -15,7 +15,7 @@ import { RouteTable } from '../../ambassador/follow/routeTable.ts';
 import { type VipEvent, VipKeeper } from '../../ambassador/follow/vipKeeper.ts';
 import { VipRoutes } from '../../ambassador/follow/vipRoutes.ts';
 import { type FollowedZone, ZoneFollower } from '../../ambassador/follow/zoneFollower.ts';
-import { routesOfConsumer } from '../../ambassador/linkRoutes.ts';
+import { routesOfConsumers } from '../../ambassador/linkRoutes.ts';
 import type { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
 import { deadAddresses, ownAddresses, reachedFromHere } from '../../ambassador/reach.ts';
 import type { Backend } from '../../ambassador/route.ts';
@@ -23,14 +23,7 @@ import { isInRange, type VipRange, vipRangesOf } from '../../ambassador/vipRange
 import { VipRequests } from '../../ambassador/vipRequests.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { familyOfAddress } from '../../dns/address.ts';
-import {
-  equalNames,
-  foldName,
-  isSubdomainOf,
-  type Name,
-  parseName,
-  printName,
-} from '../../dns/name.ts';
+import { equalNames, foldName, parseName, printName } from '../../dns/name.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import type { Log } from '../../observability/log.ts';
 import type { LocalBackend } from '../../registrar/links/localBackends.ts';
@@ -286,18 +279,12 @@ export class HostAmbassador {
   #onHost(): void {
     const running = this.#running;
     if (this.#host === undefined || running === undefined) return;
-    const isOurs = (name: Name) =>
-      this.#options.zone.settings().apexes.some((apex) => isSubdomainOf(name, apex));
-    const present = new Set<string>();
     const consumers = this.#host.consumers();
-    for (const consumer of consumers) {
-      const source = `container ${consumer.id}`;
-      present.add(source);
-      running.table.setRoutes(source, routesOfConsumer(consumer, isOurs));
-    }
+    const bySource = routesOfConsumers(consumers, this.#options.zone.settings().apexes);
+    for (const [source, routes] of bySource) running.table.setRoutes(source, routes);
     for (const source of running.consumers)
-      if (!present.has(source)) running.table.setRoutes(source, []);
-    running.consumers = present;
+      if (!bySource.has(source)) running.table.setRoutes(source, []);
+    running.consumers = new Set(bySource.keys());
     running.localLinks.set(consumers);
     const former = this.#local;
     this.#local = this.#host.localBackends();

@@ -99,7 +99,6 @@ export class KernelHostPlane implements HostPlane {
   readonly #listeners: Set<() => void>;
   /** The backends of the slots of each route, so that a backend keeps its slots. */
   readonly #assigned = new Map<string, readonly Backend[]>();
-
   readonly #drainSeconds: number;
   /** The backends that have left each route, with the time until which their connections may go on. */
   readonly #draining = new Map<string, Map<string, number>>();
@@ -139,7 +138,7 @@ export class KernelHostPlane implements HostPlane {
     if (match.kind !== 'socket') this.#plane.remove(match);
   }
 
-  /** The tables look at the host's routing for each connection. */
+  /** The tables need no networks: they look at the host's routing for each connection. */
   refreshNetworks(addresses: readonly string[]): void {
     this.#plane.setLocal(addresses);
   }

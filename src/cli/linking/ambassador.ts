@@ -1,5 +1,4 @@
 /** `soradns ambassador`: from its words, the environment and options to a running proxy, or to a report of one. */
-
 import { type ListeningRoute, parseRoutes, routeTexts } from '../../ambassador/dropIn.ts';
 import type { IsOurs } from '../../ambassador/targetText.ts';
 import type { AmbassadorConfig } from '../../app/ambassador/ambassadorConfig.ts';

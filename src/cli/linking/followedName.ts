@@ -1,5 +1,4 @@
 /** Follows one name of a store as a server does, for commands that print its changes. */
-
 import { LeaderChoices } from '../../ambassador/names/leaderChoices.ts';
 import { ServiceFollower } from '../../ambassador/names/serviceFollower.ts';
 import { type Io, untilAborted } from '../../app/process/process.ts';

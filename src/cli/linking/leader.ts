@@ -65,8 +65,8 @@ export const leaderCommand: Command = {
     ['soradns leader watch mysql.skydns.local --json', 'print a JSON object at each change'],
   ],
   note: `The leader is the oldest instance, the oldest of those with DNS_LEADER=yes, or the chosen one of those with
-DNS_LEADER=manual; without a choice none of the latter leads. It is an order that all servers agree on, not a lock: a server that has lost the store may
-name the former leader until it is back.`,
+DNS_LEADER=manual; without a choice none of the latter leads. It is an order that all servers agree on, not a
+lock: a server that has lost the store may name the former leader until it is back.`,
   run(args, io) {
     const [action, text = '', instance] = args.words;
     const name = serviceNameOf(text);
