@@ -209,7 +209,5 @@ export class KernelHostPlane implements HostPlane {
 }
 
 function isUsable(match: KernelMatch, { address }: Backend): boolean {
-  return (
-    familyOfAddress(address) === familyOfMatch(match) && whyForbidden(address) === undefined
-  );
+  return familyOfAddress(address) === familyOfMatch(match) && whyForbidden(address) === undefined;
 }
