@@ -14,6 +14,8 @@ const hosts = useHosts({ options: ['--vip', '--ambassador-drain', '2'] });
 const SECONDS = Number(process.env.SORADNS_SOAK_SECONDS ?? 60);
 const PORT = 80;
 const PROXY_PORT = 8100;
+/** How long an instance serves after SIGTERM: longer than etcd's members on a loaded machine need for an election. */
+const GRACE_SECONDS = '8';
 /** Of one client; several follow one another. */
 const CONNECTS = 2_000;
 
@@ -37,7 +39,7 @@ class ChangingService {
     const text = `${this.kind}${++this.started}`;
     const id = await serveFlows(host, {
       ...{ text, ports: [PORT], publish: [`${PORT}/tcp`], args: HEALTHY },
-      env: { DNS_NAME: `${text}.${this.name}`, DNS_VIP: 'auto', FLOW_GRACE_SECONDS: '4' },
+      env: { DNS_NAME: `${text}.${this.name}`, DNS_VIP: 'auto', FLOW_GRACE_SECONDS: GRACE_SECONDS },
     });
     this.#running.push({ host, id });
   }
@@ -54,7 +56,7 @@ class ChangingService {
     };
     await until(`the new ${this.kind} is healthy`, isHealthy, 30_000);
     const oldest = this.#running.shift();
-    await oldest?.host.dockerd.docker('stop', oldest.id);
+    await oldest?.host.dockerd.docker('stop', '--time', '20', oldest.id);
   }
 }
 
