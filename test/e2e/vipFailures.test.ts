@@ -135,8 +135,10 @@ test(
     await run(a, 'nft', 'flush', 'ruleset');
     await assertFailedFor(tries, 'nft flush ruleset', { atMostMs: 1_000 + SLACK_MS });
     await open.ended();
+    // Without any table the kernel translates no packet, so a reply in that moment shows the client an unknown sender.
+    const errors = open.seen().flatMap(({ error }) => error ?? []);
     assert.deepEqual(
-      open.seen().filter(({ error }) => error !== undefined),
+      errors.filter((error) => error !== 'Connection reset by peer'),
       [],
     );
     // The flush has taken Docker's rules too, which only dockerd writes anew.
