@@ -82,7 +82,7 @@ test('ambassador status and explain report the routes of a running ambassador', 
   const url = ['--url', `http://127.0.0.1:${http}`];
   const status = await call(['status', ...url]);
   assert.equal(status.code, 0, status.stderr);
-  assert.match(status.stdout, /^plane {3}proxy\n/);
+  assert.match(status.stdout, /^plane {3}proxy \((splice|net)\)\n/);
   const row = `127.0.0.1:${port}  127.0.0.1:${backend}  127.0.0.1:${backend}  ok     0`;
   assert.ok(status.stdout.includes(row), status.stdout);
   const explained = await call(['explain', `127.0.0.1:${port}`, ...url]);

@@ -37,10 +37,10 @@ const ADD_OPTIONS: readonly OptionWords[] = [
   },
   {
     name: 'port',
-    form: 'list',
-    placeholder: 'PORT[=PORT][/udp]',
+    form: 'text',
+    placeholder: 'PORT[=PORT][/udp][,…]',
     describe:
-      'for add: a port of the address, and after = the port of the containers that it leads to; repeatable',
+      'for add: the ports of the address, and after = the port of the containers that each leads to',
     defaultText: 'those of the instances',
   },
   ...wordsOf(RANGE_OPTIONS),

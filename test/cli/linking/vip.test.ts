@@ -69,14 +69,7 @@ for (const kind of ['embedded', 'etcd'] as const)
 
     it('Ports are given, replaced and kept, and lead to the containers’ own ports', async () => {
       await set('1.api.skydns.local', { host: '10.0.0.1', port: 8080 });
-      const [added] = await json(
-        'add',
-        'api.skydns.local',
-        '--port',
-        '80=8080',
-        '--port',
-        '53/udp',
-      );
+      const [added] = await json('add', 'api.skydns.local', '--port', '80=8080,53/udp');
       assert.deepEqual(added.ports, ['80=8080/tcp', '53/udp']);
       assert.equal(new Date(added.since).toISOString(), added.since);
       const find = async () => (await json('ls')).find(({ name }) => name === 'api.skydns.local.');
