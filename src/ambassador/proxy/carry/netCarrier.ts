@@ -14,6 +14,7 @@ import {
   type StreamAddress,
   type StreamSocket,
 } from './carrier.ts';
+import { connectReading, type ReadingSocket, readingFrom } from './readingSocket.ts';
 import {
   type CarriedConnection,
   HalfClosedSockets,
@@ -21,18 +22,11 @@ import {
   resetSocket,
 } from './socketPair.ts';
 
-/**
- * A socket stops reading, or reports that it is full, once it holds this much. Node reads up to 64 KiB at a time, so
- * each direction of a connection holds at most 160 KiB. Newer versions of Node have a higher default.
- */
-const HIGH_WATER_OCTETS = 16 * 1024;
-
 const SOCKET_OPTIONS = {
   allowHalfOpen: true,
   noDelay: true,
   keepAlive: true,
   keepAliveInitialDelay: KEEPALIVE_MS,
-  highWaterMark: HIGH_WATER_OCTETS,
 } as const;
 
 export class NetCarrier implements Carrier {
@@ -64,7 +58,9 @@ export class NetCarrier implements Carrier {
     };
   }
 
-  #accept(socket: Socket, isLocal: boolean, onClient: (client: AcceptedClient) => void): void {
+  #accept(accepted: Socket, isLocal: boolean, onClient: (client: AcceptedClient) => void): void {
+    const source = readingFrom(accepted);
+    const { socket } = source;
     socket.on('error', () => {}); // at once: a reset may already be pending
     const { remoteAddress, remotePort } = socket;
     const isGone = remoteAddress === undefined || remotePort === undefined;
@@ -75,7 +71,7 @@ export class NetCarrier implements Carrier {
       localEnd: () => endOf(socket),
       connect: (to, header, { onConnected, onFailed, onClosed }) =>
         this.#connect(to, onFailed, (backend) => {
-          const pair = { client: socket, isLocal, backend };
+          const pair = { client: source, isLocal, backend };
           const rest = { octets: this.octets, halfClosed: this.#halfClosed };
           carried = joinSockets({ ...pair, ...rest }, header, onClosed);
           onConnected();
@@ -89,9 +85,10 @@ export class NetCarrier implements Carrier {
   #connect(
     { address, port }: SocketAddress,
     onFailed: (reason: ConnectFailure) => void,
-    onConnected: (socket: Socket) => void,
+    onConnected: (backend: ReadingSocket) => void,
   ): ConnectAttempt {
-    const socket = net.connect({ host: address, port, ...SOCKET_OPTIONS });
+    const source = connectReading({ host: address, port, ...SOCKET_OPTIONS });
+    const { socket } = source;
     let isOver = false;
     const fail = (reason: ConnectFailure): void => {
       if (isOver) return;
@@ -104,7 +101,7 @@ export class NetCarrier implements Carrier {
       if (isOver) return;
       if (isConnectedToItself(socket)) return fail('refused');
       isOver = true;
-      onConnected(socket);
+      onConnected(source);
     });
     return {
       cancel: () => {

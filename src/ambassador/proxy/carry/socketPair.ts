@@ -5,13 +5,14 @@
 import type { Socket } from 'node:net';
 import type { Clock, Timer } from '../../../timing/clock.ts';
 import type { CarriedOctets } from './carrier.ts';
+import { giveChunk, type ReadingSocket, takeChunk } from './readingSocket.ts';
 
 export interface SocketPair {
   /** Paused since it was accepted. */
-  readonly client: Socket;
+  readonly client: ReadingSocket;
   /** The client came over a Unix socket. */
   readonly isLocal: boolean;
-  readonly backend: Socket;
+  readonly backend: ReadingSocket;
   readonly octets: CarriedOctets;
   readonly halfClosed: HalfClosedSockets;
 }
@@ -27,7 +28,9 @@ export function joinSockets(
   header: Uint8Array | undefined,
   onClosed: () => void,
 ): CarriedConnection {
-  const { client, backend, isLocal } = pair;
+  const { isLocal } = pair;
+  const client = pair.client.socket;
+  const backend = pair.backend.socket;
   let open = 2;
   const onOneClosed = (): void => {
     open -= 1;
@@ -36,11 +39,12 @@ export function joinSockets(
   const resetClient = (): void => resetSocket(client, isLocal);
   const resetBackend = (): void => resetSocket(backend, false);
   if (header !== undefined) backend.write(header);
-  pass(pair, client, backend, 'toBackends');
-  pass(pair, backend, client, 'toClients');
+  pass(pair, pair.client, backend, 'toBackends');
+  pass(pair, pair.backend, client, 'toClients');
   follow(client, resetBackend, onOneClosed);
   follow(backend, resetClient, onOneClosed);
   client.resume();
+  backend.resume();
   return {
     reset: () => {
       resetClient();
@@ -49,18 +53,29 @@ export function joinSockets(
   };
 }
 
+/** Reads on when the kernel has taken all octets, so at most one chunk waits. */
 function pass(
   { octets, halfClosed }: SocketPair,
-  from: Socket,
+  source: ReadingSocket,
   to: Socket,
   direction: keyof CarriedOctets,
 ): void {
-  from.on('data', (chunk: Buffer) => {
-    octets[direction] += chunk.length;
-    // Node reports a full buffer for each large chunk, even if the kernel took all of it.
-    if (!to.write(chunk) && to.writableLength > 0) from.pause();
-  });
-  to.on('drain', () => from.resume());
+  const from = source.socket;
+  let waiting: Buffer | undefined;
+  const onWritten = (): void => {
+    if (waiting === undefined || to.writableLength > 0) return;
+    giveChunk(waiting);
+    waiting = undefined;
+    from.resume();
+  };
+  source.onOctets = (received) => {
+    octets[direction] += received.length;
+    const chunk = takeChunk(received);
+    to.write(chunk.subarray(0, received.length), onWritten);
+    if (to.writableLength === 0) giveChunk(chunk);
+    else waiting = chunk;
+    return waiting === undefined;
+  };
   from.on('end', () => {
     halfClosed.add(from);
     to.end();
