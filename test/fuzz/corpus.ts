@@ -15,7 +15,7 @@ import {
 } from '../support/packets.ts';
 import { addressRr, queryFor, responseWith, rrOf, srvRr } from '../support/replies.ts';
 
-export const CORPUS_FOLDER = new URL('./corpus', import.meta.url);
+export const CORPUS_FOLDER = new URL('./corpus/', import.meta.url);
 
 export function corpus(): Buffer[] {
   return [...queries(), ...replies(), ...kept()];
