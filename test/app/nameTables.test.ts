@@ -28,7 +28,7 @@ async function serve(
   flags: Readonly<Record<string, string>> = {},
 ): Promise<Running> {
   const read = readConfig({
-    flags: { store: 'memory:', 'no-rec': true, workers: '1', ...flags },
+    flags: { store: 'memory:', 'no-rec': true, workers: '1', vip: true, ...flags },
     env: {},
     readFile: () => ({ problem: 'no files here' }),
     stateDirectory: '/nonexistent',
