@@ -1,6 +1,4 @@
-/**
- * The addresses of this host, and the networks that it is in or has routes to. Needs no rights.
- */
+/** The addresses of this host, and the networks that it is in or has routes to. Needs no rights. */
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { printAddress } from '../dns/address.ts';

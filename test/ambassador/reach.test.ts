@@ -46,7 +46,7 @@ const CASES: readonly (readonly [
 ];
 
 for (const [what, local, expected] of CASES)
-  test(`A backend ${what} is reached where this host reaches it, by those who may`, () => {
+  test(`This host reaches a backend ${what} at its place, for the consumers that may reach it`, () => {
     const reached = reachedFromHere([BACKEND], () => local);
     assert.deepEqual(
       reached.map(({ address, port, access }) => ({ address, port, access })),

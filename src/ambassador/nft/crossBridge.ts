@@ -36,10 +36,10 @@ const VARIANTS = ['', '-nft', '-legacy'];
 const ABSENT = 1;
 
 export class CrossBridgeRule {
-  readonly #programs: readonly string[];
+  readonly #family: 4 | 6;
 
   constructor(family: 4 | 6) {
-    this.#programs = programsOf(family);
+    this.#family = family;
   }
 
   async ensure(): Promise<CrossBridgeState> {
@@ -71,15 +71,13 @@ export class CrossBridgeRule {
   }
 
   async remove(): Promise<void> {
-    const { program } = await this.#find();
-    if (program === undefined) return;
-    for (const chain of CHAINS) while (isDone(await run(program, ['-D', chain, ...RULE])));
+    await removeCrossBridgeRules(this.#family);
   }
 
   /** The program that has Docker's chains and where our rule belongs, or why there is none. */
   async #find(): Promise<{ program?: string; chain?: RuleChain; state: CrossBridgeState }> {
     let state: CrossBridgeState = 'noProgram';
-    for (const program of this.#programs) {
+    for (const program of programsOf(this.#family)) {
       const code = (await run(program, ['-n', '-L', CHAIN]))?.code;
       if (code === 0) return { program, chain: CHAIN, state: 'present' };
       if (code !== ABSENT) continue;

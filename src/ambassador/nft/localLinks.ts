@@ -1,7 +1,7 @@
 /**
  * Links at a container's own 127.0.0.1: a table in the container's network leads its connections to the host's address
  * on one of its networks, where the host knows them by their source. So the table follows from the container alone,
- * whatever its links lead to. It ends with the container's network.
+ * and not from the targets of its links. It ends with the container's network.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { addressOctets, printAddress } from '../../dns/address.ts';

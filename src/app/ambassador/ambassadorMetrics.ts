@@ -1,9 +1,7 @@
 /** The metrics of an ambassador: its routes and backends, and what its plane has carried. */
-
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
 import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/nftPlane.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
-import type { Backend } from '../../ambassador/route.ts';
 import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
 import type { BackendConditions, ReportedBackend, ReportedRoute } from './ambassadorReport.ts';
 import type { KernelStatistics } from './hostPlane.ts';
@@ -18,18 +16,15 @@ export interface AmbassadorSources {
   readonly isVipRangeFull?: boolean | undefined;
 }
 
-type ReportedState = ReportedRoute['state'];
-
 export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
   const { plane, routes, conditions, proxy, kernel, isVipRangeFull } = sources;
-  const states: Record<ReportedState, number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
-  for (const route of routes) states[stateOf(route, conditions)]++;
+  const counts = countStates(routes, conditions);
   return [
     {
       kind: 'gauge',
       name: 'soradns_ambassador_routes',
       help: 'Routes of the ambassador, by their state.',
-      samples: Object.entries(states).map(([state, value]) => ({
+      samples: Object.entries(counts.routes).map(([state, value]) => ({
         labels: { plane, state },
         value,
       })),
@@ -38,7 +33,7 @@ export function ambassadorFamilies(sources: AmbassadorSources): Family[] {
       'soradns_ambassador_backends',
       'Backends of all routes, by their state.',
       'state',
-      Object.entries(backendStates(routes, conditions)),
+      Object.entries(counts.backends),
     ),
     ...(isVipRangeFull === undefined ? [] : [exhausted(isVipRangeFull)]),
     ...(proxy === undefined ? [] : proxyFamilies(proxy)),
@@ -51,30 +46,29 @@ function exhausted(isFull: boolean): Family {
   return gauge('soradns_vip_exhausted', help, isFull ? 1 : 0);
 }
 
-function stateOf(
-  { route, backends, yieldsTo }: RouteState,
-  conditions: BackendConditions,
-): ReportedState {
-  if (yieldsTo !== undefined) return 'yields';
-  if (backends.kind === 'waits') return 'waits';
-  const isUsed = (backend: Backend) => conditions.conditionOf(route, backend).state !== 'unused';
-  return backends.backends.some(isUsed) ? 'ok' : 'empty';
-}
-
-function backendStates(
-  routes: readonly RouteState[],
-  conditions: BackendConditions,
-): Record<ReportedBackend['state'], number> {
-  const counts = { ok: 0, draining: 0, unreachable: 0, unused: 0 };
-  for (const state of routes) {
-    const { route, backends, yieldsTo } = state;
-    if (yieldsTo !== undefined) continue;
-    if (backends.kind === 'known')
-      for (const backend of backends.backends)
-        counts[conditions.conditionOf(route, backend).state]++;
-    for (const other of conditions.othersOf(state)) counts[other.state]++;
+/** Asks about each backend once: the proxy looks through its connections for the answer. */
+function countStates(states: readonly RouteState[], conditions: BackendConditions) {
+  const routes: Record<ReportedRoute['state'], number> = { ok: 0, empty: 0, waits: 0, yields: 0 };
+  const backends: Record<ReportedBackend['state'], number> = {
+    ...{ ok: 0, draining: 0, unreachable: 0, unused: 0 },
+  };
+  for (const state of states) {
+    if (state.yieldsTo !== undefined) {
+      routes.yields++;
+      continue;
+    }
+    for (const other of conditions.othersOf(state)) backends[other.state]++;
+    if (state.backends.kind === 'waits') {
+      routes.waits++;
+      continue;
+    }
+    const found = state.backends.backends.map(
+      (backend) => conditions.conditionOf(state.route, backend).state,
+    );
+    for (const each of found) backends[each]++;
+    routes[found.some((each) => each !== 'unused') ? 'ok' : 'empty']++;
   }
-  return counts;
+  return { routes, backends };
 }
 
 function proxyFamilies(proxy: ProxyStatistics): Family[] {

@@ -8,7 +8,6 @@
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
  * of the host's containers. It reads the server's zone in the same turn of the event loop as DNS does.
  */
-
 import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { OutsideAnswers } from '../../ambassador/follow/outsideAnswers.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';

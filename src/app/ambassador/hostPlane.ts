@@ -151,7 +151,7 @@ export function proxyOf(
 
 /** The proxy would reach what a provider did not publish, for consumers that do not share its network. */
 function withoutPrivate(set: BackendSet, source: string): BackendSet {
-  if (set.kind === 'waits') return set;
+  if (set.kind === 'waits' || set.backends.every(({ access }) => access !== 'private')) return set;
   const near = ownNetworks().filter(({ range }) => isInRange(range, source));
   const isReachable = ({ access, address }: Backend): boolean =>
     access !== 'private' || near.some(({ range }) => isInRange(range, address));

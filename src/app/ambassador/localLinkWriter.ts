@@ -8,6 +8,7 @@ import { isInRange } from '../../ambassador/vipRange.ts';
 import { startThread } from '../../dataplane/listeners/threads.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Consumer } from '../../registrar/links/consumers.ts';
+import type { ContainerLink, PortLink } from '../../registrar/links/links.ts';
 import { ownNetworks } from './hostPlane.ts';
 
 const ENTRY = new URL(
@@ -32,8 +33,10 @@ export class LocalLinkWriter {
   /** Takes all consumers of the host, in place of the ones before. */
   set(consumers: readonly Consumer[]): void {
     const present = new Set<string>();
-    for (const consumer of consumers) {
-      const links = localLinksOf(consumer);
+    const asking = consumers.filter(({ links }) => links.some(isLocal));
+    const networks = asking.length === 0 ? [] : ownNetworks();
+    for (const consumer of asking) {
+      const links = localLinksOf(consumer, networks);
       if (links === undefined) continue;
       present.add(links.id);
       const text = JSON.stringify([consumer.startedAt, links]);
@@ -75,11 +78,17 @@ export class LocalLinkWriter {
   }
 }
 
-/** Undefined if the consumer asks for none, or has no IPv4 network with this host. */
-function localLinksOf({ shortId, pid, addresses, links }: Consumer): LocalLinks | undefined {
-  const ports = links.flatMap((link) => (link.kind === 'port' && link.isLocal ? [link.port] : []));
-  if (ports.length === 0 || pid === undefined || pid <= 0) return undefined;
-  const networks = ownNetworks();
+function isLocal(link: ContainerLink): link is PortLink {
+  return link.kind === 'port' && link.isLocal;
+}
+
+/** Undefined if the consumer has no IPv4 network with this host. */
+function localLinksOf(
+  { shortId, pid, addresses, links }: Consumer,
+  networks: ReturnType<typeof ownNetworks>,
+): LocalLinks | undefined {
+  if (pid === undefined || pid <= 0) return undefined;
+  const ports = links.filter(isLocal).map(({ port }) => port);
   for (const { address, family } of addresses) {
     if (family !== 4) continue;
     const near = networks.find(({ range }) => isInRange(range, address));

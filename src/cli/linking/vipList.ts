@@ -19,7 +19,7 @@ import { jsonLine, printAge, table } from '../output.ts';
 import type { StoreAccess } from '../storeAccess.ts';
 import { readNames } from './storedNames.ts';
 
-/** An address as it is listed. */
+/** A line of the list. */
 type ListedVip =
   | {
       readonly kind: 'valid';

@@ -1,4 +1,4 @@
-/** What can become text for nft: only addresses, ports, protocols and numbers, whatever a route says. */
+/** The text that routes become for nft: it has only addresses, ports, protocols and numbers. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
@@ -91,7 +91,7 @@ test('A route becomes text of addresses, protocols and numbers alone, or is refu
   assert.ok(accepted > 100, `${accepted} routes were accepted`);
 });
 
-test('A route that nobody has checked becomes such text too, or an error', () => {
+test('An unchecked route also becomes such text, or throws a RangeError', () => {
   fc.assert(
     fc.property(anyRoute, (route) => {
       try {

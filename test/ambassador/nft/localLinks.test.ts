@@ -1,4 +1,4 @@
-/** Links at 127.0.0.1 of a network that stands for a container's, and who may not write them. */
+/** Links at 127.0.0.1 of a network that stands for a container's, and processes without the right to write them. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';

@@ -11,7 +11,7 @@ interface Admitted {
   isRunning: boolean;
 }
 
-test('No limit is ever exceeded, whatever comes and goes, and the connection that waits longest starts next', () => {
+test('Admission never exceeds a limit, and the connection that waits longest starts next', () => {
   const step = fc.oneof(
     fc.record({ source: fc.constantFrom('', '10.0.0.1', '10.0.0.2', '10.0.0.3') }),
     fc.record({ end: fc.nat() }),

@@ -20,7 +20,7 @@ const SOCKET_ROOM = 40;
 
 /** The proxy's end of a connection. */
 class ModelSocket {
-  /** What the peer has sent and nobody has read, and what it has not received yet. */
+  /** Octets of the peer that no way has read, and octets that the peer has not received yet. */
   readonly arrived: number[] = [];
   readonly leaving: number[] = [];
   readonly received: number[] = [];
@@ -211,7 +211,7 @@ class Model {
   }
 }
 
-test('Whatever a connection does, octets keep their order, no pipe is kept without octets, and it never waits for nothing', () => {
+test('A pair keeps the order of octets, keeps no empty pipe, and waits only for events that the kernel will report', () => {
   const runs = fc.property(
     fc.array(action, { maxLength: 60 }),
     fc.infiniteStream(fc.integer({ min: 1, max: 50 })),

@@ -6,7 +6,6 @@
  * The proxy decides who connects where and for how long; a `Carrier` never does. `NetCarrier` uses Node's sockets.
  * `SpliceCarrier` has the kernel move the octets, from a thread of its own.
  */
-
 import type { SocketAddress } from '../../../dns/address.ts';
 import type { Balance } from '../../choice.ts';
 import type { Backend } from '../../route.ts';

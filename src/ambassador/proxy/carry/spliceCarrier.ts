@@ -1,7 +1,7 @@
 /**
  * Carries byte streams with a thread of its own, in which the kernel moves the octets: they are never copied into this
- * process, and neither a busy main thread nor a fast stream delays the other. The proxy still decides everything. For
- * each connection the thread asks once, which takes some 15 µs, and is told the backend.
+ * process, and neither a busy main thread nor a fast stream delays the other. The proxy still decides everything: it gives
+ * the thread plans, and the thread asks about each client for which it has none.
  */
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';

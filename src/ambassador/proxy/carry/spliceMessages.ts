@@ -143,7 +143,7 @@ export class SpliceMemory {
     return attempt >= MAX_ATTEMPT ? 1 : attempt + 1;
   }
 
-  /** Who orders or begins an attempt offers it before. */
+  /** The thread that orders or begins an attempt offers it first. */
   offer(fd: number, attempt: number): void {
     Atomics.store(this.#words, WORDS + fd, word(attempt, OFFERED));
   }

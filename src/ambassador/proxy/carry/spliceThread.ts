@@ -104,7 +104,7 @@ class SpliceThread {
   #lastWatched = SIGNAL;
   /** Pairs whose backend's socket is not probed yet: most connections end before they need it. */
   readonly #fresh = new Set<Client>();
-  /** One of them could go on, but for the turns of others. */
+  /** A pair stopped only so that other pairs have their turn. */
   #isBusy = false;
   /** The proxy's thread has to decide something. */
   #isAwaited = false;
