@@ -3,7 +3,9 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import test from 'node:test';
+import { KernelSockets } from '../../../src/ambassador/proxy/carry/kernelSockets.ts';
 import { openSpliceCarrier } from '../../../src/ambassador/proxy/carry/spliceCarrier.ts';
 import { loadStreamCalls } from '../../../src/kernel/streamCalls.ts';
 import { systemClock } from '../../../src/timing/clock.ts';
@@ -44,6 +46,50 @@ test('A client of a known source address is served while the thread of the proxy
   await until('the proxy has heard of it', () => plane.counters().accepted === 2);
   await until('it is over too', () => plane.counters().connections.open === 0);
 });
+
+/** A backend in a process of its own, whose kernel keeps two connections that it has not accepted and no third one. */
+const QUEUE_OF_TWO = ECHO.replace("0, '127.0.0.1',", "{ port: 0, host: '127.0.0.1', backlog: 1 },");
+
+test('A client keeps its attempt when the one that had its descriptor before is taken back too late', {
+  skip,
+}, async (t) => {
+  assert.ok(loaded.kind === 'calls');
+  const left = spawn(process.execPath, ['-e', QUEUE_OF_TWO], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  t.after(() => left.kill('SIGKILL'));
+  const [text] = await once(left.stdout, 'data');
+  const stays = await startBackend(t, 'stays');
+  const { at, lead, plane } = await openProxy(t, {
+    carrierName: 'splice',
+    destination: { backends: setOf(backend({ address: '127.0.0.1', port: Number(text) })) },
+  });
+  assert.equal(await ask(at, 'plan'), 'plan');
+  await until('it is over', () => plane.counters().connections.open === 0);
+  left.kill('SIGSTOP');
+  const sockets = new KernelSockets(loaded.libc, loaded.calls);
+  const waits = sockets.connect({ address: '127.0.0.1', port: Number(text) });
+  t.after(() => sockets.close(waits));
+  // Until the next `await` the proxy hears of no client, and its thread does not hear that the plan has ended.
+  lead({ backends: setOf(stays.as) });
+  const first = sockets.connect(at);
+  pause(100); // the kernel connects it to the backend that has left
+  sockets.reset(first);
+  pause(100); // the thread closes its descriptor
+  const second = sockets.connect(at);
+  pause(100); // the second one gets that descriptor, and its attempt stays open
+  const client = new Socket({ fd: second });
+  t.after(() => client.destroy());
+  client.write('hello');
+  const [reply] = await once(client, 'data', { signal: AbortSignal.timeout(10_000) });
+  assert.equal(`${reply}`, 'stays hello');
+  assert.equal(plane.counters().accepted, 3);
+});
+
+/** Blocks this thread. */
+function pause(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
 
 test('Clients that are served without asking never exceed the limit of connections', {
   skip,

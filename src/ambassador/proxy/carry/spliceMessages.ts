@@ -45,7 +45,7 @@ export type SpliceReport =
       readonly client: number;
       readonly fd: number;
       readonly peer: SocketAddress | undefined;
-      /** The backend of a plan; its attempt has the number `BEGUN_ATTEMPT`. */
+      /** The backend of a plan; its attempt has the number `begunAttempt(client)`. */
       readonly to: SocketAddress | undefined;
       readonly epoch: number;
     }
@@ -78,16 +78,21 @@ const COUNTS_OCTETS = OCTET_COUNTS * Float64Array.BYTES_PER_ELEMENT;
 const CREDIT = 0;
 const WORDS = 1;
 
-/** The attempt that a thread begins by a plan; those of orders have higher numbers. */
-export const BEGUN_ATTEMPT = 0;
-
 /** States of an attempt, in the low bits of its word; its number is in the other bits. */
 const OFFERED = 1;
 const TAKEN = 2;
 const CANCELLED = 3;
 const STATE_BITS = 2;
-/** Numbers of attempts begin anew after this one. */
-const MAX_ATTEMPT = 2 ** 29 - 1;
+/** Attempts that the carrying thread begins by plans have this bit in their number, those of orders have not. */
+const BEGUN = 2 ** 28;
+
+/**
+ * The number of the attempt that the carrying thread begins for this client. It must be the client's own: a client that
+ * the proxy has not heard of may have ended, and the next client may have its descriptor.
+ */
+export function begunAttempt(client: number): number {
+  return BEGUN + (client % BEGUN);
+}
 
 /** The memory that both threads use. Pages that were never written cost nothing. */
 export class SpliceMemory {
@@ -139,8 +144,9 @@ export class SpliceMemory {
     return fd < MAX_DESCRIPTORS;
   }
 
+  /** The number of the order after this one. */
   nextAttempt(attempt: number): number {
-    return attempt >= MAX_ATTEMPT ? 1 : attempt + 1;
+    return (attempt + 1) % BEGUN;
   }
 
   /** The thread that orders or begins an attempt offers it first. */

@@ -28,7 +28,7 @@ import { KernelSockets } from './kernelSockets.ts';
 import { Pipes } from './pipes.ts';
 import { type PumpOutcome, SplicedPair } from './splicedPair.ts';
 import {
-  BEGUN_ATTEMPT,
+  begunAttempt,
   SpliceMemory,
   type SpliceOrder,
   type SpliceReport,
@@ -248,8 +248,9 @@ class SpliceThread {
       this.#isAwaited = true;
       return;
     }
-    this.#memory.offer(fd, BEGUN_ATTEMPT);
-    this.#connect(client, { attempt: BEGUN_ATTEMPT, to, header: undefined });
+    const attempt = begunAttempt(client.client);
+    this.#memory.offer(fd, attempt);
+    this.#connect(client, { attempt, to, header: undefined });
   }
 
   #connect(client: Client, { attempt, to, header }: Omit<Attempt, 'fd'>): void {

@@ -11,7 +11,7 @@ import {
 } from './carrier.ts';
 import type { KernelSockets } from './kernelSockets.ts';
 import {
-  BEGUN_ATTEMPT,
+  begunAttempt,
   type SpliceMemory,
   type SpliceOrder,
   type SpliceReport,
@@ -48,13 +48,13 @@ export class SplicedClient implements AcceptedClient {
     this.#fd = fd;
     this.#context = context;
     if (to === undefined) return;
-    this.#attempt = BEGUN_ATTEMPT;
+    this.#attempt = begunAttempt(client);
     this.begun = {
       backend: to,
       isOutdated,
       follow: (follower) => {
         this.#follower = follower;
-        return this.#attemptOf(BEGUN_ATTEMPT);
+        return this.#attemptOf(this.#attempt);
       },
     };
   }
