@@ -82,7 +82,8 @@ function judgeIsolation(
     }
     case 'noProgram': {
       const message = `the program iptables, which writes into DOCKER-USER, cannot be run; ${unreachable}`;
-      return [warning(message, 'sudo apt-get install iptables')];
+      const fix = 'sudo apt-get install iptables   # iptables-legacy also needs CAP_NET_RAW';
+      return [warning(message, fix)];
     }
     case undefined:
       return [];

@@ -43,6 +43,9 @@ const PLATFORMS = {
   podman: 'Podman',
 } as const satisfies Record<EnginePlatform['kind'], string>;
 
+/** The oldest version with which virtual addresses are tested. */
+const LEAST_PODMAN = 5;
+
 function judgeEngine(
   engine: PlaneFacts['engine'],
   settings: AmbassadorSettings,
@@ -52,8 +55,14 @@ function judgeEngine(
   const { ok, warning } = findings('engine');
   const name = [PLATFORMS[engine.kind], engine.version].filter(Boolean).join(' ');
   if (engine.kind === 'docker') return [ok(`the engine is ${name}`)];
+  if (engine.kind === 'podman' && majorOf(engine.version) >= LEAST_PODMAN)
+    return [ok(`the engine is ${name}, whose containers the kernel can reach if it runs as root`)];
   const message = `the engine is ${name}, with which only links through the proxy are supported`;
   return [warning(message, start({ ...settings, ambassador: true, vip: false, plane: 'proxy' }))];
+}
+
+function majorOf(version = ''): number {
+  return Number.parseInt(version, 10) || 0;
 }
 
 function judgeNamespace(

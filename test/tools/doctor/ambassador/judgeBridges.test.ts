@@ -87,7 +87,7 @@ describe('the bridges of an ambassador’s host', () => {
       'isolation',
       { dockerUser: 'noProgram' },
       [
-        `warning: the program iptables, which writes into DOCKER-USER, cannot be run; ${UNREACHABLE} -> sudo apt-get install iptables`,
+        `warning: the program iptables, which writes into DOCKER-USER, cannot be run; ${UNREACHABLE} -> sudo apt-get install iptables   # iptables-legacy also needs CAP_NET_RAW`,
       ],
     ],
     ['rules that this process may not read', 'isolation', { dockerUser: undefined }, []],

@@ -47,9 +47,15 @@ describe('the plane of an ambassador', () => {
       const name = { rootless: 'rootless Docker', desktop: 'Docker Desktop', podman: 'Podman' }[
         kind
       ];
-      const message = `the engine is ${name} 5.4, with which only links through the proxy are supported`;
-      return [name, 'engine', engine(kind, '5.4'), [`warning: ${message} -> ${PROXY}`]];
+      const message = `the engine is ${name} 4.9, with which only links through the proxy are supported`;
+      return [name, 'engine', engine(kind, '4.9'), [`warning: ${message} -> ${PROXY}`]];
     }),
+    [
+      'Podman 5',
+      'engine',
+      engine('podman', '5.4'),
+      ['ok: the engine is Podman 5.4, whose containers the kernel can reach if it runs as root'],
+    ],
     [
       'a process outside the engine’s network',
       'namespace',
