@@ -27,7 +27,6 @@ export const INDEPENDENT_OF_NODE = [
   'test/e2e/dockerLinks.test.ts',
   'test/e2e/docs.test.ts',
   'test/e2e/docsTwoHosts.test.ts',
-  'test/e2e/docsTwoHosts.test.ts',
   'test/e2e/drainingReal.test.ts',
   'test/e2e/engineIds.test.ts',
   'test/e2e/explainedReal.test.ts',
