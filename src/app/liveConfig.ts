@@ -3,7 +3,6 @@
  * `/<prefix>/config` in place of defaults. Both may change at runtime. Everything derived from them changes in one
  * assignment between two queries. A configuration with mistakes changes nothing.
  */
-import { networkInterfaces } from 'node:os';
 import { type Config, type ConfigResult, withLiveOptions } from '../config/config.ts';
 import { isSameValue } from '../config/options/valueForms.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
@@ -12,6 +11,7 @@ import { recursionRule } from '../forward/addresses.ts';
 import { createForwarder, type Forwarder } from '../forward/forwarder.ts';
 import { type ForwardCounters, newForwardCounters } from '../forward/outcome.ts';
 import { type Upstream, withoutOwnAddresses } from '../forward/upstream.ts';
+import { hostInterfaces } from '../kernel/interfaces.ts';
 import type { Log } from '../observability/log.ts';
 import type { Change } from '../service/change.ts';
 import type { ConsulSettings, ZoneSettings } from '../zone/view.ts';
@@ -258,7 +258,7 @@ function forwardingOf(
   const upstreams = withoutOwnAddresses(
     upstreamsOf(config.nameservers),
     config.addr,
-    networkInterfaces(),
+    hostInterfaces(),
   );
   const { ndots } = config;
   if (before?.ndots === ndots && isSameValue(before.upstreams, upstreams)) return before;

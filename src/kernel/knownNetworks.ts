@@ -1,7 +1,7 @@
 /** The addresses of this host, and the networks that it is in or has routes to. Needs no rights. */
 import { readFile } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
 import { printAddress } from '../dns/address.ts';
+import { hostInterfaces } from './interfaces.ts';
 import { type NetlinkMessage, readAttributes } from './netlinkMessage.ts';
 import { NETLINK_ROUTE, type NetlinkDump, openNetlink } from './netlinkSocket.ts';
 import {
@@ -37,7 +37,7 @@ export async function readKnownNetworks(read = readOrNothing): Promise<KnownNetw
   const reading = Promise.all(names.map((name) => read(`/proc/net/${name}`)));
   const [route = '', trie = '', ipv6Route = ''] = await reading;
   return {
-    interfaces: Object.entries(networkInterfaces()).flatMap(([device, addresses = []]) =>
+    interfaces: Object.entries(hostInterfaces()).flatMap(([device, addresses = []]) =>
       addresses.flatMap(({ address, cidr }) => {
         const prefixLength = Number(cidr?.split('/')[1] ?? Number.NaN);
         return Number.isNaN(prefixLength) ? [] : [{ device, address, prefixLength }];

@@ -9,9 +9,9 @@
  */
 import { fstatSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { clientAddress, type SocketAddress } from '../dns/address.ts';
 import { isLoopback } from '../forward/addresses.ts';
+import { interfaceAddresses } from '../kernel/interfaces.ts';
 import { columnsOf, readTable, type TableName, TCP_LISTEN } from './socketTable.ts';
 
 /** A connection that this process has accepted. */
@@ -118,9 +118,7 @@ function readText(path: string): string {
 /** Whether an address without zone index belongs to this host. */
 export function isHostAddress(address: string): boolean {
   if (isLoopback(address)) return true;
-  return Object.values(networkInterfaces())
-    .flatMap((addresses) => addresses ?? [])
-    .some((own) => own.address === address);
+  return interfaceAddresses().some((own) => own.address === address);
 }
 
 interface SocketRow {

@@ -1,6 +1,6 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
- * Imports: dataplane/listeners, dataplane/table, dns, forward, timing, zone.
+ * Imports: dataplane/listeners, dataplane/table, dns, forward, kernel, timing, zone.
  * Used by: ambassador/proxy, app, app/ambassador, app/process, cli/commands, cli/linking, main, server/http,
  *   server/http/exchange, tools/doctor.
  *

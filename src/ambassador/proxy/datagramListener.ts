@@ -10,10 +10,10 @@
  * cannot send ICMP messages.
  */
 import type { Socket } from 'node:dgram';
-import { networkInterfaces } from 'node:os';
 import { bindDatagramSocket } from '../../dataplane/listeners/datagramSocket.ts';
 import type { OwnAddresses } from '../../dataplane/listeners/ownAddresses.ts';
 import { reachableAddress, type SocketAddress } from '../../dns/address.ts';
+import { hostInterfaces } from '../../kernel/interfaces.ts';
 import type { Timer } from '../../timing/clock.ts';
 import { DestinationView } from './destination.ts';
 import { type FlowContext, Flows } from './flows.ts';
@@ -147,6 +147,7 @@ export class DatagramListener {
 
   async #remove(key: string, { socket, address, port }: BoundSocket): Promise<void> {
     this.#sockets.delete(key);
+    this.#flows.forgetVia(socket);
     this.#options.own.remove(address, port);
     await new Promise<void>((resolve) => socket.close(resolve));
   }
@@ -154,7 +155,7 @@ export class DatagramListener {
 
 /** A link-local address has its interface as zone, without which it cannot be bound. */
 function localAddresses(): readonly string[] {
-  return Object.entries(networkInterfaces()).flatMap(([name, addresses = []]) =>
+  return Object.entries(hostInterfaces()).flatMap(([name, addresses = []]) =>
     addresses.map((one) =>
       one.family === 'IPv6' && one.scopeid > 0 ? `${one.address}%${name}` : one.address,
     ),

@@ -1,6 +1,6 @@
 /**
  * ambassador/proxy/: Carries the connections of routes through this process: accepts, chooses a backend, passes on.
- * Imports: ambassador, ambassador/proxy/carry, dataplane/listeners, dns, server, timing.
+ * Imports: ambassador, ambassador/proxy/carry, dataplane/listeners, dns, kernel, server, timing.
  * Used by: app/ambassador.
  *
  * `ProxyPlane` opens listeners and gives each of their clients a backend of its destination. `StreamListener` does so

@@ -1,5 +1,4 @@
 /** What carries the connections of a host's routes: the kernel, or where it may not, a proxy of ours. */
-import { networkInterfaces } from 'node:os';
 import type { Plane } from '../../ambassador/follow/routeTable.ts';
 import type { TableCounters } from '../../ambassador/nft/kernelTable.ts';
 import type { Carrier, CarrierKind } from '../../ambassador/proxy/carry/carrier.ts';
@@ -13,6 +12,7 @@ import { isInRange, type VipRange, vipRangeOf } from '../../ambassador/vipRange.
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { printSocketAddress } from '../../dns/address.ts';
 import { isLoopback, parseCidr } from '../../forward/addresses.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
@@ -160,8 +160,7 @@ function withoutPrivate(set: BackendSet, source: string): BackendSet {
 
 /** This host's addresses, with the networks around them. */
 export function ownNetworks(): readonly { readonly address: string; readonly range: VipRange }[] {
-  const own = Object.values(networkInterfaces()).flatMap((found = []) => found);
-  return own.flatMap(({ address, cidr }) => {
+  return interfaceAddresses().flatMap(({ address, cidr }) => {
     const range = cidr === null ? undefined : parseCidr(cidr);
     return range === undefined ? [] : [{ address, range: vipRangeOf(range) }];
   });

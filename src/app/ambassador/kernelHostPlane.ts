@@ -1,5 +1,4 @@
 /** The kernel as the plane of a host: routes become slots of its tables. */
-import { networkInterfaces } from 'node:os';
 import type { KernelMatch, KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
 import { familyOfMatch } from '../../ambassador/nft/kernelRoute.ts';
 import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
@@ -17,6 +16,7 @@ import { assignSlots, slotCount } from '../../ambassador/slots.ts';
 import { maskedNetwork } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { familyOfAddress, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Failure } from '../process/failure.ts';
@@ -85,8 +85,7 @@ function formsOf({ vip, vipRange, vipRange6, balance }: AmbassadorSettings): rea
 }
 
 function hasIpv6(): boolean {
-  const found = Object.values(networkInterfaces()).flatMap((list = []) => list);
-  return found.some(
+  return interfaceAddresses().some(
     ({ family, internal, address }) =>
       family === 'IPv6' && !internal && !address.startsWith('fe80:'),
   );

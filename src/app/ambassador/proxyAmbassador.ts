@@ -1,5 +1,4 @@
 /** An ambassador in a process of its own: a proxy with the routes of its command line. */
-import { networkInterfaces } from 'node:os';
 import { findLoop, type ListeningRoute } from '../../ambassador/dropIn.ts';
 import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';
@@ -8,6 +7,7 @@ import type { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import { isStatic, type Route } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
@@ -168,8 +168,8 @@ function refusedListen(refusal: ListenRefusal): Failure {
 }
 
 function refuseLoops({ routes }: AmbassadorConfig): void {
-  const interfaces = Object.values(networkInterfaces()).flatMap((found = []) => found);
-  const loop = findLoop(routes, new Set(interfaces.map(({ address }) => address)));
+  const own = new Set(interfaceAddresses().map(({ address }) => address));
+  const loop = findLoop(routes, own);
   if (loop === undefined) return;
   throw new Failure('usage', `${loop.source} leads back to this ambassador`, 'name another port');
 }

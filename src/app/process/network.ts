@@ -3,10 +3,10 @@
  */
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { networkInterfaces } from 'node:os';
 import type { Config } from '../../config/config.ts';
 import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
 import { parseResolvConf, type Upstream } from '../../forward/upstream.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import { type KnownNetworks, readKnownNetworks } from '../../kernel/knownNetworks.ts';
 import { type EngineEndpoint, resolveEndpoint } from '../../registrar/engine/endpoint.ts';
 import type { Engine, EngineInfo } from '../../registrar/engine/engine.ts';
@@ -37,9 +37,8 @@ export function networkOf(config: Pick<Config, 'registrar'>, io: Io): HostNetwor
   let bridge: Promise<string | undefined> | undefined;
   return {
     async addresses() {
-      const shown = Object.values(networkInterfaces()).flatMap((found = []) => found);
       return new Set([
-        ...shown.map(({ address }) => address),
+        ...interfaceAddresses().map(({ address }) => address),
         ...(await readOwnAddresses(readIfThere)),
       ]);
     },

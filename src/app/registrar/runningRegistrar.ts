@@ -1,16 +1,17 @@
 /**
  * app/registrar/: Runs the registrar as a part of the program: its configuration, log and report.
- * Imports: app/process, config, dns, forward, observability, registrar, registrar/describe, registrar/engine,
- *   registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
+ * Imports: app/process, config, dns, forward, kernel, observability, registrar, registrar/describe,
+ *   registrar/engine, registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
  * Used by: app, cli/commands, tools/doctor.
  *
  * `startRegistrar` connects a registrar to the engine, this host and the store, and serves its report.
  */
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { hostname, networkInterfaces, release, uptime } from 'node:os';
+import { hostname, release, uptime } from 'node:os';
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import { isLoopback } from '../../forward/addresses.ts';
+import { hostInterfaces } from '../../kernel/interfaces.ts';
 import type { ConfiguredContext } from '../../registrar/describe/context.ts';
 import { connectEngine } from '../../registrar/engine/dockerode.ts';
 import type { EngineEndpoint } from '../../registrar/engine/endpoint.ts';
@@ -104,7 +105,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   };
 }
 
-const host = { interfaces: networkInterfaces, readProc: readIfThere };
+const host = { interfaces: hostInterfaces, readProc: readIfThere };
 
 function reportOf(registrar: Registrar, prefix: string): RegistrarReport {
   const { isReady, reasons } = registrar.readiness();

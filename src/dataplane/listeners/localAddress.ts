@@ -3,8 +3,8 @@
  * network with the client.
  */
 import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
 import { clientAddress } from '../../dns/address.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
 
 export interface LocalAddresses {
@@ -45,10 +45,8 @@ function localNetwork(network: AddressRange): LocalNetwork {
 }
 
 function listInterfaceNetworks(): AddressRange[] {
-  return Object.values(networkInterfaces()).flatMap((interfaces) =>
-    (interfaces ?? []).flatMap(({ address, cidr }) => {
-      const prefixLength = Number(cidr?.split('/')[1]);
-      return Number.isInteger(prefixLength) ? [{ address, prefixLength }] : [];
-    }),
-  );
+  return interfaceAddresses().flatMap(({ address, cidr }) => {
+    const prefixLength = Number(cidr?.split('/')[1]);
+    return Number.isInteger(prefixLength) ? [{ address, prefixLength }] : [];
+  });
 }

@@ -2,8 +2,8 @@
  * Recognizes packets that one of our own listeners sent. A server that answers its own packets never stops
  * (CVE-2024-2169), and one packet with a forged source address starts such a loop.
  */
-import { networkInterfaces } from 'node:os';
 import { clientAddress } from '../../dns/address.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 
 export interface OwnAddresses {
   add(address: string, port: number): void;
@@ -55,8 +55,6 @@ export function createOwnAddresses(
  */
 const LOCAL_LIST_MS = 5_000;
 
-function listInterfaceAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((interfaces) =>
-    (interfaces ?? []).map(({ address }) => address),
-  );
+function listInterfaceAddresses(): readonly string[] {
+  return interfaceAddresses().map(({ address }) => address);
 }

@@ -10,8 +10,8 @@
  * first one is bound before it gets that option: otherwise a second server of the same user would join the group and
  * take half of our questions, instead of failing with EADDRINUSE. A server joins only with `joins`.
  */
-import { networkInterfaces } from 'node:os';
 import type { SocketAddress } from '../../dns/address.ts';
+import { hostInterfaces } from '../../kernel/interfaces.ts';
 import { type Libc, systemError } from '../../kernel/libc.ts';
 import * as layout from './layout.ts';
 import {
@@ -207,7 +207,7 @@ const OPTION_AT = 128;
 
 /** The index of an interface; `zone` is its name or its index. 0 if this host has no such interface. */
 export function interfaceIndex(zone: string): number {
-  const scopes = (networkInterfaces()[zone] ?? []).map((one) => one.scopeid ?? 0);
+  const scopes = (hostInterfaces()[zone] ?? []).map((one) => one.scopeid ?? 0);
   return scopes.find((scope) => scope !== 0) ?? (Number(zone) || 0);
 }
 
