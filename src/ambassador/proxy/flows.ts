@@ -93,6 +93,11 @@ export class Flows {
       yield { source, label, backend: towards?.backend };
   }
 
+  /** The listening socket is closed. */
+  forgetVia(via: Socket): void {
+    for (const flow of this.#flows.values()) if (flow.via === via) this.#forget(flow);
+  }
+
   close(): void {
     this.#isClosed = true;
     this.#idle.set(undefined);

@@ -332,6 +332,26 @@ test('A UDP reply leaves from the address that the client sent to, on every addr
   assert.ok(listener.addresses.length >= addresses.length);
 });
 
+test('A UDP client gets replies again when the address that it sends to has gone and come back', async (t) => {
+  const a = await startUdpBackend(t, 'a');
+  const clock = new FakeClock();
+  const port = await freePort();
+  let local = ['127.0.0.1', '127.0.0.9'];
+  await serveUdp(t, {
+    clock,
+    listLocal: () => local,
+    listen: { ...UDP, address: undefined, port },
+    destination: { backends: setOf(a.as) },
+  });
+  const client = await startUdpClient(t, { address: '127.0.0.1', port });
+  assert.equal(await client.ask('1'), 'a 1');
+  local = ['127.0.0.9'];
+  await clock.advance(5_000);
+  local = ['127.0.0.1', '127.0.0.9'];
+  await clock.advance(5_000);
+  assert.equal(await client.ask('2'), 'a 2');
+});
+
 test('A UDP listener on all addresses follows the addresses of the host', async (t) => {
   const a = await startUdpBackend(t, 'a');
   const clock = new FakeClock();
