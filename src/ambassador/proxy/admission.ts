@@ -62,7 +62,9 @@ export class Admission {
   admit(source: string, connection: HeldConnection, hasBegun = false): Admitted {
     const { maxPerSource } = this.#limits;
     const ofSource = this.#bySource.get(source) ?? 0;
-    if (source !== '' && ofSource >= maxPerSource) return 'sourceLimit';
+    // Those that have begun may all have this source, and are admitted whatever the others are.
+    const begun = hasBegun ? 0 : this.#begun.count();
+    if (source !== '' && ofSource + begun >= maxPerSource) return 'sourceLimit';
     const isRoom = hasBegun || (this.#held.size === 0 && this.#hasRoom());
     if (!isRoom && this.#held.size >= MAX_HELD) return 'connectionLimit';
     this.#setCount(source, ofSource, ofSource + 1);

@@ -125,3 +125,15 @@ test('A connection waits while clients that have begun before they were admitted
   for (; begun > 0; begun--) assert.equal(admission.admit('10.0.0.2', first, true), 'start');
   assert.equal(admission.admit('10.0.0.3', { start: () => {} }), 'hold');
 });
+
+test('A client that has begun before it was admitted never exceeds the limit of its source address', () => {
+  const [maxPerSource, source] = [4 * MAX_BEGUN, '10.0.0.1'];
+  let begun = MAX_BEGUN;
+  const limits = { maxConnections: 10_000, maxPerSource };
+  const admission = new Admission(limits, { permit: () => {}, count: () => begun });
+  const admit = (hasBegun: boolean) => admission.admit(source, { start: () => {} }, hasBegun);
+  for (let i = begun; i < maxPerSource; i++) assert.equal(admit(false), 'start');
+  assert.equal(admit(false), 'sourceLimit');
+  for (; begun > 0; begun--) assert.equal(admit(true), 'start');
+  assert.equal(admit(false), 'sourceLimit');
+});
