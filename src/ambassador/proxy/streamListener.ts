@@ -33,7 +33,8 @@ export class StreamListener {
   /** Source addresses that have a plan. */
   readonly #planned = new Set<string>();
   #sockets: readonly StreamSocket[] = [];
-  #onEmpty: () => void = () => {};
+  /** Called when the last connection has ended. */
+  readonly #onEmpty = new Set<() => void>();
 
   constructor(options: StreamListenerOptions) {
     this.#options = options;
@@ -138,15 +139,17 @@ export class StreamListener {
 
   #allEnded(): Promise<void> {
     return new Promise((resolve) => {
-      this.#onEmpty = resolve;
       if (this.#connections.size === 0) resolve();
+      else this.#onEmpty.add(resolve);
     });
   }
 
   #onEnded(connection: Connection): void {
     if (!this.#connections.delete(connection)) return;
     this.#options.admission.release(connection.source, connection);
-    if (this.#connections.size === 0) this.#onEmpty();
+    if (this.#connections.size > 0) return;
+    for (const resolve of this.#onEmpty) resolve();
+    this.#onEmpty.clear();
   }
 
   #onTried(backend: Backend, isReached: boolean): void {

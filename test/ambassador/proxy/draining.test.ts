@@ -161,6 +161,24 @@ contract(
   },
 );
 
+contract(
+  'A proxy that ends does not wait for a listener that its owner closes meanwhile',
+  async (t, carrierName) => {
+    const one = await startBackend(t, 'one');
+    const { at, plane, listener } = await openProxy(t, {
+      carrierName,
+      destination: { backends: setOf(one.as) },
+    });
+    const client = await connectTo(at);
+    assert.equal(await client.exchange('a', 5), 'one a');
+    const closed = plane.close(300);
+    await sleep(50);
+    await listener.close(0);
+    assert.equal(await client.closed(), 'ECONNRESET');
+    await closed;
+  },
+);
+
 contract('A proxy that ends resets the connections that wait', async (t, carrierName) => {
   const { at, plane } = await openProxy(t, { carrierName, destination: { backends: UNKNOWN } });
   const client = await connectTo(at);
