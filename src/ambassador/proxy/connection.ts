@@ -184,7 +184,11 @@ export class Connection {
         this.#timer?.cancel();
         this.#onFailed(backend, reason);
       },
-      onClosed: () => this.#context.onEnded(this),
+      onClosed: () => {
+        this.#timer?.cancel();
+        this.#attempt = undefined;
+        this.#context.onEnded(this);
+      },
     };
   }
 

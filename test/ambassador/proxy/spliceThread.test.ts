@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import test from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { KernelSockets } from '../../../src/ambassador/proxy/carry/kernelSockets.ts';
 import { openSpliceCarrier } from '../../../src/ambassador/proxy/carry/spliceCarrier.ts';
 import { loadStreamCalls } from '../../../src/kernel/streamCalls.ts';
@@ -13,9 +15,11 @@ import {
   ask,
   backend,
   connectTo,
+  ON_LOOPBACK,
   openProxy,
   setOf,
   startBackend,
+  UNKNOWN,
 } from '../../support/proxyScene.ts';
 import { until } from '../../support/until.ts';
 
@@ -118,15 +122,20 @@ test('Clients that are served without asking never exceed the limit of connectio
   }
 });
 
+/** A carrier whose first thread fails at that moment. */
+function failsAt(moment: 'closed' | 'unlisten' | 'unlistened' | 'end') {
+  const entry = new URL(`../../support/fallibleSpliceThread.ts?${moment}`, import.meta.url);
+  const opened = openSpliceCarrier(systemClock, entry);
+  assert.ok(opened.kind === 'carrier');
+  return opened.carrier;
+}
+
 test('A thread that fails closes its connections, and the next one serves the same listeners', {
   skip,
 }, async (t) => {
-  const entry = new URL('../../support/fallibleSpliceThread.ts', import.meta.url);
-  const opened = openSpliceCarrier(systemClock, entry);
-  assert.ok(opened.kind === 'carrier');
   const one = await startBackend(t, 'one');
   const { at, plane, events } = await openProxy(t, {
-    carrier: opened.carrier,
+    carrier: failsAt('closed'),
     destination: { backends: setOf(one.as) },
   });
   const stays = await connectTo(at);
@@ -140,4 +149,77 @@ test('A thread that fails closes its connections, and the next one serves the sa
   await until('all are over', () => plane.counters().connections.open === 0);
   assert.equal(await ask(at, 'd'), 'one d');
   await until('no descriptor is left', async () => (await descriptors()) <= before);
+});
+
+test('A thread that fails before a backend has accepted a client is not held against the backend', {
+  skip,
+}, async (t) => {
+  const one = await startBackend(t, 'one');
+  const { at, plane, lead } = await openProxy(t, {
+    carrier: failsAt('closed'),
+    destination: { backends: setOf(one.as) },
+  });
+  const ends = await connectTo(at);
+  assert.equal(await ends.exchange('a', 5), 'one a');
+  lead({ backends: UNKNOWN });
+  const waits = await connectTo(at);
+  await until('it waits', () => plane.counters().connections.waiting === 1);
+  ends.socket.end();
+  await until('the thread has failed', () => plane.counters().acceptFailures === 1);
+  lead({ backends: setOf(one.as) });
+  assert.equal(await waits.closed(), 'ECONNRESET');
+  await until('all are over', () => plane.counters().connections.open === 0);
+  const { connections, connectFailures } = plane.counters();
+  assert.deepEqual([connections.connecting, connections.waiting], [0, 0]);
+  assert.deepEqual(new Set(Object.values(connectFailures)), new Set([0]));
+});
+
+test('A thread that has few descriptors or none leaves none behind', { skip }, () => {
+  const path = fileURLToPath(new URL('../../support/exhaustedThread.ts', import.meta.url));
+  const command = 'ulimit -n 256 && exec "$0" --import tsx "$1" 0 1 2 16 17';
+  const args = ['-c', command, process.execPath, path];
+  const child = spawnSync('sh', args, { encoding: 'utf8', timeout: 60_000 });
+  const ends = ['Error: epoll_create1: EMFILE 0', 'ended 0', 'ended 0', 'ended 0', 'ended 0'];
+  assert.deepEqual(child.stdout.trim().split('\n'), ends, child.stderr);
+});
+
+for (const moment of ['unlisten', 'unlistened'] as const)
+  test(`A listener is closed even if the thread fails at ${moment}, and no other descriptor is`, {
+    skip,
+  }, async (t) => {
+    const one = await startBackend(t, 'one');
+    const carrier = failsAt(moment);
+    const free = openSync('/dev/null', 'r');
+    closeSync(free); // the next descriptor, and so the listener's
+    const { at, listener, plane } = await openProxy(t, {
+      carrier,
+      destination: { backends: setOf(one.as) },
+    });
+    assert.match(readlinkSync(`/proc/self/fd/${free}`), /^socket:/);
+    assert.equal(await ask(at, 'a'), 'one a');
+    await listener.close(0);
+    await assert.rejects(ask(at, 'b'), /ECONNREFUSED/);
+    const files = Array.from({ length: 40 }, () => openSync('/dev/null', 'r'));
+    assert.ok(files.includes(free), 'a file has the descriptor of the listener now');
+    const next = await plane.open(ON_LOOPBACK, () => ({
+      label: 'next',
+      backends: setOf(one.as),
+      isStatic: false,
+    }));
+    assert.ok(next.kind === 'opened');
+    assert.equal(await ask(next.listener.addresses[0] ?? at, 'c'), 'one c');
+    await plane.close(0);
+    for (const fd of files) closeSync(fd); // throws if another has closed it
+  });
+
+test('A carrier can be closed although its thread fails while it ends', { skip }, async () => {
+  const carrier = failsAt('end');
+  const at = { kind: 'port', address: '127.0.0.1', port: 0 } as const;
+  const socket = await carrier.listen(
+    at,
+    () => {},
+    () => {},
+  );
+  await socket.close();
+  await carrier.close();
 });

@@ -17,7 +17,7 @@ export interface AcceptingSocket {
 }
 
 export interface AcceptingOptions {
-  readonly sockets: Pick<KernelSockets, 'accept' | 'reset' | 'close'>;
+  readonly sockets: Pick<KernelSockets, 'accept' | 'reset'>;
   /** Returns the number of the watch; 0 if the kernel has no room. */
   readonly watch: (socket: AcceptingSocket) => number;
   readonly unwatch: (socket: AcceptingSocket) => void;
@@ -68,7 +68,7 @@ export class AcceptingSockets {
     socket.epoch = epoch;
   }
 
-  /** Accepts the clients that wait, and closes the socket. */
+  /** Accepts the clients that wait, and no more. */
   remove(listener: number): void {
     const socket = this.#sockets.get(listener);
     if (socket === undefined) return;
@@ -76,7 +76,6 @@ export class AcceptingSockets {
     this.#sockets.delete(listener);
     if (socket.resumesAtMs === undefined) this.#options.unwatch(socket);
     else this.#paused -= 1;
-    this.#options.sockets.close(socket.fd);
   }
 
   accept(socket: AcceptingSocket, most: number): void {

@@ -97,7 +97,7 @@ export interface AcceptedClient {
 export interface AttemptFollower {
   onConnected(): void;
   onFailed(reason: ConnectFailure): void;
-  /** After `onConnected`: both sockets are closed. */
+  /** Both sockets are closed: after `onConnected`, or when the carrier has lost the client, and then nothing else follows. */
   onClosed(): void;
 }
 

@@ -3,7 +3,6 @@
  * process, and neither a busy main thread nor a fast stream delays the other. The proxy still decides everything: it gives
  * the thread plans, and the thread asks about each client for which it has none.
  */
-import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { startThread } from '../../../dataplane/listeners/threads.ts';
 import { type Libc, systemError } from '../../../kernel/libc.ts';
@@ -44,6 +43,8 @@ const RESTART = { minMs: 100, maxMs: 10_000 };
 interface SpliceListener {
   readonly fd: number;
   epoch: number;
+  /** Closed as soon as the thread accepts no more from it. */
+  isClosing: boolean;
   readonly onClient: (client: AcceptedClient) => void;
   readonly onError: (error: NodeJS.ErrnoException) => void;
   readonly onClosed: () => void;
@@ -116,7 +117,7 @@ class SpliceCarrier implements Carrier {
     const closed = new Promise<void>((resolve) => {
       onClosed = resolve;
     });
-    this.#listeners.set(listener, { fd, epoch: 0, onClient, onError, onClosed });
+    this.#listeners.set(listener, { fd, epoch: 0, isClosing: false, onClient, onError, onClosed });
     if (this.#worker === undefined) this.#start();
     else this.#order({ kind: 'listen', listener, fd, epoch: 0 });
     return {
@@ -124,6 +125,8 @@ class SpliceCarrier implements Carrier {
       plan: (source, plan) => this.#order({ kind: 'plan', listener, source, plan }),
       unplan: () => this.#unplan(listener),
       close: async () => {
+        const known = this.#listeners.get(listener);
+        if (known !== undefined) known.isClosing = true;
         if (this.#worker === undefined) this.#closeListener(listener);
         else this.#order({ kind: 'unlisten', listener });
         await closed;
@@ -146,8 +149,10 @@ class SpliceCarrier implements Carrier {
     this.#isClosed = true;
     this.#restart?.cancel();
     process.off('exit', this.#onExit);
-    if (this.#worker !== undefined) {
-      const exited = once(this.#worker, 'exit');
+    const worker = this.#worker;
+    if (worker !== undefined) {
+      // `once` of node:events would reject if the thread failed meanwhile.
+      const exited = new Promise((resolve) => worker.once('exit', resolve));
       this.#order({ kind: 'end' });
       await exited;
     }
@@ -182,6 +187,7 @@ class SpliceCarrier implements Carrier {
     this.#orders = [];
     for (const client of [...this.#clients.values()]) client.onThreadLost();
     this.#clients.clear();
+    for (const [id, { isClosing }] of this.#listeners) if (isClosing) this.#closeListener(id);
     if (this.#isClosed) return;
     this.#memory.withdrawCredit();
     this.#unspent = 0;
@@ -214,11 +220,8 @@ class SpliceCarrier implements Carrier {
         return void this.#listeners
           .get(report.listener)
           ?.onError(systemError(report.errno, 'accept'));
-      case 'unlistened': {
-        const known = this.#listeners.get(report.listener);
-        this.#listeners.delete(report.listener);
-        return void known?.onClosed();
-      }
+      case 'unlistened':
+        return void this.#closeListener(report.listener);
       case 'connected':
         return void this.#clients.get(report.client)?.onConnected();
       case 'failed':

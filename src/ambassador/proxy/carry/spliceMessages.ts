@@ -10,7 +10,7 @@ import type { SocketAddress } from '../../../dns/address.ts';
 import type { ConnectPlan } from './carrier.ts';
 
 export type SpliceOrder =
-  /** Accept clients from a listening socket. It belongs to the carrying thread until `unlistened`. */
+  /** Accept clients from a listening socket until `unlisten`. It stays its owner's: the thread may be lost at any time. */
   | {
       readonly kind: 'listen';
       readonly listener: number;
@@ -50,7 +50,7 @@ export type SpliceReport =
       readonly epoch: number;
     }
   | { readonly kind: 'acceptFailed'; readonly listener: number; readonly errno: number }
-  /** The socket is closed. */
+  /** The thread accepts no more clients from the socket, which its owner closes now. */
   | { readonly kind: 'unlistened'; readonly listener: number }
   | { readonly kind: 'connected'; readonly client: number; readonly attempt: number }
   | {

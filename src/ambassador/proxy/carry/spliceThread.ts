@@ -116,11 +116,12 @@ class SpliceThread {
     this.#port = port;
     this.#memory = new SpliceMemory(start.memory);
     this.#lastClient = start.firstClient - 1;
+    this.#epoll = new Epoll(libc, calls); // the first to fail without descriptors, when nothing is to be closed
     this.#signal = new WakeSignal(libc, calls, start.signal);
+    if (!this.#epoll.add(this.#signal.fd, SIGNAL, EPOLLIN))
+      throw new Error('the signal cannot be watched');
     this.#sockets = new KernelSockets(libc, calls);
     this.#pipes = new Pipes(libc, calls, this.#sockets);
-    this.#epoll = new Epoll(libc, calls);
-    this.#epoll.add(this.#signal.fd, SIGNAL, EPOLLIN);
     this.#accepting = new AcceptingSockets({
       sockets: this.#sockets,
       watch: (socket) => this.#watch({ kind: 'listener', socket }, socket.fd, EPOLLIN),
@@ -171,8 +172,8 @@ class SpliceThread {
 
   #waitMs(): number {
     if (this.#again.size > 0) return this.#isBusy ? 0 : NO_PIPE_MS;
-    if (this.#accepting.hasPaused) return ACCEPT_PAUSE_MS;
-    return this.#reports.length > 0 ? REPORT_MS : WAIT_MS;
+    if (this.#reports.length > 0) return REPORT_MS;
+    return this.#accepting.hasPaused ? ACCEPT_PAUSE_MS : WAIT_MS;
   }
 
   #onEvent(id: number, events: number): void {

@@ -75,7 +75,7 @@ export class SplicedClient implements AcceptedClient {
     this.#attempt = attempt;
     this.#follower = follower;
     if (this.#isLost) {
-      queueMicrotask(() => this.#fail(attempt, 'failed'));
+      queueMicrotask(() => this.#lose());
       return { cancel: () => true };
     }
     memory.offer(this.#fd, attempt);
@@ -118,8 +118,13 @@ export class SplicedClient implements AcceptedClient {
 
   onThreadLost(): void {
     this.#isLost = true;
-    if (this.#isConnected) this.#follower?.onClosed();
-    else this.#fail(this.#attempt, 'failed');
+    this.#lose();
+  }
+
+  #lose(): void {
+    const follower = this.#follower;
+    this.#follower = undefined;
+    follower?.onClosed();
   }
 
   #fail(attempt: number, reason: ConnectFailure): void {
