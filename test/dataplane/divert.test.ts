@@ -11,6 +11,7 @@ import { afterEach, describe, it } from 'node:test';
 import { hasSuccessor } from '../../src/app/takeover.ts';
 import { SocketMaker } from '../../src/dataplane/sockets/socket.ts';
 import { type Libc, loadLibc } from '../../src/kernel/libc.ts';
+import { freePort } from '../support/freePort.ts';
 import { until } from '../support/until.ts';
 
 const found = loadLibc();
@@ -69,8 +70,9 @@ async function connectTo(port: number): Promise<void> {
 }
 
 describe('takeover of an address', { skip }, () => {
-  it('An address is not shared with a server without --takeover, over UDP or TCP', () => {
-    const [udp] = maker().open(ANY, 1);
+  it('An address is not shared with a server without --takeover, over UDP or TCP', async () => {
+    // Another process may use the TCP port that the kernel chooses for UDP.
+    const [udp] = maker().open({ ...ANY, port: await freePort() }, 1);
     assert.ok(udp !== undefined);
     const address = { address: udp.address, port: udp.port };
     const { libc } = found as { libc: Libc };

@@ -200,23 +200,35 @@ contract(
     const client = await connectTo(at);
     const side = await backendSide(backend);
     await until('it is open', () => plane.counters().connections.open === 1);
-    const timers = await keepaliveTimers([at.port, Number(side.remotePort)]);
+    const timers = await keepaliveTimers([
+      [at.port, Number(client.socket.localPort)],
+      [Number(side.remotePort), backend.port],
+    ]);
     assert.equal(timers.length, 2);
     for (const seconds of timers) assert.ok(seconds > 30 && seconds <= 60, `${seconds} s`);
     client.socket.destroy();
   },
 );
 
-/** The seconds left of the keepalive timers of established connections from these local ports. */
-async function keepaliveTimers(ports: readonly number[]): Promise<readonly number[]> {
+/** The seconds left of the keepalive timers of established connections with these local and remote ports. */
+async function keepaliveTimers(
+  connections: readonly (readonly [local: number, remote: number])[],
+): Promise<readonly number[]> {
   const rows = (await readFile('/proc/net/tcp', 'utf8')).split('\n').slice(1);
-  return rows.flatMap((row) => {
-    const [, local = '', , state, , timer = ''] = row.trim().split(/\s+/);
+  const timers = new Map<string, number>(); // the kernel repeats rows while other tests connect
+  for (const row of rows) {
+    const [, local = '', remote = '', state, , timer = ''] = row.trim().split(/\s+/);
     const [kind, jiffies = ''] = timer.split(':');
-    const isOurs = ports.includes(Number.parseInt(local.split(':')[1] ?? '', 16));
+    const isOurs = connections.some(([l, r]) => l === portOf(local) && r === portOf(remote));
     // State 1: established; timer 2: keepalive. USER_HZ is 100 everywhere.
-    return isOurs && state === '01' && kind === '02' ? [Number.parseInt(jiffies, 16) / 100] : [];
-  });
+    if (isOurs && state === '01' && kind === '02')
+      timers.set(`${local} ${remote}`, Number.parseInt(jiffies, 16) / 100);
+  }
+  return [...timers.values()];
+}
+
+function portOf(end: string): number {
+  return Number.parseInt(end.split(':')[1] ?? '', 16);
 }
 
 contract(
