@@ -3,12 +3,12 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 
 let listed: ReturnType<typeof networkInterfaces> = {};
 
-/** By name. Returns the last list of this thread if the system gives none now, which is empty before the first one. */
+/** By name. Returns this thread's last list if the system gives none now; empty if it has never given one. */
 export function hostInterfaces(): ReturnType<typeof networkInterfaces> {
   try {
     listed = networkInterfaces();
   } catch {
-    // The process runs out of descriptors under load, and must not end because of it.
+    // A process without free descriptors must go on.
   }
   return listed;
 }

@@ -65,6 +65,11 @@ export function setOf(...backends: readonly Backend[]): BackendSet {
 
 export const UNKNOWN: BackendSet = { kind: 'waits', reason: 'the store has not been read yet' };
 
+/** Blocks this thread, as a long computation would. */
+export function blockThread(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
+
 export interface ProxyScene {
   readonly plane: ProxyPlane;
   readonly listener: ProxyListener;

@@ -62,7 +62,7 @@ export class Admission {
   admit(source: string, connection: HeldConnection, hasBegun = false): Admitted {
     const { maxPerSource } = this.#limits;
     const ofSource = this.#bySource.get(source) ?? 0;
-    // Those that have begun may all have this source, and are admitted whatever the others are.
+    // All clients that have begun may come from this source, and the proxy must admit them.
     const begun = hasBegun ? 0 : this.#begun.count();
     if (source !== '' && ofSource + begun >= maxPerSource) return 'sourceLimit';
     const isRoom = hasBegun || (this.#held.size === 0 && this.#hasRoom());

@@ -1,10 +1,11 @@
 /** Where the proxy listens, and why it cannot. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { existsSync, linkSync, lstatSync, renameSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
+import test, { type TestContext } from 'node:test';
 import {
   describeListenRefusal,
   type ListenRefusal,
@@ -188,4 +189,29 @@ contract('A bound descriptor is taken over', async (t, carrierName) => {
   assert.equal(await ask(at, 'x'), 'one x');
   await outcome.listener.close(0);
   await assert.rejects(connectTo(at), /ECONNREFUSED/);
+});
+
+const SUPPORT = new URL('../../support/', import.meta.url);
+/** Its clock comes to the time at which the listener lists the addresses of the host, when no descriptor is left. */
+const EXHAUSTED = `
+import { openSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FakeClock } from '${SUPPORT}fakeClock.ts';
+import { openProxy, setOf } from '${SUPPORT}proxyScene.ts';
+const [clock, port] = [new FakeClock(), Number(process.argv[1])];
+const listen = { kind: 'port', address: undefined, port, protocol: 'udp' };
+const { listener } = await openProxy({ after() {} }, { clock, listen, destination: { backends: setOf() } });
+const before = listener.addresses.length;
+let isOut = false;
+while (!isOut) try { openSync('/dev/null', 'r'); } catch { isOut = true; }
+await clock.advance(5_000);
+await sleep(100);
+process.stdout.write('still at ' + (before === listener.addresses.length && before > 0), () => process.exit());
+`;
+
+test('A UDP listener on all addresses stays on them while the process has no descriptor left', async () => {
+  const command = 'ulimit -n 200 && exec "$0" --import tsx --input-type module --eval "$1" "$2"';
+  const args = ['-c', command, process.execPath, EXHAUSTED, `${await freePort()}`];
+  const child = spawnSync('sh', args, { encoding: 'utf8', timeout: 60_000 });
+  assert.equal(child.stdout, 'still at true', child.stderr);
 });

@@ -1,4 +1,4 @@
-/** Clients that the splicing thread connects by plans, while the proxy changes its mind and its thread is often busy. */
+/** Clients that the splicing thread connects by plans, while destinations change and the proxy's thread is often busy. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { loadStreamCalls } from '../../../src/kernel/streamCalls.ts';
 import { compile } from '../../support/dockerImages.ts';
 import type { Connects } from '../../support/flows.ts';
 import { freePort } from '../../support/freePort.ts';
-import { backend, openProxy, setOf } from '../../support/proxyScene.ts';
+import { backend, blockThread, openProxy, setOf } from '../../support/proxyScene.ts';
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
 
 const loaded = loadStreamCalls();
@@ -40,7 +40,7 @@ test('No client is left waiting while destinations change and the thread of the 
   let changes = 0;
   while (!hasEnded) {
     lead({ backends: setOf(...(sets[changes++ % sets.length] ?? [])) });
-    block(Math.random() * 10);
+    blockThread(Math.random() * 10);
     await sleep(Math.random() * 10);
   }
   const replies = { one: 0, two: 0 };
@@ -62,8 +62,4 @@ async function serve(t: TestContext, flow: string, text: string) {
   t.after(() => child.kill('SIGKILL'));
   if (child.stdout !== null) await once(child.stdout, 'data');
   return backend({ address: '127.0.0.1', port });
-}
-
-function block(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 }

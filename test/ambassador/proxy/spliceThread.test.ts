@@ -14,6 +14,7 @@ import { systemClock } from '../../../src/timing/clock.ts';
 import {
   ask,
   backend,
+  blockThread,
   connectTo,
   ON_LOOPBACK,
   openProxy,
@@ -77,11 +78,11 @@ test('A client keeps its attempt when the one that had its descriptor before is 
   // Until the next `await` the proxy hears of no client, and its thread does not hear that the plan has ended.
   lead({ backends: setOf(stays.as) });
   const first = sockets.connect(at);
-  pause(100); // the kernel connects it to the backend that has left
+  blockThread(100); // the kernel connects it to the backend that has left
   sockets.reset(first);
-  pause(100); // the thread closes its descriptor
+  blockThread(100); // the thread closes its descriptor
   const second = sockets.connect(at);
-  pause(100); // the second one gets that descriptor, and its attempt stays open
+  blockThread(100); // the second one gets that descriptor, and its attempt stays open
   const client = new Socket({ fd: second });
   t.after(() => client.destroy());
   client.write('hello');
@@ -89,11 +90,6 @@ test('A client keeps its attempt when the one that had its descriptor before is 
   assert.equal(`${reply}`, 'stays hello');
   assert.equal(plane.counters().accepted, 3);
 });
-
-/** Blocks this thread. */
-function pause(ms: number): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-}
 
 test('Clients that are served without asking never exceed the limit of connections', {
   skip,

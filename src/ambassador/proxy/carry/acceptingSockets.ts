@@ -68,7 +68,7 @@ export class AcceptingSockets {
     socket.epoch = epoch;
   }
 
-  /** Accepts the clients that wait, and no more. */
+  /** Accepts the clients that wait, and none after them. The caller closes the socket. */
   remove(listener: number): void {
     const socket = this.#sockets.get(listener);
     if (socket === undefined) return;

@@ -97,7 +97,10 @@ export interface AcceptedClient {
 export interface AttemptFollower {
   onConnected(): void;
   onFailed(reason: ConnectFailure): void;
-  /** Both sockets are closed: after `onConnected`, or when the carrier has lost the client, and then nothing else follows. */
+  /**
+   * Both sockets are closed. Follows `onConnected`, or comes instead of it and of `onFailed` if the carrier has lost the
+   * client. Nothing follows it.
+   */
   onClosed(): void;
 }
 

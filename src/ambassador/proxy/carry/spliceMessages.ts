@@ -10,7 +10,7 @@ import type { SocketAddress } from '../../../dns/address.ts';
 import type { ConnectPlan } from './carrier.ts';
 
 export type SpliceOrder =
-  /** Accept clients from a listening socket until `unlisten`. It stays its owner's: the thread may be lost at any time. */
+  /** Accept clients from a listening socket. The proxy's thread closes it, because the carrying thread may be lost. */
   | {
       readonly kind: 'listen';
       readonly listener: number;
@@ -50,7 +50,7 @@ export type SpliceReport =
       readonly epoch: number;
     }
   | { readonly kind: 'acceptFailed'; readonly listener: number; readonly errno: number }
-  /** The thread accepts no more clients from the socket, which its owner closes now. */
+  /** The carrying thread accepts no more clients from the socket; the proxy's thread can close it. */
   | { readonly kind: 'unlistened'; readonly listener: number }
   | { readonly kind: 'connected'; readonly client: number; readonly attempt: number }
   | {
@@ -83,7 +83,7 @@ const OFFERED = 1;
 const TAKEN = 2;
 const CANCELLED = 3;
 const STATE_BITS = 2;
-/** Attempts that the carrying thread begins by plans have this bit in their number, those of orders have not. */
+/** The numbers of attempts that the carrying thread begins by plans have this bit. Those of orders do not. */
 const BEGUN = 2 ** 28;
 
 /**

@@ -116,7 +116,8 @@ class SpliceThread {
     this.#port = port;
     this.#memory = new SpliceMemory(start.memory);
     this.#lastClient = start.firstClient - 1;
-    this.#epoll = new Epoll(libc, calls); // the first to fail without descriptors, when nothing is to be closed
+    // It throws if no descriptor is free, so it comes before the pipes, which would stay open.
+    this.#epoll = new Epoll(libc, calls);
     this.#signal = new WakeSignal(libc, calls, start.signal);
     if (!this.#epoll.add(this.#signal.fd, SIGNAL, EPOLLIN))
       throw new Error('the signal cannot be watched');

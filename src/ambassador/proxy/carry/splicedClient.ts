@@ -76,7 +76,12 @@ export class SplicedClient implements AcceptedClient {
     this.#follower = follower;
     if (this.#isLost) {
       queueMicrotask(() => this.#lose());
-      return { cancel: () => true };
+      return {
+        cancel: () => {
+          this.#follower = undefined;
+          return true;
+        },
+      };
     }
     memory.offer(this.#fd, attempt);
     order({ kind: 'connect', client: this.#client, attempt, to, header });
