@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { Outcome } from '../../src/dataplane/table/fastPath.ts';
+import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { typeCode } from '../../src/dns/mnemonic.ts';

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Dependents } from '../../src/dataplane/publish/dependents.ts';
-import { Outcome } from '../../src/dataplane/table/fastPath.ts';
+import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/rdata.ts';

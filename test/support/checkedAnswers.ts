@@ -2,7 +2,7 @@
  * Answers that prove that they are whole: each carries the number of its name and a checksum over its octets. For tests
  * of the table's memory, which does not read the answers that it holds.
  */
-import { Outcome } from '../../src/dataplane/table/fastPath.ts';
+import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { CUT_WORDS, FOREVER, packCounts, wordsFor } from '../../src/dataplane/table/layout.ts';
 import type { NewAnswer } from '../../src/dataplane/table/table.ts';
 import { rawPacket, rawQuestion, wireName } from './packets.ts';

@@ -3,8 +3,8 @@
  */
 import { aliasName } from '../../src/ambassador/names/consulName.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
+import { openFastPath } from '../../src/dataplane/reply/reader.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
-import { openFastPath } from '../../src/dataplane/table/reader.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
 import type { Message, Question, Respond } from '../../src/dns/message.ts';
 import { Rcode, type Rr } from '../../src/dns/rr.ts';

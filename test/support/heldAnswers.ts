@@ -1,5 +1,5 @@
 /** What the answer table of a `FastZone` holds for a question, and the slow path's answer to it, as zone-file text. */
-import { Outcome } from '../../src/dataplane/table/fastPath.ts';
+import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/rdata.ts';

@@ -6,7 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import type { WorkerStart } from '../../src/dataplane/listeners/controlChannel.ts';
 import { runWorker } from '../../src/dataplane/listeners/loop.ts';
-import { type FastPath, Outcome } from '../../src/dataplane/table/fastPath.ts';
+import { type FastPath, Outcome } from '../../src/dataplane/reply/fastPath.ts';
 
 const OUTCOMES: Readonly<Record<string, number>> = {
   pending: Outcome.PENDING,

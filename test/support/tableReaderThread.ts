@@ -1,8 +1,8 @@
 /** A thread that reads a table as fast as it can and checks every answer; see `checkedAnswers.ts`. */
 import { workerData } from 'node:worker_threads';
+import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
+import { openFastPath } from '../../src/dataplane/reply/reader.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
-import { Outcome } from '../../src/dataplane/table/fastPath.ts';
-import { openFastPath } from '../../src/dataplane/table/reader.ts';
 import { isWhole, queryFor } from './checkedAnswers.ts';
 import { type TableReading, Tally } from './tableReading.ts';
 

@@ -7,6 +7,8 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { EAGAIN, EBADF, EINTR, type Libc, loadLibc, systemError } from '../../kernel/libc.ts';
+import { type FastPath, Outcome } from '../reply/fastPath.ts';
+import type { openFastPath } from '../reply/reader.ts';
 import { Batch } from '../sockets/batch.ts';
 import { MSG_DONTWAIT, MSG_WAITFORONE, sockaddrPort } from '../sockets/layout.ts';
 import { RecursionRanges } from '../sockets/recursionRanges.ts';
@@ -21,8 +23,6 @@ import {
   Single,
   Slot,
 } from '../table/counters.ts';
-import { type FastPath, Outcome } from '../table/fastPath.ts';
-import type { openFastPath } from '../table/reader.ts';
 import { clockOriginMs, WorkerChannel, type WorkerStart } from './controlChannel.ts';
 import { type RingKind, RingWriter } from './handover.ts';
 import { familyBlock } from './udpListener.ts';

@@ -9,6 +9,8 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
+import { type FastPath, Outcome } from '../reply/fastPath.ts';
+import { openFastPath } from '../reply/reader.ts';
 import { sendDropReason } from '../sockets/dropReason.ts';
 import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
 import {
@@ -21,8 +23,6 @@ import {
   Single,
   Slot,
 } from '../table/counters.ts';
-import { type FastPath, Outcome } from '../table/fastPath.ts';
-import { openFastPath } from '../table/reader.ts';
 import { bindDatagramSocket } from './datagramSocket.ts';
 import { createLocalAddresses } from './localAddress.ts';
 import { createOwnAddresses } from './ownAddresses.ts';

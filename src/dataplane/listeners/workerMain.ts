@@ -1,6 +1,6 @@
 /** The entry file of a worker thread. An error ends the thread, and `WorkerThreads` starts a new one. */
 import { parentPort, workerData } from 'node:worker_threads';
-import { openFastPath } from '../table/reader.ts';
+import { openFastPath } from '../reply/reader.ts';
 import type { WorkerStart } from './controlChannel.ts';
 import { runWorker } from './loop.ts';
 

@@ -1,5 +1,5 @@
 /**
- * The derived names in the table (`table/derivedCheck.ts`). Clients make them up, so their number is bounded, and they
+ * The derived names in the table (`reply/derivedCheck.ts`). Clients make them up, so their number is bounded, and they
  * only use memory that the names of the tree do not need.
  */
 import { type Name, nameKey, wireName } from '../../dns/name.ts';

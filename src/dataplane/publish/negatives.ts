@@ -14,7 +14,7 @@ import {
   type View,
   type ZoneSettings,
 } from '../../zone/view.ts';
-import type { LeaderDenial, Negative } from '../table/negatives.ts';
+import type { LeaderDenial, Negative } from '../reply/negatives.ts';
 import { encodeBehindQuestion, endOfName } from './variants.ts';
 
 /** A type that no zone has (RFC 6895 §3.1: private use). */

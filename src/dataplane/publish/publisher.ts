@@ -1,6 +1,6 @@
 /**
  * dataplane/publish/: Puts answers into the table, and withdraws the answers that a change can affect.
- * Imports: dataplane/table, dns, zone.
+ * Imports: dataplane/reply, dataplane/table, dns, zone.
  * Used by: app.
  *
  * The publisher adds a name to the table when the name comes into the zone tree, and an answer when the slow path has
@@ -23,10 +23,10 @@ import type {
   NameFacts,
   ZoneSettings,
 } from '../../zone/view.ts';
+import { type PackedRule, packRules, RuleForm } from '../reply/derivedCheck.ts';
+import { packNegatives } from '../reply/negatives.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
-import { type PackedRule, packRules, RuleForm } from '../table/derivedCheck.ts';
 import { FOREVER } from '../table/layout.ts';
-import { packNegatives } from '../table/negatives.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { type Dependency, Dependents } from './dependents.ts';
 import { negativesOf } from './negatives.ts';

@@ -16,10 +16,10 @@ import {
   RingWriter,
 } from '../../../src/dataplane/listeners/handover.ts';
 import { WorkerLoop } from '../../../src/dataplane/listeners/loop.ts';
+import { type FastPath, Outcome } from '../../../src/dataplane/reply/fastPath.ts';
 import { Sockaddr, writeSockaddr } from '../../../src/dataplane/sockets/layout.ts';
 import type { UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
 import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/table/counters.ts';
-import { type FastPath, Outcome } from '../../../src/dataplane/table/fastPath.ts';
 import { type Datagram, FakeKernel } from '../../support/fakeKernel.ts';
 
 const { errno } = os.constants;

@@ -10,8 +10,9 @@
  *
  * Compression pointers in a body are relative to the suffix in the question; `write` adjusts them.
  */
+
+import { wordsFor } from '../table/layout.ts';
 import { beginsWithLeader } from './derivedCheck.ts';
-import { wordsFor } from './layout.ts';
 import type { QuestionReader } from './question.ts';
 
 /** Words at the start of a body. */

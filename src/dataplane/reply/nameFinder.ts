@@ -1,6 +1,6 @@
 /** Finds the record of an owner name: the readers' side of the index (`nameIndex.ts`). */
 import { MAX_NAME_OCTETS } from '../../dns/name.ts';
-import { Control, GONE, INDEX_HEAD_WORDS, RECORD_HEAD_WORDS } from './layout.ts';
+import { Control, GONE, INDEX_HEAD_WORDS, RECORD_HEAD_WORDS } from '../table/layout.ts';
 
 /** Memory for a folded name in wire form, with room for the zeros that fill its last word. */
 export class NameBuffer {

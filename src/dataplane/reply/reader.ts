@@ -1,4 +1,8 @@
 /**
+ * dataplane/reply/: Overwrites a question with its reply from the answer table.
+ * Imports: dataplane/table, dns.
+ * Used by: dataplane/listeners, dataplane/publish.
+ *
  * The readers' side of the answer table: overwrites a question with its reply. It takes no lock, and relies on the
  * invariants of `layout.ts`.
  *
@@ -8,9 +12,7 @@
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
 import { HEADER_OCTETS } from '../../dns/wire.ts';
-import { type CounterBlock, DROP_REASONS, Single, Slot } from './counters.ts';
-import { DerivedCheck } from './derivedCheck.ts';
-import { type FastPath, Outcome } from './fastPath.ts';
+import { type CounterBlock, DROP_REASONS, Single, Slot } from '../table/counters.ts';
 import {
   AnswerField,
   authoritativeFlagOf,
@@ -23,7 +25,9 @@ import {
   rcodeOf,
   type TableHandle,
   variantCountOf,
-} from './layout.ts';
+} from '../table/layout.ts';
+import { DerivedCheck } from './derivedCheck.ts';
+import { type FastPath, Outcome } from './fastPath.ts';
 import { NameFinder } from './nameFinder.ts';
 import { Negatives } from './negatives.ts';
 import { QuestionReader } from './question.ts';

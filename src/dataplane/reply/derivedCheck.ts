@@ -8,7 +8,7 @@
  *     rule: form, suffix octets, base octets, suffix (padded), base (padded)
  */
 import { MAX_NAME_OCTETS } from '../../dns/name.ts';
-import { finishHash, hashStep, UNKNOWN_RULES, wordsFor } from './layout.ts';
+import { finishHash, hashStep, UNKNOWN_RULES, wordsFor } from '../table/layout.ts';
 import { NameBuffer, type NameFinder } from './nameFinder.ts';
 import type { QuestionReader } from './question.ts';
 

@@ -5,8 +5,8 @@
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
 import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
-import { NO_KIND, readerKindOf } from './answerKinds.ts';
-import { finishHash, hashStep } from './layout.ts';
+import { NO_KIND, readerKindOf } from '../table/answerKinds.ts';
+import { finishHash, hashStep } from '../table/layout.ts';
 import { NameBuffer } from './nameFinder.ts';
 
 /** Reads a packet's question into its own fields. One object serves all packets. */
