@@ -11,14 +11,33 @@ import { Rcode, type Rr, Type } from '../dns/rr.ts';
 /** A longer chain is a loop or an attack; the records beyond are dropped. */
 const MAX_CHAIN = 16;
 
-const MAX_TTL_SECONDS = 86_400;
-const MAX_NEGATIVE_SECONDS = 300;
+/** Limits of other servers' TTLs, in seconds. */
+export interface TtlLimits {
+  /** Even above `minSeconds`. */
+  readonly maxSeconds: number;
+  /** Shorter TTLs of positive answers are raised to it. */
+  readonly minSeconds: number;
+  /** Of negative answers. */
+  readonly maxNegativeSeconds: number;
+}
+
+/** RFC 2308 §5 allows negative answers hours; five minutes, since new containers start all the time. */
+export const DEFAULT_TTL_LIMITS: TtlLimits = {
+  maxSeconds: 86_400,
+  minSeconds: 0,
+  maxNegativeSeconds: 300,
+};
 
 /**
- * The message with only the records that belong to the question, with TTLs of at most a day and with AD clear: the
+ * The message with only the records that belong to the question, with TTLs within the limits and with AD clear: the
  * server does not validate, and the path to the upstream is not protected, so the bit proves nothing.
  */
-export function scrub(message: Message, question: Question, dnssecOk: boolean): Message {
+export function scrub(
+  message: Message,
+  question: Question,
+  dnssecOk: boolean,
+  limits: TtlLimits = DEFAULT_TTL_LIMITS,
+): Message {
   const inClass = (rr: Rr) => rr.class === question.qclass;
   const chain = followChain(message.answer.filter(inClass), question);
   const keptAnswer = message.answer.filter(
@@ -31,8 +50,10 @@ export function scrub(message: Message, question: Question, dnssecOk: boolean): 
   return {
     ...message,
     authenticData: false,
-    answer: keptAnswer.map(capTtl),
-    authority: keptAuthority.map(capNegativeTtl),
+    answer: keptAnswer.map((rr) => limitedTtl(rr, limits)),
+    authority: keptAuthority.map((rr) =>
+      isNegative ? limitedNegativeTtl(rr, limits) : limitedTtl(rr, limits),
+    ),
     additional: [],
   };
 }
@@ -100,20 +121,24 @@ function coversProof(rrsig: Rr): boolean {
   return covered === Type.SOA || covered === Type.NSEC || covered === Type.NSEC3;
 }
 
-/** RFC 2181 §8: a TTL with its top bit set is 0. */
-function capTtl(rr: Rr): Rr {
-  const ttlSeconds = rr.ttlSeconds > 0x7fff_ffff ? 0 : Math.min(rr.ttlSeconds, MAX_TTL_SECONDS);
-  return ttlSeconds === rr.ttlSeconds ? rr : { ...rr, ttlSeconds };
+function limitedTtl(rr: Rr, { minSeconds, maxSeconds }: TtlLimits): Rr {
+  return withTtl(rr, Math.min(Math.max(sentTtl(rr), minSeconds), maxSeconds));
 }
 
-/**
- * RFC 2308 §5: a negative answer is valid for the lesser of the SOA's TTL and its minimum field. The RFC allows hours;
- * this cap is minutes, since new containers start all the time.
- */
-function capNegativeTtl(rr: Rr): Rr {
-  if (rr.rdata.kind !== 'soa') return capTtl(rr);
-  const most = Math.min(rr.rdata.minimumSeconds, MAX_NEGATIVE_SECONDS);
-  return { ...rr, ttlSeconds: Math.min(capTtl(rr).ttlSeconds, most) };
+/** RFC 2308 §5: a negative answer is valid for the lesser of the SOA's TTL and its minimum field. */
+function limitedNegativeTtl(rr: Rr, { maxSeconds, maxNegativeSeconds }: TtlLimits): Rr {
+  const most = Math.min(maxSeconds, maxNegativeSeconds);
+  const least = rr.rdata.kind === 'soa' ? Math.min(rr.rdata.minimumSeconds, most) : most;
+  return withTtl(rr, Math.min(sentTtl(rr), least));
+}
+
+/** RFC 2181 §8: a TTL with its top bit set is 0. */
+function sentTtl({ ttlSeconds }: Rr): number {
+  return ttlSeconds > 0x7fff_ffff ? 0 : ttlSeconds;
+}
+
+function withTtl(rr: Rr, ttlSeconds: number): Rr {
+  return ttlSeconds === rr.ttlSeconds ? rr : { ...rr, ttlSeconds };
 }
 
 /** Whether the reply answers the question. A failure does not, nor does a referral, which a lame server sends. */

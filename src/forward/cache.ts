@@ -1,16 +1,20 @@
 /**
- * The forwarder's cache of upstream replies, bounded in entries and in octets. The least recently used entry goes
- * first; a Map keeps that order, so the cache never scans its entries. Times are monotonic milliseconds.
+ * The forwarder's cache of upstream replies, bounded in entries and in octets. Expired answers stay as long as they may
+ * be served stale (RFC 8767), but they leave first when the cache is full; after them the least recently used answer
+ * leaves. Maps keep these orders, so the cache never scans its entries. Times are monotonic milliseconds.
  */
 import type { Message, Question } from '../dns/message.ts';
-import { nameKey } from '../dns/name.ts';
-import { Rcode, type Rr, Type } from '../dns/rr.ts';
-import type { Forwarded, ForwardOptions } from './outcome.ts';
+import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
+import { type Rr, Type } from '../dns/rr.ts';
+import { ExpiryQueue } from '../timing/expiryQueue.ts';
+import { type Forwarded, type ForwardOptions, isFailure } from './outcome.ts';
 
 export interface CacheLimits {
   readonly maxEntries: number;
   /** Memory, as `memoryOctets` estimates it. */
   readonly maxOctets: number;
+  /** How long an answer may be served after it has expired. Default 0: not at all. */
+  readonly staleSeconds?: number;
 }
 
 interface CachedReply {
@@ -18,14 +22,26 @@ interface CachedReply {
   readonly storedMs: number;
   readonly expiresMs: number;
   readonly octets: number;
+  /** The question is not sent again before this time, unless `retryAll` was called since. */
+  heldUntilMs: number;
+  heldInEra: number;
 }
 
-const MAX_SECONDS = 86_400;
+interface CachedFailure {
+  readonly outcome: Forwarded;
+  readonly expiresMs: number;
+}
 
 /**
  * RFC 9520 §3.2: failures are cached for at least a second, so that a broken name does not cause a storm of queries.
  */
 const FAILURE_SECONDS = 1;
+/** Failures have their own share of the entries, so that a flood of names that fail evicts no answer. */
+const FAILURE_SHARE = 1 / 8;
+
+/** RFC 8767 §4 and §5: the TTL of stale records, and how long a question with a stale answer is not sent again. */
+const STALE_TTL_SECONDS = 30;
+const RECHECK_MS = 5_000;
 
 /** One key for all questions that one reply answers. */
 export function cacheKey(question: Question, options: ForwardOptions): string {
@@ -35,42 +51,43 @@ export function cacheKey(question: Question, options: ForwardOptions): string {
 
 /** How long the cache may keep an outcome; 0: it must not. */
 export function lifetimeSeconds(outcome: Forwarded): number {
-  switch (outcome.kind) {
-    case 'answered':
-      return messageLifetime(outcome.message);
-    case 'failed':
-      return FAILURE_SECONDS;
-    case 'refused':
-      return 0;
-  }
+  if (outcome.kind === 'refused') return 0;
+  if (outcome.kind === 'failed' || isFailure(outcome)) return FAILURE_SECONDS;
+  return messageLifetime(outcome.message);
 }
 
-function messageLifetime({ rcode, answer, authority, questions }: Message): number {
-  if (rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN) return FAILURE_SECONDS;
+function messageLifetime({ answer, authority, questions }: Message): number {
   const qtype = questions[0]?.qtype;
   const isPositive = answer.some((rr) => rr.type === qtype || qtype === Type.ANY);
   // RFC 2308 §5: a negative answer without SOA is not cached.
   if (!isPositive && !authority.some((rr) => rr.type === Type.SOA)) return 0;
-  return [...answer, ...authority].reduce(
-    (least, rr) => Math.min(least, rr.ttlSeconds),
-    MAX_SECONDS,
-  );
+  return Math.min(...[...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds));
 }
 
 export class ReplyCache {
   readonly #limits: CacheLimits;
-  /** The least recently used first. */
+  readonly #staleMs: number;
+  /** The least recently used first. Some may have expired. */
   readonly #entries = new Map<string, CachedReply>();
+  /** Those that were seen to have expired, in the order in which they are evicted. */
+  readonly #expired = new Map<string, CachedReply>();
+  readonly #expiries = new ExpiryQueue();
+  /** The oldest first. */
+  readonly #failures = new Map<string, CachedFailure>();
   #octets = 0;
+  #era = 0;
 
   constructor(limits: CacheLimits) {
     this.#limits = limits;
+    this.#staleMs = (limits.staleSeconds ?? 0) * 1000;
   }
 
+  /** Answers, without failures. */
   get size(): number {
-    return this.#entries.size;
+    return this.#entries.size + this.#expired.size;
   }
 
+  /** Of answers. */
   get octets(): number {
     return this.#octets;
   }
@@ -81,56 +98,184 @@ export class ReplyCache {
    */
   get(key: string, nowMs: number): Forwarded | undefined {
     const entry = this.#entries.get(key);
-    if (entry === undefined) return undefined;
-    if (nowMs >= entry.expiresMs) {
-      this.#remove(key, entry);
-      return undefined;
+    if (entry === undefined || nowMs >= entry.expiresMs) {
+      if (entry !== undefined) this.#onExpired(key, entry, nowMs);
+      return this.#failure(key, nowMs);
     }
     this.#entries.delete(key);
     this.#entries.set(key, entry);
     return aged(entry.outcome, Math.floor((nowMs - entry.storedMs) / 1000));
   }
 
-  /** Keeps the outcome for `lifetimeSeconds`. */
+  /** The answer that has expired, in the form of RFC 8767: each record has a TTL of 30 s. */
+  getStale(key: string, nowMs: number): Forwarded | undefined {
+    const fresh = this.#entries.get(key);
+    if (fresh !== undefined && nowMs >= fresh.expiresMs) this.#onExpired(key, fresh, nowMs);
+    const entry = this.#expired.get(key);
+    if (entry === undefined) return undefined;
+    this.#expired.delete(key);
+    if (!this.#isServable(entry, nowMs)) {
+      this.#octets -= entry.octets;
+      return undefined;
+    }
+    this.#expired.set(key, entry);
+    return stale(entry.outcome);
+  }
+
+  /** Call this when a question that has a stale answer was sent in vain: it `isHeld` for 5 s. */
+  hold(key: string, nowMs: number): void {
+    const entry = this.#expired.get(key) ?? this.#entries.get(key);
+    if (entry === undefined) return;
+    entry.heldUntilMs = nowMs + RECHECK_MS;
+    entry.heldInEra = this.#era;
+  }
+
+  /** Whether the question has an answer that may be served stale instead of sending the question again. */
+  isHeld(key: string, nowMs: number): boolean {
+    const entry = this.#expired.get(key);
+    return entry !== undefined && entry.heldInEra === this.#era && nowMs < entry.heldUntilMs;
+  }
+
+  /** Ends every hold. */
+  retryAll(): void {
+    this.#era++;
+  }
+
+  /**
+   * Keeps the outcome for `lifetimeSeconds` in place of the previous one. A failure replaces no answer that can still be
+   * served: the question is held instead.
+   */
   put(key: string, outcome: Forwarded, nowMs: number): void {
-    const seconds = lifetimeSeconds(outcome);
-    const old = this.#entries.get(key);
+    if (outcome.kind === 'refused') return;
+    const old = this.#expired.get(key) ?? this.#entries.get(key);
+    if (isFailure(outcome)) {
+      if (old !== undefined && this.#isServable(old, nowMs)) this.hold(key, nowMs);
+      else this.#putFailure(key, outcome, nowMs);
+      return;
+    }
     if (old !== undefined) this.#remove(key, old);
+    this.#failures.delete(key);
+    const seconds = lifetimeSeconds(outcome);
     const octets = memoryOctets(key, outcome);
     if (seconds <= 0 || octets > this.#limits.maxOctets) return;
     const expiresMs = nowMs + seconds * 1000;
-    this.#entries.set(key, { outcome, storedMs: nowMs, expiresMs, octets });
+    const held = { heldUntilMs: 0, heldInEra: this.#era };
+    this.#entries.set(key, { outcome, storedMs: nowMs, expiresMs, octets, ...held });
+    this.#expiries.add(key, expiresMs);
     this.#octets += octets;
-    this.#evict();
+    this.#evict(nowMs);
   }
 
-  #evict(): void {
-    const { maxEntries, maxOctets } = this.#limits;
-    for (const [key, entry] of this.#entries) {
-      if (this.#entries.size <= maxEntries && this.#octets <= maxOctets) return;
-      this.#remove(key, entry);
+  /** Forgets the outcomes of a name and of the names below it, or of all names. Returns how many they were. */
+  flush(name: Name = []): number {
+    let count = 0;
+    for (const map of [this.#entries, this.#expired])
+      for (const [key, entry] of map) {
+        if (!isSubdomainOf(qnameOf(key), name)) continue;
+        this.#remove(key, entry);
+        count++;
+      }
+    for (const key of this.#failures.keys()) {
+      if (isSubdomainOf(qnameOf(key), name) && this.#failures.delete(key)) count++;
     }
+    return count;
+  }
+
+  #failure(key: string, nowMs: number): Forwarded | undefined {
+    const failure = this.#failures.get(key);
+    if (failure === undefined || nowMs < failure.expiresMs) return failure?.outcome;
+    this.#failures.delete(key);
+    return undefined;
+  }
+
+  #putFailure(key: string, outcome: Forwarded, nowMs: number): void {
+    const old = this.#expired.get(key) ?? this.#entries.get(key);
+    if (old !== undefined) this.#remove(key, old);
+    const expiresMs = nowMs + FAILURE_SECONDS * 1000;
+    this.#failures.delete(key);
+    this.#failures.set(key, { outcome: withoutRecords(outcome), expiresMs });
+    if (this.#failures.size <= Math.max(1, this.#limits.maxEntries * FAILURE_SHARE)) return;
+    const [oldest = ''] = this.#failures.keys();
+    this.#failures.delete(oldest);
+  }
+
+  #isServable({ expiresMs }: CachedReply, nowMs: number): boolean {
+    return nowMs < expiresMs + this.#staleMs;
+  }
+
+  #onExpired(key: string, entry: CachedReply, nowMs: number): void {
+    if (!this.#isServable(entry, nowMs)) {
+      this.#remove(key, entry);
+      return;
+    }
+    this.#entries.delete(key);
+    this.#expiries.delete(key, entry.expiresMs);
+    this.#expired.set(key, entry);
+  }
+
+  #evict(nowMs: number): void {
+    if (this.#isWithinLimits()) return;
+    for (const key of this.#expiries.takeUntil(nowMs)) {
+      const entry = this.#entries.get(key);
+      if (entry !== undefined) this.#onExpired(key, entry, nowMs);
+    }
+    for (const map of [this.#expired, this.#entries])
+      for (const [key, entry] of map) {
+        if (this.#isWithinLimits()) return;
+        this.#remove(key, entry);
+      }
+  }
+
+  #isWithinLimits(): boolean {
+    return this.size <= this.#limits.maxEntries && this.#octets <= this.#limits.maxOctets;
   }
 
   #remove(key: string, entry: CachedReply): void {
-    this.#entries.delete(key);
+    this.#expired.delete(key);
+    if (this.#entries.delete(key)) this.#expiries.delete(key, entry.expiresMs);
     this.#octets -= entry.octets;
   }
 }
 
+/** The folded qname of a key, whose labels each follow their length, up to one of length 0. */
+function qnameOf(key: string): Name {
+  const labels: string[] = [];
+  for (let at = 0; ; ) {
+    const length = key.charCodeAt(at);
+    if (!(length > 0)) return labels;
+    labels.push(key.slice(at + 1, at + 1 + length));
+    at += 1 + length;
+  }
+}
+
 function aged(outcome: Forwarded, seconds: number): Forwarded {
-  if (outcome.kind !== 'answered' || seconds === 0) return outcome;
+  return seconds === 0
+    ? outcome
+    : withTtls(outcome, ({ ttlSeconds }) => Math.max(0, ttlSeconds - seconds));
+}
+
+function stale(outcome: Forwarded): Forwarded {
+  if (outcome.kind !== 'answered') return outcome;
+  return { ...withTtls(outcome, () => STALE_TTL_SECONDS), stale: true };
+}
+
+function withTtls<T extends Forwarded>(outcome: T, ttlOf: (rr: Rr) => number): T {
+  if (outcome.kind !== 'answered') return outcome;
   const { message } = outcome;
-  const age = (rr: Rr): Rr => ({ ...rr, ttlSeconds: Math.max(0, rr.ttlSeconds - seconds) });
-  return {
-    kind: 'answered',
-    message: { ...message, answer: message.answer.map(age), authority: message.authority.map(age) },
-  };
+  const change = (rr: Rr): Rr => ({ ...rr, ttlSeconds: ttlOf(rr) });
+  const [answer, authority] = [message.answer.map(change), message.authority.map(change)];
+  return { ...outcome, message: { ...message, answer, authority } };
+}
+
+/** All failures are about as large, so that their number bounds their memory. */
+function withoutRecords(outcome: Forwarded): Forwarded {
+  if (outcome.kind !== 'answered') return outcome;
+  return { ...outcome, message: { ...outcome.message, answer: [], authority: [] } };
 }
 
 /** An estimate of an entry's memory: a record's objects take more than its rdata, unless that is large. */
 function memoryOctets(key: string, outcome: Forwarded): number {
-  let octets = 600 + 2 * key.length;
+  let octets = 700 + 2 * key.length;
   if (outcome.kind !== 'answered') return octets;
   for (const rr of [...outcome.message.answer, ...outcome.message.authority])
     octets += 400 + rdataOctets(rr);

@@ -4,7 +4,11 @@
  * Used by: app, app/ambassador, app/process, app/registrar, cli/commands, config, config/options, main, server,
  *   server/http/exchange, tools/doctor, tools/doctor/judge, tools/integrate.
  *
- * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams.
+ * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams. An
+ * answer that has expired is served only when the upstreams were asked in vain (RFC 8767): after 1.8 s without a usable
+ * reply, at once when all of them are down, and then for 5 s or until one that was down replies. Meanwhile the pending
+ * question goes on, and its answer replaces the stale one.
+ *
  * Everything is bounded: the questions in flight, the callers that wait for them, the cache, and the time, which stays
  * below the 4 s after which Docker's resolver gives up.
  */
@@ -12,31 +16,55 @@ import { randomInt as cryptoRandomInt, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { newServerId } from '../dns/edns.ts';
 import type { Question } from '../dns/message.ts';
-import { equalNames, foldName } from '../dns/name.ts';
-import { Class, type Rr, Type } from '../dns/rr.ts';
-import { scrub } from './bailiwick.ts';
+import type { Name } from '../dns/name.ts';
+import { Class, Type } from '../dns/rr.ts';
+import { type Clock, systemClock } from '../timing/clock.ts';
+import { withDeadline } from '../timing/deadline.ts';
+import { DEFAULT_TTL_LIMITS, scrub, type TtlLimits } from './bailiwick.ts';
 import { cacheKey, ReplyCache } from './cache.ts';
 import type { UpstreamQuery } from './exchange.ts';
-import { UpstreamHealth } from './health.ts';
+import { type ForwardPolicy, UpstreamHealth } from './health.ts';
 import {
   countQuery,
   type ForwardCounters,
   type Forwarded,
   type ForwardOptions,
+  isFailure,
   newForwardCounters,
 } from './outcome.ts';
 import { isPrivateName, isPublicAddress } from './privateNames.ts';
-import { Probes, queryUpstreams, type UpstreamContext } from './queryUpstreams.ts';
-import { type RandomInt, randomizeCase, withoutRandomCase } from './randomCase.ts';
-import { LOOPED, type OutgoingQuestion, SingleFlight } from './singleFlight.ts';
+import {
+  type Exchanges,
+  Probes,
+  type QuestionContext,
+  queryUpstreams,
+  SOCKET_EXCHANGES,
+  Stragglers,
+  type UpstreamContext,
+} from './queryUpstreams.ts';
+import { inCaseOf, type RandomInt, randomizeCase, withoutCaseOf } from './randomCase.ts';
+import { LOOPED, type OutgoingQuestion, SingleFlight, type WaitingCaller } from './singleFlight.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
-  /** The outcome if it needs no upstream: a refusal, or a reply from the cache. */
+  /**
+   * The outcome if it needs no upstream: a refusal, a reply from the cache, or a stale one whose question was sent in
+   * vain a moment ago.
+   */
   peek(question: Question, options: ForwardOptions): Forwarded | undefined;
   /** Never rejects; settles within 4 s. */
   resolve(question: Question, options: ForwardOptions): Promise<Forwarded>;
   close(): Promise<void>;
+}
+
+export interface CachingForwarder extends Forwarder {
+  /**
+   * Asks the upstreams although the cache may have an answer, and replaces it by a usable reply. Callers of `resolve`
+   * share the question. Undefined if no upstream gave a usable reply; the cache then keeps what it has. Never rejects.
+   */
+  refresh(question: Question, options: ForwardOptions): Promise<Forwarded | undefined>;
+  /** Forgets the replies about a name and the names below it, or all replies. Returns how many they were. */
+  flush(name?: Name): number;
 }
 
 export interface ForwarderOptions {
@@ -44,7 +72,13 @@ export interface ForwarderOptions {
   readonly upstreams: readonly Upstream[];
   /** Names with fewer labels are refused; SkyDNS's default is 2. */
   readonly ndots: number;
-  /** Default 1,200. */
+  /** Default `listed`. */
+  readonly policy?: ForwardPolicy;
+  /** Default `DEFAULT_TTL_LIMITS`. */
+  readonly ttlLimits?: TtlLimits;
+  /** How long an answer may be served after it has expired. Default 0: not at all. */
+  readonly staleSeconds?: number;
+  /** How long to listen to one upstream. Default 1,200. */
   readonly tryTimeoutMs?: number;
   /** Default 3,800: below the 4 s of Docker's resolver, so that it still receives our SERVFAIL. */
   readonly totalTimeoutMs?: number;
@@ -59,54 +93,66 @@ export interface ForwarderOptions {
   readonly counters?: ForwardCounters;
   /** Default `crypto.randomInt`. */
   readonly randomInt?: RandomInt;
-  /** Monotonic milliseconds; default `performance.now`. */
-  readonly clock?: () => number;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+  /** Default: over sockets. */
+  readonly exchanges?: Exchanges;
 }
+
+/** RFC 8767 §5: a client waits so long for an upstream before it gets a stale answer. */
+const STALE_AFTER_MS = 1_800;
 
 const SHUTTING_DOWN: Forwarded = { kind: 'failed', reason: 'network', text: 'shutting down' };
 
 /** Identifies this process in the paths of questions, so that it detects loops; all its forwarders share it. */
 const OWN_ID = newServerId(randomBytes);
 
-export function createForwarder(options: ForwarderOptions): Forwarder {
+export function createForwarder(options: ForwarderOptions): CachingForwarder {
   return new SocketForwarder(options);
 }
 
-class SocketForwarder implements Forwarder {
+class SocketForwarder implements CachingForwarder {
   readonly #ndots: number;
+  readonly #upstreams: readonly Upstream[];
   readonly #closing = new AbortController();
   readonly #context: UpstreamContext;
+  readonly #ttlLimits: TtlLimits;
   readonly #cache: ReplyCache;
   readonly #singleFlight: SingleFlight;
   readonly #probes: Probes;
+  readonly #stragglers = new Stragglers();
   readonly #counters: ForwardCounters;
+  #recoveries = 0;
 
   constructor(options: ForwarderOptions) {
-    const { ndots, maxInFlight = 512, maxWaiting = 4096 } = options;
+    const { ndots, maxInFlight = 512, maxWaiting = 4096, staleSeconds = 0 } = options;
     const { cacheEntries = 10_000, cacheOctets = 16 * 1024 * 1024 } = options;
+    const limits = { maxEntries: cacheEntries, maxOctets: cacheOctets, staleSeconds };
     setMaxListeners(0, this.#closing.signal);
     this.#ndots = ndots;
-    this.#context = contextOf(options, this.#closing.signal);
-    this.#cache = new ReplyCache({ maxEntries: cacheEntries, maxOctets: cacheOctets });
+    this.#upstreams = options.upstreams;
+    this.#counters = options.counters ?? newForwardCounters();
+    this.#context = contextOf(options, this.#counters, this.#closing.signal);
+    this.#ttlLimits = options.ttlLimits ?? DEFAULT_TTL_LIMITS;
+    this.#cache = new ReplyCache(limits);
     this.#singleFlight = new SingleFlight({ maxInFlight, maxWaiting });
     this.#probes = new Probes(this.#context);
-    this.#counters = options.counters ?? newForwardCounters();
   }
 
   peek(question: Question, options: ForwardOptions): Forwarded | undefined {
     const counters = this.#counters;
-    const refusal =
-      refusalOf(question, this.#ndots) ?? refusalOfUpstreams(question, this.#eligible(question));
+    const refusal = this.#refusalOf(question);
     if (refusal !== undefined) {
       counters.requests++;
       counters.refused++;
       return { kind: 'refused', text: refusal };
     }
-    const cached = this.#cache.get(cacheKey(question, options), this.#context.clock());
-    if (cached === undefined) return undefined;
+    const known = this.#known(cacheKey(question, options));
+    if (known === undefined) return undefined;
     counters.requests++;
-    counters.cacheHits++;
-    return inCaseOf(question, cached);
+    if (known.kind === 'answered' && known.stale) counters.stale++;
+    else counters.cacheHits++;
+    return echoed(question, known);
   }
 
   async resolve(question: Question, options: ForwardOptions): Promise<Forwarded> {
@@ -118,25 +164,76 @@ class SocketForwarder implements Forwarder {
       this.#counters.refused++;
       return LOOPED;
     }
-    const { clock, totalTimeoutMs } = this.#context;
     const caller = { key: cacheKey(question, options), question, client: options.client };
-    // The deadline counts from here, even if the caller first waits for another client's question.
-    const deadlineMs = clock() + totalTimeoutMs;
-    const outcome = this.#singleFlight.join(caller, () =>
-      this.#send(caller.key, question, options, deadlineMs),
-    );
-    return inCaseOf(question, await countQuery(this.#counters, clock, outcome));
+    const outcome = this.#orStale(caller, this.#ask(caller, options));
+    const now = () => this.#context.clock.monotonicMs();
+    return echoed(question, await countQuery(this.#counters, now, outcome));
+  }
+
+  async refresh(question: Question, options: ForwardOptions): Promise<Forwarded | undefined> {
+    const isLoop = options.path?.includes(OWN_ID) === true;
+    if (this.#closing.signal.aborted || isLoop || this.#refusalOf(question)) return undefined;
+    this.#counters.prefetches++;
+    const caller = { key: cacheKey(question, options), question, client: options.client };
+    const outcome = await this.#ask(caller, options);
+    if (outcome.kind !== 'answered' || isFailure(outcome)) return undefined;
+    return echoed(question, outcome);
+  }
+
+  flush(name?: Name): number {
+    return this.#cache.flush(name);
   }
 
   async close(): Promise<void> {
     this.#closing.abort();
-    await Promise.all([this.#singleFlight.close(), this.#probes.ended()]);
+    await Promise.all([this.#singleFlight.close(), this.#probes.ended(), this.#stragglers.close()]);
   }
 
-  #eligible(question: Question): Upstream[] {
-    const order = this.#context.health.order();
-    if (!isPrivateName(question.qname)) return order;
-    return order.filter((upstream) => !isPublicAddress(upstream.address));
+  /** What the cache says without asking an upstream. */
+  #known(key: string): Forwarded | undefined {
+    const { clock, health } = this.#context;
+    const nowMs = clock.monotonicMs();
+    const fresh = this.#cache.get(key, nowMs);
+    if (fresh !== undefined) return fresh;
+    if (this.#recoveries !== health.recoveries) {
+      this.#recoveries = health.recoveries;
+      this.#cache.retryAll();
+    }
+    return this.#cache.isHeld(key, nowMs) ? this.#cache.getStale(key, nowMs) : undefined;
+  }
+
+  /** The outcome of the pending question with the caller's key, which is sent if none is pending. */
+  #ask(caller: WaitingCaller, options: ForwardOptions): Promise<Forwarded> {
+    const { clock, totalTimeoutMs } = this.#context;
+    // The deadline counts from here, even if the caller first waits for another client's question.
+    const deadlineMs = clock.monotonicMs() + totalTimeoutMs;
+    return this.#singleFlight.join(caller, () =>
+      this.#send(caller.key, caller.question, options, deadlineMs),
+    );
+  }
+
+  /** The outcome, or the stale answer if there is one and the outcome is a failure or late. */
+  async #orStale({ key, question }: WaitingCaller, asked: Promise<Forwarded>): Promise<Forwarded> {
+    const { clock, health } = this.#context;
+    if (this.#cache.getStale(key, clock.monotonicMs()) === undefined) return asked;
+    const isHopeless = this.#eligible(question).every((upstream) => health.isDown(upstream));
+    const inTime = isHopeless
+      ? undefined
+      : await withDeadline(asked, STALE_AFTER_MS, () => undefined, { clock });
+    if (inTime !== undefined && !isFailure(inTime)) return inTime;
+    const nowMs = clock.monotonicMs();
+    const stale = this.#cache.getStale(key, nowMs);
+    if (stale === undefined) return inTime ?? asked;
+    this.#cache.hold(key, nowMs);
+    return stale;
+  }
+
+  #refusalOf(question: Question): string | undefined {
+    return refusalOf(question, this.#ndots) ?? refusalOfUpstreams(question, this.#upstreams);
+  }
+
+  #eligible({ qname }: Question): readonly Upstream[] {
+    return eligibleFor(qname, this.#context.health.order());
   }
 
   #send(
@@ -154,27 +251,49 @@ class SocketForwarder implements Forwarder {
       edns: true,
       path: [...path, OWN_ID],
     };
-    const aborting = new AbortController();
-    const totalTimeoutMs = deadlineMs - this.#context.clock();
-    const context = { ...this.#context, signal: aborting.signal, totalTimeoutMs };
-    const outcome = this.#fetch(key, query, context);
-    return { question: sent, outcome, abort: () => aborting.abort() };
+    const tries = new AbortController();
+    const context: QuestionContext = {
+      ...this.#context,
+      signal: tries.signal,
+      totalTimeoutMs: deadlineMs - this.#context.clock.monotonicMs(),
+      onStragglers: (running) => this.#stragglers.add(running, () => tries.abort()),
+    };
+    let isCancelled = false;
+    const outcome = this.#fetch(query, context).then((fetched) => {
+      if (!isCancelled) this.#cache.put(key, fetched, this.#context.clock.monotonicMs());
+      return fetched;
+    });
+    const abort = (): void => {
+      isCancelled = true;
+      tries.abort();
+    };
+    return { question: sent, outcome, abort };
   }
 
-  async #fetch(key: string, query: UpstreamQuery, context: UpstreamContext): Promise<Forwarded> {
-    const eligible = this.#eligible(query.question);
+  async #fetch(query: UpstreamQuery, context: QuestionContext): Promise<Forwarded> {
+    const { question, dnssecOk } = query;
+    const eligible = this.#eligible(question);
     this.#probes.send(query, eligible);
-    const outcome = cacheable(await queryUpstreams(query, eligible, context), query);
-    if (!context.signal.aborted) this.#cache.put(key, outcome, this.#context.clock());
-    return outcome;
+    const outcome = await queryUpstreams(query, eligible, context);
+    if (outcome.kind !== 'answered') return outcome;
+    const scrubbed = scrub(outcome.message, question, dnssecOk, this.#ttlLimits);
+    return { kind: 'answered', message: withoutCaseOf(question, scrubbed) };
   }
 }
 
-function contextOf(options: ForwarderOptions, signal: AbortSignal): UpstreamContext {
+function contextOf(
+  options: ForwarderOptions,
+  counters: ForwardCounters,
+  signal: AbortSignal,
+): UpstreamContext {
+  const randomInt = options.randomInt ?? ((below: number) => cryptoRandomInt(below));
+  const { policy = 'listed' } = options;
   return {
-    health: new UpstreamHealth(options.upstreams),
-    randomInt: options.randomInt ?? ((below) => cryptoRandomInt(below)),
-    clock: options.clock ?? (() => performance.now()),
+    health: new UpstreamHealth(options.upstreams, { policy, randomInt }),
+    exchanges: options.exchanges ?? SOCKET_EXCHANGES,
+    randomInt,
+    clock: options.clock ?? systemClock,
+    counters,
     signal,
     tryTimeoutMs: options.tryTimeoutMs ?? 1_200,
     totalTimeoutMs: options.totalTimeoutMs ?? 3_800,
@@ -189,37 +308,24 @@ function refusalOf({ qname, qtype, qclass }: Question, ndots: number): string | 
   return undefined;
 }
 
+/** A private name is sent to no public server. */
+function eligibleFor(qname: Name, upstreams: readonly Upstream[]): readonly Upstream[] {
+  if (!isPrivateName(qname)) return upstreams;
+  return upstreams.filter(({ address }) => !isPublicAddress(address));
+}
+
 function refusalOfUpstreams(
   { qname }: Question,
-  eligible: readonly Upstream[],
+  upstreams: readonly Upstream[],
 ): string | undefined {
-  if (eligible.length > 0) return undefined;
+  if (eligibleFor(qname, upstreams).length > 0) return undefined;
   return isPrivateName(qname)
     ? 'no upstream, or only public ones, which are not asked for private names'
     : 'no upstream to forward to (--nameservers)';
 }
 
-/** The outcome in the form that the cache keeps for all clients: scrubbed, its names without our random case. */
-function cacheable(outcome: Forwarded, { question, dnssecOk }: UpstreamQuery): Forwarded {
-  if (outcome.kind !== 'answered') return outcome;
-  const message = scrub(outcome.message, question, dnssecOk);
-  const plain = (rr: Rr) => withoutRandomCase(rr, question.qname);
-  return {
-    kind: 'answered',
-    message: {
-      ...message,
-      questions: [{ ...question, qname: foldName(question.qname) }],
-      answer: message.answer.map(plain),
-      authority: message.authority.map(plain),
-    },
-  };
-}
-
 /** The outcome with the qname in the case that this client sent. */
-function inCaseOf(question: Question, outcome: Forwarded): Forwarded {
+function echoed(question: Question, outcome: Forwarded): Forwarded {
   if (outcome.kind !== 'answered') return outcome;
-  const { qname } = question;
-  const echo = (rr: Rr): Rr => (equalNames(rr.owner, qname) ? { ...rr, owner: qname } : rr);
-  const answer = outcome.message.answer.map(echo);
-  return { kind: 'answered', message: { ...outcome.message, questions: [question], answer } };
+  return { ...outcome, message: inCaseOf(question, outcome.message) };
 }

@@ -15,8 +15,11 @@ export interface ForwardOptions {
 }
 
 export type Forwarded =
-  /** An upstream's reply with any rcode: scrubbed, with aged TTLs if it came from the cache. */
-  | { readonly kind: 'answered'; readonly message: Message }
+  /**
+   * An upstream's reply with any rcode: scrubbed, with aged TTLs if it came from the cache. `stale`: it has expired, but
+   * no upstream gave a usable reply in time (RFC 8767).
+   */
+  | { readonly kind: 'answered'; readonly message: Message; readonly stale?: true }
   /** No upstream gave a usable reply in time. */
   | {
       readonly kind: 'failed';
@@ -34,8 +37,14 @@ export type ForwardFailure = Extract<Forwarded, { kind: 'failed' }>['reason'];
 export interface ForwardCounters {
   /** Questions outside our zones that reached the forwarder. */
   requests: number;
-  /** Answered from the cache. */
+  /** Answered from the cache, within the TTL. */
   cacheHits: number;
+  /** Answered from the cache with an answer that has expired. */
+  stale: number;
+  /** Sent to a further upstream while the ones before had not failed, only taken longer than usual. */
+  hedged: number;
+  /** Fetched anew before the cached answer expired. */
+  prefetches: number;
   /** Sent to no upstream: too few labels, private names, no upstream. */
   refused: number;
   readonly failures: Record<ForwardFailure, number>;
@@ -52,6 +61,9 @@ export function newForwardCounters(): ForwardCounters {
   return {
     requests: 0,
     cacheHits: 0,
+    stale: 0,
+    hedged: 0,
+    prefetches: 0,
     refused: 0,
     failures: { timeout: 0, network: 0, servfail: 0 },
     inFlight: 0,
@@ -73,11 +85,19 @@ export async function countQuery(
     const failure = failureOf(outcome);
     if (failure !== undefined) counters.failures[failure]++;
     if (outcome.kind === 'refused') counters.refused++;
+    if (outcome.kind === 'answered' && outcome.stale) counters.stale++;
     return outcome;
   } finally {
     counters.inFlight--;
     observe(counters, (clock() - startedMs) / 1000);
   }
+}
+
+/** Whether the outcome says nothing about the name: no reply, or one with an rcode like SERVFAIL or REFUSED. */
+export function isFailure(outcome: Forwarded): boolean {
+  if (outcome.kind !== 'answered') return outcome.kind === 'failed';
+  const { rcode } = outcome.message;
+  return rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN;
 }
 
 /** SERVFAIL from every upstream is a failure too. */

@@ -1,48 +1,79 @@
 /**
- * One question to the upstreams, in the order of their health and one after the other, until one gives a usable reply
- * or the time is over. Each upstream gets the question once. At the end, those that sent nothing get it a second time,
- * since a packet may have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
+ * One question to the upstreams, in the order of `UpstreamHealth`, until one gives a usable reply or the time is over.
+ *
+ * The next upstream gets the question at once when one fails. It also gets it when the one before has taken longer than
+ * nearly all of its recent answers did; the forwarder then listens to both, and the first usable reply counts. At most
+ * two upstreams have the question at the same time.
+ *
+ * Each upstream gets the question once. At the end, those that sent nothing get it a second time, since a packet may
+ * have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
  */
 import { printSocketAddress } from '../dns/address.ts';
 import { Rcode } from '../dns/rr.ts';
+import type { Clock, Timer } from '../timing/clock.ts';
 import { isReferral, isUsableReply } from './bailiwick.ts';
 import { type ExchangeOptions, exchangeUdp, type UpstreamQuery } from './exchange.ts';
 import { exchangeTcp } from './exchangeTcp.ts';
 import type { UpstreamHealth } from './health.ts';
-import type { Forwarded } from './outcome.ts';
+import type { ForwardCounters, Forwarded } from './outcome.ts';
 import type { RandomInt } from './randomCase.ts';
 import type { ExchangeResult } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
+/** Sends one query to one upstream; never rejects. */
+export type Exchange = (
+  upstream: Upstream,
+  query: UpstreamQuery,
+  options: ExchangeOptions,
+) => Promise<ExchangeResult>;
+
+/** How queries reach upstreams; `truncated` and `caseChanged` come over UDP only. */
+export interface Exchanges {
+  readonly udp: Exchange;
+  readonly tcp: Exchange;
+}
+
+export const SOCKET_EXCHANGES: Exchanges = { udp: exchangeUdp, tcp: exchangeTcp };
+
 export interface UpstreamContext {
   readonly health: UpstreamHealth;
+  readonly exchanges: Exchanges;
   readonly randomInt: RandomInt;
-  /** Monotonic milliseconds. */
-  readonly clock: () => number;
+  readonly clock: Clock;
+  readonly counters: ForwardCounters;
   readonly signal: AbortSignal;
-  /** How long to wait for one upstream before the next one gets the question. */
+  /** How long to listen for the reply of one upstream. */
   readonly tryTimeoutMs: number;
   readonly totalTimeoutMs: number;
+}
+
+/** For one question. */
+export interface QuestionContext extends UpstreamContext {
+  /** Receives the tries that still run when the question has its outcome. They settle by themselves. */
+  readonly onStragglers: (tries: readonly Promise<void>[]) => void;
 }
 
 /** A shorter try is not worth its packets. */
 const MIN_TRY_MS = 50;
 
+/** Upstreams that have one question at the same time. */
+const MAX_RUNNING = 2;
+
 /** Settles within `totalTimeoutMs` and never rejects. The message is unchanged and may have any rcode. */
 export async function queryUpstreams(
   query: UpstreamQuery,
   upstreams: readonly Upstream[],
-  context: UpstreamContext,
+  context: QuestionContext,
 ): Promise<Forwarded> {
-  const deadlineMs = context.clock() + context.totalTimeoutMs;
-  const first = await queryOneByOne(query, upstreams, deadlineMs, context);
+  const { clock } = context;
+  const deadlineMs = clock.monotonicMs() + context.totalTimeoutMs;
+  const first = await new Pass(query, upstreams, deadlineMs, context).run();
   if (first.outcome.kind === 'answered' || first.silent.length === 0) return first.outcome;
   // A packet may have been lost: the silent upstreams share the time that is left.
-  const leftMs = deadlineMs - context.clock();
-  const tryTimeoutMs = leftMs / first.silent.length;
+  const tryTimeoutMs = (deadlineMs - clock.monotonicMs()) / first.silent.length;
   if (tryTimeoutMs < MIN_TRY_MS) return first.outcome;
-  const second = await queryOneByOne(query, first.silent, deadlineMs, { ...context, tryTimeoutMs });
-  return second.outcome;
+  const again = { ...context, tryTimeoutMs };
+  return (await new Pass(query, first.silent, deadlineMs, again).run()).outcome;
 }
 
 interface PassResult {
@@ -51,27 +82,109 @@ interface PassResult {
   readonly silent: readonly Upstream[];
 }
 
-/** Ends at the first usable reply; else the outcome is the last reply, or how the last upstream failed. */
-async function queryOneByOne(
-  query: UpstreamQuery,
-  upstreams: readonly Upstream[],
-  deadlineMs: number,
-  context: UpstreamContext,
-): Promise<PassResult> {
-  const silent: Upstream[] = [];
-  let outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
-  for (const upstream of upstreams) {
-    // After any reply, even an unusable one, skip the upstreams that are down: they would likely only cost their
-    // timeout.
-    if (outcome.kind === 'answered' && context.health.isDown(upstream)) continue;
-    if (deadlineMs - context.clock() < MIN_TRY_MS || context.signal.aborted) break;
-    const result = await queryUpstream(query, upstream, deadlineMs, context);
-    if (result.kind === 'timeout') silent.push(upstream);
-    const next = outcomeOf(result, upstream);
-    if (next.kind === 'answered' || outcome.kind !== 'answered') outcome = next;
-    if (result.kind === 'reply' && isUsableReply(result.message)) break;
+/**
+ * Gives each upstream the question once. Ends at the first usable reply; else the outcome is the last reply, or how the
+ * last upstream failed. Upstreams that have the question at the end are still listened to, for their health.
+ */
+class Pass {
+  readonly #query: UpstreamQuery;
+  readonly #context: QuestionContext;
+  readonly #deadlineMs: number;
+  /** Not asked yet. */
+  readonly #left: Upstream[];
+  readonly #silent: Upstream[] = [];
+  readonly #running = new Set<Promise<void>>();
+  #outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
+  /** Fires when the upstream that was asked last takes longer than usual. */
+  #timer: Timer | undefined;
+  #isOverdue = false;
+  /** Whether the upstream that was asked last was down then. All that follow in the order are down too. */
+  #isAskedDown = false;
+  #isHedged = false;
+  #end: ((result: PassResult) => void) | undefined;
+
+  constructor(
+    query: UpstreamQuery,
+    upstreams: readonly Upstream[],
+    deadlineMs: number,
+    context: QuestionContext,
+  ) {
+    this.#query = query;
+    this.#context = context;
+    this.#deadlineMs = deadlineMs;
+    this.#left = [...upstreams];
   }
-  return { outcome, silent };
+
+  run(): Promise<PassResult> {
+    return new Promise((resolve) => {
+      this.#end = resolve;
+      this.#askNext();
+    });
+  }
+
+  #askNext(): void {
+    const upstream = this.#takeNext();
+    if (upstream !== undefined) this.#ask(upstream);
+    else if (this.#running.size === 0) this.#settle();
+  }
+
+  #takeNext(): Upstream | undefined {
+    const { health, clock, signal } = this.#context;
+    if (this.#deadlineMs - clock.monotonicMs() < MIN_TRY_MS || signal.aborted) return undefined;
+    const [next] = this.#left;
+    if (next === undefined) return undefined;
+    if (health.isDown(next)) {
+      // After any reply, even an unusable one, skip the upstreams that are down: they would likely only cost their
+      // timeout.
+      if (this.#outcome.kind === 'answered') return undefined;
+      // While one that is up may still reply, those that are down do not get the question.
+      if (this.#running.size > 0 && !this.#isAskedDown) return undefined;
+    }
+    return this.#left.shift();
+  }
+
+  #ask(upstream: Upstream): void {
+    const { clock, health, tryTimeoutMs } = this.#context;
+    this.#isAskedDown = health.isDown(upstream);
+    this.#isOverdue = false;
+    this.#timer?.cancel();
+    const usualMs = Math.min(health.timesOf(upstream).slowMs, tryTimeoutMs);
+    this.#timer = clock.startTimer(usualMs, () => this.#onOverdue());
+    const asked: Promise<void> = queryUpstream(
+      this.#query,
+      upstream,
+      this.#deadlineMs,
+      this.#context,
+    ).then((result) => {
+      this.#running.delete(asked);
+      if (this.#end !== undefined) this.#onResult(upstream, result);
+    });
+    this.#running.add(asked);
+  }
+
+  #onOverdue(): void {
+    this.#isOverdue = true;
+    if (this.#running.size < MAX_RUNNING) this.#askNext();
+    if (this.#running.size < MAX_RUNNING || this.#isHedged) return;
+    this.#isHedged = true;
+    this.#context.counters.hedged++;
+  }
+
+  #onResult(upstream: Upstream, result: ExchangeResult): void {
+    if (result.kind === 'timeout') this.#silent.push(upstream);
+    const next = outcomeOf(result, upstream);
+    if (next.kind === 'answered' || this.#outcome.kind !== 'answered') this.#outcome = next;
+    if (result.kind === 'reply' && isUsableReply(result.message)) this.#settle();
+    else if (this.#running.size === 0 || this.#isOverdue) this.#askNext();
+  }
+
+  #settle(): void {
+    this.#timer?.cancel();
+    const end = this.#end;
+    this.#end = undefined;
+    if (this.#running.size > 0) this.#context.onStragglers([...this.#running]);
+    end?.({ outcome: this.#outcome, silent: this.#silent });
+  }
 }
 
 /**
@@ -85,21 +198,30 @@ async function queryUpstream(
   deadlineMs: number,
   context: UpstreamContext,
 ): Promise<ExchangeResult> {
-  const { health, clock, signal, randomInt } = context;
+  const { health, clock, signal, randomInt, exchanges } = context;
+  const startedMs = clock.monotonicMs();
   const options = (): ExchangeOptions => {
-    const timeoutMs = Math.max(1, Math.min(context.tryTimeoutMs, deadlineMs - clock()));
-    return { timeoutMs, signal, randomInt };
+    const leftMs = deadlineMs - clock.monotonicMs();
+    return { timeoutMs: Math.max(1, Math.min(context.tryTimeoutMs, leftMs)), signal, randomInt };
   };
   let sent = query;
-  let result = await exchangeUdp(upstream, sent, options());
+  let result = await exchanges.udp(upstream, sent, options());
   if (sent.edns && isEdnsRefusal(result)) {
     sent = { ...query, edns: false };
-    result = await exchangeUdp(upstream, sent, options());
+    result = await exchanges.udp(upstream, sent, options());
   }
-  if (result.kind === 'timeout' || result.kind === 'network') health.failed(upstream, clock());
+  // A cancelled question says nothing about the upstream.
+  if (signal.aborted) return result;
+  const isSilent = result.kind === 'timeout' || result.kind === 'network';
+  if (isSilent) health.failed(upstream, clock.monotonicMs());
   else health.succeeded(upstream);
-  if (result.kind !== 'truncated' && result.kind !== 'caseChanged') return result;
-  return exchangeTcp(upstream, sent, options());
+  if (result.kind === 'truncated' || result.kind === 'caseChanged')
+    result = await exchanges.tcp(upstream, sent, options());
+  const times = health.timesOf(upstream);
+  if (result.kind === 'reply' && isUsableReply(result.message))
+    times.answered(clock.monotonicMs() - startedMs);
+  else if (!signal.aborted) times.failed(context.tryTimeoutMs);
+  return result;
 }
 
 /** RFC 6891 §7: servers from before EDNS reply FORMERR, some NOTIMP, without an OPT record of their own. */
@@ -140,7 +262,7 @@ export class Probes {
   /** Sends the question to those of the upstreams whose probe is due. */
   send(query: UpstreamQuery, upstreams: readonly Upstream[]): void {
     const { health, clock, totalTimeoutMs } = this.#context;
-    const nowMs = clock();
+    const nowMs = clock.monotonicMs();
     for (const upstream of upstreams) {
       if (!health.takeProbe(upstream, nowMs)) continue;
       const probe: Promise<unknown> = queryUpstream(
@@ -156,5 +278,29 @@ export class Probes {
   /** Resolves when all probes that were sent before the call have ended. */
   async ended(): Promise<void> {
     await Promise.allSettled(this.#pending);
+  }
+}
+
+/** The most questions whose slower upstreams are still listened to; each has sockets. */
+const MAX_STRAGGLERS = 64;
+
+/** The tries that still run although their question has its outcome: how they end counts for the upstream's health. */
+export class Stragglers {
+  readonly #pending = new Map<Promise<unknown>, () => void>();
+
+  /** `abort` ends the tries early. */
+  add(tries: readonly Promise<void>[], abort: () => void): void {
+    if (this.#pending.size >= MAX_STRAGGLERS) {
+      abort();
+      return;
+    }
+    const ended: Promise<unknown> = Promise.all(tries).finally(() => this.#pending.delete(ended));
+    this.#pending.set(ended, abort);
+  }
+
+  /** Ends all of them. */
+  async close(): Promise<void> {
+    for (const abort of this.#pending.values()) abort();
+    await Promise.allSettled(this.#pending.keys());
   }
 }

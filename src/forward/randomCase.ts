@@ -3,7 +3,8 @@
  * so each letter adds a bit to what an off-path forger must guess. Servers compress the names of their records against
  * the question, so records come back in our random case, which must not reach the answers to clients.
  */
-import { foldName, type Label, type Name } from '../dns/name.ts';
+import type { Message, Question } from '../dns/message.ts';
+import { equalNames, foldName, type Label, type Name } from '../dns/name.ts';
 import type { Rdata, Rr } from '../dns/rr.ts';
 
 /** A uniform integer in 0..below-1 from a cryptographic source (`crypto.randomInt`). */
@@ -71,4 +72,22 @@ function mapNames(rdata: Rdata, map: (name: Name) => Name): Rdata {
     case 'unknown':
       return rdata;
   }
+}
+
+/** The reply to `sent` as all clients can share it: its names without our random case. */
+export function withoutCaseOf(sent: Question, message: Message): Message {
+  const plain = (rr: Rr): Rr => withoutRandomCase(rr, sent.qname);
+  return {
+    ...message,
+    questions: [{ ...sent, qname: foldName(sent.qname) }],
+    answer: message.answer.map(plain),
+    authority: message.authority.map(plain),
+  };
+}
+
+/** A shared message with the qname in the case of this client's question. */
+export function inCaseOf(question: Question, message: Message): Message {
+  const { qname } = question;
+  const echo = (rr: Rr): Rr => (equalNames(rr.owner, qname) ? { ...rr, owner: qname } : rr);
+  return { ...message, questions: [question], answer: message.answer.map(echo) };
 }

