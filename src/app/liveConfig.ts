@@ -8,9 +8,13 @@ import { isSameValue } from '../config/options/valueForms.ts';
 import { withStoreConfig } from '../config/storeConfig.ts';
 import { equalNames, isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { recursionRule } from '../forward/addresses.ts';
-import { createForwarder, type Forwarder } from '../forward/forwarder.ts';
+import {
+  type CachingForwarder,
+  createForwarder,
+  type ForwarderOptions,
+} from '../forward/forwarder.ts';
 import { type ForwardCounters, newForwardCounters } from '../forward/outcome.ts';
-import { type Upstream, withoutOwnAddresses } from '../forward/upstream.ts';
+import { withoutOwnAddresses } from '../forward/upstream.ts';
 import { hostInterfaces } from '../kernel/interfaces.ts';
 import type { Log } from '../observability/log.ts';
 import type { Change } from '../service/change.ts';
@@ -39,7 +43,7 @@ export class LiveConfig {
   readonly #key: string;
   readonly #log: Log;
   readonly #listeners: (() => void)[] = [];
-  readonly #retired = new Map<Forwarder, NodeJS.Timeout>();
+  readonly #retired = new Map<CachingForwarder, NodeJS.Timeout>();
   /** The configuration without the store's. */
   #ownConfig: Config;
   #active: ActiveConfig;
@@ -67,7 +71,7 @@ export class LiveConfig {
   }
 
   /** Undefined: nothing is forwarded. */
-  get forwarder(): Forwarder | undefined {
+  get forwarder(): CachingForwarder | undefined {
     return this.#active.forwarding?.forwarder;
   }
 
@@ -186,7 +190,7 @@ export class LiveConfig {
     };
   }
 
-  #retire(forwarder: Forwarder): void {
+  #retire(forwarder: CachingForwarder): void {
     const timer = setTimeout(() => {
       this.#retired.delete(forwarder);
       void forwarder.close();
@@ -238,10 +242,9 @@ function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
 
 /** A forwarder and the options that it was made from. */
 interface Forwarding {
-  readonly upstreams: readonly Upstream[];
-  readonly ndots: number;
+  readonly options: ForwarderOptions;
   /** Undefined without upstreams. */
-  readonly forwarder: Forwarder | undefined;
+  readonly forwarder: CachingForwarder | undefined;
 }
 
 /**
@@ -260,12 +263,21 @@ function forwardingOf(
     config.addr,
     hostInterfaces(),
   );
-  const { ndots } = config;
-  if (before?.ndots === ndots && isSameValue(before.upstreams, upstreams)) return before;
-  if (upstreams.length > 0) {
-    return { upstreams, ndots, forwarder: createForwarder({ upstreams, ndots, counters }) };
-  }
+  const options: ForwarderOptions = {
+    upstreams,
+    ndots: config.ndots,
+    policy: config.forwardPolicy,
+    ttlLimits: {
+      maxSeconds: config.cacheMaxTtl,
+      minSeconds: config.cacheMinTtl,
+      maxNegativeSeconds: config.cacheMaxNegative,
+    },
+    staleSeconds: config.serveStale,
+  };
+  if (before !== undefined && isSameValue(before.options, options)) return before;
+  if (upstreams.length > 0)
+    return { options, forwarder: createForwarder({ ...options, counters }) };
   const apexes = config.domains.map(printName).join(' ');
   log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
-  return { upstreams, ndots, forwarder: undefined };
+  return { options, forwarder: undefined };
 }

@@ -35,6 +35,21 @@ export function forwardFamilies(forward: Readonly<ForwardCounters>): Family[] {
       'Forwarded queries answered from the cache.',
       forward.cacheHits,
     ),
+    counter(
+      'soradns_forward_stale_total',
+      'Forwarded queries answered with an expired answer.',
+      forward.stale,
+    ),
+    counter(
+      'soradns_forward_hedged_total',
+      'Queries sent to a second upstream because the first was slower than usual.',
+      forward.hedged,
+    ),
+    counter(
+      'soradns_forward_prefetches_total',
+      'Queries sent before the cached answer expired.',
+      forward.prefetches,
+    ),
     counter('soradns_forward_refused_total', 'Forwarded queries refused.', forward.refused),
     counters(
       'soradns_forward_failures_total',

@@ -34,13 +34,13 @@ import {
 } from './outcome.ts';
 import { isPrivateName, isPublicAddress } from './privateNames.ts';
 import {
-  type Exchanges,
   Probes,
   type QuestionContext,
   queryUpstreams,
   SOCKET_EXCHANGES,
   Stragglers,
   type UpstreamContext,
+  type UpstreamExchanges,
 } from './queryUpstreams.ts';
 import { inCaseOf, type RandomInt, randomizeCase, withoutCaseOf } from './randomCase.ts';
 import { LOOPED, type OutgoingQuestion, SingleFlight, type WaitingCaller } from './singleFlight.ts';
@@ -96,7 +96,7 @@ export interface ForwarderOptions {
   /** Default: the system's. */
   readonly clock?: Clock;
   /** Default: over sockets. */
-  readonly exchanges?: Exchanges;
+  readonly exchanges?: UpstreamExchanges;
 }
 
 /** RFC 8767 §5: a client waits so long for an upstream before it gets a stale answer. */

@@ -21,23 +21,23 @@ import type { ExchangeResult } from './reply.ts';
 import type { Upstream } from './upstream.ts';
 
 /** Sends one query to one upstream; never rejects. */
-export type Exchange = (
+export type SendQuery = (
   upstream: Upstream,
   query: UpstreamQuery,
   options: ExchangeOptions,
 ) => Promise<ExchangeResult>;
 
 /** How queries reach upstreams; `truncated` and `caseChanged` come over UDP only. */
-export interface Exchanges {
-  readonly udp: Exchange;
-  readonly tcp: Exchange;
+export interface UpstreamExchanges {
+  readonly udp: SendQuery;
+  readonly tcp: SendQuery;
 }
 
-export const SOCKET_EXCHANGES: Exchanges = { udp: exchangeUdp, tcp: exchangeTcp };
+export const SOCKET_EXCHANGES: UpstreamExchanges = { udp: exchangeUdp, tcp: exchangeTcp };
 
 export interface UpstreamContext {
   readonly health: UpstreamHealth;
-  readonly exchanges: Exchanges;
+  readonly exchanges: UpstreamExchanges;
   readonly randomInt: RandomInt;
   readonly clock: Clock;
   readonly counters: ForwardCounters;

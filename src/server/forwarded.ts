@@ -1,5 +1,12 @@
 /** Translates a forwarder's outcome into an `External` for the zone, and into a response for the client. */
-import { Ede, type Message, type Response, refused, servfail } from '../dns/message.ts';
+import {
+  Ede,
+  type ExtendedError,
+  type Message,
+  type Response,
+  refused,
+  servfail,
+} from '../dns/message.ts';
 import { Rcode, Type } from '../dns/rr.ts';
 import type { Forwarded } from '../forward/outcome.ts';
 import type { External } from '../zone/view.ts';
@@ -7,7 +14,7 @@ import type { External } from '../zone/view.ts';
 export function externalOf(forwarded: Forwarded): External {
   switch (forwarded.kind) {
     case 'answered':
-      return externalOfMessage(forwarded.message);
+      return externalOfMessage(forwarded.message, forwarded.stale);
     case 'failed':
       return { kind: 'failed' };
     case 'refused':
@@ -16,12 +23,14 @@ export function externalOf(forwarded: Forwarded): External {
 }
 
 /** SERVFAIL and REFUSED say nothing about the name. */
-function externalOfMessage({ rcode, answer, authority }: Message): External {
+function externalOfMessage({ rcode, answer, authority }: Message, stale?: true): External {
   switch (rcode) {
-    case Rcode.NOERROR:
-      return { kind: 'found', rrs: answer, soa: authority.find(({ type }) => type === Type.SOA) };
+    case Rcode.NOERROR: {
+      const soa = authority.find(({ type }) => type === Type.SOA);
+      return { kind: 'found', rrs: answer, soa, stale };
+    }
     case Rcode.NXDOMAIN:
-      return { kind: 'nxdomain', rrs: answer };
+      return { kind: 'nxdomain', rrs: answer, stale };
     default:
       return { kind: 'failed' };
   }
@@ -38,6 +47,7 @@ export function responseOfForwarded(forwarded: Forwarded): Response {
         answer: rrs,
         authority,
         additional,
+        extendedError: forwarded.stale && staleError(rcode),
       };
     }
     case 'failed': {
@@ -47,4 +57,10 @@ export function responseOfForwarded(forwarded: Forwarded): Response {
     case 'refused':
       return refused(forwarded.text, Ede.NOT_AUTHORITATIVE);
   }
+}
+
+/** For an answer that depends on another server's expired answer (RFC 8914 §4.4, §4.20). */
+export function staleError(rcode: number): ExtendedError {
+  const code = rcode === Rcode.NXDOMAIN ? Ede.STALE_NXDOMAIN : Ede.STALE_ANSWER;
+  return { code, text: 'no upstream gave a newer answer' };
 }

@@ -55,6 +55,8 @@ function hasType(external: External, qtype: number): boolean {
 /** The other servers' answers that one question has used. */
 export class LearnedExternals implements Externals {
   sent = 0;
+  /** Whether one of the answers has expired. */
+  isStale = false;
   readonly #known = new Map<string, External>();
   readonly #peek: (question: Question) => External | undefined;
 
@@ -74,5 +76,7 @@ export class LearnedExternals implements Externals {
 
   add({ qname, qtype }: Question, external: External): void {
     this.#known.set(externalKey(qname, qtype), external);
+    const hasRrs = external.kind === 'found' || external.kind === 'nxdomain';
+    if (hasRrs && external.stale) this.isStale = true;
   }
 }

@@ -6,6 +6,7 @@ import {
   authoritative,
   type DnsClient,
   Ede,
+  type ExtendedError,
   type Query,
   type Question,
   type Response,
@@ -32,7 +33,7 @@ import type {
   View,
   ZoneSettings,
 } from '../zone/view.ts';
-import { externalOf, responseOfForwarded } from './forwarded.ts';
+import { externalOf, responseOfForwarded, staleError } from './forwarded.ts';
 import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
@@ -126,11 +127,13 @@ class Resolver {
     switch (decided.kind) {
       case 'response': {
         const { response, basis } = decided;
-        if (basis !== undefined && isForAll(context.query, basis)) {
+        // The answer table has no place for the extended error of a stale answer.
+        if (basis !== undefined && !learned.isStale && isForAll(context.query, basis)) {
           this.#options.onDecided?.({ question, view, response, basis });
         }
         const ordered = inRandomOrder(question, response, view.settings, this.#options.random);
-        return freshness === 'stale' ? markStale(ordered) : ordered;
+        if (learned.isStale) return marked(ordered, staleError(ordered.rcode));
+        return freshness === 'stale' ? marked(ordered, STALE) : ordered;
       }
       case 'notOurs':
         return context.mayRecurse
@@ -234,7 +237,8 @@ class Resolver {
       query: { ...query, question: { ...query.question, qname: back } },
     };
     const rest = await this.#decide(onward, this.#newLearned(onward), round + 1);
-    return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer] };
+    const { extendedError = rest.extendedError } = response;
+    return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer], extendedError };
   }
 }
 
@@ -276,7 +280,6 @@ function optionsOf({ query, client }: QueryContext): ForwardOptions {
 }
 
 /** RFC 8767 §4, RFC 8914 §4.4. */
-function markStale(response: Response): Response {
-  if (response.extendedError !== undefined) return response;
-  return { ...response, extendedError: STALE };
+function marked(response: Response, extendedError: ExtendedError): Response {
+  return response.extendedError === undefined ? { ...response, extendedError } : response;
 }

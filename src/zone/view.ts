@@ -186,12 +186,17 @@ export function consulOf({ consul }: ZoneSettings, apex: Name): ConsulSettings |
   return consul !== undefined && equalNames(consul.domain, apex) ? consul : undefined;
 }
 
-/** The outcome of a question for a name outside our zones. */
+/** The outcome of a question for a name outside our zones. `stale`: it has expired, and no server gave a newer one. */
 export type External =
   /** CNAMEs, and the RRset that they lead to. Without the RRset it is NODATA, with the SOA of the reply. */
-  | { readonly kind: 'found'; readonly rrs: readonly Rr[]; readonly soa?: Rr | undefined }
+  | {
+      readonly kind: 'found';
+      readonly rrs: readonly Rr[];
+      readonly soa?: Rr | undefined;
+      readonly stale?: true | undefined;
+    }
   /** The name, or the one that the CNAMEs lead to, does not exist. */
-  | { readonly kind: 'nxdomain'; readonly rrs: readonly Rr[] }
+  | { readonly kind: 'nxdomain'; readonly rrs: readonly Rr[]; readonly stale?: true | undefined }
   /** No server gave a usable reply. */
   | { readonly kind: 'failed' }
   /** The question may not be forwarded: no upstream may get it, or the name has too few labels. */

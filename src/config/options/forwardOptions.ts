@@ -1,10 +1,20 @@
 /** The option rows for names outside the server's domains. */
 import type { SocketAddress } from '../../dns/address.ts';
 import type { Name } from '../../dns/name.ts';
+import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
 import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../../forward/addresses.ts';
+import { DEFAULT_TTL_LIMITS } from '../../forward/bailiwick.ts';
+import { FORWARD_POLICIES, type ForwardPolicy } from '../../forward/health.ts';
 import { parseNameserver } from '../../forward/upstream.ts';
 import { option } from './option.ts';
-import { listOf, parseDomain, parsedBy, switchValue, wholeNumberValue } from './valueForms.ts';
+import {
+  listOf,
+  oneOfValue,
+  parseDomain,
+  parsedBy,
+  switchValue,
+  wholeNumberValue,
+} from './valueForms.ts';
 
 export const FORWARD_OPTIONS = {
   nameservers: option<'resolv.conf' | readonly SocketAddress[]>({
@@ -43,6 +53,68 @@ export const FORWARD_OPTIONS = {
     defaultText: 'loopback and private ranges',
     expects: 'an address range',
     example: '10.0.0.0/8',
+    live: true,
+  }),
+  forwardPolicy: option<ForwardPolicy>({
+    name: 'forward-policy',
+    form: 'text',
+    placeholder: 'HOW',
+    choices: FORWARD_POLICIES,
+    describe: 'order of the upstreams: as listed, random, or the fastest first',
+    schema: oneOfValue(...FORWARD_POLICIES),
+    fallback: 'listed',
+    defaultText: 'listed',
+    expects: 'listed, random or fastest',
+    example: 'fastest',
+    live: true,
+  }),
+  cacheMaxTtl: option<number>({
+    name: 'cache-max-ttl',
+    form: 'text',
+    placeholder: 'SECONDS',
+    describe: 'longest time that a forwarded answer is cached',
+    schema: wholeNumberValue(1, MAX_TTL_SECONDS),
+    fallback: DEFAULT_TTL_LIMITS.maxSeconds,
+    defaultText: String(DEFAULT_TTL_LIMITS.maxSeconds),
+    expects: `whole seconds from 1 to ${MAX_TTL_SECONDS}`,
+    example: '3600',
+    live: true,
+  }),
+  cacheMinTtl: option<number>({
+    name: 'cache-min-ttl',
+    form: 'text',
+    placeholder: 'SECONDS',
+    describe: 'shortest time that a forwarded answer with records is cached',
+    schema: wholeNumberValue(0, MAX_TTL_SECONDS),
+    fallback: DEFAULT_TTL_LIMITS.minSeconds,
+    defaultText: String(DEFAULT_TTL_LIMITS.minSeconds),
+    expects: `whole seconds from 0 to ${MAX_TTL_SECONDS}`,
+    example: '5',
+    live: true,
+  }),
+  cacheMaxNegative: option<number>({
+    name: 'cache-max-negative',
+    form: 'text',
+    placeholder: 'SECONDS',
+    describe: 'longest time that a forwarded negative answer is cached',
+    schema: wholeNumberValue(0, MAX_TTL_SECONDS),
+    fallback: DEFAULT_TTL_LIMITS.maxNegativeSeconds,
+    defaultText: String(DEFAULT_TTL_LIMITS.maxNegativeSeconds),
+    expects: `whole seconds from 0 to ${MAX_TTL_SECONDS}`,
+    example: '60',
+    live: true,
+  }),
+  serveStale: option<number>({
+    name: 'serve-stale',
+    form: 'text',
+    placeholder: 'SECONDS',
+    describe:
+      'serve an expired forwarded answer for so long if no upstream gives a newer one; 0: never',
+    schema: wholeNumberValue(0, MAX_TTL_SECONDS),
+    fallback: 86_400,
+    defaultText: '86400',
+    expects: `whole seconds from 0 to ${MAX_TTL_SECONDS}`,
+    example: '259200',
     live: true,
   }),
   ndots: option<number>({
