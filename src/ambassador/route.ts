@@ -2,7 +2,7 @@
  * ambassador/: Routes: who connects where, which service serves the connection, and which of its backends. Pure.
  * Imports: dns, kernel, registrar/links, service, zone.
  * Used by: ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app,
- *   app/ambassador, cli/linking, tools/doctor/ambassador.
+ *   app/ambassador, app/answering, cli/linking, tools/doctor/ambassador.
  *
  * A route says which connections it takes (its match) and which backends serve them (its target). A plane carries the
  * connections: the kernel (nft/) or a proxy of ours (proxy/).

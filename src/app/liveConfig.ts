@@ -14,6 +14,7 @@ import {
   type ForwarderOptions,
 } from '../forward/forwarder.ts';
 import { type ForwardCounters, newForwardCounters } from '../forward/outcome.ts';
+import { mayRebind } from '../forward/privateNames.ts';
 import { withoutOwnAddresses } from '../forward/upstream.ts';
 import { hostInterfaces } from '../kernel/interfaces.ts';
 import type { Log } from '../observability/log.ts';
@@ -273,6 +274,7 @@ function forwardingOf(
       maxNegativeSeconds: config.cacheMaxNegative,
     },
     staleSeconds: config.serveStale,
+    cacheOctets: forwarderCacheOctets(config.cacheMib),
   };
   if (before !== undefined && isSameValue(before.options, options)) return before;
   if (upstreams.length > 0)
@@ -280,4 +282,24 @@ function forwardingOf(
   const apexes = config.domains.map(printName).join(' ');
   log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
   return { options, forwarder: undefined };
+}
+
+/** The part of `--cache-memory` that the forwarder gets, which keeps replies as objects. */
+const FORWARDER_PART = 4;
+
+function forwarderCacheOctets(cacheMib: number): number {
+  return (cacheMib * 2 ** 20) / FORWARDER_PART;
+}
+
+/** Octets of the cache that the workers read. */
+export function workersCacheOctets(cacheMib: number): number {
+  return cacheMib * 2 ** 20 - forwarderCacheOctets(cacheMib);
+}
+
+/** Whether a name outside our zones may lead to private addresses and into our zones. */
+export function rebindRule(liveConfig: LiveConfig): (qname: Name) => boolean {
+  return (qname) => {
+    const { rebindProtection, rebindAllow } = liveConfig.config;
+    return !rebindProtection || mayRebind(qname, rebindAllow);
+  };
 }

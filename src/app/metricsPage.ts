@@ -1,5 +1,6 @@
 /** `/metrics`: gathers the stats of a server's or a registrar's parts at each request. */
-import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
+import { sumOf, type UdpListener } from '../dataplane/listeners/udpListener.ts';
+import { Single } from '../dataplane/table/counters.ts';
 import type { AnswerTable, TableStats } from '../dataplane/table/table.ts';
 import type { ForwardCounters } from '../forward/outcome.ts';
 import { EXPOSITION_TYPE, exposition, type Family } from '../observability/metrics.ts';
@@ -11,11 +12,13 @@ import type { Mirror } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/catalog.ts';
 import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
+import type { OutsideCache } from './answering/outsideCache.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import type { LiveConfig } from './liveConfig.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './process/processStats.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {
+  type CacheSources,
   forwardFamilies,
   registrarFamilies,
   type StoreSources,
@@ -30,18 +33,19 @@ export interface MetricsSources {
   readonly table?: TableStats | undefined;
   readonly store?: StoreSources | undefined;
   readonly forward?: Readonly<ForwardCounters> | undefined;
+  readonly cache?: CacheSources;
   readonly registrar?: RegistrarStatus | undefined;
   readonly ambassador?: AmbassadorSources | undefined;
 }
 
 export function allFamilies(sources: MetricsSources): Family[] {
-  const { process, dns, table, store, forward, registrar, ambassador } = sources;
+  const { process, dns, table, store, forward, registrar, ambassador, cache } = sources;
   return [
     ...processFamilies(process),
     ...(dns === undefined ? [] : dnsFamilies(dns)),
     ...(table === undefined ? [] : tableFamilies(table)),
     ...(store === undefined ? [] : storeFamilies(store)),
-    ...(forward === undefined ? [] : forwardFamilies(forward)),
+    ...(forward === undefined ? [] : forwardFamilies(forward, cache)),
     ...(registrar === undefined ? [] : registrarFamilies(registrar)),
     ...(ambassador === undefined ? [] : ambassadorFamilies(ambassador)),
   ];
@@ -64,6 +68,7 @@ export interface MeasuredParts {
   readonly liveConfig: LiveConfig;
   readonly ambassador: { metrics(): AmbassadorSources | undefined } | undefined;
   readonly table: AnswerTable;
+  readonly outsideCache: OutsideCache | undefined;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
@@ -98,6 +103,7 @@ export function metricsOf(
       unixSeconds: Date.now() / 1000,
     },
     forward: liveConfig.forwardCounters,
+    cache: { hits: sumOf(udp.blocks, Single.cacheHits), stats: parts.outsideCache?.stats },
     registrar: registrar?.status(),
     ambassador: parts.ambassador?.metrics(),
   };

@@ -1,4 +1,5 @@
 /** The metrics of a server's answer table, forwarder, registrar and store. */
+import type { CacheStats } from '../dataplane/cache/answerCache.ts';
 import type { TableStats } from '../dataplane/table/table.ts';
 import { FORWARD_BOUNDS_SECONDS, type ForwardCounters } from '../forward/outcome.ts';
 import { counter, counters, type Family, gauge, gauges } from '../observability/metrics.ts';
@@ -23,18 +24,31 @@ export function tableFamilies(table: TableStats): Family[] {
   ];
 }
 
-export function forwardFamilies(forward: Readonly<ForwardCounters>): Family[] {
+export interface CacheSources {
+  /** Questions that the workers answered from the cache. */
+  readonly hits: number;
+  /** Undefined if the workers have no cache. */
+  readonly stats: CacheStats | undefined;
+}
+
+const NO_CACHE: CacheSources = { hits: 0, stats: undefined };
+
+export function forwardFamilies(
+  forward: Readonly<ForwardCounters>,
+  cache: CacheSources = NO_CACHE,
+): Family[] {
   return [
     counter(
       'soradns_forward_requests_total',
       'Queries for names outside the domains.',
-      forward.requests,
+      forward.requests + cache.hits,
     ),
     counter(
       'soradns_forward_cache_hits_total',
       'Forwarded queries answered from the cache.',
-      forward.cacheHits,
+      forward.cacheHits + cache.hits,
     ),
+    ...(cache.stats === undefined ? [] : cacheFamilies(cache.stats)),
     counter(
       'soradns_forward_stale_total',
       'Forwarded queries answered with an expired answer.',
@@ -66,6 +80,20 @@ export function forwardFamilies(forward: Readonly<ForwardCounters>): Family[] {
         { bounds: FORWARD_BOUNDS_SECONDS, counts: forward.waits, sum: forward.waitSeconds },
       ],
     },
+  ];
+}
+
+function cacheFamilies(stats: CacheStats): Family[] {
+  return [
+    gauge('soradns_cache_answers', "Other servers' answers in the workers' cache.", stats.answers),
+    gauge('soradns_cache_used_bytes', 'Memory that this cache uses.', stats.usedOctets),
+    gauge('soradns_cache_capacity_bytes', 'Memory that it may use.', stats.capacityOctets),
+    counter('soradns_cache_published_total', 'Answers put into it.', stats.published),
+    counter(
+      'soradns_cache_evicted_total',
+      'Answers that left it before they expired, for lack of memory.',
+      stats.evicted,
+    ),
   ];
 }
 

@@ -14,16 +14,13 @@ import {
 } from '../dataplane/listeners/udpListener.ts';
 import { Publisher } from '../dataplane/publish/publisher.ts';
 import type { AnswerTable } from '../dataplane/table/table.ts';
-import type { Respond } from '../dns/message.ts';
-import type { Label, Name } from '../dns/name.ts';
-import { mayRebind } from '../forward/privateNames.ts';
+import type { Label } from '../dns/name.ts';
 import { createFaultLog, type FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
 import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observability/queryLog.ts';
 import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { ServerStats } from '../server/http/health.ts';
-import { createResponder, OutstandingAnswers } from '../server/responder.ts';
 import { TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
@@ -31,15 +28,17 @@ import type { LeaseStore } from '../store/store.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
 import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
-import { reserveTable, startRefreshing } from './answerTable.ts';
+import { reserveTable, startRefreshing } from './answering/answerTable.ts';
+import { NameTables } from './answering/nameTables.ts';
+import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
+import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering/slowPath.ts';
+import { openUdp, streamSockets } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
 import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
-import { NameTables } from './nameTables.ts';
 import { createMirrorLog } from './process/mirrorReports.ts';
 import { compactHeap } from './process/process.ts';
 import { createProcessProbe } from './process/processStats.ts';
-import { openUdp, streamSockets } from './udp.ts';
 
 /** All parts but HTTP and the registrar. */
 export interface ServerParts {
@@ -47,6 +46,8 @@ export interface ServerParts {
   readonly catalog: Catalog;
   readonly liveConfig: LiveConfig;
   readonly table: AnswerTable;
+  /** Undefined with `--cache-memory 0`. */
+  readonly outsideCache: OutsideCache | undefined;
   readonly publisher: Publisher;
   /** See `startRefreshing`. */
   readonly stopRefreshing: () => void;
@@ -105,6 +106,10 @@ export function assemble(
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
   const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
+  const outsideCache = createOutsideCache({
+    ...{ table: table.handle, liveConfig },
+    onError: (error) => faults.report(error, 'an answer could not be cached'),
+  });
   const publisher = publisherOf({ table, catalog, liveConfig, nameTables, faults });
   const stopRefreshing = startRefreshing(publisher, table);
   const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) =>
@@ -123,12 +128,19 @@ export function assemble(
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
-  const answering = { table, publisher, stopRefreshing };
+  const answering = { table, outsideCache, publisher, stopRefreshing };
   const core = { ...answering, ...following, measured, queryLog, faults };
   const slowPath = slowPathOf(config, core);
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
-  const udp = openUdp(config, { liveConfig, table, respond, onError, log });
+  const udp = openUdp(config, {
+    liveConfig,
+    table,
+    cache: outsideCache?.memory,
+    respond,
+    onError,
+    log,
+  });
   tableBlocks.push(...udp.blocks);
   const tcp = new TcpListener({ respond, onError, sockets: streamSockets(config) });
   return { ...core, store, ambassador, services, slowPath, udp, tcp };
@@ -210,63 +222,6 @@ function mirrorOf(
   });
 }
 
-/** Answers queries that the answer table cannot answer. */
-interface SlowPath {
-  readonly respond: Respond;
-  /** Never forwards or counts a query, and never adds it to the query log. */
-  readonly respondQuietly: Respond;
-  /** Answers that wait for other servers. */
-  readonly pending: OutstandingAnswers;
-}
-
-const monotonicMs = (): number => performance.now();
-const unixSeconds = (): number => Math.floor(Date.now() / 1000);
-
-function slowPathOf(
-  { maxUdpOctets }: Config,
-  parts: Omit<ServerParts, 'store' | 'ambassador' | 'services' | 'slowPath' | 'udp' | 'tcp'>,
-): SlowPath {
-  const { catalog, liveConfig, mirror, nameTables, publisher } = parts;
-  const { measured, queryLog, faults } = parts;
-  const pending = new OutstandingAnswers();
-  const quiet = {
-    root: catalog.root,
-    version: () => catalog.version,
-    settings: () => liveConfig.settings,
-    freshness: () => mirror.state().kind,
-    facts: nameTables.facts,
-    forwarder: () => undefined,
-    mayRecurse: () => false,
-    mayRebind(qname: Name) {
-      const { rebindProtection, rebindAllow } = liveConfig.config;
-      return !rebindProtection || mayRebind(qname, rebindAllow);
-    },
-    maxUdpOctets,
-    monotonicMs,
-    unixSeconds,
-    random: Math.random,
-    onError: (error: unknown) => faults.report(error, 'a query failed'),
-  };
-  const respondQuietly = createResponder({
-    ...quiet,
-    // This responder forwards nothing, so clients would get other answers about names outside our zones.
-    onDecided(decided) {
-      if (!decided.basis.leadsOutside) publisher.publishSoon(decided);
-    },
-  });
-  const respond = createResponder({
-    ...quiet,
-    forwarder: () => liveConfig.forwarder,
-    mayRecurse: (address) => liveConfig.mayRecurse(address),
-    onDecided: (decided) => publisher.publishSoon(decided),
-    onAnswered: ({ client, query, response, durationMs }) =>
-      queryLog.record(client, query.question, response.rcode, durationMs),
-    onOutstanding: (answer) => pending.add(answer),
-    counters: measured.answers,
-  });
-  return { respond, respondQuietly, pending };
-}
-
 /** Reads the store, and follows its changes. */
 export function startMirrors({ mirror, nameTables, liveConfig }: ServerParts): void {
   const followAliases = (): void => {
@@ -293,6 +248,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   parts.nameTables.close();
   parts.services.close();
   parts.stopRefreshing();
+  parts.outsideCache?.close();
   await liveConfig.close();
   await store.close();
 }

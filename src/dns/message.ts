@@ -2,11 +2,12 @@
  * dns/: Names, RRs, messages and EDNS as values and as octets. Pure.
  * Imports: nothing.
  * Used by: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy,
- *   ambassador/proxy/carry, app, app/ambassador, app/process, app/registrar, cli, cli/commands, cli/linking,
- *   config, config/options, dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets,
- *   dataplane/table, forward, kernel, main, observability, registrar, registrar/describe, registrar/engine,
- *   registrar/leadership, registrar/links, registrar/observe, registrar/reconcile, registrar/registrator, server,
- *   server/http/api, server/http/exchange, service, tools/doctor, tools/doctor/judge, tools/integrate, zone.
+ *   ambassador/proxy/carry, app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands,
+ *   cli/linking, config, config/options, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply,
+ *   dataplane/sockets, dataplane/table, forward, kernel, main, observability, registrar, registrar/describe,
+ *   registrar/engine, registrar/leadership, registrar/links, registrar/observe, registrar/reconcile,
+ *   registrar/registrator, server, server/http/api, server/http/exchange, service, tools/doctor,
+ *   tools/doctor/judge, tools/integrate, zone.
  *
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the
  * message that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a
@@ -66,6 +67,13 @@ export const STALE: ExtendedError = {
   code: Ede.STALE_ANSWER,
   text: 'the store is unreachable',
 };
+
+/** Other servers' answers that have expired (RFC 8767); RFC 8914 has a code of its own for NXDOMAIN. */
+export const STALE_ANSWER: ExtendedError = {
+  code: Ede.STALE_ANSWER,
+  text: 'no upstream has replied',
+};
+export const STALE_NXDOMAIN: ExtendedError = { ...STALE_ANSWER, code: Ede.STALE_NXDOMAIN };
 
 /** The decided answer to a query, before it is encoded. */
 export interface Response {

@@ -1,7 +1,7 @@
 /**
  * observability/: Log, query log, metrics, and text that is safe to print. The only folder that imports pino.
  * Imports: dns.
- * Used by: app, app/ambassador, app/process, app/registrar, cli, cli/commands, cli/linking, config,
+ * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/linking, config,
  *   registrar/describe.
  *
  * The log writes JSON lines to stdout, or coloured lines to a terminal. It makes every text printable, so callers need

@@ -1,15 +1,22 @@
 /** Translates a forwarder's outcome into an `External` for the zone, and into a response for the client. */
 import {
+  authoritative,
   Ede,
   type ExtendedError,
   type Message,
+  type Question,
   type Response,
   refused,
+  STALE_ANSWER,
+  STALE_NXDOMAIN,
   servfail,
 } from '../dns/message.ts';
+import type { Name } from '../dns/name.ts';
 import { Rcode, Type } from '../dns/rr.ts';
 import type { Forwarded } from '../forward/outcome.ts';
-import type { External } from '../zone/view.ts';
+import { hasPrivateAddress } from '../forward/privateNames.ts';
+import { foreignPart } from '../zone/follow.ts';
+import type { External, ZoneSettings } from '../zone/view.ts';
 
 export function externalOf(forwarded: Forwarded): External {
   switch (forwarded.kind) {
@@ -36,7 +43,43 @@ function externalOfMessage({ rcode, answer, authority }: Message, stale?: true):
   }
 }
 
-export function responseOfForwarded(forwarded: Forwarded): Response {
+/** A response to a question outside our zones. */
+export interface OutsideResponse {
+  readonly response: Response;
+  /** The name in our zones to which the chain leads: the response is only its first part. */
+  readonly back: Name | undefined;
+}
+
+export interface OutsideRules {
+  readonly settings: () => ZoneSettings;
+  /** Whether a name outside our zones may lead to private addresses and into our zones. */
+  readonly mayRebind: (qname: Name) => boolean;
+}
+
+/** The response that every client gets which asks the question with the same flags. */
+export function outsideResponse(
+  { qname }: Question,
+  forwarded: Forwarded,
+  { settings, mayRebind }: OutsideRules,
+): OutsideResponse {
+  const response = responseOfForwarded(forwarded);
+  const { rrs, back } = foreignPart(settings(), response.answer);
+  const isInside = back !== undefined || hasPrivateAddress(rrs);
+  if (isInside && !mayRebind(qname)) return { response: rebinding(), back: undefined };
+  return { response: { ...response, answer: rrs }, back };
+}
+
+/**
+ * NODATA instead of an error: after an error a client would ask another server, which would give it the private
+ * address.
+ */
+function rebinding(): Response {
+  const text = 'the name leads to a private address (--rebind-protection)';
+  const extendedError = { code: Ede.BLOCKED, text };
+  return { ...authoritative(Rcode.NOERROR, []), authoritative: false, extendedError };
+}
+
+function responseOfForwarded(forwarded: Forwarded): Response {
   switch (forwarded.kind) {
     case 'answered': {
       const { rcode, answer: rrs, authority, additional } = forwarded.message;
@@ -59,8 +102,7 @@ export function responseOfForwarded(forwarded: Forwarded): Response {
   }
 }
 
-/** For an answer that depends on another server's expired answer (RFC 8914 §4.4, §4.20). */
+/** For an answer that depends on another server's expired answer. */
 export function staleError(rcode: number): ExtendedError {
-  const code = rcode === Rcode.NXDOMAIN ? Ede.STALE_NXDOMAIN : Ede.STALE_ANSWER;
-  return { code, text: 'no upstream gave a newer answer' };
+  return rcode === Rcode.NXDOMAIN ? STALE_NXDOMAIN : STALE_ANSWER;
 }

@@ -3,7 +3,6 @@
  * synchronous unless it needs another server's answer.
  */
 import {
-  authoritative,
   type DnsClient,
   Ede,
   type ExtendedError,
@@ -15,7 +14,6 @@ import {
   servfail,
 } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import { Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
@@ -33,7 +31,7 @@ import type {
   View,
   ZoneSettings,
 } from '../zone/view.ts';
-import { externalOf, responseOfForwarded, staleError } from './forwarded.ts';
+import { externalOf, outsideResponse, staleError } from './forwarded.ts';
 import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
@@ -60,6 +58,8 @@ export interface ResolveOptions {
   readonly onError: (error: unknown) => void;
   /** Receives each decision about our names that holds for every client, when it is made. */
   readonly onDecided?: ((decided: Decided) => void) | undefined;
+  /** Receives each response about a name outside our zones that holds for every client that asks without CD and DO. */
+  readonly onForwarded?: ((question: Question, response: Response) => void) | undefined;
 }
 
 export type Resolve = (query: Query, client: DnsClient) => Response | Promise<Response>;
@@ -224,44 +224,43 @@ class Resolver {
     if (!query.recursionDesired) {
       return refused(`${NOT_OURS}, and RD is not set`, Ede.NOT_AUTHORITATIVE);
     }
-    const response = responseOfForwarded(
-      await forwarder.resolve(query.question, optionsOf(context)),
-    );
-    const { rrs, back } = foreignPart(this.#options.settings(), response.answer);
-    const isInside = back !== undefined || hasPrivateAddress(rrs);
-    if (isInside && !this.#options.mayRebind(query.question.qname)) return rebinding();
-    if (back === undefined || round === MAX_ROUNDS) return { ...response, answer: rrs };
+    const { question } = query;
+    const forwarded = await forwarder.resolve(question, optionsOf(context));
+    const { response, back } = outsideResponse(question, forwarded, this.#options);
+    // Another configuration may have come meanwhile, with other upstreams.
+    const isCurrent = forwarder === this.#options.forwarder();
+    if (back === undefined && isCurrent && isPlain(query))
+      this.#options.onForwarded?.(question, response);
+    if (back === undefined || round === MAX_ROUNDS) return response;
     // The upstream has no authority over the rest of the chain, which is in our zones.
     const onward = {
       ...context,
-      query: { ...query, question: { ...query.question, qname: back } },
+      query: { ...query, question: { ...question, qname: back } },
     };
     const rest = await this.#decide(onward, this.#newLearned(onward), round + 1);
     const { extendedError = rest.extendedError } = response;
-    return { ...rest, authoritative: false, answer: [...rrs, ...rest.answer], extendedError };
+    return {
+      ...rest,
+      authoritative: false,
+      answer: [...response.answer, ...rest.answer],
+      extendedError,
+    };
   }
 }
 
 const NOT_OURS = 'not one of our zones';
 
 /**
- * NODATA instead of an error: after an error a client would ask another server, which would give it the private
- * address.
- */
-function rebinding(): Response {
-  const text = 'the name leads to a private address (--rebind-protection)';
-  const extendedError = { code: Ede.BLOCKED, text };
-  return { ...authoritative(Rcode.NOERROR, []), authoritative: false, extendedError };
-}
-
-/**
  * Whether the decision holds for every client: not if it depends on the address that received the question. With CD or
  * DO other servers may answer differently (unchecked, or with signatures), and without RD they are not asked.
  */
 function isForAll(query: Query, { leadsOutside, isPersonal }: Basis): boolean {
-  const { recursionDesired, checkingDisabled, edns } = query;
-  const isPlain = recursionDesired && !checkingDisabled && edns?.dnssecOk !== true;
-  return !isPersonal && (isPlain || !leadsOutside);
+  return !isPersonal && (isPlain(query) || !leadsOutside);
+}
+
+/** Other servers' answers depend on these flags. */
+function isPlain({ recursionDesired, checkingDisabled, edns }: Query): boolean {
+  return recursionDesired && !checkingDisabled && edns?.dnssecOk !== true;
 }
 
 function offerRecursion(response: Response): Response {

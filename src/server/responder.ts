@@ -1,8 +1,8 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
  * Imports: dataplane/listeners, dataplane/table, dns, forward, kernel, timing, zone.
- * Used by: ambassador/proxy, app, app/ambassador, app/process, cli/commands, cli/linking, main, server/http,
- *   server/http/exchange, tools/doctor.
+ * Used by: ambassador/proxy, app, app/ambassador, app/answering, app/process, cli/commands, cli/linking, main,
+ *   server/http, server/http/exchange, tools/doctor.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.
  * It catches every exception of a query: the client gets SERVFAIL if answering failed, and no reply if reading or

@@ -1,8 +1,8 @@
 /**
  * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
  * Imports: dns, service.
- * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, cli/linking, dataplane/publish,
- *   server, server/http/api.
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, cli/linking,
+ *   dataplane/publish, server, server/http/api.
  *
  * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
  * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the

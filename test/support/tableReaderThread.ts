@@ -6,12 +6,21 @@ import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counte
 import { isWhole, queryFor } from './checkedAnswers.ts';
 import { type TableReading, Tally } from './tableReading.ts';
 
-const { handle, thread, names, lasting, reads, tally } = workerData as TableReading;
+const {
+  handle,
+  thread,
+  names,
+  lasting,
+  reads,
+  tally,
+  outside = false,
+} = workerData as TableReading;
 const counts = new Int32Array(tally);
 const fastPath = openFastPath(handle, thread, counterBlock(newCounterMemory(1), 0), () => 0);
 const queries = Array.from({ length: names }, (_, id) => queryFor(id));
 const packet = new Uint8Array(1232);
 const BATCH = 64;
+const RD = 1;
 
 let id = thread * 7;
 for (let done = 0; done < reads; done += BATCH) {
@@ -20,7 +29,8 @@ for (let done = 0; done < reads; done += BATCH) {
     id = (id + 1) % names;
     const query = queries[id] as Buffer;
     packet.set(query);
-    const outcome = fastPath.answer(packet, 0, query.length, false);
+    if (outside) packet[2] = RD;
+    const outcome = fastPath.answer(packet, 0, query.length, outside);
     const isMissing = outcome > 0 && ((packet[3] as number) & 0xf) === 3;
     if (isMissing && id >= lasting) continue;
     if (isMissing) Atomics.add(counts, Tally.LOST, 1);

@@ -13,6 +13,8 @@ export interface TableReading {
   /** This many names, from 0, are always in the table. */
   readonly lasting: number;
   readonly reads: number;
+  /** The questions set RD and are of a client that may recurse, so the cache answers them. */
+  readonly outside?: boolean;
   /** `Tally.WORDS` words. */
   readonly tally: SharedArrayBuffer;
 }

@@ -1,7 +1,7 @@
 /**
  * config/options/: Every option as one row of a table, and the forms of their values.
  * Imports: dns, forward, service.
- * Used by: app, app/ambassador, cli, cli/commands, cli/linking, config, registrar/registrator,
+ * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/linking, config, registrar/registrator,
  *   tools/doctor/ambassador.
  *
  * An option as one row: the command line, the environment, the config file, `/skydns/config`, help, docs and shell

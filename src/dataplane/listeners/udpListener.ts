@@ -1,7 +1,8 @@
 /**
  * dataplane/listeners/: Answers DNS over UDP from the table, with worker threads or on Node's own sockets.
  * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, kernel, timing.
- * Used by: ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador, server, server/http.
+ * Used by: ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador, app/answering, server,
+ *   server/http.
  *
  * The contract of a UDP listener, for the code that starts it and reads its counters. Two files implement it:
  * `workerListener.ts` and `portableListener.ts`.
@@ -95,6 +96,11 @@ export function familyBlocks(memory: SharedArrayBuffer, threads: number): Family
   );
 }
 
+/** A counter of all blocks together. */
+export function sumOf(blocks: readonly FamilyBlock[], slot: number): number {
+  return blocks.reduce((total, { block }) => total + (block[slot] as number), 0);
+}
+
 /** How many replies the table gave. */
 export function tableReplies(blocks: readonly FamilyBlock[]): number {
   let replies = 0;
@@ -114,8 +120,7 @@ export interface SlowCounts {
 
 /** The sum of the blocks and of the slow path's counts. */
 export function udpCounters(blocks: readonly FamilyBlock[], slow: SlowCounts): UdpCounters {
-  const sum = (slot: number): number =>
-    blocks.reduce((total, { block }) => total + (block[slot] as number), 0);
+  const sum = (slot: number): number => sumOf(blocks, slot);
   const dropped = (...reasons: readonly DropReason[]): number =>
     reasons.reduce((total, reason) => total + sum(dropSlot(reason)), 0);
   return {

@@ -1,7 +1,7 @@
 /**
  * dataplane/publish/: Puts answers into the table, and withdraws the answers that a change can affect.
- * Imports: dataplane/reply, dataplane/table, dns, zone.
- * Used by: app.
+ * Imports: dataplane/cache, dataplane/reply, dataplane/table, dns, zone.
+ * Used by: app, app/answering.
  *
  * The publisher adds a name to the table when the name comes into the zone tree, and an answer when the slow path has
  * decided it for a client. A change withdraws the answers of its owner name, of the names above it, and of all names

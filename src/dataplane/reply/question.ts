@@ -18,6 +18,7 @@ export class QuestionReader {
   nameOctets = 0;
   hash = 0;
   kind = 0;
+  qtype = 0;
   /** Offset after the question. */
   end = 0;
   /** Octets that the client can receive, from OPT; -1 without OPT. */
@@ -45,6 +46,7 @@ export class QuestionReader {
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
     const qtype = ((octets[nameEnd] as number) << 8) | (octets[nameEnd + 1] as number);
     const qclass = ((octets[nameEnd + 2] as number) << 8) | (octets[nameEnd + 3] as number);
+    this.qtype = qtype;
     this.kind = readerKindOf(qtype);
     this.end = nameEnd + 4;
     if (qclass !== Class.IN || this.kind === NO_KIND) return false;

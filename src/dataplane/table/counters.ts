@@ -72,9 +72,11 @@ export const Single = {
   latencyMicros: Slot.single + 7,
   /** Questions with the DO bit. */
   dnssecOk: Slot.single + 8,
+  /** Answers from the cache. */
+  cacheHits: Slot.single + 9,
 } as const;
 
-export const COUNTER_SLOTS: number = Slot.single + 9;
+export const COUNTER_SLOTS: number = Slot.single + 10;
 
 /** The slot of an rcode; those above 10, such as BADVERS, share the last one. */
 export function rcodeSlot(rcode: number): number {

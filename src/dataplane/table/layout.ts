@@ -27,6 +27,8 @@ import { KIND_COUNT } from './answerKinds.ts';
 /** The parts of a table that a reading thread needs. It can be posted to the thread. */
 export interface TableHandle {
   readonly memory: SharedArrayBuffer;
+  /** The cache of other servers' answers; absent if there is none. */
+  readonly cache?: SharedArrayBuffer | undefined;
   /** Octets of the longest reply, for clients that can receive it. */
   readonly maxUdpOctets: number;
 }
@@ -164,6 +166,11 @@ export function packCounts(answer: number, authority: number, additional: number
   return answer | (authority << 10) | (additional << 20);
 }
 
+/** The counts of answer, authority and additional records. */
+export function sectionCounts(packed: number): readonly [number, number, number] {
+  return [packed & 0x3ff, (packed >>> 10) & 0x3ff, packed >>> 20];
+}
+
 /** How many words hold this many octets. */
 export function wordsFor(octets: number): number {
   return (octets + 3) >>> 2;
@@ -177,6 +184,13 @@ export function hashStep(hash: number, octet: number): number {
 export function finishHash(hash: number): number {
   const mixed = Math.imul(hash ^ (hash >>> 15), 0x85ebca6b);
   return mixed ^ (mixed >>> 13);
+}
+
+/** The hash of a folded name in wire form. */
+export function hashOfName(name: Uint8Array, seed: number): number {
+  let hash = seed;
+  for (let at = 0; at < name.length; at++) hash = hashStep(hash, name[at] as number);
+  return finishHash(hash);
 }
 
 /** The OPT record of replies from the table, without DO. With `stale` it has the extended error for stale data. */

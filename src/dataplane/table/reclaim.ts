@@ -15,11 +15,14 @@ export class Reclaim {
   readonly #waiting: Retired[] = [];
   #waitingWords = 0;
 
-  /** `release` receives each block that no reader can see. */
+  /**
+   * `words` is the table's memory, where threads write their epochs. Another memory that the same threads read has a
+   * `Reclaim` of its own with the same `words`. `release` receives each block that no reader can see.
+   */
   constructor(words: Int32Array, release: (block: number, words: number) => void) {
     this.#words = words;
     this.#release = release;
-    Atomics.store(words, Control.EPOCH, 1);
+    Atomics.compareExchange(words, Control.EPOCH, 0, 1);
   }
 
   /** Words that are retired and not free yet. */

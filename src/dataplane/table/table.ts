@@ -1,7 +1,8 @@
 /**
  * dataplane/table/: The answer table in shared memory: one writer, many readers, no locks.
  * Imports: dns.
- * Used by: app, dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets, server.
+ * Used by: app, app/answering, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply,
+ *   dataplane/sockets, server.
  *
  * The writer's side of the answer table: it stores owner names and the answers published for each. The publisher
  * decides which names exist, which answers they have, and when an answer is withdrawn. The table never exceeds its
@@ -16,9 +17,8 @@ import {
   answerWordsOf,
   Control,
   FOREVER,
-  finishHash,
   HEAP_START,
-  hashStep,
+  hashOfName,
   isNegative,
   packHead,
   RECORD_HEAD_WORDS,
@@ -310,9 +310,7 @@ export class AnswerTable {
   #hash(record: number): number {
     const start = (record + RECORD_HEAD_WORDS) * 4;
     const end = start + (this.#words[record] as number);
-    let hash = this.#seed;
-    for (let at = start; at < end; at++) hash = hashStep(hash, this.#octets[at] as number);
-    return finishHash(hash);
+    return hashOfName(this.#octets.subarray(start, end), this.#seed);
   }
 
   #countMissingNames(by: number): void {

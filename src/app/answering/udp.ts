@@ -1,22 +1,24 @@
 /** Chooses the sockets of a server: worker threads with batched sockets if libc can be loaded, else Node's sockets. */
 import { availableParallelism } from 'node:os';
-import type { Config } from '../config/config.ts';
-import { createPortableListener } from '../dataplane/listeners/portableListener.ts';
-import type { UdpListener } from '../dataplane/listeners/udpListener.ts';
-import { createWorkerListener } from '../dataplane/listeners/workerListener.ts';
-import { SocketMaker } from '../dataplane/sockets/socket.ts';
-import type { AnswerTable } from '../dataplane/table/table.ts';
-import type { Respond } from '../dns/message.ts';
-import { loadLibc } from '../kernel/libc.ts';
-import type { Log } from '../observability/log.ts';
-import type { StreamSockets } from '../server/tcp.ts';
-import type { LiveConfig } from './liveConfig.ts';
+import type { Config } from '../../config/config.ts';
+import { createPortableListener } from '../../dataplane/listeners/portableListener.ts';
+import type { UdpListener } from '../../dataplane/listeners/udpListener.ts';
+import { createWorkerListener } from '../../dataplane/listeners/workerListener.ts';
+import { SocketMaker } from '../../dataplane/sockets/socket.ts';
+import type { AnswerTable } from '../../dataplane/table/table.ts';
+import type { Respond } from '../../dns/message.ts';
+import { loadLibc } from '../../kernel/libc.ts';
+import type { Log } from '../../observability/log.ts';
+import type { StreamSockets } from '../../server/tcp.ts';
+import type { LiveConfig } from '../liveConfig.ts';
 
 type UdpConfig = Pick<Config, 'workers' | 'takeover'>;
 
 export interface UdpParts {
   readonly liveConfig: LiveConfig;
   readonly table: AnswerTable;
+  /** The memory of the cache that the table's readers read too. */
+  readonly cache: SharedArrayBuffer | undefined;
   readonly respond: Respond;
   readonly onError: (error: Error) => void;
   readonly log: Log;
@@ -43,8 +45,8 @@ function listenerFor(
   { workers = defaultWorkers(), takeover }: UdpConfig,
   parts: UdpParts,
 ): UdpListener {
-  const { respond, onError, table, log } = parts;
-  const options = { respond, onError, table: table.handle };
+  const { respond, onError, table, cache, log } = parts;
+  const options = { respond, onError, table: { ...table.handle, cache } };
   if (workers === 0) return createPortableListener(options);
   const found = loadLibc();
   if (found.kind === 'missing') {

@@ -3,20 +3,20 @@
  * leaders that operators have chosen, and aliases of Consul's queries. A store that refuses to show one of them costs
  * only that one.
  */
-import { consulMeaning } from '../ambassador/names/consulName.ts';
-import { consulNames } from '../ambassador/names/consulTable.ts';
-import { LeaderChoices } from '../ambassador/names/leaderChoices.ts';
-import { QueryAliases } from '../ambassador/names/queryAliases.ts';
-import { VirtualAddresses } from '../ambassador/names/virtualAddresses.ts';
-import type { VipRange } from '../ambassador/vipRange.ts';
-import type { Label } from '../dns/name.ts';
-import type { Log } from '../observability/log.ts';
-import { type NameTable, tablePrefix } from '../service/key.ts';
-import { Mirror, type MirrorState, type Replica } from '../store/mirror.ts';
-import type { Store } from '../store/store.ts';
-import type { Catalog } from '../zone/catalog.ts';
-import type { NameFacts } from '../zone/view.ts';
-import { createTableLog } from './process/mirrorReports.ts';
+import { consulMeaning } from '../../ambassador/names/consulName.ts';
+import { consulNames } from '../../ambassador/names/consulTable.ts';
+import { LeaderChoices } from '../../ambassador/names/leaderChoices.ts';
+import { QueryAliases } from '../../ambassador/names/queryAliases.ts';
+import { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
+import type { VipRange } from '../../ambassador/vipRange.ts';
+import type { Label } from '../../dns/name.ts';
+import type { Log } from '../../observability/log.ts';
+import { type NameTable, tablePrefix } from '../../service/key.ts';
+import { Mirror, type MirrorState, type Replica } from '../../store/mirror.ts';
+import type { Store } from '../../store/store.ts';
+import type { Catalog } from '../../zone/catalog.ts';
+import type { NameFacts } from '../../zone/view.ts';
+import { createTableLog } from '../process/mirrorReports.ts';
 
 export interface NameTablesOptions {
   readonly store: Store;

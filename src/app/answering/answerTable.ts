@@ -1,8 +1,16 @@
-/** The answer table of a running server: its memory, and the timer that refreshes it. */
+/**
+ * app/answering/: The parts of a running server that answer queries.
+ * Imports: ambassador, ambassador/names, app, app/process, config, config/options, dataplane/cache,
+ *   dataplane/listeners, dataplane/publish, dataplane/sockets, dataplane/table, dns, forward, kernel,
+ *   observability, server, service, store, zone.
+ * Used by: app.
+ *
+ * The answer table of a running server: its memory, and the timer that refreshes it.
+ */
 import { randomInt } from 'node:crypto';
-import type { Publisher } from '../dataplane/publish/publisher.ts';
-import { AnswerTable } from '../dataplane/table/table.ts';
-import { compactHeap } from './process/process.ts';
+import type { Publisher } from '../../dataplane/publish/publisher.ts';
+import { AnswerTable } from '../../dataplane/table/table.ts';
+import { compactHeap } from '../process/process.ts';
 
 /** A smaller table is of no use. */
 const LEAST_OCTETS = 1 << 22;

@@ -1,0 +1,123 @@
+/**
+ * The cache of other servers' answers in a running server: its memory, the changes of the configuration that empty it,
+ * and the answers that are fetched anew because clients ask for them.
+ */
+import { isSameValue } from '../../config/options/valueForms.ts';
+import { AnswerCache, type CacheStats } from '../../dataplane/cache/answerCache.ts';
+import { CachePublisher } from '../../dataplane/publish/cachePublisher.ts';
+import type { TableHandle } from '../../dataplane/table/layout.ts';
+import type { Question, Response } from '../../dns/message.ts';
+import type { Name } from '../../dns/name.ts';
+import type { CachingForwarder } from '../../forward/forwarder.ts';
+import type { ForwardOptions } from '../../forward/outcome.ts';
+import { outsideResponse } from '../../server/forwarded.ts';
+import { type LiveConfig, rebindRule, workersCacheOctets } from '../liveConfig.ts';
+
+export interface OutsideCacheOptions {
+  /** The table whose readers also read the cache. */
+  readonly table: TableHandle;
+  readonly liveConfig: LiveConfig;
+  /** Receives errors that are bugs. Must not throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** What the meaning of other servers' answers depends on. */
+interface Basis {
+  readonly forwarder: CachingForwarder | undefined;
+  readonly rules: unknown;
+}
+
+const REFRESH_MS = 500;
+/** Questions that are asked anew at a time. Each waits for an upstream. */
+const MAX_REFRESHING = 64;
+/** The questions of no client: they have a share of the forwarder's of their own. */
+const REFRESHING: ForwardOptions = { checkingDisabled: false, dnssecOk: false, client: '' };
+
+/** Undefined with `--cache-memory 0`. */
+export function createOutsideCache(options: OutsideCacheOptions): OutsideCache | undefined {
+  return options.liveConfig.config.cacheMib === 0 ? undefined : new OutsideCache(options);
+}
+
+export class OutsideCache {
+  readonly #options: OutsideCacheOptions;
+  readonly #cache: AnswerCache;
+  readonly #publisher: CachePublisher;
+  readonly #timer: NodeJS.Timeout;
+  #basis: Basis;
+  #refreshing = 0;
+
+  /** Throws RangeError if the process cannot reserve the address space. */
+  constructor(options: OutsideCacheOptions) {
+    const { liveConfig, table, onError } = options;
+    this.#options = options;
+    const { cacheMib, maxUdpOctets } = liveConfig.config;
+    this.#cache = new AnswerCache(workersCacheOctets(cacheMib), table);
+    this.#publisher = new CachePublisher({
+      ...{ cache: this.#cache, maxUdpOctets, onError },
+      mayRefresh: () => liveConfig.config.prefetch,
+      monotonicMs: () => performance.now(),
+    });
+    this.#basis = this.#currentBasis();
+    liveConfig.onChanged(() => this.#onChanged());
+    this.#timer = setInterval(() => this.#refresh(), REFRESH_MS).unref();
+  }
+
+  get memory(): SharedArrayBuffer {
+    return this.#cache.memory;
+  }
+
+  get stats(): CacheStats {
+    return this.#cache.stats;
+  }
+
+  offer(question: Question, response: Response): void {
+    this.#publisher.offer(question, response);
+  }
+
+  /** Forgets the answers about a name and the names below it, or all. Returns how many there were. */
+  flush(name: Name | undefined): number {
+    return this.#publisher.flush(name);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #currentBasis(): Basis {
+    const { forwarder, settings, config } = this.#options.liveConfig;
+    const { rebindProtection, rebindAllow } = config;
+    return { forwarder, rules: { apexes: settings.apexes, rebindProtection, rebindAllow } };
+  }
+
+  #onChanged(): void {
+    const before = this.#basis;
+    this.#basis = this.#currentBasis();
+    const { forwarder, rules } = this.#basis;
+    if (forwarder === before.forwarder && isSameValue(rules, before.rules)) return;
+    this.#cache.newEra();
+  }
+
+  #refresh(): void {
+    const { forwarder } = this.#options.liveConfig;
+    for (const question of this.#publisher.takeQuestions()) {
+      if (forwarder === undefined || this.#refreshing >= MAX_REFRESHING) return;
+      void this.#fetchAnew(question, forwarder);
+    }
+  }
+
+  async #fetchAnew(question: Question, forwarder: CachingForwarder): Promise<void> {
+    const { liveConfig, onError } = this.#options;
+    this.#refreshing++;
+    try {
+      const forwarded = await forwarder.refresh(question, REFRESHING);
+      if (forwarded === undefined || forwarder !== liveConfig.forwarder) return;
+      const rules = { settings: () => liveConfig.settings, mayRebind: rebindRule(liveConfig) };
+      const { response, back } = outsideResponse(question, forwarded, rules);
+      if (back === undefined) this.#publisher.renew(question, response);
+    } catch (error) {
+      onError(error);
+    } finally {
+      this.#refreshing--;
+    }
+  }
+}

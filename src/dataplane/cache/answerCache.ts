@@ -1,0 +1,229 @@
+/**
+ * dataplane/cache/: Keeps other servers' answers in shared memory, where the workers find them.
+ * Imports: dataplane/table, dns.
+ * Used by: app, app/answering, dataplane/publish, dataplane/reply.
+ *
+ * The writer's side of the cache. It never exceeds its memory: before a new answer finds no room, the oldest ones leave.
+ * An answer that a reader has found since it was written, or since it last got here, is written again at the head of
+ * the ring instead. So answers that clients ask for stay (the CLOCK algorithm, with the ring as the clock).
+ */
+import { Control, hashOfName, type TableHandle } from '../table/layout.ts';
+import { BlockRing } from './blockRing.ts';
+import {
+  Blocks,
+  blockWords,
+  type CachedAnswer,
+  type CacheEntry,
+  type CacheQuestion,
+} from './blocks.ts';
+import { Buckets } from './buckets.ts';
+import {
+  BlockField,
+  BUCKET_SLOTS,
+  CacheControl,
+  NOTE_COUNT,
+  NOTES_AT,
+  questionHash,
+} from './layout.ts';
+
+export interface CacheStats {
+  readonly answers: number;
+  readonly usedOctets: number;
+  readonly capacityOctets: number;
+  /** Since the start: answers written, and answers that left before they expired because others needed the memory. */
+  readonly published: number;
+  readonly evicted: number;
+}
+
+export const LEAST_CACHE_OCTETS: number = 1 << 18;
+
+/** This part of the ring stays free, so that a new answer does not wait until readers have left the oldest ones. */
+const FREE_PART = 16;
+/** The largest block, as a part of the ring. */
+const LARGEST_PART = 64;
+/** How many blocks that readers have found are written again for one new answer, at most. */
+const MOST_MOVED = 16;
+/** Octets of memory for each slot of the buckets. An answer takes about 150, so few buckets are ever full. */
+const OCTETS_PER_SLOT = 64;
+
+export class AnswerCache {
+  readonly memory: SharedArrayBuffer;
+  readonly #words: Int32Array;
+  readonly #blocks: Blocks;
+  readonly #buckets: Buckets;
+  readonly #ring: BlockRing;
+  readonly #seed: number;
+  readonly #asked: AskedBefore;
+  #notesTaken = 0;
+  #published = 0;
+  #evicted = 0;
+
+  /**
+   * The readers of `table` are also the cache's. The system commits memory when the cache first writes it. Throws
+   * RangeError if the address space is too small.
+   */
+  constructor(capacityOctets: number, table: TableHandle) {
+    const octets = Math.max(capacityOctets, LEAST_CACHE_OCTETS) & ~7;
+    this.memory = new SharedArrayBuffer(octets);
+    this.#words = new Int32Array(this.memory);
+    this.#blocks = new Blocks(this.#words, new Uint8Array(this.memory));
+    const tableWords = new Int32Array(table.memory);
+    this.#seed = tableWords[Control.SEED] as number;
+    const buckets = 1 << (31 - Math.clz32(octets / OCTETS_PER_SLOT / BUCKET_SLOTS));
+    this.#words[CacheControl.BUCKET_MASK] = buckets - 1;
+    this.#buckets = new Buckets(this.#words, buckets);
+    this.#ring = new BlockRing(this.#words, this.#buckets.end, tableWords);
+    this.#asked = new AskedBefore(buckets * BUCKET_SLOTS);
+  }
+
+  get stats(): CacheStats {
+    return {
+      answers: this.#buckets.occupied,
+      usedOctets: this.#ring.usedWords * 4,
+      capacityOctets: this.memory.byteLength,
+      published: this.#published,
+      evicted: this.#evicted,
+    };
+  }
+
+  /** Withdraws every answer with one store, before the caller changes what answers mean. */
+  newEra(): void {
+    Atomics.add(this.#words, CacheControl.ERA, 1);
+  }
+
+  /** Whether the question was asked before; remembers it. */
+  ask(question: CacheQuestion): boolean {
+    return this.#asked.ask(this.#hash(question));
+  }
+
+  /** Puts the answer in place of an earlier one to the same question; false if there is no room. */
+  publish(entry: CacheEntry, nowSecond: number): boolean {
+    const size = blockWords(entry);
+    if (size > this.#ring.capacityWords / LARGEST_PART) return false;
+    this.#makeRoom(nowSecond);
+    const block = this.#ring.allocate(size);
+    if (block === 0) return false;
+    const hash = this.#hash(entry);
+    this.#blocks.write(block, hash, entry);
+    this.#buckets.point(this.#slotOf(entry) || this.#newSlot(hash, nowSecond), hash, block);
+    this.#published++;
+    return true;
+  }
+
+  /** The answer to the question, even if it has expired. */
+  find(question: CacheQuestion): CachedAnswer | undefined {
+    const slot = this.#slotOf(question);
+    return slot === 0 ? undefined : this.#blocks.answerOf(this.#buckets.blockIn(slot));
+  }
+
+  /** The questions whose answers readers have found in the last part of their lives, since the last call. */
+  takeNotes(): CacheQuestion[] {
+    const words = this.#words;
+    const count = Atomics.load(words, CacheControl.NOTES);
+    const taken = Math.min((count - this.#notesTaken) >>> 0, NOTE_COUNT);
+    this.#notesTaken = count;
+    const slots = new Set<number>();
+    for (let i = 1; i <= taken; i++)
+      slots.add(Atomics.load(words, NOTES_AT + ((count - i) & (NOTE_COUNT - 1))));
+    return [...slots].flatMap((slot) => {
+      const block = slot === 0 ? 0 : this.#buckets.blockIn(slot);
+      // The slot may have got another question since.
+      const isNoted = block !== 0 && this.#blocks.isNoted(block);
+      return isNoted ? [this.#blocks.questionOf(block)] : [];
+    });
+  }
+
+  /** Removes the answers to the questions about these names. Returns how many still held at `nowSecond`. */
+  flush(isMeant: (name: Uint8Array) => boolean, nowSecond: number): number {
+    let removed = 0;
+    this.#buckets.visit((slot, block) => {
+      if (!isMeant(this.#blocks.questionOf(block).name)) return;
+      if (this.#blocks.holds(block, nowSecond)) removed++;
+      this.#buckets.point(slot, 0, 0);
+    });
+    return removed;
+  }
+
+  /**
+   * Keeps a part of the ring free. If one call cannot, because readers have found too many of the oldest blocks, the
+   * next calls continue. When half of that part is used, even such blocks leave.
+   */
+  #makeRoom(nowSecond: number): void {
+    const ring = this.#ring;
+    const free = ring.capacityWords / FREE_PART;
+    let moved = 0;
+    while (ring.usedWords > ring.capacityWords - free) {
+      const block = ring.oldest();
+      const slot = this.#buckets.holding(block);
+      const isPressed = ring.usedWords > ring.capacityWords - free / 2;
+      if (slot === 0 || this.#mayGo(block, nowSecond) || (isPressed && moved === MOST_MOVED)) {
+        if (slot !== 0) this.#evict(slot, block, nowSecond);
+      } else {
+        if (moved === MOST_MOVED || !this.#moveToHead(slot, block)) return;
+        moved++;
+      }
+      ring.retireOldest();
+    }
+  }
+
+  #evict(slot: number, block: number, nowSecond: number): void {
+    this.#countEvicted(block, nowSecond);
+    this.#buckets.point(slot, 0, 0);
+  }
+
+  /** Writes the block again at the head of the ring; false if there is no room. */
+  #moveToHead(slot: number, block: number): boolean {
+    const copy = this.#ring.allocate(this.#words[block + BlockField.SIZE] as number);
+    if (copy === 0) return false;
+    this.#blocks.copy(block, copy);
+    this.#buckets.repoint(slot, copy);
+    return true;
+  }
+
+  /** A slot for a question that has none. */
+  #newSlot(hash: number, nowSecond: number): number {
+    const slot = this.#buckets.choose(hash, (block) => this.#mayGo(block, nowSecond));
+    const block = this.#buckets.blockIn(slot);
+    if (block !== 0) this.#countEvicted(block, nowSecond);
+    return slot;
+  }
+
+  /** No client has asked lately, or the answer has expired. */
+  #mayGo(block: number, nowSecond: number): boolean {
+    return !this.#blocks.isUsed(block) || !this.#blocks.holds(block, nowSecond);
+  }
+
+  #countEvicted(block: number, nowSecond: number): void {
+    if (this.#blocks.holds(block, nowSecond)) this.#evicted++;
+  }
+
+  #slotOf(question: CacheQuestion): number {
+    return this.#buckets.find(this.#hash(question), (block) => this.#blocks.isOf(block, question));
+  }
+
+  #hash({ name, qtype }: CacheQuestion): number {
+    return questionHash(hashOfName(name, this.#seed), qtype);
+  }
+}
+
+/**
+ * Remembers which questions were asked before, approximately and in fixed memory: a question's mark goes to one place,
+ * where that of a later question may replace it.
+ */
+class AskedBefore {
+  readonly #marks: Uint32Array;
+
+  /** `places` is a power of two. */
+  constructor(places: number) {
+    this.#marks = new Uint32Array(places);
+  }
+
+  /** Whether a question with that hash was asked before. */
+  ask(hash: number): boolean {
+    const mark = hash | 0 || 1; // 0 marks an empty place
+    const at = (mark ^ (mark >>> 16)) & (this.#marks.length - 1);
+    const isKnown = this.#marks[at] === mark >>> 0;
+    this.#marks[at] = mark;
+    return isKnown;
+  }
+}

@@ -1,0 +1,134 @@
+/** The writer's view of the cache's blocks: a question, its answer, and what readers have written about it. */
+import { AnswerField, packHead } from '../table/layout.ts';
+import type { NewAnswer } from '../table/table.ts';
+import {
+  answerAt,
+  BlockField,
+  CACHE_MARKS,
+  CacheControl,
+  type CacheMark,
+  NEVER,
+  nameOctetsOf,
+  packQuestion,
+  qtypeOf,
+} from './layout.ts';
+
+/** A question of class IN. */
+export interface CacheQuestion {
+  /** Folded, in wire form. */
+  readonly name: Uint8Array;
+  readonly qtype: number;
+}
+
+export interface CacheEntry extends CacheQuestion {
+  readonly answer: NewAnswer;
+  readonly mark: CacheMark;
+  /** From this second on a reader that finds the answer asks for a new one; `NEVER`. */
+  readonly refreshAtSecond: number;
+}
+
+/** An answer as the cache holds it. */
+export interface CachedAnswer {
+  readonly untilSecond: number;
+  readonly ttlsAtSecond: number;
+  /** See `AnswerHead`. */
+  readonly head: number;
+  readonly mark: CacheMark;
+  /** The memory, and the address of the first variant. Valid until the next call of the cache. */
+  readonly words: Int32Array;
+  readonly variant: number;
+}
+
+/** Words of the entry's block. */
+export function blockWords({ name, answer }: CacheEntry): number {
+  return answerAt(0, name.length) + AnswerField.VARIANTS + answer.words.length;
+}
+
+export class Blocks {
+  readonly #words: Int32Array;
+  readonly #octets: Uint8Array;
+
+  constructor(words: Int32Array, octets: Uint8Array) {
+    this.#words = words;
+    this.#octets = octets;
+  }
+
+  /** Fills a block that no reader can see. Its `SIZE` is set already. */
+  write(block: number, hash: number, entry: CacheEntry): void {
+    const words = this.#words;
+    const { name, qtype, answer: given, mark, refreshAtSecond } = entry;
+    const { untilSecond, ttlsAtSecond, words: variants, ...head } = given;
+    const answer = answerAt(block, name.length);
+    words[block + BlockField.HASH] = hash;
+    words[block + BlockField.QUESTION] = packQuestion(qtype, name.length);
+    words[block + BlockField.USED] = 0;
+    words[block + BlockField.REFRESH_AT] = refreshAtSecond;
+    words[block + BlockField.OPT] = CACHE_MARKS.indexOf(mark);
+    words[answer - 1] = 0; // readers compare whole words of the name
+    this.#octets.set(name, (block + BlockField.WORDS) * 4);
+    words[answer + AnswerField.UNTIL] = untilSecond;
+    words[answer + AnswerField.TTLS_AT] = ttlsAtSecond;
+    words[answer + AnswerField.ERA] = words[CacheControl.ERA] as number;
+    const size = AnswerField.VARIANTS + variants.length;
+    words[answer + AnswerField.HEAD] = packHead({ ...head, negative: false, words: size });
+    words.set(variants, answer + AnswerField.VARIANTS);
+  }
+
+  /** Copies a block to one of the same size, as one that no reader has found. */
+  copy(block: number, to: number): void {
+    const words = this.#words;
+    words.copyWithin(to, block, block + (words[block + BlockField.SIZE] as number));
+    words[to + BlockField.USED] = 0;
+  }
+
+  /** The answer in the block; `undefined` if it is of an earlier era. */
+  answerOf(block: number): CachedAnswer | undefined {
+    const words = this.#words;
+    const answer = this.#answerIn(block);
+    if (words[answer + AnswerField.ERA] !== words[CacheControl.ERA]) return undefined;
+    return {
+      untilSecond: words[answer + AnswerField.UNTIL] as number,
+      ttlsAtSecond: words[answer + AnswerField.TTLS_AT] as number,
+      head: words[answer + AnswerField.HEAD] as number,
+      mark: CACHE_MARKS[words[block + BlockField.OPT] as number] as CacheMark,
+      words,
+      variant: answer + AnswerField.VARIANTS,
+    };
+  }
+
+  /** Whether the block's answer holds. */
+  holds(block: number, nowSecond: number): boolean {
+    const words = this.#words;
+    const answer = this.#answerIn(block);
+    const isOfEra = words[answer + AnswerField.ERA] === words[CacheControl.ERA];
+    return isOfEra && (words[answer + AnswerField.UNTIL] as number) > nowSecond;
+  }
+
+  /** Whether a reader has found the block since it was written. */
+  isUsed(block: number): boolean {
+    return this.#words[block + BlockField.USED] !== 0;
+  }
+
+  /** A reader has noted that the block's answer should be fetched anew, or it never is. */
+  isNoted(block: number): boolean {
+    return this.#words[block + BlockField.REFRESH_AT] === NEVER;
+  }
+
+  isOf(block: number, { name, qtype }: CacheQuestion): boolean {
+    if (this.#words[block + BlockField.QUESTION] !== packQuestion(qtype, name.length)) return false;
+    const start = (block + BlockField.WORDS) * 4;
+    for (let i = 0; i < name.length; i++) if (this.#octets[start + i] !== name[i]) return false;
+    return true;
+  }
+
+  questionOf(block: number): CacheQuestion {
+    const question = this.#words[block + BlockField.QUESTION] as number;
+    const start = (block + BlockField.WORDS) * 4;
+    const name = this.#octets.slice(start, start + nameOctetsOf(question));
+    return { name, qtype: qtypeOf(question) };
+  }
+
+  #answerIn(block: number): number {
+    return answerAt(block, nameOctetsOf(this.#words[block + BlockField.QUESTION] as number));
+  }
+}

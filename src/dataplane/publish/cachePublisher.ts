@@ -1,0 +1,186 @@
+/**
+ * Puts other servers' answers into the cache, and reads them back for the main thread. The cache takes an answer when
+ * its question is asked for the second time, so a flood of random names puts nothing into it.
+ */
+import { Cursor } from '../../dns/cursor.ts';
+import { decodeMessage } from '../../dns/decode.ts';
+import {
+  Ede,
+  type ExtendedError,
+  type Message,
+  type Question,
+  type Response,
+} from '../../dns/message.ts';
+import { foldName, isSubdomainOf, type Name, wireName } from '../../dns/name.ts';
+import { Class, Rcode } from '../../dns/rr.ts';
+import { Flag, HEADER_OCTETS, QUESTION_FIELDS_OCTETS } from '../../dns/wire.ts';
+import type { AnswerCache } from '../cache/answerCache.ts';
+import type { CachedAnswer, CacheQuestion } from '../cache/blocks.ts';
+import { type CacheMark, NEVER } from '../cache/layout.ts';
+import {
+  CUT_WORDS,
+  FOREVER,
+  rcodeOf,
+  sectionCounts,
+  variantCountOf,
+  wordsFor,
+} from '../table/layout.ts';
+import { encodeBehindQuestion, variantsOf } from './variants.ts';
+
+export interface CachePublisherOptions {
+  readonly cache: AnswerCache;
+  /** Octets of the longest reply over UDP. */
+  readonly maxUdpOctets: number;
+  /** Whether answers that clients ask for are fetched anew before they expire. */
+  readonly mayRefresh: () => boolean;
+  /** The clock of the cache's readers. */
+  readonly monotonicMs: () => number;
+  /** Receives the error if an answer could not be published, which is a bug. Must not throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** An answer of the cache as a message, with the TTLs that it had at a second of the monotonic clock. */
+export interface CachedMessage {
+  readonly message: Message;
+  readonly storedSecond: number;
+  readonly untilSecond: number;
+}
+
+/** How long a stale answer holds. Then the next question asks the upstreams again, which may have recovered. */
+const STALE_SECONDS = 5;
+/** An answer is fetched anew in the last part of its life. */
+const REFRESH_PART = 10;
+
+export class CachePublisher {
+  readonly #options: CachePublisherOptions;
+
+  constructor(options: CachePublisherOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes the response to a question of a client, unless this is the question's first time. The response must be the
+   * one for every client that sets RD, and neither CD nor DO.
+   */
+  offer(question: Question, response: Response): void {
+    const { cache, onError } = this.#options;
+    try {
+      const asked = questionOf(question);
+      if (cache.ask(asked) && !this.#has(asked)) this.#publish(question, asked, response);
+    } catch (error) {
+      onError(error);
+    }
+  }
+
+  /** Takes the response at once, in place of an earlier one. */
+  renew(question: Question, response: Response): void {
+    try {
+      this.#publish(question, questionOf(question), response);
+    } catch (error) {
+      this.#options.onError(error);
+    }
+  }
+
+  /** The questions whose answers clients have asked for at the end of their lives, since the last call. */
+  takeQuestions(): Question[] {
+    return this.#options.cache.takeNotes().map(({ name, qtype }) => {
+      return { qname: new Cursor(name).name(), qtype, qclass: Class.IN };
+    });
+  }
+
+  /** The answer in the cache, even if it has expired; `undefined` also if it is stale or not whole. */
+  find(question: Question): CachedMessage | undefined {
+    const found = this.#options.cache.find(questionOf(question));
+    if (found === undefined || found.mark !== 'fresh') return undefined;
+    const message = messageOf(question, found);
+    if (message === undefined) return undefined;
+    const { ttlsAtSecond, untilSecond } = found;
+    return { message, storedSecond: ttlsAtSecond, untilSecond };
+  }
+
+  /** Removes the answers to questions about a name and the names below it, or all. Returns how many held. */
+  flush(name: Name | undefined): number {
+    const isMeant = (wire: Uint8Array): boolean =>
+      name === undefined || isSubdomainOf(new Cursor(wire).name(), name);
+    return this.#options.cache.flush(isMeant, this.#second());
+  }
+
+  #has(asked: CacheQuestion): boolean {
+    const found = this.#options.cache.find(asked);
+    return found !== undefined && found.untilSecond > this.#second() && found.mark === 'fresh';
+  }
+
+  #publish(question: Question, asked: CacheQuestion, response: Response): void {
+    const mark = markOf(response);
+    if (mark === undefined || question.qclass !== Class.IN) return;
+    const { cache, maxUdpOctets, mayRefresh } = this.#options;
+    const life = mark === 'fresh' ? leastTtl(response) : STALE_SECONDS;
+    if (life <= 0) return;
+    const folded = { ...question, qname: foldName(question.qname) };
+    const encoded = encodeBehindQuestion(folded, response, maxUdpOctets);
+    if (encoded.cuts.length === 0) return;
+    const variants = variantsOf([{ response, encoded }], () => mark === 'fresh');
+    const second = this.#second();
+    const untilSecond = Math.min(second + life, FOREVER);
+    const lastPart = Math.max(1, Math.floor(life / REFRESH_PART));
+    const isRefreshed = mark === 'fresh' && life > lastPart && mayRefresh();
+    const answer = {
+      ...{ untilSecond, ttlsAtSecond: second, rcode: response.rcode, words: variants.words },
+      ...{ authoritative: false, plainOnly: true, fixedOrder: false, variants: variants.count },
+    };
+    const refreshAtSecond = isRefreshed ? untilSecond - lastPart : NEVER;
+    cache.publish({ ...asked, answer, mark, refreshAtSecond }, second);
+  }
+
+  #second(): number {
+    return Math.floor(this.#options.monotonicMs() / 1000);
+  }
+}
+
+function questionOf({ qname, qtype }: Question): CacheQuestion {
+  return { name: wireName(foldName(qname)), qtype };
+}
+
+/** `undefined` for a response that the cache does not take: an error, or one that only this client gets. */
+function markOf({ rcode, extendedError }: Response): CacheMark | undefined {
+  if (rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN) return undefined;
+  if (extendedError === undefined) return 'fresh';
+  return markOfError(extendedError);
+}
+
+function markOfError({ code }: ExtendedError): CacheMark | undefined {
+  if (code === Ede.STALE_ANSWER) return 'stale';
+  return code === Ede.STALE_NXDOMAIN ? 'staleNxdomain' : undefined;
+}
+
+/** 0 without records: RFC 2308 §5 forbids keeping a negative answer that has no SOA. */
+function leastTtl({ answer, authority }: Response): number {
+  const ttls = [...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds);
+  return ttls.length === 0 ? 0 : Math.min(...ttls);
+}
+
+/** The reply that the cache holds, as a message; `undefined` if it is not whole. */
+function messageOf(question: Question, found: CachedAnswer): Message | undefined {
+  const { words, variant, head } = found;
+  if (variantCountOf(head) !== 1) return undefined;
+  const sizes = words[variant] as number;
+  const longest = words[variant + 1] as number;
+  const isTruncated = longest >>> 16 !== 0;
+  if (isTruncated) return undefined;
+  const length = longest & 0xffff;
+  const bodyAt = variant + 1 + (sizes & 0xffff) * CUT_WORDS + (sizes >>> 16);
+  const body = new Uint8Array(words.slice(bodyAt, bodyAt + wordsFor(length)).buffer, 0, length);
+  const name = wireName(question.qname);
+  const packet = new Uint8Array(HEADER_OCTETS + name.length + QUESTION_FIELDS_OCTETS + length);
+  const counts = sectionCounts(words[variant + 2] as number);
+  const flags = Flag.QR | Flag.RD | Flag.RA | rcodeOf(head);
+  const view = new DataView(packet.buffer);
+  [0, flags, 1, ...counts].forEach((value, i) => {
+    view.setUint16(2 * i, value);
+  });
+  packet.set(name, HEADER_OCTETS);
+  view.setUint16(HEADER_OCTETS + name.length, question.qtype);
+  view.setUint16(HEADER_OCTETS + name.length + 2, question.qclass);
+  packet.set(body, packet.length - length);
+  return decodeMessage(packet);
+}

@@ -1,0 +1,94 @@
+/** Finds the answer of a question outside our zones: the readers' side of the cache (`cache/layout.ts`). */
+import {
+  answerAt,
+  BlockField,
+  BUCKET_SLOTS,
+  BUCKET_WORDS,
+  BUCKETS_AT,
+  CACHE_OPTS,
+  CacheControl,
+  NEVER,
+  NOTE_COUNT,
+  NOTES_AT,
+  packQuestion,
+  questionHash,
+  SLOT_WORDS,
+} from '../cache/layout.ts';
+import { AnswerField } from '../table/layout.ts';
+import type { QuestionReader } from './question.ts';
+
+export class CacheFinder {
+  // Set by `find`.
+  /** Address of the answer. */
+  answer = 0;
+  /** See `AnswerHead`. */
+  head = 0;
+  #block = 0;
+  #slot = 0;
+  readonly #words: Int32Array;
+  readonly #question: QuestionReader;
+  readonly #mask: number;
+  // Read once per batch.
+  #era = 0;
+  #second = 0;
+
+  constructor(words: Int32Array, question: QuestionReader) {
+    this.#words = words;
+    this.#question = question;
+    this.#mask = words[CacheControl.BUCKET_MASK] as number;
+  }
+
+  beginBatch(second: number): void {
+    this.#era = Atomics.load(this.#words, CacheControl.ERA);
+    this.#second = second;
+  }
+
+  /** The OPT record of the answer that `find` found. */
+  get opt(): Uint8Array {
+    return CACHE_OPTS[this.#words[this.#block + BlockField.OPT] as number] as Uint8Array;
+  }
+
+  /** Finds the answer to the question; false if the cache has none that holds. */
+  find(): boolean {
+    const words = this.#words;
+    const { hash: nameHash, qtype, nameOctets } = this.#question;
+    const hash = questionHash(nameHash, qtype);
+    const first = BUCKETS_AT + (hash & this.#mask) * BUCKET_WORDS;
+    const end = first + BUCKET_SLOTS * SLOT_WORDS;
+    for (let slot = first; slot < end; slot += SLOT_WORDS) {
+      if (words[slot] !== hash) continue;
+      const block = Atomics.load(words, slot + 1);
+      if (block === 0 || !this.#isOfQuestion(block)) continue;
+      const answer = answerAt(block, nameOctets);
+      if (words[answer + AnswerField.ERA] !== this.#era) return false;
+      if ((words[answer + AnswerField.UNTIL] as number) <= this.#second) return false;
+      this.answer = answer;
+      this.head = words[answer + AnswerField.HEAD] as number;
+      this.#block = block;
+      this.#slot = slot;
+      return true;
+    }
+    return false;
+  }
+
+  /** Records that a client got the answer that `find` found. */
+  touch(): void {
+    const words = this.#words;
+    const block = this.#block;
+    if (words[block + BlockField.USED] === 0) words[block + BlockField.USED] = 1;
+    if ((words[block + BlockField.REFRESH_AT] as number) > this.#second) return;
+    words[block + BlockField.REFRESH_AT] = NEVER;
+    const note = Atomics.add(words, CacheControl.NOTES, 1) & (NOTE_COUNT - 1);
+    Atomics.store(words, NOTES_AT + note, this.#slot);
+  }
+
+  #isOfQuestion(block: number): boolean {
+    const words = this.#words;
+    const { qtype, nameOctets, nameWords } = this.#question;
+    if (words[block + BlockField.QUESTION] !== packQuestion(qtype, nameOctets)) return false;
+    const start = block + BlockField.WORDS;
+    const count = (nameOctets + 3) >>> 2;
+    for (let i = 0; i < count; i++) if (words[start + i] !== nameWords[i]) return false;
+    return true;
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * Writes replies over their questions: copies an answer out of shared memory, lowers its TTLs, and completes the header
+ * and the OPT record. One object serves one memory.
+ */
+import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
+import { type CounterBlock, Single, Slot } from '../table/counters.ts';
+import {
+  AnswerField,
+  authoritativeFlagOf,
+  CUT_WORDS,
+  isFixedOrder,
+  variantCountOf,
+} from '../table/layout.ts';
+import type { Negatives } from './negatives.ts';
+import type { QuestionReader } from './question.ts';
+
+/** RFC 1035 §4.2.1. */
+const PLAIN_UDP_SIZE = 512;
+const AA = 0x04;
+const TC = 0x02;
+
+/** The memory with the answers, as words and as octets. */
+export interface AnswerMemory {
+  readonly words: Int32Array;
+  readonly octets: Uint8Array;
+}
+
+export class ReplyWriter {
+  /** The second of the main thread's monotonic clock. Set it for each batch. */
+  second = 0;
+  /** The OPT record for questions with OPT, without DO. Set it before each reply or batch. */
+  opt: Uint8Array;
+  readonly #words: Int32Array;
+  readonly #octets: Uint8Array;
+  readonly #question: QuestionReader;
+  readonly #counters: CounterBlock;
+  readonly #maxUdpOctets: number;
+  /** Chooses the variant of the next reply. */
+  #rotation = 0;
+
+  constructor(
+    { words, octets }: AnswerMemory,
+    question: QuestionReader,
+    counters: CounterBlock,
+    maxUdpOctets: number,
+    opt: Uint8Array,
+  ) {
+    this.#words = words;
+    this.#octets = octets;
+    this.#question = question;
+    this.#counters = counters;
+    this.#maxUdpOctets = maxUdpOctets;
+    this.opt = opt;
+  }
+
+  /**
+   * Writes the answer at that address behind the question of the packet at `packet[at]`. `low` is the header's fourth
+   * octet without the CD bit. Returns the reply's length; 0 if the client can receive no part of the answer.
+   */
+  writeAnswer(packet: Uint8Array, at: number, answer: number, head: number, low: number): number {
+    const words = this.#words;
+    const room = this.#room(at);
+    const variant = this.#variant(answer, head, room);
+    const sizes = words[variant] as number;
+    let cut = variant + 1;
+    const falling = cut + (sizes & 0xffff) * CUT_WORDS;
+    while (((words[cut] as number) & 0xffff) > room) {
+      cut += CUT_WORDS;
+      if (cut === falling) return 0;
+    }
+    const size = words[cut] as number;
+    const length = size & 0xffff;
+    const fallingCount = sizes >>> 16;
+    this.#copy(packet, (falling + fallingCount) * 4, length);
+    const age = this.second - (words[answer + AnswerField.TTLS_AT] as number);
+    if (age !== 0 && fallingCount > 0) this.#reduceTtls(packet, falling, fallingCount, length, age);
+    const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
+    return this.#finish(packet, at, length, high, low, words[cut + 1] as number);
+  }
+
+  /** Writes the negative reply that `negatives` has found. */
+  writeNegative(packet: Uint8Array, at: number, negatives: Negatives, low: number): number {
+    const { length } = negatives;
+    if (length > this.#room(at)) return this.#finish(packet, at, 0, AA | TC, low, 0);
+    negatives.write(packet, this.#question.end);
+    return this.#finish(packet, at, length, AA, low, 1 << 10);
+  }
+
+  /** Octets that may follow the question. */
+  #room(at: number): number {
+    const { udpSize, end } = this.#question;
+    if (udpSize < 0) return PLAIN_UDP_SIZE - (end - at);
+    const limit = Math.min(Math.max(udpSize, PLAIN_UDP_SIZE), this.#maxUdpOctets);
+    return limit - this.opt.length - (end - at);
+  }
+
+  /** The variant for this reply. */
+  #variant(answer: number, head: number, room: number): number {
+    const words = this.#words;
+    const variants = variantCountOf(head);
+    const table = answer + AnswerField.VARIANTS;
+    if (variants === 1) return table;
+    if (isFixedOrder(head)) {
+      const first = answer + (words[table] as number);
+      // The first cut is the longest.
+      if ((words[first + 1] as number) <= room) return first;
+    }
+    this.#rotation = (this.#rotation + 1) | 0;
+    return answer + (words[table + ((this.#rotation >>> 0) % variants)] as number);
+  }
+
+  /** Copies octets of the memory to the place after the question. */
+  #copy(packet: Uint8Array, from: number, length: number): void {
+    const source = this.#octets;
+    const to = this.#question.end;
+    for (let i = 0; i < length; i++) packet[to + i] = source[from + i] as number;
+  }
+
+  /** Subtracts the answer's age from the TTLs that fall. */
+  #reduceTtls(
+    packet: Uint8Array,
+    falling: number,
+    count: number,
+    length: number,
+    age: number,
+  ): void {
+    for (let i = 0; i < count; i++) {
+      const offset = this.#words[falling + i] as number;
+      if (offset >= length) return;
+      subtract32(packet, this.#question.end + offset, age);
+    }
+  }
+
+  /** Completes the reply: header and OPT. */
+  #finish(
+    packet: Uint8Array,
+    at: number,
+    length: number,
+    high: number,
+    low: number,
+    counts: number,
+  ): number {
+    const { end, udpSize, dnssecOk, kind } = this.#question;
+    const hasOpt = udpSize >= 0;
+    packet[at + 2] = 0x80 | high | ((packet[at + 2] as number) & 0x01);
+    packet[at + 3] = low | ((packet[at + 3] as number) & 0x10);
+    packet[at + 6] = (counts >>> 8) & 0x03;
+    packet[at + 7] = counts & 0xff;
+    packet[at + 8] = (counts >>> 18) & 0x03;
+    packet[at + 9] = (counts >>> 10) & 0xff;
+    const additional = (counts >>> 20) + (hasOpt ? 1 : 0);
+    packet[at + 10] = additional >>> 8;
+    packet[at + 11] = additional & 0xff;
+    const counters = this.#counters;
+    counters[Slot.type + kind] = (counters[Slot.type + kind] as number) + 1;
+    const rcodeSlot = Slot.rcode + (low & 0x0f);
+    counters[rcodeSlot] = (counters[rcodeSlot] as number) + 1;
+    if (high & TC) counters[Single.truncated] = (counters[Single.truncated] as number) + 1;
+    const opt = hasOpt ? this.#writeOpt(packet, end + length, dnssecOk) : 0;
+    return end - at + length + opt;
+  }
+
+  #writeOpt(packet: Uint8Array, to: number, dnssecOk: boolean): number {
+    const { opt } = this;
+    for (let i = 0; i < opt.length; i++) packet[to + i] = opt[i] as number;
+    const counters = this.#counters;
+    if (dnssecOk) {
+      packet[to + DO_OFFSET] = DO_IN_OCTET;
+      counters[Single.dnssecOk] = (counters[Single.dnssecOk] as number) + 1;
+    }
+    counters[Single.edns] = (counters[Single.edns] as number) + 1;
+    return opt.length;
+  }
+}
+
+function subtract32(octets: Uint8Array, at: number, amount: number): void {
+  const value =
+    ((octets[at] as number) << 24) |
+    ((octets[at + 1] as number) << 16) |
+    ((octets[at + 2] as number) << 8) |
+    (octets[at + 3] as number);
+  const less = value - amount;
+  octets[at] = less >>> 24;
+  octets[at + 1] = less >>> 16;
+  octets[at + 2] = less >>> 8;
+  octets[at + 3] = less;
+}
