@@ -1,7 +1,7 @@
 /** Queries over UDP from one socket. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { type Answer, decode, encode, type Packet } from 'dns-packet';
+import { type Answer, decode, encode, type Packet, RECURSION_DESIRED } from 'dns-packet';
 import type { BenchName } from './names.ts';
 
 const RETRY_MS = 200;
@@ -40,7 +40,8 @@ export async function openQueryClient(port: number): Promise<QueryClient> {
   return {
     addresses: async (name) => {
       id = (id + 1) & 0xffff;
-      const reply = await send({ type: 'query', id, questions: [{ type: 'A', name }] });
+      const questions = [{ type: 'A' as const, name }];
+      const reply = await send({ type: 'query', id, flags: RECURSION_DESIRED, questions });
       return reply && (reply.answers ?? []).flatMap(dataOf);
     },
     close: () => socket.close(),

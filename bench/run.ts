@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|put|load|registrar|hostile|ambassador]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -16,6 +16,7 @@ import { parseArgs } from 'node:util';
 import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
+import { benchForward } from './forward.ts';
 import { benchHostile } from './hostile.ts';
 import { benchLoad } from './load.ts';
 import { isInstalled } from './process.ts';
@@ -33,7 +34,7 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'put', 'load', 'registrar', 'hostile', 'ambassador'],
+      default: ['dataplane', 'forward', 'put', 'load', 'registrar', 'hostile', 'ambassador'],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -70,6 +71,7 @@ const parts: Record<string, () => Promise<string>> = {
       ...{ folder, measures, rounds: pairs, seconds },
       manyNames: Math.min(maxKeys, 1_000_000),
     }),
+  forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),

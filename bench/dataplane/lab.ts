@@ -48,6 +48,8 @@ export interface OurOptions {
   /** Default: the first `names` of the bench's names. */
   readonly zone?: readonly BenchName[];
   readonly workers?: number;
+  /** Default: false, so that questions for other names are refused. */
+  readonly recursion?: boolean;
   readonly cores?: Cores;
   /** Undefined: the server has its own file store. */
   readonly store?: string;
@@ -130,7 +132,8 @@ export class Lab {
     const cwd = this.newFolder('soradns');
     const zone = options.zone ?? benchNames(names);
     const store = options.store ?? `file:${await fillStore(join(cwd, 'store'), zone)}`;
-    const args = ['--no-rec', '--workers', String(workers), ...(options.args ?? [])];
+    const recursion = options.recursion === true ? [] : ['--no-rec'];
+    const args = [...recursion, '--workers', String(workers), ...(options.args ?? [])];
     const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
     this.atEnd(() => running.stop());
     await untilReady(running);

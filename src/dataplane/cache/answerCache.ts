@@ -206,12 +206,16 @@ export class AnswerCache {
   }
 }
 
+/** Marks that a question may have: those of its group. */
+const GROUP = 4;
+
 /**
- * Remembers which questions were asked before, approximately and in fixed memory: a question's mark goes to one place,
- * where that of a later question may replace it.
+ * Remembers which questions were asked before, approximately and in fixed memory: a question's mark goes to one of the
+ * few places of its group, where that of a later question may replace it.
  */
 class AskedBefore {
   readonly #marks: Uint32Array;
+  #next = 0;
 
   /** `places` is a power of two. */
   constructor(places: number) {
@@ -220,10 +224,15 @@ class AskedBefore {
 
   /** Whether a question with that hash was asked before. */
   ask(hash: number): boolean {
-    const mark = hash | 0 || 1; // 0 marks an empty place
-    const at = (mark ^ (mark >>> 16)) & (this.#marks.length - 1);
-    const isKnown = this.#marks[at] === mark >>> 0;
-    this.#marks[at] = mark;
-    return isKnown;
+    const marks = this.#marks;
+    const mark = hash >>> 0 || 1; // 0 marks an empty place
+    const first = (mark ^ (mark >>> 16)) & (marks.length - 1) & -GROUP;
+    let place = first + (this.#next++ & (GROUP - 1));
+    for (let at = first; at < first + GROUP; at++) {
+      if (marks[at] === mark) return true;
+      if (marks[at] === 0) place = at;
+    }
+    marks[place] = mark;
+    return false;
   }
 }
