@@ -14,7 +14,7 @@ import type { ExchangeResult } from '../../src/forward/reply.ts';
 import { FakeClock } from './fakeClock.ts';
 import { type MessageText, messageOf } from './messages.ts';
 
-/** What an upstream does with a query. */
+/** What an upstream does with a query. Records of the name `@` belong to the query's name. */
 export type Script =
   | { readonly afterMs: number; readonly reply: MessageText }
   /** The host says that the port is closed. */
@@ -107,8 +107,12 @@ export class ScriptedUpstreams {
       signal.addEventListener('abort', () => end({ kind: 'network', text: 'aborted' }));
       if (script === 'closed') end({ kind: 'network', text: 'ECONNREFUSED' });
       if (typeof script !== 'object' || script.afterMs >= timeoutMs) return;
-      const message = messageOf(question, script.reply);
+      const message = messageOf(question, namedAfter(question, script.reply));
       this.clock.startTimer(script.afterMs, () => end({ kind: 'reply', message }));
     });
   }
+}
+
+function namedAfter({ qname }: Question, { answer = [], ...rest }: MessageText): MessageText {
+  return { ...rest, answer: answer.map((line) => line.replace(/^@/, qname.join('.'))) };
 }
