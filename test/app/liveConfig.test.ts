@@ -108,6 +108,26 @@ describe('the live configuration', () => {
     await liveConfig.close();
   });
 
+  it('A reload applies the limits of forwarded answers, staleness and the policy', async () => {
+    const { liveConfig } = liveConfigOf();
+    const changes = [
+      { 'cache-max-ttl': '60' },
+      { 'cache-min-ttl': '5' },
+      { 'cache-max-negative': '30' },
+      { 'serve-stale': '0' },
+      { 'forward-policy': 'fastest' },
+    ];
+    for (const flags of changes) {
+      const { forwarder } = liveConfig;
+      liveConfig.reload(read(flags));
+      assert.notEqual(liveConfig.forwarder, forwarder, JSON.stringify(flags));
+      const same = liveConfig.forwarder;
+      liveConfig.reload(read(flags));
+      assert.equal(liveConfig.forwarder, same);
+    }
+    await liveConfig.close();
+  });
+
   it('The live configuration uses the stored key once the store is read, and keeps the key’s last valid value', async () => {
     const { liveConfig, changes } = liveConfigOf();
     liveConfig.readChanges(put('{"ttl":7}'));

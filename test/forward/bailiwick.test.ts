@@ -166,6 +166,33 @@ test('The forwarder passes signatures and denials only to clients that can check
   assert.deepEqual(types(false), [[], [6]]);
 });
 
+const LIMITS = { maxSeconds: 1_000, minSeconds: 20, maxNegativeSeconds: 100 };
+
+test('The limits of TTLs apply to every record of a positive answer', () => {
+  const question = questionOf('a.example.com');
+  const answer = [
+    'a.example.com. 5 CNAME b.example.com.',
+    'b.example.com. 0 A 192.0.2.1',
+    'b.example.com. 400 A 192.0.2.2',
+    'b.example.com. 5000 A 192.0.2.3',
+  ];
+  const { answer: kept } = scrub(messageOf(question, { answer }), question, false, LIMITS);
+  assert.deepEqual(
+    kept.map(({ ttlSeconds }) => ttlSeconds),
+    [20, 20, 400, 1_000],
+  );
+});
+
+test('A negative answer is limited by the SOA and by its own limit, and is not raised (RFC 2308 §5)', () => {
+  const question = questionOf('a.example.com');
+  const ttlOf = (ttl: number, minimum: number) => {
+    const soa = `example.com. ${ttl} SOA ns.example.com. host.example.com. 1 2 3 4 ${minimum}`;
+    const message = messageOf(question, { rcode: 3, authority: [soa] });
+    return scrub(message, question, false, LIMITS).authority[0]?.ttlSeconds;
+  };
+  assert.deepEqual([ttlOf(5, 60), ttlOf(60, 5), ttlOf(500, 80), ttlOf(500, 500)], [5, 5, 80, 100]);
+});
+
 test('The forwarder keeps a DNAME above the chain that it makes', () => {
   const question = questionOf('a.old.example');
   const message = messageOf(question, {

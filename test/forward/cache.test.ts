@@ -74,14 +74,63 @@ test('The cache evicts the least recently used entry first', () => {
   );
 });
 
+test('Expired answers leave before those that have not expired, the one that was served last after the others', () => {
+  const cache = new ReplyCache({ ...LIMITS, maxEntries: 4, staleSeconds: 1_000 });
+  const lasting = (ttl: number) => answered({ answer: [`www.example.com. ${ttl} A 192.0.2.1`] });
+  cache.put('fresh', lasting(100), 0);
+  cache.put('a', lasting(10), 0);
+  cache.put('b', lasting(12), 0);
+  cache.put('c', lasting(14), 0);
+  // Without a look-up no one has noticed that they expired.
+  const nowMs = 20_000;
+  assert.ok(cache.getStale('a', nowMs));
+  cache.put('new', lasting(100), nowMs);
+  const left = () => ['fresh', 'a', 'b', 'c', 'new'].filter((key) => has(cache, key, nowMs));
+  assert.deepEqual(left(), ['fresh', 'b', 'c', 'new']);
+  cache.put('a', lasting(100), nowMs);
+  assert.deepEqual(left(), ['fresh', 'a', 'c', 'new']);
+});
+
+function has(cache: ReplyCache, key: string, nowMs: number): boolean {
+  return (cache.get(key, nowMs) ?? cache.getStale(key, nowMs)) !== undefined;
+}
+
+test('Failures evict no answer, and their number is limited too', () => {
+  const cache = new ReplyCache({ ...LIMITS, maxEntries: 16, staleSeconds: 1_000 });
+  for (let i = 0; i < 16; i++)
+    cache.put(`k${i}`, answered({ answer: ['www.example.com. 10 A 192.0.2.1'] }), 0);
+  for (let i = 0; i < 1_000; i++) cache.put(`f${i}`, answered({ rcode: 2 }), 11_000);
+  const names = (prefix: string, count: number) =>
+    Array.from({ length: count }, (_, i) => `${prefix}${i}`);
+  const known = (keys: readonly string[]) => keys.filter((key) => has(cache, key, 11_000)).length;
+  assert.deepEqual([known(names('k', 16)), known(names('f', 1_000))], [16, 2]);
+});
+
+test('A failure replaces no answer that may be served, and one that came after its time of staleness does', () => {
+  const cache = new ReplyCache({ ...LIMITS, staleSeconds: 100 });
+  cache.put('k', answered({ answer: ['www.example.com. 10 A 192.0.2.1'] }), 0);
+  const failure: Forwarded = { kind: 'failed', reason: 'timeout', text: '' };
+  cache.put('k', failure, 50_000);
+  assert.equal(cache.get('k', 50_000), undefined);
+  assert.ok(cache.isHeld('k', 54_999) && !cache.isHeld('k', 55_000));
+  assert.ok(cache.getStale('k', 109_999));
+  cache.put('k', failure, 110_000);
+  assert.equal(cache.getStale('k', 110_000), undefined);
+  assert.deepEqual(cache.get('k', 110_000), failure);
+  assert.equal(cache.octets, 0);
+});
+
 test('The cache keeps its limits of entries and octets for any sequence of puts', () => {
   const texts = fc.array(fc.integer({ min: 1, max: 200 }), { maxLength: 60 });
   fc.assert(
-    fc.property(texts, (sizes) => {
-      const cache = new ReplyCache({ maxEntries: 20, maxOctets: 30_000 });
-      for (const [i, size] of sizes.entries()) {
+    fc.property(texts, fc.integer({ min: 1, max: 9_000 }), (sizes, stepMs) => {
+      const cache = new ReplyCache({ maxEntries: 20, maxOctets: 30_000, staleSeconds: 20 });
+      for (const [step, size] of sizes.entries()) {
+        const nowMs = step * stepMs;
         const answer = Array.from({ length: size }, () => 'www.example.com. 10 TXT x');
-        cache.put(`k${i % 30}`, answered({ answer }, questionOf('www.example.com', 'TXT')), i);
+        const key = `k${step % 30}`;
+        cache.getStale(`k${size % 30}`, nowMs);
+        cache.put(key, answered({ answer }, questionOf('www.example.com', 'TXT')), nowMs);
         assert.ok(cache.size <= 20);
         assert.ok(cache.octets <= 30_000 && cache.octets >= 0);
         assert.equal(cache.size === 0, cache.octets === 0);

@@ -26,6 +26,8 @@ export interface ScriptedQuery {
   readonly upstream: number;
   readonly question: Question;
   readonly atMs: number;
+  /** How long the forwarder listens. */
+  readonly timeoutMs: number;
 }
 
 export interface Answered {
@@ -53,7 +55,7 @@ export class ScriptedUpstreams {
     }));
     const send: SendQuery = (upstream, { question }, { timeoutMs, signal }) => {
       const index = upstreams.findIndex(({ address }) => address === upstream.address);
-      const query = { upstream: index, question, atMs: this.clock.monotonicMs() };
+      const query = { upstream: index, question, atMs: this.clock.monotonicMs(), timeoutMs };
       this.queries.push(query);
       return this.#settle(question, this.script(query), timeoutMs, signal);
     };
