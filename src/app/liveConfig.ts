@@ -13,7 +13,7 @@ import {
   createForwarder,
   type ForwarderOptions,
 } from '../forward/forwarder.ts';
-import { type ForwardCounters, newForwardCounters } from '../forward/outcome.ts';
+import { newForwardCounters } from '../forward/outcome.ts';
 import { mayRebind } from '../forward/privateNames.ts';
 import { withoutOwnAddresses } from '../forward/upstream.ts';
 import { hostInterfaces } from '../kernel/interfaces.ts';
@@ -39,6 +39,12 @@ const RETIREMENT_MS = 5_000;
 export class LiveConfig {
   /** Counted over all forwarders since the start. */
   readonly forwardCounters = newForwardCounters();
+  /** What all forwarders have in common. */
+  readonly #shared: SharedByForwarders = {
+    counters: this.forwardCounters,
+    stored: (question) => this.#storedReplies?.(question),
+  };
+  #storedReplies: ForwarderOptions['stored'];
   /** Counts the configurations that were read again: applied and rejected. */
   readonly reloads = { done: 0, failed: 0 };
   readonly #key: string;
@@ -74,6 +80,11 @@ export class LiveConfig {
   /** Undefined: nothing is forwarded. */
   get forwarder(): CachingForwarder | undefined {
     return this.#active.forwarding?.forwarder;
+  }
+
+  /** Sets the cache that forwarders ask before the upstreams. */
+  setStoredReplies(stored: NonNullable<ForwarderOptions['stored']>): void {
+    this.#storedReplies = stored;
   }
 
   mayRecurse(address: string): boolean {
@@ -186,7 +197,7 @@ export class LiveConfig {
       config,
       // New settings invalidate every answer, so equal settings keep their identity.
       settings: isSame ? before.settings : settings,
-      forwarding: forwardingOf(config, before?.forwarding, this.forwardCounters, this.#log),
+      forwarding: forwardingOf(config, before?.forwarding, this.#shared, this.#log),
       mayRecurse: recursionRule(config.recursionAllow),
     };
   }
@@ -241,6 +252,8 @@ function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
   };
 }
 
+type SharedByForwarders = Required<Pick<ForwarderOptions, 'counters' | 'stored'>>;
+
 /** A forwarder and the options that it was made from. */
 interface Forwarding {
   readonly options: ForwarderOptions;
@@ -255,7 +268,7 @@ interface Forwarding {
 function forwardingOf(
   config: Config,
   before: Forwarding | undefined,
-  counters: ForwardCounters,
+  shared: SharedByForwarders,
   log: Log,
 ): Forwarding | undefined {
   if (!config.recursion) return undefined;
@@ -278,7 +291,7 @@ function forwardingOf(
   };
   if (before !== undefined && isSameValue(before.options, options)) return before;
   if (upstreams.length > 0)
-    return { options, forwarder: createForwarder({ ...options, counters }) };
+    return { options, forwarder: createForwarder({ ...options, ...shared }) };
   const apexes = config.domains.map(printName).join(' ');
   log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
   return { options, forwarder: undefined };

@@ -17,6 +17,14 @@ export interface CacheLimits {
   readonly staleSeconds?: number;
 }
 
+/** A reply of another cache. */
+export interface StoredReply {
+  /** With the TTLs that it had at `storedMs`. */
+  readonly message: Message;
+  readonly storedMs: number;
+  readonly expiresMs: number;
+}
+
 interface CachedReply {
   readonly outcome: Forwarded;
   readonly storedMs: number;
@@ -155,13 +163,32 @@ export class ReplyCache {
     }
     if (old !== undefined) this.#remove(key, old);
     this.#failures.delete(key);
-    const seconds = lifetimeSeconds(outcome);
-    const octets = memoryOctets(key, outcome);
-    if (seconds <= 0 || octets > this.#limits.maxOctets) return;
-    const expiresMs = nowMs + seconds * 1000;
-    const held = { heldUntilMs: 0, heldInEra: this.#era };
-    this.#entries.set(key, { outcome, storedMs: nowMs, expiresMs, octets, ...held });
-    this.#expiries.add(key, expiresMs);
+    // The workers' cache counts in whole seconds too.
+    const storedMs = Math.floor(nowMs / 1000) * 1000;
+    const expiresMs = storedMs + lifetimeSeconds(outcome) * 1000;
+    if (expiresMs > nowMs) this.#add(key, { outcome, storedMs, expiresMs }, nowMs);
+  }
+
+  /** Whether the cache has an answer to the question, even if it has expired. */
+  has(key: string): boolean {
+    return this.#entries.has(key) || this.#expired.has(key);
+  }
+
+  /** Takes an answer with its times from another cache. The cache must not have one to the question. */
+  restore(key: string, { message, storedMs, expiresMs }: StoredReply, nowMs: number): void {
+    const outcome: Forwarded = { kind: 'answered', message };
+    if (nowMs < expiresMs + this.#staleMs) this.#add(key, { outcome, storedMs, expiresMs }, nowMs);
+  }
+
+  #add(
+    key: string,
+    reply: Pick<CachedReply, 'outcome' | 'storedMs' | 'expiresMs'>,
+    nowMs: number,
+  ): void {
+    const octets = memoryOctets(key, reply.outcome);
+    if (octets > this.#limits.maxOctets) return;
+    this.#entries.set(key, { ...reply, octets, heldUntilMs: 0, heldInEra: this.#era });
+    this.#expiries.add(key, reply.expiresMs);
     this.#octets += octets;
     this.#evict(nowMs);
   }

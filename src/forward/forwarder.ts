@@ -21,7 +21,7 @@ import { Class, Type } from '../dns/rr.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { DEFAULT_TTL_LIMITS, scrub, type TtlLimits } from './bailiwick.ts';
-import { cacheKey, ReplyCache } from './cache.ts';
+import { cacheKey, ReplyCache, type StoredReply } from './cache.ts';
 import type { UpstreamQuery } from './exchange.ts';
 import { type ForwardPolicy, UpstreamHealth } from './health.ts';
 import {
@@ -89,6 +89,8 @@ export interface ForwarderOptions {
   /** Default 10,000 entries and 16 MiB. */
   readonly cacheEntries?: number;
   readonly cacheOctets?: number;
+  /** Another cache, of replies to questions without CD and DO, which is asked before the upstreams. */
+  readonly stored?: ((question: Question) => StoredReply | undefined) | undefined;
   /** Default: new ones. */
   readonly counters?: ForwardCounters;
   /** Default `crypto.randomInt`. */
@@ -119,6 +121,7 @@ class SocketForwarder implements CachingForwarder {
   readonly #ttlLimits: TtlLimits;
   readonly #cache: ReplyCache;
   readonly #singleFlight: SingleFlight;
+  readonly #stored: ForwarderOptions['stored'];
   readonly #probes: Probes;
   readonly #stragglers = new Stragglers();
   readonly #counters: ForwardCounters;
@@ -136,6 +139,7 @@ class SocketForwarder implements CachingForwarder {
     this.#ttlLimits = options.ttlLimits ?? DEFAULT_TTL_LIMITS;
     this.#cache = new ReplyCache(limits);
     this.#singleFlight = new SingleFlight({ maxInFlight, maxWaiting });
+    this.#stored = options.stored;
     this.#probes = new Probes(this.#context);
   }
 
@@ -147,7 +151,7 @@ class SocketForwarder implements CachingForwarder {
       counters.refused++;
       return { kind: 'refused', text: refusal };
     }
-    const known = this.#known(cacheKey(question, options));
+    const known = this.#known(question, options);
     if (known === undefined) return undefined;
     counters.requests++;
     if (known.kind === 'answered' && known.stale) counters.stale++;
@@ -190,9 +194,14 @@ class SocketForwarder implements CachingForwarder {
   }
 
   /** What the cache says without asking an upstream. */
-  #known(key: string): Forwarded | undefined {
+  #known(question: Question, options: ForwardOptions): Forwarded | undefined {
     const { clock, health } = this.#context;
     const nowMs = clock.monotonicMs();
+    const key = cacheKey(question, options);
+    if (!options.dnssecOk && !options.checkingDisabled && !this.#cache.has(key)) {
+      const stored = this.#stored?.(question);
+      if (stored !== undefined) this.#cache.restore(key, stored, nowMs);
+    }
     const fresh = this.#cache.get(key, nowMs);
     if (fresh !== undefined) return fresh;
     if (this.#recoveries !== health.recoveries) {

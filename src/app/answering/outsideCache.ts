@@ -59,6 +59,7 @@ export class OutsideCache {
     });
     this.#basis = this.#currentBasis();
     liveConfig.onChanged(() => this.#onChanged());
+    liveConfig.setStoredReplies((question) => this.#publisher.find(question));
     this.#timer = setInterval(() => this.#refresh(), REFRESH_MS).unref();
   }
 
@@ -74,7 +75,7 @@ export class OutsideCache {
     this.#publisher.offer(question, response);
   }
 
-  /** Forgets the answers about a name and the names below it, or all. Returns how many there were. */
+  /** Forgets the workers' answers about a name and the names below it, or all. Returns how many held. */
   flush(name: Name | undefined): number {
     return this.#publisher.flush(name);
   }

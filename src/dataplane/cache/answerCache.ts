@@ -116,6 +116,11 @@ export class AnswerCache {
     return slot === 0 ? undefined : this.#blocks.answerOf(this.#buckets.blockIn(slot));
   }
 
+  remove(question: CacheQuestion): void {
+    const slot = this.#slotOf(question);
+    if (slot !== 0) this.#buckets.point(slot, 0, 0);
+  }
+
   /** The questions whose answers readers have found in the last part of their lives, since the last call. */
   takeNotes(): CacheQuestion[] {
     const words = this.#words;

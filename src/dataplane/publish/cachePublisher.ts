@@ -39,11 +39,11 @@ export interface CachePublisherOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** An answer of the cache as a message, with the TTLs that it had at a second of the monotonic clock. */
+/** An answer of the cache as a message, with the TTLs that it had at `storedMs` of the monotonic clock. */
 export interface CachedMessage {
   readonly message: Message;
-  readonly storedSecond: number;
-  readonly untilSecond: number;
+  readonly storedMs: number;
+  readonly expiresMs: number;
 }
 
 /** How long a stale answer holds. Then the next question asks the upstreams again, which may have recovered. */
@@ -95,7 +95,7 @@ export class CachePublisher {
     const message = messageOf(question, found);
     if (message === undefined) return undefined;
     const { ttlsAtSecond, untilSecond } = found;
-    return { message, storedSecond: ttlsAtSecond, untilSecond };
+    return { message, storedMs: ttlsAtSecond * 1000, expiresMs: untilSecond * 1000 };
   }
 
   /** Removes the answers to questions about a name and the names below it, or all. Returns how many held. */
@@ -115,7 +115,10 @@ export class CachePublisher {
     if (mark === undefined || question.qclass !== Class.IN) return;
     const { cache, maxUdpOctets, mayRefresh } = this.#options;
     const life = mark === 'fresh' ? leastTtl(response) : STALE_SECONDS;
-    if (life <= 0) return;
+    if (life <= 0) {
+      cache.remove(asked); // It would be served as the last answer when no upstream replies.
+      return;
+    }
     const folded = { ...question, qname: foldName(question.qname) };
     const encoded = encodeBehindQuestion(folded, response, maxUdpOctets);
     if (encoded.cuts.length === 0) return;
