@@ -7,6 +7,7 @@ import type { Log } from '../observability/log.ts';
 import { LOCKS } from '../registrar/leadership/lock.ts';
 import type { ServiceSource } from '../server/http/api/serviceApi.ts';
 import { shareWatches } from '../server/http/api/sharedWatches.ts';
+import type { CacheSource } from '../server/http/cacheApi.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
@@ -17,8 +18,8 @@ import type { Mirror } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/catalog.ts';
+import type { LiveConfig } from './answering/liveConfig.ts';
 import type { NameTables } from './answering/nameTables.ts';
-import type { LiveConfig } from './liveConfig.ts';
 import { openFilesLimit } from './process/openFiles.ts';
 import { version } from './process/process.ts';
 import { writersOf } from './process/writerToken.ts';
@@ -48,6 +49,7 @@ export interface HttpSources {
   readonly warnings: () => readonly string[];
   readonly stats: () => ServerStats;
   readonly services: ServiceSource;
+  readonly cache: CacheSource | undefined;
   /** As in `HttpListenerOptions`. */
   readonly page: (exchange: Exchange) => HttpReply | undefined;
 }

@@ -12,9 +12,9 @@ import type { Mirror } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/catalog.ts';
 import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
+import type { LiveConfig } from './answering/liveConfig.ts';
 import type { OutsideCache } from './answering/outsideCache.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
-import type { LiveConfig } from './liveConfig.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './process/processStats.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {

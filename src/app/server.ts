@@ -1,7 +1,7 @@
 /**
  * app/: The running program: assembly, life cycle, live configuration, metrics.
  * Imports: every folder.
- * Used by: app/answering, cli/commands, cli/linking.
+ * Used by: cli/commands, cli/linking.
  *
  * The composition root: `assemble` (serverParts.ts) makes the parts of a server, and `startServer` starts them in the
  * order of their dependencies; `close` stops them in reverse. Listening does not wait for the store: until the store is
@@ -24,6 +24,7 @@ import {
   type ListenFailure,
   listenAll,
 } from '../server/listen.ts';
+import { cacheSourceOf } from './answering/outsideCache.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
@@ -244,7 +245,8 @@ function startPages(
   const stats = () => statsOf(parts);
   const warnings = () => registrar?.warnings() ?? [];
   const { store, services } = parts;
-  const sources = { store, services, stateDirectory, readiness, warnings, stats, page };
+  const cache = cacheSourceOf(parts);
+  const sources = { store, services, cache, stateDirectory, readiness, warnings, stats, page };
   const start = () => startHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }

@@ -29,12 +29,12 @@ import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/catalog.ts';
 import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
 import { reserveTable, startRefreshing } from './answering/answerTable.ts';
+import { LiveConfig } from './answering/liveConfig.ts';
 import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
 import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering/slowPath.ts';
 import { openUdp, streamSockets } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
-import { LiveConfig } from './liveConfig.ts';
 import type { Measured } from './metricsPage.ts';
 import { createMirrorLog } from './process/mirrorReports.ts';
 import { compactHeap } from './process/process.ts';
@@ -130,7 +130,7 @@ export function assemble(
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
   const answering = { table, outsideCache, publisher, stopRefreshing };
   const core = { ...answering, ...following, measured, queryLog, faults };
-  const slowPath = slowPathOf(config, core);
+  const slowPath = slowPathOf(config, { ...core, counters: measured.answers });
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
   const udp = openUdp(config, {

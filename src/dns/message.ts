@@ -6,7 +6,7 @@
  *   cli/linking, config, config/options, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply,
  *   dataplane/sockets, dataplane/table, forward, kernel, main, observability, registrar, registrar/describe,
  *   registrar/engine, registrar/leadership, registrar/links, registrar/observe, registrar/reconcile,
- *   registrar/registrator, server, server/http/api, server/http/exchange, service, tools/doctor,
+ *   registrar/registrator, server, server/http, server/http/api, server/http/exchange, service, tools/doctor,
  *   tools/doctor/judge, tools/integrate, zone.
  *
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { LiveConfig } from '../../src/app/liveConfig.ts';
+import { LiveConfig } from '../../src/app/answering/liveConfig.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import type { Log } from '../../src/observability/log.ts';

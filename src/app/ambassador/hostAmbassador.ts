@@ -3,7 +3,7 @@
  * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy,
  *   ambassador/proxy/carry, app/process, config, config/options, dataplane/listeners, dns, forward, kernel,
  *   observability, registrar, registrar/links, server, server/http/exchange, service, store, timing, zone.
- * Used by: app, cli/linking, tools/doctor/ambassador.
+ * Used by: app, app/answering, cli/linking, tools/doctor/ambassador.
  *
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
  * of the host's containers. It reads the server's zone in the same turn of the event loop as DNS does.

@@ -1,8 +1,8 @@
 /**
  * app/answering/: The parts of a running server that answer queries.
- * Imports: ambassador, ambassador/names, app, app/process, config, config/options, dataplane/cache,
+ * Imports: ambassador, ambassador/names, app/ambassador, app/process, config, config/options, dataplane/cache,
  *   dataplane/listeners, dataplane/publish, dataplane/sockets, dataplane/table, dns, forward, kernel,
- *   observability, server, service, store, zone.
+ *   observability, server, server/http, service, store, zone.
  * Used by: app.
  *
  * The answer table of a running server: its memory, and the timer that refreshes it.

@@ -4,14 +4,17 @@
  */
 import { isSameValue } from '../../config/options/valueForms.ts';
 import { AnswerCache, type CacheStats } from '../../dataplane/cache/answerCache.ts';
+import { sumOf, type UdpListener } from '../../dataplane/listeners/udpListener.ts';
 import { CachePublisher } from '../../dataplane/publish/cachePublisher.ts';
+import { Single } from '../../dataplane/table/counters.ts';
 import type { TableHandle } from '../../dataplane/table/layout.ts';
 import type { Question, Response } from '../../dns/message.ts';
 import type { Name } from '../../dns/name.ts';
 import type { CachingForwarder } from '../../forward/forwarder.ts';
 import type { ForwardOptions } from '../../forward/outcome.ts';
 import { outsideResponse } from '../../server/forwarded.ts';
-import { type LiveConfig, rebindRule, workersCacheOctets } from '../liveConfig.ts';
+import type { CacheSource } from '../../server/http/cacheApi.ts';
+import { type LiveConfig, rebindRule, workersCacheOctets } from './liveConfig.ts';
 
 export interface OutsideCacheOptions {
   /** The table whose readers also read the cache. */
@@ -22,7 +25,7 @@ export interface OutsideCacheOptions {
 }
 
 /** What the meaning of other servers' answers depends on. */
-interface Basis {
+interface CacheBasis {
   readonly forwarder: CachingForwarder | undefined;
   readonly rules: unknown;
 }
@@ -43,7 +46,7 @@ export class OutsideCache {
   readonly #cache: AnswerCache;
   readonly #publisher: CachePublisher;
   readonly #timer: NodeJS.Timeout;
-  #basis: Basis;
+  #basis: CacheBasis;
   #refreshing = 0;
 
   /** Throws RangeError if the process cannot reserve the address space. */
@@ -84,7 +87,7 @@ export class OutsideCache {
     clearInterval(this.#timer);
   }
 
-  #currentBasis(): Basis {
+  #currentBasis(): CacheBasis {
     const { forwarder, settings, config } = this.#options.liveConfig;
     const { rebindProtection, rebindAllow } = config;
     return { forwarder, rules: { apexes: settings.apexes, rebindProtection, rebindAllow } };
@@ -121,4 +124,26 @@ export class OutsideCache {
       this.#refreshing--;
     }
   }
+}
+
+/** The forwarder's cache and the workers' as one, for HTTP. Without `--cache-memory` there is nothing to show. */
+export function cacheSourceOf({
+  outsideCache,
+  liveConfig,
+  udp,
+}: {
+  readonly outsideCache: OutsideCache | undefined;
+  readonly liveConfig: LiveConfig;
+  readonly udp: Pick<UdpListener, 'blocks'>;
+}): CacheSource | undefined {
+  if (outsideCache === undefined) return undefined;
+  return {
+    summary() {
+      const { answers, usedOctets, capacityOctets, evicted } = outsideCache.stats;
+      const hits = liveConfig.forwardCounters.cacheHits + sumOf(udp.blocks, Single.cacheHits);
+      return { answers, usedOctets, capacityOctets, hits, evicted };
+    },
+    // The same answer may be in both caches.
+    flush: (name) => Math.max(outsideCache.flush(name), liveConfig.forwarder?.flush(name) ?? 0),
+  };
 }

@@ -1,9 +1,28 @@
 /** Answers the queries that the answer table cannot answer: the responders of a running server. */
 import type { Config } from '../../config/config.ts';
+import type { Publisher } from '../../dataplane/publish/publisher.ts';
 import type { Respond } from '../../dns/message.ts';
+import type { FaultLog } from '../../observability/faultLog.ts';
+import type { QueryLog } from '../../observability/queryLog.ts';
+import type { AnswerCounters } from '../../server/answerCounters.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
-import { rebindRule } from '../liveConfig.ts';
-import type { ServerParts } from '../serverParts.ts';
+import type { Mirror } from '../../store/mirror.ts';
+import type { Catalog } from '../../zone/catalog.ts';
+import { type LiveConfig, rebindRule } from './liveConfig.ts';
+import type { NameTables } from './nameTables.ts';
+import type { OutsideCache } from './outsideCache.ts';
+
+export interface SlowPathParts {
+  readonly catalog: Catalog;
+  readonly liveConfig: LiveConfig;
+  readonly mirror: Pick<Mirror, 'state'>;
+  readonly nameTables: NameTables;
+  readonly publisher: Publisher;
+  readonly outsideCache: OutsideCache | undefined;
+  readonly counters: AnswerCounters;
+  readonly queryLog: QueryLog;
+  readonly faults: FaultLog;
+}
 
 /** Answers queries that the answer table cannot answer. */
 export interface SlowPath {
@@ -18,12 +37,9 @@ export interface SlowPath {
 export const monotonicMs = (): number => performance.now();
 export const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
-export function slowPathOf(
-  { maxUdpOctets }: Config,
-  parts: Omit<ServerParts, 'store' | 'ambassador' | 'services' | 'slowPath' | 'udp' | 'tcp'>,
-): SlowPath {
+export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): SlowPath {
   const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
-  const { measured, queryLog, faults } = parts;
+  const { counters, queryLog, faults } = parts;
   const pending = new OutstandingAnswers();
   const quiet = {
     root: catalog.root,
@@ -56,7 +72,7 @@ export function slowPathOf(
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),
     onOutstanding: (answer) => pending.add(answer),
-    counters: measured.answers,
+    counters,
   });
   return { respond, respondQuietly, pending };
 }

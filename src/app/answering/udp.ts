@@ -10,7 +10,7 @@ import type { Respond } from '../../dns/message.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
 import type { StreamSockets } from '../../server/tcp.ts';
-import type { LiveConfig } from '../liveConfig.ts';
+import type { LiveConfig } from './liveConfig.ts';
 
 type UdpConfig = Pick<Config, 'workers' | 'takeover'>;
 

@@ -1,7 +1,7 @@
 /**
  * server/http/: The HTTP listener: connections, admission, routes, health pages.
- * Imports: dataplane/listeners, server, server/http/api, server/http/exchange, store.
- * Used by: app, app/process.
+ * Imports: dataplane/listeners, dns, server, server/http/api, server/http/exchange, store.
+ * Used by: app, app/answering, app/process.
  *
  * The listener serves etcd's keys API v2 over any store, the API for other soradns servers, and the health pages. Every
  * resource is bounded, and most are bounded for each client: headers, bodies, connections, waiting requests, long

@@ -15,6 +15,7 @@ import { clusterId, type SharedResources, serveKeys } from './api/keys.ts';
 import { type ServiceSource, serveServices } from './api/serviceApi.ts';
 import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
+import { type CacheSource, cacheReply } from './cacheApi.ts';
 import type { ConnectedClient } from './exchange/client.ts';
 import { type Exchange, type HttpReply, textReply } from './exchange/exchange.ts';
 import { yieldingStore } from './exchange/yieldLoop.ts';
@@ -25,6 +26,8 @@ export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   readonly store?: LeaseStore | undefined;
   /** Undefined: the listener serves no state of services. */
   readonly services?: ServiceSource | undefined;
+  /** Undefined: the listener has no path for the cache. */
+  readonly cache?: CacheSource | undefined;
   /** Pages besides the health pages: returns the reply to a GET or HEAD, or undefined for another path. */
   readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
   /** A client with this token may write every key. */
@@ -97,7 +100,9 @@ export class Routes {
     const page =
       healthReply(this.#health, exchange) ?? (writes ? undefined : this.#options.page?.(exchange));
     if (page !== undefined) return exchange.send(page);
-    const { services } = this.#options;
+    const { services, cache } = this.#options;
+    const ofCache = cache && cacheReply(cache, exchange);
+    if (ofCache !== undefined) return exchange.send(ofCache);
     if (
       services !== undefined &&
       (await serveServices(services, exchange, this.#shared, this.#heartbeatMs))

@@ -3,25 +3,25 @@
  * `/<prefix>/config` in place of defaults. Both may change at runtime. Everything derived from them changes in one
  * assignment between two queries. A configuration with mistakes changes nothing.
  */
-import { type Config, type ConfigResult, withLiveOptions } from '../config/config.ts';
-import { isSameValue } from '../config/options/valueForms.ts';
-import { withStoreConfig } from '../config/storeConfig.ts';
-import { equalNames, isSubdomainOf, type Name, printName } from '../dns/name.ts';
-import { recursionRule } from '../forward/addresses.ts';
+import { type Config, type ConfigResult, withLiveOptions } from '../../config/config.ts';
+import { isSameValue } from '../../config/options/valueForms.ts';
+import { withStoreConfig } from '../../config/storeConfig.ts';
+import { equalNames, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import { recursionRule } from '../../forward/addresses.ts';
 import {
   type CachingForwarder,
   createForwarder,
   type ForwarderOptions,
-} from '../forward/forwarder.ts';
-import { newForwardCounters } from '../forward/outcome.ts';
-import { mayRebind } from '../forward/privateNames.ts';
-import { withoutOwnAddresses } from '../forward/upstream.ts';
-import { hostInterfaces } from '../kernel/interfaces.ts';
-import type { Log } from '../observability/log.ts';
-import type { Change } from '../service/change.ts';
-import type { ConsulSettings, ZoneSettings } from '../zone/view.ts';
-import type { AmbassadorForce } from './ambassador/serverAmbassador.ts';
-import { upstreamsOf } from './process/network.ts';
+} from '../../forward/forwarder.ts';
+import { newForwardCounters } from '../../forward/outcome.ts';
+import { mayRebind } from '../../forward/privateNames.ts';
+import { withoutOwnAddresses } from '../../forward/upstream.ts';
+import { hostInterfaces } from '../../kernel/interfaces.ts';
+import type { Log } from '../../observability/log.ts';
+import type { Change } from '../../service/change.ts';
+import type { ConsulSettings, ZoneSettings } from '../../zone/view.ts';
+import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
+import { upstreamsOf } from '../process/network.ts';
 
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
