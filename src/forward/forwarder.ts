@@ -17,7 +17,6 @@ import { setMaxListeners } from 'node:events';
 import { newServerId } from '../dns/edns.ts';
 import type { Question } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import { Class, Type } from '../dns/rr.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { DEFAULT_TTL_LIMITS, scrub, type TtlLimits } from './bailiwick.ts';
@@ -32,7 +31,7 @@ import {
   isFailure,
   newForwardCounters,
 } from './outcome.ts';
-import { isPrivateName, isPublicAddress } from './privateNames.ts';
+import { eligibleFor, refusalOf } from './privateNames.ts';
 import {
   Probes,
   type QuestionContext,
@@ -238,7 +237,7 @@ class SocketForwarder implements CachingForwarder {
   }
 
   #refusalOf(question: Question): string | undefined {
-    return refusalOf(question, this.#ndots) ?? refusalOfUpstreams(question, this.#upstreams);
+    return refusalOf(question, this.#ndots, this.#upstreams);
   }
 
   #eligible({ qname }: Question): readonly Upstream[] {
@@ -307,30 +306,6 @@ function contextOf(
     tryTimeoutMs: options.tryTimeoutMs ?? 1_200,
     totalTimeoutMs: options.totalTimeoutMs ?? 3_800,
   };
-}
-
-/** Why the question is forwarded to no upstream; `undefined` if it may be. */
-function refusalOf({ qname, qtype, qclass }: Question, ndots: number): string | undefined {
-  if (qname.length < ndots) return `the name has fewer than ${ndots} labels (--ndots)`;
-  if (qclass !== Class.IN) return 'only class IN is forwarded';
-  if (qtype === Type.AXFR || qtype === Type.IXFR) return 'zone transfers are not forwarded';
-  return undefined;
-}
-
-/** A private name is sent to no public server. */
-function eligibleFor(qname: Name, upstreams: readonly Upstream[]): readonly Upstream[] {
-  if (!isPrivateName(qname)) return upstreams;
-  return upstreams.filter(({ address }) => !isPublicAddress(address));
-}
-
-function refusalOfUpstreams(
-  { qname }: Question,
-  upstreams: readonly Upstream[],
-): string | undefined {
-  if (eligibleFor(qname, upstreams).length > 0) return undefined;
-  return isPrivateName(qname)
-    ? 'no upstream, or only public ones, which are not asked for private names'
-    : 'no upstream to forward to (--nameservers)';
 }
 
 /** The outcome with the qname in the case that this client sent. */

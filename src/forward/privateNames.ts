@@ -1,11 +1,13 @@
 /**
- * Names and addresses that have a meaning only inside a network. A public server cannot answer such a name, and the
- * query would reveal to that server what runs here. An upstream on a private address may know the name, so it still
- * gets the query.
+ * Which questions may go to which upstreams, and the names and addresses that have a meaning only inside a network. A
+ * public server cannot answer such a name, and the query would reveal to that server what runs here. An upstream on a
+ * private address may know the name, so it still gets the query.
  */
+import type { Question } from '../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
-import { type Rr, Type } from '../dns/rr.ts';
+import { Class, type Rr, Type } from '../dns/rr.ts';
 import { addressSet, cidrs } from './addresses.ts';
+import type { Upstream } from './upstream.ts';
 
 /** RFC 6762, RFC 6761, RFC 7686, RFC 8375, and ICANN's `internal`. */
 const SPECIAL_NAMES = ['local', 'localhost', 'invalid', 'test', 'onion', 'internal', 'home.arpa'];
@@ -75,4 +77,25 @@ export function hasPrivateAddress(rrs: readonly Rr[]): boolean {
     const isAddress = type === Type.A || type === Type.AAAA;
     return isAddress && rdata.kind === 'address' && !isPublicAddress(rdata.address);
   });
+}
+
+/** The upstreams that may get the name: a private name is sent to no public server. */
+export function eligibleFor(qname: Name, upstreams: readonly Upstream[]): readonly Upstream[] {
+  if (!isPrivateName(qname)) return upstreams;
+  return upstreams.filter(({ address }) => !isPublicAddress(address));
+}
+
+/** Why the question is forwarded to no upstream; `undefined` if it may be. */
+export function refusalOf(
+  { qname, qtype, qclass }: Question,
+  ndots: number,
+  upstreams: readonly Upstream[],
+): string | undefined {
+  if (qname.length < ndots) return `the name has fewer than ${ndots} labels (--ndots)`;
+  if (qclass !== Class.IN) return 'only class IN is forwarded';
+  if (qtype === Type.AXFR || qtype === Type.IXFR) return 'zone transfers are not forwarded';
+  if (eligibleFor(qname, upstreams).length > 0) return undefined;
+  return isPrivateName(qname)
+    ? 'no upstream, or only public ones, which are not asked for private names'
+    : 'no upstream to forward to (--nameservers)';
 }
