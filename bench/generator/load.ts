@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { QuestionCursor } from './cursor.ts';
 import { PacedStream } from './pacedStream.ts';
-import { openQuerySockets, waiter } from './querySocket.ts';
+import { openQuerySockets, type QuerySocket, waiter } from './querySocket.ts';
 import { parseQuestions, type Questions } from './questions.ts';
+import { SingleStream } from './singleStream.ts';
 import type { Stream, StreamResult, StreamSpec } from './stream.ts';
 import { WindowStream } from './windowStream.ts';
 
@@ -59,16 +60,34 @@ function run(streams: readonly Stream[], durationMs: number, elapsedMs: () => nu
 
 function openStream(
   { port, seconds }: LoadSpec,
-  { questions, pace, edns = false, sockets = DEFAULT_SOCKETS, first = 0, limit }: StreamSpec,
+  {
+    questions,
+    pace,
+    edns = false,
+    sockets = DEFAULT_SOCKETS,
+    first = 0,
+    blind = false,
+    limit,
+  }: StreamSpec,
   elapsedMs: () => number,
 ): Stream {
   const cursor = new QuestionCursor(readQuestions(questions, edns), first);
+  const most = limit ?? Number.POSITIVE_INFINITY;
+  if (pace.kind === 'single') {
+    const [socket] = openQuerySockets(port, 1);
+    return new SingleStream(socket as QuerySocket, cursor, most, elapsedMs);
+  }
   const opened = openQuerySockets(port, sockets);
   if (pace.kind === 'window') {
-    return new WindowStream(opened, cursor, pace.window, limit ?? Number.POSITIVE_INFINITY);
+    return new WindowStream(opened, cursor, pace.window, most);
   }
-  const most = Math.min(limit ?? MAX_PACED_QUESTIONS, Math.ceil(seconds * pace.perSecond));
-  return new PacedStream(opened, cursor, pace.perSecond, most, elapsedMs);
+  const due = Math.min(most, MAX_PACED_QUESTIONS, Math.ceil(seconds * pace.perSecond));
+  return new PacedStream(
+    opened,
+    cursor,
+    { perSecond: pace.perSecond, limit: due, blind },
+    elapsedMs,
+  );
 }
 
 /** Parsed files, because every round uses the same ones. */

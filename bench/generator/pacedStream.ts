@@ -1,4 +1,4 @@
-/** An open loop: sends queries at a fixed rate and records the latency of each answer. */
+/** An open loop: sends queries at a fixed rate and records the latency of each answer, unless it reads no answers. */
 import type { QuestionCursor } from './cursor.ts';
 import { Latencies } from './latency.ts';
 import { dueAfter, intendedMs, latestOfId } from './pacing.ts';
@@ -10,10 +10,18 @@ const DRAIN_MS = 300;
 /** The most batches that a late stream sends before it receives again. */
 const MAX_BATCHES = 4;
 
+export interface PacedOptions {
+  readonly perSecond: number;
+  readonly limit: number;
+  /** Reads no answers. */
+  readonly blind?: boolean;
+}
+
 export class PacedStream implements Stream {
   readonly maySleep = false;
   readonly sockets: readonly QuerySocket[];
   readonly #cursor: QuestionCursor;
+  readonly #isBlind: boolean;
   readonly #perSecond: number;
   readonly #limit: number;
   readonly #elapsedMs: () => number;
@@ -28,21 +36,22 @@ export class PacedStream implements Stream {
   constructor(
     sockets: readonly QuerySocket[],
     cursor: QuestionCursor,
-    perSecond: number,
-    limit: number,
+    { perSecond, limit, blind = false }: PacedOptions,
     elapsedMs: () => number,
   ) {
+    this.#isBlind = blind;
     this.#elapsedMs = elapsedMs;
     this.sockets = sockets;
     this.#cursor = cursor;
     this.#perSecond = perSecond;
     this.#limit = limit;
-    this.#latencies = new Latencies(limit);
+    this.#latencies = new Latencies(blind ? 0 : limit);
   }
 
   step(elapsedMs: number): boolean {
     const isSending = this.#tally.sent < this.#limit; // It sends all queries, even late.
     if (isSending) this.#send(elapsedMs);
+    if (this.#isBlind) return isSending;
     for (const socket of this.sockets) this.#receive(socket);
     const isWaiting = this.#tally.answered + this.#tally.lost < this.#tally.sent;
     return isSending || (isWaiting && elapsedMs - this.#lastSentMs < DRAIN_MS);

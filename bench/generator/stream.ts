@@ -3,8 +3,9 @@ import type { LatencySummary } from './latency.ts';
 import type { QuerySocket } from './querySocket.ts';
 import type { TallyResult } from './tally.ts';
 
-/** The pace of a stream: a window of pending queries on each socket, or a fixed rate. */
+/** The pace of a stream: a window of pending queries on each socket, one query at a time, or a fixed rate. */
 export type Pace =
+  | { readonly kind: 'single' }
   | { readonly kind: 'window'; readonly window: number }
   | { readonly kind: 'rate'; readonly perSecond: number };
 
@@ -16,12 +17,17 @@ export interface StreamSpec {
   readonly sockets?: number;
   /** Number of the first question, modulo the count. */
   readonly first?: number;
+  /**
+   * The stream reads no answers, and the kernel drops them: the flood of a sender that forged its address. For a fixed
+   * rate.
+   */
+  readonly blind?: boolean;
   /** The most queries to send. */
   readonly limit?: number;
 }
 
 export interface StreamResult extends TallyResult {
-  /** In microseconds, for a fixed rate. */
+  /** In microseconds, for a fixed rate and for one query at a time. */
   readonly latency?: Record<keyof LatencySummary, number | null>;
 }
 

@@ -1,4 +1,5 @@
 /** The server's memory, descriptors and drops from its own metrics; they must not grow under a steady load. */
+import { readMetrics } from '../metrics.ts';
 
 export interface ServerStats {
   readonly atMs: number;
@@ -11,13 +12,7 @@ export interface ServerStats {
 
 /** Scrapes /metrics once. */
 export async function readServerStats(httpPort: number): Promise<ServerStats> {
-  const reply = await fetch(`http://127.0.0.1:${httpPort}/metrics`);
-  const text = await reply.text();
-  const sum = (name: string): number =>
-    [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))].reduce(
-      (all, [, value]) => all + Number(value),
-      0,
-    );
+  const sum = await readMetrics(httpPort);
   return {
     atMs: performance.now(),
     rssBytes: sum('process_resident_memory_bytes'),

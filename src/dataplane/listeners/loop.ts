@@ -2,14 +2,21 @@
  * The loop of a worker: read a batch, answer the questions that the table holds, hand over the misses, send the
  * replies. Between batches it waits in the kernel. It allocates nothing per packet.
  *
+ * After a full read more packets wait in the kernel, and some may ask for names that exist. The worker then defers the
+ * replies about names that do not exist, and reads on: to read a packet takes a third of the time of its whole answer. So
+ * a flood of random names delays other answers little, and if it exceeds what the worker can answer, it alone is shed.
+ * Replies about existing names keep their order, and deferred replies keep theirs.
+ *
  * A worker with one socket of its own waits in the read, which saves a system call; a worker with several waits in
  * poll, and then reads each socket that has packets.
  */
 import type { MessagePort } from 'node:worker_threads';
+import { Rcode } from '../../dns/rr.ts';
 import { EAGAIN, EBADF, EINTR, type Libc, loadLibc, systemError } from '../../kernel/libc.ts';
 import { type FastPath, Outcome } from '../reply/fastPath.ts';
 import type { openFastPath } from '../reply/reader.ts';
-import { Batch } from '../sockets/batch.ts';
+import type { Batch } from '../sockets/batch.ts';
+import { Intake } from '../sockets/intake.ts';
 import { MSG_DONTWAIT, MSG_WAITFORONE, sockaddrPort } from '../sockets/layout.ts';
 import { RecursionRanges } from '../sockets/recursionRanges.ts';
 import { Poll, RECEIVE_TIMEOUT_MS } from '../sockets/socket.ts';
@@ -25,6 +32,7 @@ import {
 } from '../table/counters.ts';
 import { clockOriginMs, WorkerChannel, type WorkerStart } from './controlChannel.ts';
 import { type RingKind, RingWriter } from './handover.ts';
+import { Spin } from './spin.ts';
 import { familyBlock } from './udpListener.ts';
 
 /** The table and the counters for packets of one address family. */
@@ -46,19 +54,29 @@ const DRAIN_MS = 200;
 /** The pause after a failed read, whose cause may pass. */
 const PAUSE_MS = 10;
 
+/** Deferred replies that are sent between two reads. At 2 µs each they delay the next read little. */
+const DEFERRED_AT_ONCE = 16;
+/** While every read is full, deferred replies are sent after one read in this many. */
+const FULL_READS = 4;
+
 export class WorkerLoop {
   readonly #parts: WorkerParts;
-  #batches: readonly Batch[] = [];
+  readonly #spin: Spin;
+  #intakes: readonly Intake[] = [];
   #poll: Poll;
   #recursionRanges = new RecursionRanges([]);
   /** Ports of all our sockets: a packet from such a port may come from one of them. */
   #ownPorts: readonly number[] = [];
   #stop = false;
   #handedOver = false;
+  #fullReads = 0;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
+  readonly #readFirst = (): number => (this.#intakes[0] as Intake).receive(MSG_DONTWAIT);
+  readonly #pollNow = (): number => this.#poll.wait(0);
 
   constructor(parts: WorkerParts) {
     this.#parts = parts;
+    this.#spin = new Spin(parts.libc);
     this.#poll = new Poll(parts.libc, []);
   }
 
@@ -68,10 +86,9 @@ export class WorkerLoop {
     for (;;) {
       if (channel.hasAssignment()) this.#takeAssignment();
       if (this.#stop) break;
-      const [first] = this.#batches;
+      const [first] = this.#intakes;
       if (first === undefined) channel.waitForAssignment(RECEIVE_TIMEOUT_MS);
-      else if (this.#batches.length === 1 && first.socket.blocking)
-        this.#serve(first, MSG_WAITFORONE);
+      else if (this.#intakes.length === 1 && first.socket.blocking) this.#serveAlone(first);
       else this.#serveReady(RECEIVE_TIMEOUT_MS);
     }
     this.#drain();
@@ -81,14 +98,17 @@ export class WorkerLoop {
     const { libc, channel, paths } = this.#parts;
     const assignment = channel.receiveAssignment();
     if (assignment === undefined) return;
+    for (const intake of this.#intakes) while (this.#sendDeferred(intake));
     this.#stop = assignment.stop;
     this.#recursionRanges = new RecursionRanges(assignment.recursionRanges);
     this.#ownPorts = [...new Set(assignment.sockets.map(({ port }) => port))];
-    this.#batches = assignment.sockets.map(
-      (socket) =>
-        this.#batches.find((batch) => batch.socket.fd === socket.fd) ??
-        new Batch(libc, socket, paths[socket.family].fastPath.replyOctets),
-    );
+    this.#intakes = assignment.sockets.map((socket) => {
+      const { fastPath, counters } = paths[socket.family];
+      return (
+        this.#intakes.find((intake) => intake.socket.fd === socket.fd) ??
+        new Intake(libc, socket, fastPath.replyOctets, counters)
+      );
+    });
     this.#poll = new Poll(
       libc,
       assignment.sockets.map(({ fd }) => fd),
@@ -102,41 +122,77 @@ export class WorkerLoop {
     while (performance.now() < untilMs && this.#serveReady(0));
   }
 
-  /** False if no socket had packets within the time. */
-  #serveReady(timeoutMs: number): boolean {
-    if (this.#batches.length === 0 || this.#poll.wait(timeoutMs) <= 0) return false;
-    for (let i = 0; i < this.#batches.length; i++)
-      if (this.#poll.isReady(i)) this.#serve(this.#batches[i] as Batch, MSG_DONTWAIT);
-    return true;
+  /** Serves the worker's only socket: waits in the read, unless deferred replies wait. */
+  #serveAlone(intake: Intake): void {
+    if (intake.hasDeferred) this.#serveDeferring(intake);
+    else this.#serve(intake, this.#spin.look(this.#readFirst) || intake.receive(MSG_WAITFORONE));
   }
 
-  #serve(batch: Batch, flags: number): void {
-    const received = batch.receive(flags);
+  /** False if no socket had packets within the time, and no replies were deferred. */
+  #serveReady(timeoutMs: number): boolean {
+    let deferring = false;
+    for (const intake of this.#intakes) deferring ||= intake.hasDeferred;
+    if (!deferring && this.#intakes.length === 0) return false;
+    const isReady =
+      timeoutMs === 0 || deferring
+        ? this.#poll.wait(0) > 0
+        : (this.#spin.look(this.#pollNow) || this.#poll.wait(timeoutMs)) > 0;
+    for (let i = 0; i < this.#intakes.length; i++) {
+      const intake = this.#intakes[i] as Intake;
+      if (intake.hasDeferred) this.#serveDeferring(intake);
+      else if (isReady && this.#poll.isReady(i)) this.#serve(intake, intake.receive(MSG_DONTWAIT));
+    }
+    return isReady || deferring;
+  }
+
+  /** Serves a socket with deferred replies: they are sent when no packets wait, or after several full reads. */
+  #serveDeferring(intake: Intake): void {
+    this.#serve(intake, intake.receive(MSG_DONTWAIT));
+    if (intake.wasFull && ++this.#fullReads % FULL_READS !== 0) return;
+    this.#sendDeferred(intake);
+  }
+
+  /** False if no replies were deferred. */
+  #sendDeferred(intake: Intake): boolean {
+    const { readMs } = intake.oldest;
+    const sent = intake.sendDeferred(DEFERRED_AT_ONCE);
+    const { counters } = this.#parts.paths[intake.socket.family];
+    countLatency(counters, sent, performance.now() - readMs);
+    return sent > 0;
+  }
+
+  #serve(intake: Intake, received: number): void {
     if (received <= 0) {
       this.#onReadFailed(received);
       return;
     }
     const { channel } = this.#parts;
-    const { fastPath, counters } = this.#parts.paths[batch.socket.family];
+    const { fastPath, counters } = this.#parts.paths[intake.socket.family];
+    const batch = intake.current;
     const readMs = performance.now();
     fastPath.beginBatch();
-    this.#answer(batch, received, fastPath, counters);
+    this.#answer(intake, received, fastPath, counters);
     fastPath.endBatch();
     const replies = batch.send(counters);
     if (this.#handedOver) {
       this.#handedOver = false;
       channel.wakeMain();
     }
-    countBatch(counters, received, replies, performance.now() - readMs);
+    count(counters, Slot.batch + bucketOf(BATCH_BOUNDS, received));
+    countLatency(counters, replies, performance.now() - readMs);
   }
 
-  #answer(batch: Batch, received: number, fastPath: FastPath, counters: CounterBlock): void {
+  #answer(intake: Intake, received: number, fastPath: FastPath, counters: CounterBlock): void {
     const ranges = this.#recursionRanges;
+    const batch = intake.current;
+    // More packets wait, or are likely to.
+    const mayDefer = intake.wasFull || intake.hasDeferred;
     const { octets, words } = batch;
     const ownPorts = this.#ownPorts;
     let handled = 0;
     let handledOctets = 0;
-    for (let i = 0; i < received; i++) {
+    const end = batch.first + received;
+    for (let i = batch.first; i < end; i++) {
       const length = batch.length(i);
       const nameAt = batch.nameAt(i);
       const port = sockaddrPort(octets, nameAt);
@@ -149,7 +205,10 @@ export class WorkerLoop {
         if (outcome >= Outcome.DROP) {
           handled++;
           handledOctets += length;
-          if (outcome > 0) batch.reply(i, outcome);
+          if (outcome > 0) {
+            if (mayDefer && isNameError(octets, batch.packetAt(i))) batch.defer(i, outcome);
+            else batch.reply(i, outcome);
+          }
         } else this.#handOver(batch, i, outcome, counters);
       }
     }
@@ -179,13 +238,12 @@ function ringKindOf(outcome: number): RingKind {
   return outcome === Outcome.WILDCARD ? 'wildcard' : 'slow';
 }
 
-function countBatch(
-  counters: CounterBlock,
-  packets: number,
-  replies: number,
-  elapsedMs: number,
-): void {
-  count(counters, Slot.batch + bucketOf(BATCH_BOUNDS, packets));
+/** Whether the reply says that its name does not exist: a flood of random names gets such replies. */
+function isNameError(octets: Uint8Array, at: number): boolean {
+  return ((octets[at + 3] as number) & 0x0f) === Rcode.NXDOMAIN;
+}
+
+function countLatency(counters: CounterBlock, replies: number, elapsedMs: number): void {
   if (replies === 0) return;
   const micros = elapsedMs * 1000;
   count(counters, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros), replies);

@@ -3,8 +3,10 @@
  * with a fixed layout: message headers, addresses, control messages, packet buffers. A reply overwrites its packet, and
  * is sent with the header that received it, so nothing is copied or allocated per packet or per batch.
  *
- * Invariant: between `send` and the next `receive` every header has its initial values. A packet longer than its buffer
- * is cut.
+ * A reply can also wait in the batch for `sendDeferred`. Until all of these have gone, further reads use the rest of the
+ * batch.
+ *
+ * Invariant: the headers that the next `receive` uses have their initial values. A packet longer than its buffer is cut.
  */
 
 import { EINTR, type Libc } from '../../kernel/libc.ts';
@@ -61,10 +63,16 @@ export class Batch {
   readonly #base: number;
   /** Octets from one packet buffer to the next. */
   readonly #stride: number;
-  /** Indexes of the packets that have a reply, ascending. */
+  /** Indexes of the packets that have a reply, ascending: those for `send`, and those for `sendDeferred`. */
   readonly #replied = new Int32Array(BATCH_PACKETS);
   #repliedCount = 0;
-  #received = 0;
+  readonly #deferred = new Int32Array(BATCH_PACKETS);
+  #deferredFrom = 0;
+  #deferredEnd = 0;
+  /** Index after the last packet that was read. */
+  #end = 0;
+  #first = 0;
+  #readMs = 0;
 
   /** `replyOctets`: the longest reply that overwrites a packet. */
   constructor(libc: Libc, socket: UdpSocket, replyOctets: number) {
@@ -79,12 +87,33 @@ export class Batch {
     for (let i = 0; i < BATCH_PACKETS; i++) this.#layOut(new DataView(memory), i);
   }
 
-  /** Reads packets. Returns their number; -1 with libc's errno if the call failed. Call this only after `send`. */
+  /**
+   * Reads packets into the free part. Returns their number; -1 with libc's errno if the call failed. The first one has
+   * the index `first`. Call this only after `send`, and not while the batch is full.
+   */
   receive(flags: number): number {
     const { fd } = this.socket;
-    const received = this.#libc.recvmmsg(fd, this.#base + HEADERS_AT, BATCH_PACKETS, flags);
-    this.#received = received < 0 ? 0 : received;
+    const first = this.#first;
+    const at = this.#base + HEADERS_AT + first * MsgHdr.SIZE;
+    const received = this.#libc.recvmmsg(fd, at, BATCH_PACKETS - first, flags);
+    this.#end = received < 0 ? first : first + received;
+    if (first === 0) this.#readMs = performance.now();
     return received;
+  }
+
+  /** Index of the first packet of the last read; after `send`, of the next one. */
+  get first(): number {
+    return this.#first;
+  }
+
+  /** Deferred replies have left no room for a read. */
+  get isFull(): boolean {
+    return this.#first === BATCH_PACKETS;
+  }
+
+  /** When the oldest packet was read, on the scale of `performance.now`. */
+  get readMs(): number {
+    return this.#readMs;
   }
 
   /** Octets of packet `i` that were read. */
@@ -116,31 +145,73 @@ export class Batch {
     this.#replied[this.#repliedCount++] = i;
   }
 
-  /** Sends the replies, and counts the accepted and the refused ones. Returns the number of replies. */
+  /** The same for a reply that waits for `sendDeferred`. */
+  defer(i: number, octets: number): void {
+    this.words[PART_OCTETS_WORD + i * PART_WORDS] = octets;
+    this.#deferred[this.#deferredEnd++] = i;
+  }
+
+  get hasDeferred(): boolean {
+    return this.#deferredFrom !== this.#deferredEnd;
+  }
+
+  /** Sends the replies that were not deferred, and counts the accepted and the refused ones. Returns their number. */
   send(counters: CounterBlock): number {
     const replies = this.#repliedCount;
-    if (replies > 0) {
-      if (this.socket.packetInfo) this.#addressControls();
-      // If all packets up to the last reply have one, their headers are contiguous already.
-      const isContiguous = this.#replied[replies - 1] === replies - 1;
-      if (!isContiguous) this.#gather();
-      this.#sendFrom(isContiguous ? HEADERS_AT : SEND_HEADERS_AT, counters);
-    }
-    this.#restore();
+    if (replies > 0) this.#sendList(this.#replied, 0, replies, counters);
+    this.#repliedCount = 0;
+    this.#first = this.#end;
+    if (!this.hasDeferred) this.#release();
     return replies;
   }
 
-  #sendFrom(at: number, counters: CounterBlock): void {
+  /** Sends the oldest deferred replies, at most `most`, and counts them as `send` does. Returns their number. */
+  sendDeferred(most: number, counters: CounterBlock): number {
+    const from = this.#deferredFrom;
+    const to = Math.min(from + most, this.#deferredEnd);
+    if (from === to) return 0;
+    this.#sendList(this.#deferred, from, to, counters);
+    this.#deferredFrom = to;
+    if (!this.hasDeferred) this.#release();
+    return to - from;
+  }
+
+  /** Drops the deferred replies; returns their number. */
+  dropDeferred(): number {
+    const dropped = this.#deferredEnd - this.#deferredFrom;
+    this.#restoreParts(this.#deferred, this.#deferredFrom, this.#deferredEnd);
+    this.#deferredFrom = this.#deferredEnd;
+    this.#release();
+    return dropped;
+  }
+
+  #sendList(list: Int32Array, from: number, to: number, counters: CounterBlock): void {
+    if (this.socket.packetInfo) this.#addressControls(list, from, to);
+    const first = list[from] as number;
+    // Without a gap between the packets their headers are contiguous already.
+    const isContiguous = (list[to - 1] as number) - first === to - 1 - from;
+    if (!isContiguous) this.#gather(list, from, to);
+    const at = isContiguous ? HEADERS_AT + first * MsgHdr.SIZE : SEND_HEADERS_AT;
+    this.#sendHeaders(at, list, from, to, counters);
+    this.#restoreParts(list, from, to);
+  }
+
+  #sendHeaders(
+    at: number,
+    list: Int32Array,
+    from: number,
+    to: number,
+    counters: CounterBlock,
+  ): void {
     const { fd } = this.socket;
-    const replies = this.#repliedCount;
     let sent = 0;
-    let done = 0;
+    let done = from;
     let octets = 0;
-    while (done < replies) {
-      const first = this.#base + at + done * MsgHdr.SIZE;
-      const taken = this.#libc.sendmmsg(fd, first, replies - done, MSG_DONTWAIT);
+    while (done < to) {
+      const next = this.#base + at + (done - from) * MsgHdr.SIZE;
+      const taken = this.#libc.sendmmsg(fd, next, to - done, MSG_DONTWAIT);
       if (taken > 0) {
-        for (let k = done; k < done + taken; k++) octets += this.#replyOctets(k);
+        for (let k = done; k < done + taken; k++) octets += this.#replyOctets(list[k] as number);
         done += taken;
         sent += taken;
       } else if (this.#countRefusal(counters)) done++;
@@ -157,40 +228,46 @@ export class Batch {
     return true;
   }
 
-  #replyOctets(k: number): number {
-    return this.words[PART_OCTETS_WORD + (this.#replied[k] as number) * PART_WORDS] as number;
+  #replyOctets(i: number): number {
+    return this.words[PART_OCTETS_WORD + i * PART_WORDS] as number;
   }
 
   /** Copies the headers of the replies to where they are contiguous. */
-  #gather(): void {
+  #gather(list: Int32Array, from: number, to: number): void {
     const { words } = this;
-    for (let k = 0; k < this.#repliedCount; k++) {
-      const from = HEADERS_AT / WORD + (this.#replied[k] as number) * HEADER_WORDS;
-      const to = SEND_HEADERS_AT / WORD + k * HEADER_WORDS;
+    for (let k = from; k < to; k++) {
+      const source = HEADERS_AT / WORD + (list[k] as number) * HEADER_WORDS;
+      const target = SEND_HEADERS_AT / WORD + (k - from) * HEADER_WORDS;
       for (let word = 0; word < HEADER_WORDS; word++)
-        words[to + word] = words[from + word] as number;
+        words[target + word] = words[source + word] as number;
     }
   }
 
   /** Turns the packets' control messages into those of the replies. */
-  #addressControls(): void {
-    for (let k = 0; k < this.#repliedCount; k++) {
-      const i = this.#replied[k] as number;
+  #addressControls(list: Int32Array, from: number, to: number): void {
+    for (let k = from; k < to; k++) {
+      const i = list[k] as number;
       const octets = addressControl(this.words, this.controlAt(i), this.controlOctets(i));
       this.words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = octets;
     }
   }
 
-  /** Restores what `reply` and the kernel have changed in the headers that were used. */
-  #restore(): void {
-    const { words } = this;
-    for (let k = 0; k < this.#repliedCount; k++)
-      words[PART_OCTETS_WORD + (this.#replied[k] as number) * PART_WORDS] = PACKET_OCTETS;
+  /** Restores the lengths that `reply` and `defer` have changed. */
+  #restoreParts(list: Int32Array, from: number, to: number): void {
+    for (let k = from; k < to; k++)
+      this.words[PART_OCTETS_WORD + (list[k] as number) * PART_WORDS] = PACKET_OCTETS;
+  }
+
+  /** Frees all packets, and restores what the kernel has changed in their headers. */
+  #release(): void {
     if (this.socket.packetInfo) {
-      for (let i = 0; i < this.#received; i++)
-        words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = Cmsg.SIZE;
+      for (let i = 0; i < this.#end; i++)
+        this.words[CONTROL_OCTETS_WORD + i * HEADER_WORDS] = Cmsg.SIZE;
     }
-    this.#repliedCount = 0;
+    this.#first = 0;
+    this.#end = 0;
+    this.#deferredFrom = 0;
+    this.#deferredEnd = 0;
   }
 
   #layOut(view: DataView, i: number): void {

@@ -109,7 +109,7 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
       const deaths = 4;
       let questions = 0;
       for (let round = 0; round < 100; round++) {
-        for (const { socket } of clients) socket.send('question', port, '127.0.0.1');
+        for (const { socket } of clients) socket.send('query', port, '127.0.0.1');
         questions += clients.length;
         if (round % 25 === 10) clients[round % 16]?.socket.send(word, port, '127.0.0.1');
         await sleep(5);
