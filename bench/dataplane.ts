@@ -13,6 +13,7 @@ import { measureMemory } from './dataplane/memory.ts';
 import { measureLatency } from './dataplane/paced.ts';
 import { measureEdns, measureManyNames, measureNxdomain } from './dataplane/pairs.ts';
 import { measureProfile } from './dataplane/profile.ts';
+import { measureTcp } from './dataplane/tcp.ts';
 import { measureTwoWorkers } from './dataplane/twoWorkers.ts';
 
 const MEASURES = {
@@ -22,6 +23,7 @@ const MEASURES = {
   latency: { title: 'Latency', measure: measureLatency },
   changes: { title: 'A store that changes', measure: measureBusyStore },
   workers: { title: 'Two workers', measure: measureTwoWorkers },
+  tcp: { title: 'TCP', measure: measureTcp },
   floods: { title: 'Floods', measure: measureFloods },
   memory: { title: 'Memory', measure: measureMemory },
   names: { title: 'A large zone', measure: measureManyNames },

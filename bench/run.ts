@@ -4,7 +4,7 @@
  *
  *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
- *     [--measure hit,nxdomain,edns,latency,changes,workers,floods,memory,names,profile]
+ *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
  *
  * `ambassador` needs root, because it makes network namespaces.

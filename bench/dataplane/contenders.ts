@@ -158,7 +158,7 @@ export function failedShare(result: StreamResult, { expects = 'noerror' }: Load)
   return 1 - result[expects] / result.sent;
 }
 
-function logSample(title: string, round: number, sample: Sample): void {
+export function logSample(title: string, round: number, sample: Sample): void {
   const { qps, cpuMicros, failedShare: failed } = sample;
   console.error(
     `${title}, round ${round + 1}: ${figure(qps)}/s, ${figure(cpuMicros, 2)} µs, ${busyText(sample)}, failed ${percent(failed)}`,

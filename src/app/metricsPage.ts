@@ -88,7 +88,8 @@ export function metricsOf(
 ): MetricsSources {
   const { catalog, liveConfig, mirror, udp, tcp, measured } = parts;
   const fast = udp.blocks.map((counted) => ({ transport: 'udp' as const, ...counted }));
-  const answers = [...measured.answers.blocks, ...fast];
+  const streams = tcp.blocks.map((counted) => ({ transport: 'tcp' as const, ...counted }));
+  const answers = [...measured.answers.blocks, ...fast, ...streams];
   return {
     process: measured.process.stats(liveConfig.reloads),
     dns: { answers, tcp: tcp.counters() },
@@ -103,7 +104,10 @@ export function metricsOf(
       unixSeconds: Date.now() / 1000,
     },
     forward: liveConfig.forwardCounters,
-    cache: { hits: sumOf(udp.blocks, Single.cacheHits), stats: parts.outsideCache?.stats },
+    cache: {
+      hits: sumOf([...udp.blocks, ...tcp.blocks], Single.cacheHits),
+      stats: parts.outsideCache?.stats,
+    },
     registrar: registrar?.status(),
     ambassador: parts.ambassador?.metrics(),
   };

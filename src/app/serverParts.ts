@@ -21,6 +21,7 @@ import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observab
 import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { ServerStats } from '../server/http/health.ts';
+import { StreamTable } from '../server/streamTable.ts';
 import { TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
@@ -133,16 +134,12 @@ export function assemble(
   const slowPath = slowPathOf(config, { ...core, counters: measured.answers });
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
-  const udp = openUdp(config, {
-    liveConfig,
-    table,
-    cache: outsideCache?.memory,
-    respond,
-    onError,
-    log,
-  });
-  tableBlocks.push(...udp.blocks);
-  const tcp = new TcpListener({ respond, onError, sockets: streamSockets(config) });
+  const cache = outsideCache?.memory;
+  const streamTable = new StreamTable({ ...table.handle, cache });
+  const udp = openUdp(config, { liveConfig, table, cache, streamTable, respond, onError, log });
+  const sockets = streamSockets(config);
+  const tcp = new TcpListener({ respond, table: streamTable, onError, sockets });
+  tableBlocks.push(...udp.blocks, ...tcp.blocks);
   return { ...core, store, ambassador, services, slowPath, udp, tcp };
 }
 

@@ -38,6 +38,31 @@ export class Reassembly {
     return this.#gatheredOctets > 0 ? this.#nextGathered() : this.#nextInChunk();
   }
 
+  /**
+   * The length of the next message if the chunk holds it whole, else 0. `messageAt` is then its place in `chunk`, and
+   * `skip` goes on to the one after it.
+   */
+  wholeInChunk(): number {
+    const at = this.#offset;
+    if (this.#gatheredOctets > 0 || this.#chunk.length - at < LENGTH_OCTETS) return 0;
+    const length = readLength(this.#chunk, at);
+    const isWhole = length >= HEADER_OCTETS && this.#chunk.length - at >= LENGTH_OCTETS + length;
+    return isWhole ? length : 0;
+  }
+
+  get chunk(): Uint8Array {
+    return this.#chunk;
+  }
+
+  get messageAt(): number {
+    return this.#offset + LENGTH_OCTETS;
+  }
+
+  /** Call this after `wholeInChunk` has returned a length. */
+  skip(): void {
+    this.#offset += LENGTH_OCTETS + readLength(this.#chunk, this.#offset);
+  }
+
   #nextInChunk(): Frame {
     const available = this.#chunk.length - this.#offset;
     if (available >= LENGTH_OCTETS) {

@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';
 import type { DnsClient, Respond } from '../dns/message.ts';
 import { FairScheduler } from '../timing/fairScheduler.ts';
+import type { StreamTable } from './streamTable.ts';
 import {
   type ConnectionContext,
   type ConnectionCounters,
@@ -80,11 +81,14 @@ export class ConnectionTable {
   readonly #openByAddress = new Map<string, number>();
   #checks: NodeJS.Timeout | undefined;
 
-  constructor(respond: Respond, limits: TcpLimits) {
+  constructor(respond: Respond, limits: TcpLimits, table?: StreamTable) {
     this.#limits = limits;
     const { messagesPerSlice: steps, sliceMs } = limits;
     const scheduler = new FairScheduler({ steps, sliceMs, nowMs: monotonicMs });
-    this.#context = { respond, limits, counters: this.counters, scheduler, nowMs: monotonicMs };
+    this.#context = {
+      ...{ respond, table, limits },
+      ...{ counters: this.counters, scheduler, nowMs: monotonicMs },
+    };
   }
 
   admit(socket: Socket): void {

@@ -4,7 +4,7 @@
  */
 import type { AddressInfo, ListenOptions, Server } from 'node:net';
 import net from 'node:net';
-import type { Bound } from '../dataplane/listeners/udpListener.ts';
+import type { Bound, FamilyBlock } from '../dataplane/listeners/udpListener.ts';
 import type { Respond } from '../dns/message.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
@@ -14,6 +14,7 @@ import {
   type TcpCounters,
   type TcpLimits,
 } from './connectionTable.ts';
+import type { StreamTable } from './streamTable.ts';
 
 /** Opens sockets whose addresses a successor may share, which Node cannot do. */
 export interface StreamSockets {
@@ -25,6 +26,8 @@ export interface StreamSockets {
 
 export interface TcpListenerOptions {
   readonly respond: Respond;
+  /** Answers queries that the answer table holds; without it `respond` answers everything. */
+  readonly table?: StreamTable | undefined;
   /** Default: Node's sockets. */
   readonly sockets?: StreamSockets | undefined;
   readonly limits?: Partial<TcpLimits>;
@@ -33,6 +36,8 @@ export interface TcpListenerOptions {
 }
 
 export class TcpListener {
+  /** Counters of the queries that the answer table answered. */
+  readonly blocks: readonly FamilyBlock[];
   readonly #sockets: StreamSockets | undefined;
   readonly #onError: (error: Error) => void;
   readonly #closeMs: number;
@@ -41,12 +46,13 @@ export class TcpListener {
   readonly #servers = new Map<Server, number | undefined>();
   #closing: Promise<void> | undefined;
 
-  constructor({ respond, sockets, limits, onError = () => {} }: TcpListenerOptions) {
+  constructor({ respond, table, sockets, limits, onError = () => {} }: TcpListenerOptions) {
     const allLimits = { ...DEFAULT_TCP_LIMITS, ...limits };
+    this.blocks = table?.blocks ?? [];
     this.#sockets = sockets;
     this.#onError = onError;
     this.#closeMs = allLimits.closeMs;
-    this.#connections = new ConnectionTable(respond, allLimits);
+    this.#connections = new ConnectionTable(respond, allLimits, table);
   }
 
   /**

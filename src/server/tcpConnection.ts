@@ -11,6 +11,7 @@ import { frame, Reassembly } from '../dns/framing.ts';
 import type { DnsClient, Respond } from '../dns/message.ts';
 import { MAX_MESSAGE_OCTETS } from '../dns/wire.ts';
 import type { FairScheduler } from '../timing/fairScheduler.ts';
+import type { StreamTable } from './streamTable.ts';
 
 export interface ConnectionLimits {
   /** The longest time without a whole query from the client and without output that it reads. */
@@ -42,6 +43,8 @@ export interface ConnectionCounters {
 
 export interface ConnectionContext {
   readonly respond: Respond;
+  /** Answers queries before `respond` gets them; undefined: `respond` gets all. */
+  readonly table: StreamTable | undefined;
   readonly limits: ConnectionLimits;
   readonly counters: ConnectionCounters;
   readonly scheduler: FairScheduler;
@@ -86,9 +89,13 @@ export class TcpConnection {
     return this.#outstanding.size > 0 ? undefined : this.#activeMs;
   }
 
-  /** For the scheduler: takes one message, if one has arrived and the limits allow it. */
+  /**
+   * For the scheduler: takes the messages that the table answers, up to a few, or else one other message, if one has
+   * arrived and the limits allow it.
+   */
   step(): boolean {
     if (this.#socket.destroyed || !this.#mayTakeMore()) return false; // #wake comes when that changes
+    if (this.#answerFromTable()) return true;
     const next = this.#input.next();
     switch (next.kind) {
       case 'message':
@@ -134,6 +141,21 @@ export class TcpConnection {
     this.#inputOver = true;
     this.#partialSinceMs = undefined; // a message that has begun cannot be completed
     this.#wake();
+  }
+
+  /** False if the table answers no query now. */
+  #answerFromTable(): boolean {
+    const { table, counters, limits, nowMs } = this.#context;
+    if (table === undefined) return false;
+    const room = limits.unreadOctets - this.#socket.writableLength;
+    const answered = table.answer(this.#input, this.client, room);
+    if (answered === 0) return false;
+    this.#activeMs = nowMs();
+    this.#partialSinceMs = undefined;
+    counters.queries += answered;
+    counters.replies += answered;
+    this.#socket.write(table.takeReplies(), this.#onWritten);
+    return true;
   }
 
   #take(message: Uint8Array): void {

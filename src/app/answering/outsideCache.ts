@@ -14,6 +14,7 @@ import type { CachingForwarder } from '../../forward/forwarder.ts';
 import type { ForwardOptions } from '../../forward/outcome.ts';
 import { outsideResponse } from '../../server/forwarded.ts';
 import type { CacheSource } from '../../server/http/cacheApi.ts';
+import type { TcpListener } from '../../server/tcp.ts';
 import { type LiveConfig, rebindRule, workersCacheOctets } from './liveConfig.ts';
 
 export interface OutsideCacheOptions {
@@ -131,16 +132,19 @@ export function cacheSourceOf({
   outsideCache,
   liveConfig,
   udp,
+  tcp,
 }: {
   readonly outsideCache: OutsideCache | undefined;
   readonly liveConfig: LiveConfig;
   readonly udp: Pick<UdpListener, 'blocks'>;
+  readonly tcp: Pick<TcpListener, 'blocks'>;
 }): CacheSource | undefined {
   if (outsideCache === undefined) return undefined;
   return {
     summary() {
       const { answers, usedOctets, capacityOctets, evicted } = outsideCache.stats;
-      const hits = liveConfig.forwardCounters.cacheHits + sumOf(udp.blocks, Single.cacheHits);
+      const byReaders = sumOf([...udp.blocks, ...tcp.blocks], Single.cacheHits);
+      const hits = liveConfig.forwardCounters.cacheHits + byReaders;
       return { answers, usedOctets, capacityOctets, hits, evicted };
     },
     // The same answer may be in both caches.

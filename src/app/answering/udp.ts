@@ -9,6 +9,7 @@ import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
+import type { StreamTable } from '../../server/streamTable.ts';
 import type { StreamSockets } from '../../server/tcp.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
@@ -19,6 +20,8 @@ export interface UdpParts {
   readonly table: AnswerTable;
   /** The memory of the cache that the table's readers read too. */
   readonly cache: SharedArrayBuffer | undefined;
+  /** Learns which clients may recurse, as the listener does. */
+  readonly streamTable: StreamTable;
   readonly respond: Respond;
   readonly onError: (error: Error) => void;
   readonly log: Log;
@@ -26,10 +29,12 @@ export interface UdpParts {
 
 export function openUdp(config: UdpConfig, parts: UdpParts): UdpListener {
   const udp = listenerFor(config, parts);
-  const { liveConfig } = parts;
+  const { liveConfig, streamTable } = parts;
   const followConfig = (): void => {
     const { forwarder } = liveConfig;
-    udp.recurseFor(forwarder === undefined ? [] : liveConfig.config.recursionAllow);
+    const ranges = forwarder === undefined ? [] : liveConfig.config.recursionAllow;
+    udp.recurseFor(ranges);
+    streamTable.recurseFor(ranges);
   };
   liveConfig.onChanged(followConfig);
   followConfig();

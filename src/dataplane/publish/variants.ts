@@ -19,6 +19,7 @@ import { isRoundRobinType, startOfRrset } from '../../zone/rrset.ts';
 import {
   AnswerField,
   CUT_WORDS,
+  CutFlag,
   MAX_VARIANTS,
   optRecord,
   packCounts,
@@ -169,10 +170,14 @@ function variantWords(
   const falling = fallingTtls(octets, response, falls);
   const bodyAt = 1 + cuts.length * CUT_WORDS + falling.length;
   const words = new Int32Array(bodyAt + wordsFor(octets.length));
+  const recordCount =
+    response.answer.length + response.authority.length + response.additional.length;
   words[0] = cuts.length | (falling.length << 16);
   cuts.forEach(({ octets: length, truncated, answer, authority, additional }, i) => {
     const at = 1 + i * CUT_WORDS;
-    words[at] = length | (truncated ? 1 << 16 : 0);
+    const isPart = answer + authority + additional < recordCount;
+    const flags = (truncated ? CutFlag.TRUNCATED : 0) | (isPart ? CutFlag.PART : 0);
+    words[at] = length | flags;
     words[at + 1] = packCounts(answer, authority, additional);
   });
   words.set(falling, bodyAt - falling.length);

@@ -27,7 +27,7 @@ import { type FastPath, Outcome } from './fastPath.ts';
 import { NameFinder } from './nameFinder.ts';
 import { Negatives } from './negatives.ts';
 import { QuestionReader } from './question.ts';
-import { ReplyWriter } from './replyWriter.ts';
+import { type ReplyLimits, ReplyWriter } from './replyWriter.ts';
 
 /** Pending questions that a reader remembers, and for how long. */
 const RECENT_QUESTIONS = 256;
@@ -67,6 +67,7 @@ class TableReader implements FastPath {
     thread: number,
     counters: CounterBlock,
     nowMs: () => number,
+    isStream: boolean,
   ) {
     this.replyOctets = maxUdpOctets;
     const words = new Int32Array(memory);
@@ -80,8 +81,9 @@ class TableReader implements FastPath {
     this.#finder = new NameFinder(words);
     this.#derived = new DerivedCheck(words, octets, question, this.#finder);
     this.#negatives = new Negatives(words, octets, question);
-    this.#writer = new ReplyWriter({ words, octets }, question, counters, maxUdpOctets, this.#opt);
-    this.#cache = cache && new CachedReplies(cache, question, counters, maxUdpOctets);
+    const limits = { maxUdpOctets, isStream };
+    this.#writer = new ReplyWriter({ words, octets }, question, counters, limits, this.#opt);
+    this.#cache = cache && new CachedReplies(cache, question, counters, limits);
   }
 
   beginBatch(): void {
@@ -197,18 +199,12 @@ class CachedReplies {
     memory: SharedArrayBuffer,
     question: QuestionReader,
     counters: CounterBlock,
-    maxUdpOctets: number,
+    limits: ReplyLimits,
   ) {
     const words = new Int32Array(memory);
     const octets = new Uint8Array(memory);
     this.#finder = new CacheFinder(words, question);
-    this.#writer = new ReplyWriter(
-      { words, octets },
-      question,
-      counters,
-      maxUdpOctets,
-      optRecord(false),
-    );
+    this.#writer = new ReplyWriter({ words, octets }, question, counters, limits, optRecord(false));
     this.#counters = counters;
   }
 
@@ -234,13 +230,15 @@ class CachedReplies {
 
 /**
  * Opens a table for a thread. `thread` is below `MAX_THREADS` and unique; the main thread is 0. `nowMs` is the time on
- * the main thread's `performance.now()` scale.
+ * the main thread's `performance.now()` scale. With `isStream` the client can receive any length, and only whole answers
+ * are for it.
  */
 export function openFastPath(
   handle: TableHandle,
   thread: number,
   counters: CounterBlock,
   nowMs: () => number,
+  isStream = false,
 ): FastPath {
-  return new TableReader(handle, thread, counters, nowMs);
+  return new TableReader(handle, thread, counters, nowMs, isStream);
 }

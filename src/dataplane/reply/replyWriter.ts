@@ -3,11 +3,13 @@
  * and the OPT record. One object serves one memory.
  */
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
+import { MAX_MESSAGE_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, Single, Slot } from '../table/counters.ts';
 import {
   AnswerField,
   authoritativeFlagOf,
   CUT_WORDS,
+  CutFlag,
   isFixedOrder,
   variantCountOf,
 } from '../table/layout.ts';
@@ -25,6 +27,13 @@ export interface AnswerMemory {
   readonly octets: Uint8Array;
 }
 
+export interface ReplyLimits {
+  /** Octets of the longest reply over UDP. */
+  readonly maxUdpOctets: number;
+  /** The client can receive any length, and only whole answers are for it. */
+  readonly isStream: boolean;
+}
+
 export class ReplyWriter {
   /** The second of the main thread's monotonic clock. Set it for each batch. */
   second = 0;
@@ -35,6 +44,7 @@ export class ReplyWriter {
   readonly #question: QuestionReader;
   readonly #counters: CounterBlock;
   readonly #maxUdpOctets: number;
+  readonly #isStream: boolean;
   /** Chooses the variant of the next reply. */
   #rotation = 0;
 
@@ -42,7 +52,7 @@ export class ReplyWriter {
     { words, octets }: AnswerMemory,
     question: QuestionReader,
     counters: CounterBlock,
-    maxUdpOctets: number,
+    { maxUdpOctets, isStream }: ReplyLimits,
     opt: Uint8Array,
   ) {
     this.#words = words;
@@ -50,12 +60,13 @@ export class ReplyWriter {
     this.#question = question;
     this.#counters = counters;
     this.#maxUdpOctets = maxUdpOctets;
+    this.#isStream = isStream;
     this.opt = opt;
   }
 
   /**
    * Writes the answer at that address behind the question of the packet at `packet[at]`. `low` is the header's fourth
-   * octet without the CD bit. Returns the reply's length; 0 if the client can receive no part of the answer.
+   * octet without the CD bit. Returns the reply's length; 0 if no part of the answer is for the client.
    */
   writeAnswer(packet: Uint8Array, at: number, answer: number, head: number, low: number): number {
     const words = this.#words;
@@ -69,6 +80,7 @@ export class ReplyWriter {
       if (cut === falling) return 0;
     }
     const size = words[cut] as number;
+    if (this.#isStream && (size & (CutFlag.TRUNCATED | CutFlag.PART)) !== 0) return 0;
     const length = size & 0xffff;
     const fallingCount = sizes >>> 16;
     this.#copy(packet, (falling + fallingCount) * 4, length);
@@ -88,6 +100,7 @@ export class ReplyWriter {
 
   /** Octets that may follow the question. */
   #room(at: number): number {
+    if (this.#isStream) return MAX_MESSAGE_OCTETS;
     const { udpSize, end } = this.#question;
     if (udpSize < 0) return PLAIN_UDP_SIZE - (end - at);
     const limit = Math.min(Math.max(udpSize, PLAIN_UDP_SIZE), this.#maxUdpOctets);
@@ -103,7 +116,7 @@ export class ReplyWriter {
     if (isFixedOrder(head)) {
       const first = answer + (words[table] as number);
       // The first cut is the longest.
-      if ((words[first + 1] as number) <= room) return first;
+      if (((words[first + 1] as number) & ~CutFlag.PART) <= room) return first;
     }
     this.#rotation = (this.#rotation + 1) | 0;
     return answer + (words[table + ((this.#rotation >>> 0) % variants)] as number);

@@ -156,11 +156,19 @@ export function answerWordsOf(head: number): number {
 /**
  * A variant: `cuts | falling << 16`, then two words per cut, then one word per falling TTL, then the octets.
  *
- * A cut is a length to which the octets may be cut (`dns/truncate`): `octets | TC << 16`, then the counts of the three
+ * A cut is a length to which the octets may be cut (`dns/truncate`): `octets | CutFlag`, then the counts of the three
  * sections, ten bits each. The longest cut comes first. A falling TTL is the offset of a TTL that falls by one every
  * second.
  */
 export const CUT_WORDS = 2;
+
+/** Flags in the first word of a cut. */
+export const CutFlag = {
+  /** The reply has TC. */
+  TRUNCATED: 1 << 16,
+  /** It lacks records of the answer, possibly without TC: those of the additional section are optional. */
+  PART: 1 << 17,
+} as const;
 
 export function packCounts(answer: number, authority: number, additional: number): number {
   return answer | (authority << 10) | (additional << 20);

@@ -1,0 +1,115 @@
+/**
+ * Answers the queries of TCP connections from the answer table. The main thread serves all connections, so they share
+ * one memory for replies. The replies to several pipelined queries are written together.
+ */
+import { type FamilyBlock, familyBlock, familyBlocks } from '../dataplane/listeners/udpListener.ts';
+import type { FastPath } from '../dataplane/reply/fastPath.ts';
+import { openFastPath } from '../dataplane/reply/reader.ts';
+import { type AddressRange, RecursionRanges } from '../dataplane/sockets/recursionRanges.ts';
+import {
+  bucketOf,
+  count,
+  LATENCY_BOUNDS_US,
+  newCounterMemory,
+  Single,
+  Slot,
+} from '../dataplane/table/counters.ts';
+import type { TableHandle } from '../dataplane/table/layout.ts';
+import type { Reassembly } from '../dns/framing.ts';
+import type { DnsClient } from '../dns/message.ts';
+
+const MAIN_THREAD = 0;
+/** Queries that are answered at once: as much work as one query that the table cannot answer. */
+const MOST_QUERIES = 16;
+/** A longer message is unusual, and the table holds no answer for it. */
+const MOST_QUERY_OCTETS = 512;
+const LENGTH_OCTETS = 2;
+
+export class StreamTable {
+  /** Counters of the queries that the table answered. */
+  readonly blocks: readonly FamilyBlock[];
+  readonly #memory: SharedArrayBuffer = newCounterMemory(2);
+  readonly #paths: Readonly<Record<4 | 6, FastPath>>;
+  /** The replies that `takeReplies` returns, each with its length. */
+  readonly #replies: Uint8Array;
+  readonly #mostOctets: number;
+  #octets = 0;
+  #ranges = new RecursionRanges([]);
+
+  constructor(table: TableHandle) {
+    this.blocks = familyBlocks(this.#memory, 1);
+    const path = (family: 4 | 6): FastPath =>
+      openFastPath(table, MAIN_THREAD, this.#blockOf(family), () => performance.now(), true);
+    this.#paths = { 4: path(4), 6: path(6) };
+    // The question, and the longest answer with OPT behind it.
+    this.#mostOctets = LENGTH_OCTETS + MOST_QUERY_OCTETS + table.maxUdpOctets + MOST_QUERY_OCTETS;
+    this.#replies = new Uint8Array(MOST_QUERIES * this.#mostOctets);
+  }
+
+  /** Sets the clients whose replies out of the table have RA set; none at first. */
+  recurseFor(ranges: readonly AddressRange[]): void {
+    this.#ranges = new RecursionRanges(ranges);
+  }
+
+  /**
+   * Takes the next queries out of `input` for as long as the table answers them, up to a few, or until the replies have
+   * `mostOctets`. Returns their number; `takeReplies` then returns the replies.
+   */
+  answer(input: Reassembly, client: DnsClient, mostOctets: number): number {
+    if (input.wholeInChunk() === 0) return 0;
+    const family = client.address.includes(':') ? 6 : 4;
+    const path = this.#paths[family];
+    const beganMs = performance.now();
+    const mayRecurse = this.#ranges.hasAddress(client.address);
+    let queries = 0;
+    let queryOctets = 0;
+    this.#octets = 0;
+    path.beginBatch();
+    while (queries < MOST_QUERIES && this.#octets < mostOctets) {
+      const length = input.wholeInChunk();
+      if (length === 0 || !this.#answerOne(path, input, length, mayRecurse)) break;
+      input.skip();
+      queries++;
+      queryOctets += length;
+    }
+    path.endBatch();
+    if (queries > 0) this.#count(family, queries, queryOctets, performance.now() - beganMs);
+    return queries;
+  }
+
+  /** A copy, because the kernel may take it later. */
+  takeReplies(): Uint8Array {
+    return Buffer.from(this.#replies.subarray(0, this.#octets));
+  }
+
+  #answerOne(path: FastPath, input: Reassembly, length: number, mayRecurse: boolean): boolean {
+    const { chunk, messageAt } = input;
+    const isReply = (chunk[messageAt + 2] as number) >= 0x80;
+    if (isReply || length > MOST_QUERY_OCTETS) return false;
+    const replies = this.#replies;
+    const lengthAt = this.#octets;
+    const at = lengthAt + LENGTH_OCTETS;
+    for (let i = 0; i < length; i++) replies[at + i] = chunk[messageAt + i] as number;
+    const outcome = path.answer(replies, at, length, mayRecurse);
+    if (outcome <= 0) return false;
+    replies[lengthAt] = outcome >>> 8;
+    replies[lengthAt + 1] = outcome;
+    this.#octets = at + outcome;
+    return true;
+  }
+
+  #count(family: 4 | 6, queries: number, queryOctets: number, elapsedMs: number): void {
+    const block = this.#blockOf(family);
+    const micros = elapsedMs * 1000;
+    count(block, Single.received, queries);
+    count(block, Single.receivedOctets, queryOctets);
+    count(block, Single.sent, queries);
+    count(block, Single.sentOctets, this.#octets - queries * LENGTH_OCTETS);
+    count(block, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros), queries);
+    count(block, Single.latencyMicros, micros * queries);
+  }
+
+  #blockOf(family: 4 | 6) {
+    return familyBlock(this.#memory, MAIN_THREAD, family);
+  }
+}
