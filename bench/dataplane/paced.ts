@@ -1,9 +1,10 @@
-/** The latency of answers at a steady rate that no server finds hard. */
+/** The latency of answers at a steady rate that no server finds hard, and of one question at a time. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LoadResult } from '../generator/load.ts';
-import type { StreamResult, StreamSpec } from '../generator/stream.ts';
+import type { Pace, StreamResult, StreamSpec } from '../generator/stream.ts';
 import { leastDisturbed } from '../quiet.ts';
 import { figure, markdown, median } from '../table.ts';
-import { finding, ratioOf, withRange } from './compare.ts';
+import { finding, type Ratio, ratioOf, withRange } from './compare.ts';
 import { alternate, busyText, type Contender, warmUp, weigh } from './contenders.ts';
 import type { Lab, Server } from './lab.ts';
 import type { Measured } from './measure.ts';
@@ -23,6 +24,10 @@ export interface Latency {
 }
 
 const ATTEMPTS = 3;
+const SINGLE_TARGET = 0.8;
+const IDLE_SECONDS = 10;
+/** In per cent of a core. */
+const IDLE_TARGET = 0.5;
 
 export async function measureLatency(lab: Lab): Promise<Measured> {
   const peers = (await lab.peers()).filter(({ title }) =>
@@ -38,36 +43,74 @@ export async function measureLatency(lab: Lab): Promise<Measured> {
   const samples = await alternate(contenders, lab.options.rounds, (contender, round) =>
     ask(lab, contender, round),
   );
-  const p99s = samples.map((each) => each.map(({ p99 }) => p99));
+  const singles = await alternate(contenders, lab.options.rounds, (contender, round) =>
+    ask(lab, contender, round, { kind: 'single' }),
+  );
+  const idle = await idleShare(contenders[0]?.server as Server);
   const knot = contenders.findIndex(({ title }) => title.startsWith('Knot'));
-  const rows = contenders.map(({ title }, index) => latencyRow(title, samples[index] ?? []));
+  const table = (of: readonly (readonly Costed[])[]): string =>
+    markdown([
+      [...LATENCY_HEAD, 'CPU µs/answer'],
+      ...contenders.map(({ title }, index) => costedRow(title, of[index] ?? [])),
+    ]);
+  const against = (of: readonly (readonly Costed[])[], key: keyof Costed): Ratio => {
+    const values = of.map((each) => each.map((sample) => sample[key]));
+    return ratioOf(values[0] ?? [], values[knot] ?? []);
+  };
+  const paced = `at ${figure(PER_SECOND)} q/s`;
   return {
-    text: `${markdown([LATENCY_HEAD, ...rows])}
+    text: `${table(samples)}
 
-An open loop at ${figure(PER_SECOND)} questions a second over ${SOCKETS} sockets, each answer timed from when its question was due.`,
+An open loop at ${figure(PER_SECOND)} questions a second over ${SOCKETS} sockets, each answer timed from when its question was due.
+
+${table(singles)}
+
+One question at a time, by a client that sleeps until the answer arrives.`,
     findings: [
-      finding(
-        `p99 at ${figure(PER_SECOND)} q/s ÷ Knot's`,
-        1,
-        ratioOf(p99s[0] ?? [], p99s[knot] ?? []),
-      ),
+      finding(`p99 ${paced} ÷ Knot's`, 1, against(samples, 'p99')),
+      finding("one question at a time, p50 ÷ Knot's", SINGLE_TARGET, against(singles, 'p50')),
+      finding("... CPU per answer ÷ Knot's", 1, against(singles, 'cpuMicros')),
+      { what: 'CPU of an idle server', target: IDLE_TARGET, unit: '%', value: idle * 100 },
     ],
   };
 }
 
-async function ask(lab: Lab, contender: Contender, round: number): Promise<Latency> {
-  const { server, load } = contender;
+interface Costed extends Latency {
+  /** CPU of the server for each answer. */
+  readonly cpuMicros: number;
+}
+
+async function ask(
+  lab: Lab,
+  { title, server, load }: Contender,
+  round: number,
+  pace: Pace = { kind: 'rate', perSecond: PER_SECOND },
+): Promise<Costed> {
   const stream: StreamSpec = {
-    questions: load.questions.path,
-    pace: { kind: 'rate', perSecond: PER_SECOND },
+    ...{ questions: load.questions.path, pace },
     ...{ sockets: SOCKETS, first: round * PER_SECOND },
   };
   return await leastDisturbed(ATTEMPTS, async () => {
-    const { latency } = await timed(lab, server, `${contender.title}, round ${round + 1}`, [
-      stream,
-    ]);
-    return latency;
+    const about = `${title}, ${pace.kind}, round ${round + 1}`;
+    const { latency, result, serverBusy } = await timed(lab, server, about, [stream]);
+    const answered = result.streams[0]?.answered ?? 0;
+    return { ...latency, cpuMicros: (serverBusy * result.seconds * 1e6) / answered };
   });
+}
+
+function costedRow(title: string, samples: readonly Costed[]): string[] {
+  const cpu = withRange(
+    samples.map(({ cpuMicros }) => cpuMicros),
+    1,
+  );
+  return [...latencyRow(title, samples), cpu];
+}
+
+/** The share of a core that the server uses without questions. */
+async function idleShare({ running }: Server): Promise<number> {
+  const before = running.cpuSeconds();
+  await sleep(IDLE_SECONDS * 1000);
+  return (running.cpuSeconds() - before) / IDLE_SECONDS;
 }
 
 /** Puts a load on the server and returns the latencies of its first stream. */
@@ -76,7 +119,7 @@ export async function timed(
   server: Server,
   title: string,
   streams: readonly StreamSpec[],
-): Promise<{ latency: Latency; result: LoadResult }> {
+): Promise<{ latency: Latency; result: LoadResult; serverBusy: number }> {
   const { seconds } = lab.options;
   const put = (): Promise<LoadResult> =>
     lab.generator.request({ port: server.port, seconds, streams });
@@ -85,7 +128,7 @@ export async function timed(
   console.error(
     `${title}: p50 ${figure(latency.p50)} µs, p99 ${figure(latency.p99)} µs, lost ${latency.lost}, ${busyText(busy)}`,
   );
-  return { latency, result };
+  return { latency, result, serverBusy: busy.serverBusy };
 }
 
 /** In microseconds; infinite for a question that was never answered. */
