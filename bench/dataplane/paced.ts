@@ -5,7 +5,7 @@ import type { Pace, StreamResult, StreamSpec } from '../generator/stream.ts';
 import { leastDisturbed } from '../quiet.ts';
 import { figure, markdown, median } from '../table.ts';
 import { finding, type Ratio, ratioOf, withRange } from './compare.ts';
-import { alternate, busyText, type Contender, warmUp, weigh } from './contenders.ts';
+import { alternate, busyText, type Contender, type Weighed, warmUp, weigh } from './contenders.ts';
 import type { Lab, Server } from './lab.ts';
 import type { Measured } from './measure.ts';
 
@@ -119,7 +119,7 @@ export async function timed(
   server: Server,
   title: string,
   streams: readonly StreamSpec[],
-): Promise<{ latency: Latency; result: LoadResult; serverBusy: number }> {
+): Promise<Weighed & { readonly latency: Latency }> {
   const { seconds } = lab.options;
   const put = (): Promise<LoadResult> =>
     lab.generator.request({ port: server.port, seconds, streams });
@@ -128,7 +128,7 @@ export async function timed(
   console.error(
     `${title}: p50 ${figure(latency.p50)} µs, p99 ${figure(latency.p99)} µs, lost ${latency.lost}, ${busyText(busy)}`,
   );
-  return { latency, result, serverBusy: busy.serverBusy };
+  return { latency, result, ...busy };
 }
 
 /** In microseconds; infinite for a question that was never answered. */
