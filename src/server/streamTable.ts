@@ -36,10 +36,11 @@ export class StreamTable {
   #octets = 0;
   #ranges = new RecursionRanges([]);
 
-  constructor(table: TableHandle) {
+  /** `nowMs` is the writer's clock. */
+  constructor(table: TableHandle, nowMs: () => number = () => performance.now()) {
     this.blocks = familyBlocks(this.#memory, 1);
     const path = (family: 4 | 6): FastPath =>
-      openFastPath(table, MAIN_THREAD, this.#blockOf(family), () => performance.now(), true);
+      openFastPath(table, MAIN_THREAD, this.#blockOf(family), nowMs, true);
     this.#paths = { 4: path(4), 6: path(6) };
     // The question, and the longest answer with OPT behind it.
     this.#mostOctets = LENGTH_OCTETS + MOST_QUERY_OCTETS + table.maxUdpOctets + MOST_QUERY_OCTETS;

@@ -205,6 +205,28 @@ const step = fc.oneof(
 
 const maxUdpOctets = fc.constantFrom(512, 1232, 1400, 4096);
 
+test('Over TCP the table answers whole, or leaves the question to the slow path', () => {
+  const zone = zoneWithSets(512);
+  const ask = (labels: string, type: string): [udp: Buffer | number, tcp: Buffer | number] => {
+    const packet = packetOf({
+      ...{ qname: name(labels), type, upperCase: false, recursionDesired: false },
+      ...{ checkingDisabled: false, edns: undefined },
+    });
+    zone.publish(packet);
+    return [zone.fast(packet), zone.fast(packet, 'tcp')];
+  };
+  const [cut, whole] = ask('many.skydns.local.', 'A');
+  assert.ok(typeof cut !== 'number' && isCut(cut));
+  assert.equal(whole, Outcome.SLOW);
+  // Without its additional section the answer fits a UDP reply, and has no TC.
+  const [short, all] = ask('wide.skydns.local.', 'SRV');
+  assert.ok(typeof short !== 'number' && !isCut(short));
+  assert.equal(all, Outcome.SLOW);
+  const [one, same] = ask('3.many.skydns.local.', 'A');
+  assert.ok(typeof one !== 'number');
+  assert.deepEqual(same, one);
+});
+
 test('The answer table and the zone give the same answers through all changes', () => {
   let compared = 0;
   fc.assert(
@@ -304,9 +326,19 @@ function askBoth(zone: FastZone, asked: Asked): number {
   const slow = zone.slow(packet);
   assert.ok(slow, 'the slow path is silent');
   const what = `${asked.qname.join('.')} ${asked.type}`;
+  assertOverTcp(zone, packet, what);
   if (isCut(fast) || isCut(slow)) assertParts(fast, slow, zone.slow(packet, 'tcp'), what);
   else assertSame(fast, slow, what);
   return 1;
+}
+
+/** Over TCP the table answers as the slow path does, or not at all. */
+function assertOverTcp(zone: FastZone, packet: Uint8Array, what: string): void {
+  const fast = zone.fast(packet, 'tcp');
+  if (typeof fast === 'number') return;
+  const slow = zone.slow(packet, 'tcp');
+  assert.ok(slow, 'the slow path is silent');
+  assertSame(fast, slow, `${what} over TCP`);
 }
 
 function isCut(reply: Buffer): boolean {

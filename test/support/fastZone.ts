@@ -36,6 +36,7 @@ export class FastZone {
   /** The slow path's last decision that holds for every client. */
   decided: Decided | undefined;
   readonly #fast;
+  readonly #stream;
   readonly #slow: Respond;
   #isPublishing = false;
   #revision = 0;
@@ -71,6 +72,8 @@ export class FastZone {
     };
     this.publisher = new Publisher({ table: this.table, onError: onFault, ...zone, ...clock });
     this.#fast = openFastPath(this.table.handle, 0, this.counters, () => this.nowMs);
+    const streamCounters = counterBlock(newCounterMemory(1), 0);
+    this.#stream = openFastPath(this.table.handle, 0, streamCounters, () => this.nowMs, true);
     const forwarder = forwarderIn(this.world);
     this.#slow = createResponder({
       ...zone,
@@ -131,12 +134,13 @@ export class FastZone {
   }
 
   /** The table's reply, or its `Outcome` if it has none. */
-  fast(packet: Uint8Array): Buffer | number {
-    const buffer = Buffer.alloc(Math.max(this.#fast.replyOctets, packet.length) + 3);
+  fast(packet: Uint8Array, transport: 'udp' | 'tcp' = 'udp'): Buffer | number {
+    const path = transport === 'tcp' ? this.#stream : this.#fast;
+    const buffer = Buffer.alloc(path.replyOctets + packet.length + 3);
     buffer.set(packet, 3);
-    this.#fast.beginBatch();
-    const outcome = this.#fast.answer(buffer, 3, packet.length, false);
-    this.#fast.endBatch();
+    path.beginBatch();
+    const outcome = path.answer(buffer, 3, packet.length, false);
+    path.endBatch();
     return outcome > 0 ? buffer.subarray(3, 3 + outcome) : outcome;
   }
 

@@ -17,6 +17,7 @@ import {
 } from '../../../src/dataplane/listeners/handover.ts';
 import { WorkerLoop } from '../../../src/dataplane/listeners/loop.ts';
 import { type FastPath, Outcome } from '../../../src/dataplane/reply/fastPath.ts';
+import { BATCH_PACKETS } from '../../../src/dataplane/sockets/batch.ts';
 import { Sockaddr, writeSockaddr } from '../../../src/dataplane/sockets/layout.ts';
 import type { UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
 import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/table/counters.ts';
@@ -154,3 +155,59 @@ test('A worker hands over packets from the server’s own addresses and packets 
   while (reader.take(miss)) texts.push(Buffer.from(miss.packet).toString());
   assert.deepEqual(texts, ['word', 'other']);
 });
+
+/** The fake path's reply to it is a name error, by its fourth octet. */
+const MISSING = 'misc';
+
+test('After a full read a worker answers for existing names first', (t) => {
+  const { kernel, run, counters } = setUp(t);
+  const words = Array.from({ length: 3 * BATCH_PACKETS }, (_, i) =>
+    i % 8 === 5 ? 'word' : MISSING,
+  );
+  // The last read finds nothing; then the deferred replies are sent.
+  kernel.receiveSteps.push(...words.slice(0, 60).map(() => () => undefined));
+  kernel.arriving.push(...words.map((word, i) => packet(word, 4000 + i)));
+  run();
+  const sent = kernel.sent.map(({ octets }) => Buffer.from(octets).toString());
+  const known = words.filter((word) => word === 'word');
+  const before = sent.lastIndexOf('word') + 1;
+  assert.ok(
+    before <= known.length + 16,
+    `the last of ${known.length} was sent as number ${before}`,
+  );
+  assert.equal(sent.length, words.length);
+  for (const word of ['word', MISSING]) {
+    const ports = kernel.sent.filter((_, i) => sent[i] === word).map(({ name }) => portOf(name));
+    assert.deepEqual(
+      ports,
+      ports.toSorted((a, b) => a - b),
+    );
+  }
+  assert.equal(counters[Single.sent], words.length);
+});
+
+test('A worker answers in the order of the packets while its reads are not full', (t) => {
+  const { kernel, run } = setUp(t);
+  kernel.receiveSteps.push(() => undefined);
+  const words = ['word', MISSING, 'word', MISSING];
+  kernel.arriving.push(...words.map((word, i) => packet(word, 4000 + i)));
+  run();
+  assert.deepEqual(
+    kernel.sent.map(({ octets }) => Buffer.from(octets).toString()),
+    words,
+  );
+});
+
+test('A worker that stops sends its deferred replies', (t) => {
+  const { kernel, run } = setUp(t);
+  kernel.receiveSteps.push(() => undefined);
+  kernel.arriving.push(
+    ...Array.from({ length: BATCH_PACKETS }, (_, i) => packet(MISSING, 4000 + i)),
+  );
+  run();
+  assert.equal(kernel.sent.length, BATCH_PACKETS);
+});
+
+function portOf(name: Uint8Array): number {
+  return ((name[Sockaddr.PORT] as number) << 8) | (name[Sockaddr.PORT + 1] as number);
+}
