@@ -93,8 +93,8 @@ export function parseValue(row: Option<unknown>, raw: unknown, variable?: string
   if (raw instanceof Unreadable) return { kind: 'mistake', problem: raw.problem };
   if (row.form === 'text' && Array.isArray(raw))
     return { kind: 'mistake', problem: 'is given more than once; give it once' };
-  const parsed = row.schema.safeParse(inForm(row.form, raw));
-  if (parsed.success) return { kind: 'value', value: parsed.data };
+  const parsed = row.schema(inForm(row.form, raw));
+  if (parsed !== undefined) return { kind: 'value', value: parsed.value };
   const flag = `--${row.secret ? `${row.name}-file` : row.name}${row.form === 'switch' ? '=' : ' '}`;
   const example = `${variable === undefined ? flag : `${variable}=`}${row.example}`;
   // Even an invalid secret is not shown.

@@ -9,6 +9,7 @@ import { parseNameserver } from '../../forward/upstream.ts';
 import { option } from './option.ts';
 import {
   listOf,
+  mappedValue,
   oneOfValue,
   parseDomain,
   parsedBy,
@@ -35,7 +36,7 @@ export const FORWARD_OPTIONS = {
     name: 'no-rec',
     form: 'switch',
     describe: 'do not forward; refuse names outside the domains',
-    schema: switchValue.transform((off) => !off),
+    schema: mappedValue(switchValue, (off) => !off),
     fallback: true,
     defaultText: 'false',
     expects: 'true or false',

@@ -7,7 +7,7 @@
  * An option as one row: the command line, the environment, the config file, `/skydns/config`, help, docs and shell
  * completion are all made from the rows. The key of a row is the field of the configuration that it fills.
  */
-import type { z } from 'zod';
+import type { ValueForm } from './valueForms.ts';
 
 /**
  * `text` takes one value, `list` repeats and splits at commas, `switch` is on, off (`--no-x`, `--x=false`) or absent.
@@ -35,8 +35,8 @@ export interface OptionWords {
 
 /** An option that the environment and the config file can also set. */
 export interface Option<T> extends OptionWords {
-  /** Returns scalars, secrets, or lists and plain objects of them, which `isSameValue` can compare. */
-  readonly schema: z.ZodType<T>;
+  /** Its values are scalars, secrets, or lists and plain objects of them, which `isSameValue` can compare. */
+  readonly schema: ValueForm<T>;
   readonly fallback: T;
   /** What a value must be, after "is not": `whole seconds from 1 to 2147483647`. */
   readonly expects: string;

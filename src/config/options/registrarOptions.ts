@@ -11,6 +11,7 @@ import { option, prefixed } from './option.ts';
 import { SERVE_OPTIONS } from './serveOptions.ts';
 import {
   listOf,
+  mappedValue,
   oneOfValue,
   parseDomain,
   parsedBy,
@@ -266,7 +267,7 @@ export const REGISTRAR_OPTIONS = {
     choices: COMPAT_PROGRAMS,
     describe:
       'registrator: use its metadata (SERVICE_*), keys and command line; ambassadord, connectable: also read the links in BACKEND_* or connect.*; repeatable',
-    schema: listOf(oneOfValue('dns', ...COMPAT_PROGRAMS)).transform(withoutDefault),
+    schema: mappedValue(listOf(oneOfValue('dns', ...COMPAT_PROGRAMS)), withoutDefault),
     fallback: [],
     defaultText: 'none',
     expects: 'registrator, ambassadord or connectable',

@@ -9,8 +9,10 @@ import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
 import {
+  eitherValue,
   listOf,
   MAX_CONSUL_DOMAIN_OCTETS,
+  mappedValue,
   oneOfValue,
   parseConsulDomain,
   parseDatacenter,
@@ -84,9 +86,12 @@ export const SERVE_OPTIONS = {
     form: 'text',
     placeholder: 'IP:PORT',
     describe: 'address of the HTTP API and health checks; "off" disables it',
-    schema: parsedBy<SocketAddress | 'off'>((text) =>
-      text === 'off' || text === 'false' ? 'off' : parseSocketAddress(text),
-    ).transform((value) => (value === 'off' ? undefined : value)),
+    schema: mappedValue(
+      parsedBy<SocketAddress | 'off'>((text) =>
+        text === 'off' || text === 'false' ? 'off' : parseSocketAddress(text),
+      ),
+      (value) => (value === 'off' ? undefined : value),
+    ),
     fallback: { address: '127.0.0.1', port: 4001 },
     defaultText: '127.0.0.1:4001',
     expects: 'an IP:PORT or off',
@@ -317,9 +322,10 @@ export const SERVE_OPTIONS = {
     placeholder: 'COUNT',
     describe:
       'threads that answer UDP; auto: one fewer than the cores, at least one; 0: answer on the main thread',
-    schema: oneOfValue('auto')
-      .transform(() => undefined)
-      .or(wholeNumberValue(0, 64)),
+    schema: eitherValue(
+      mappedValue(oneOfValue('auto'), () => undefined),
+      wholeNumberValue(0, 64),
+    ),
     fallback: undefined,
     defaultText: 'auto',
     expects: 'a whole number from 0 to 64, or auto',

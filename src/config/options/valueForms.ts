@@ -1,10 +1,15 @@
 /**
- * The forms of option values, each from text to a typed value. A schema only accepts or refuses a text; the option's
- * row has the sentence about what is expected.
+ * The forms of option values, each from a raw value to a typed one. A form only accepts or refuses a value; the
+ * option's row has the sentence about what is expected. Every command loads this file, so it imports little.
  */
-import { z } from 'zod';
 import { foldName, type Name, nameOctets, parseName } from '../../dns/name.ts';
 import { isDatacenterLabel, type NamedDatacenter } from '../../service/consulWords.ts';
+
+/**
+ * Reads the raw value of an option: a text, a list or a boolean, or anything else that JSON can hold. Undefined for a
+ * value that it refuses. Never throws.
+ */
+export type ValueForm<T> = (raw: unknown) => { readonly value: T } | undefined;
 
 /** A value that must not appear in logs, JSON or errors. Only `reveal` returns it. */
 export class Secret {
@@ -26,39 +31,58 @@ export class Secret {
   }
 }
 
-/** A schema from a parser that returns undefined for an invalid text. */
-export function parsedBy<T>(parse: (text: string) => T | undefined): z.ZodType<T> {
-  return z.string().transform((text, context) => {
-    const value = parse(text.trim());
-    if (value !== undefined) return value;
-    context.addIssue({ code: 'custom', message: 'not understood' });
-    return z.NEVER;
+/** The form of a text, from a parser that returns undefined for an invalid one. */
+export function parsedBy<T>(parse: (text: string) => T | undefined): ValueForm<T> {
+  return (raw) => {
+    const value = typeof raw === 'string' ? parse(raw.trim()) : undefined;
+    return value === undefined ? undefined : { value };
+  };
+}
+
+/** A list of at least one item. */
+export function listOf<T>(item: ValueForm<T>): ValueForm<readonly T[]> {
+  return (raw) => {
+    if (!Array.isArray(raw) || raw.length === 0) return undefined;
+    const items = raw.flatMap((each) => item(each) ?? []);
+    return items.length === raw.length ? { value: items.map(({ value }) => value) } : undefined;
+  };
+}
+
+export const switchValue: ValueForm<boolean> = (raw) =>
+  typeof raw === 'boolean' ? { value: raw } : undefined;
+
+export function wholeNumberValue(min: number, max: number): ValueForm<number> {
+  return parsedBy((text) => {
+    const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
   });
 }
 
-export function listOf<T>(item: z.ZodType<T>): z.ZodType<readonly T[]> {
-  return z.array(item).min(1);
+export function oneOfValue<const T extends string>(...words: readonly T[]): ValueForm<T> {
+  return (raw) => {
+    const value = words.find((word) => word === raw);
+    return value === undefined ? undefined : { value };
+  };
 }
 
-export const switchValue: z.ZodType<boolean> = z.boolean();
-
-export function wholeNumberValue(min: number, max: number): z.ZodType<number> {
-  return z
-    .string()
-    .regex(/^\s*[0-9]+\s*$/)
-    .transform(Number)
-    .pipe(z.number().int().min(min).max(max));
+/** The form of `form`, with another value for each of its values. */
+export function mappedValue<T, U>(form: ValueForm<T>, map: (value: T) => U): ValueForm<U> {
+  return (raw) => {
+    const read = form(raw);
+    return read && { value: map(read.value) };
+  };
 }
 
-export function oneOfValue<const T extends string>(...words: readonly T[]): z.ZodType<T> {
-  return z.enum(words);
+/** What either form accepts. */
+export function eitherValue<T, U>(one: ValueForm<T>, other: ValueForm<U>): ValueForm<T | U> {
+  return (raw) => one(raw) ?? other(raw);
 }
 
-export const secretText: z.ZodType<Secret> = parsedBy((text) =>
+export const secretText: ValueForm<Secret> = parsedBy((text) =>
   text === '' ? undefined : new Secret(text),
 );
 
-export const plainText: z.ZodType<string> = parsedBy((text) => (text === '' ? undefined : text));
+export const plainText: ValueForm<string> = parsedBy((text) => (text === '' ? undefined : text));
 
 /** A domain that can be part of keys, in lower case: no label has `/`, blanks or control octets, or is a wildcard. */
 export function parseDomain(text: string): Name | undefined {
