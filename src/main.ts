@@ -11,7 +11,7 @@ if (problem !== undefined) {
   process.stderr.write(`soradns: ${problem}\n`);
   process.exit(1);
 }
-const [{ runCli }, { COMMANDS }, { wantsColour, readText }] = await Promise.all([
+const [{ runCli }, { COMMAND_TABLE }, { wantsColour, readText }] = await Promise.all([
   import('./cli/cli.ts'),
   import('./cli/commands/commands.ts'),
   import('./cli/output.ts'),
@@ -66,7 +66,7 @@ for (const stream of [process.stdout, process.stderr]) {
   });
 }
 
-const exitCode = await runCli(COMMANDS, process.argv.slice(2), {
+const exitCode = await runCli(COMMAND_TABLE, process.argv.slice(2), {
   stdout: outputOf(process.stdout),
   stderr: outputOf(process.stderr),
   env: process.env,

@@ -6,39 +6,38 @@
  *
  * `runCli` finds the command, runs it, and turns errors into a message and an exit code.
  */
-import type { Argv } from 'yargs';
-import yargs from 'yargs';
-import { EXIT_CODES, Failure, failureOf } from '../app/process/failure.ts';
+import { EXIT_CODES, failureOf } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
-import type { OptionWords } from '../config/options/option.ts';
-import type { Arguments, FlagValue } from '../config/settings.ts';
-import { nearestWord } from '../observability/suggest.ts';
-import { splitRegistratorLine } from '../registrar/registrator/commandLine.ts';
-import type { Command, Positional } from './command.ts';
-import { normalise } from './commandLine.ts';
+import type { CommandEntry } from './command.ts';
 import { printFailure } from './output.ts';
+import { plainCall } from './plainLine.ts';
 
 /** Runs one command line and returns its exit code. Never rejects. */
 export async function runCli(
-  commands: readonly Command[],
+  table: readonly CommandEntry[],
   argv: readonly string[],
   io: Io,
 ): Promise<number> {
   try {
-    const line = splitRegistratorLine(rephrase(argv), io.env);
-    const normal = normalise(
-      line,
-      commands.flatMap(({ options }) => options),
-    );
-    if (normal.kind === 'mistake') throw new Failure('usage', normal.problem);
-    const failure = misuse(normal.argv, commands);
-    if (failure !== undefined) throw failure;
-    return await dispatch(commands, normal.argv, io);
+    const line = await withoutRegistratorPart(rephrase(argv), io);
+    const call = await plainCall(table, line);
+    if (call !== undefined) return await call.command.run(call.args, io);
+    const { parseAndRun } = await import('./parser.ts');
+    return await parseAndRun(table, line, io);
   } catch (error) {
     const failure = failureOf(error);
     printFailure(failure, asksForJson(argv), io.stderr);
     return EXIT_CODES[failure.code];
   }
+}
+
+async function withoutRegistratorPart(
+  argv: readonly string[],
+  { env }: Io,
+): Promise<readonly string[]> {
+  if (argv[0] !== 'register') return argv;
+  const { splitRegistratorLine } = await import('../registrar/registrator/commandLine.ts');
+  return splitRegistratorLine(argv, env);
 }
 
 /** Other forms of `version` and `X --help`. */
@@ -51,190 +50,4 @@ function rephrase(argv: readonly string[]): readonly string[] {
 
 function asksForJson(argv: readonly string[]): boolean {
   return argv.includes('--json') || argv.includes('--json=true');
-}
-
-async function dispatch(
-  commands: readonly Command[],
-  argv: readonly string[],
-  io: Io,
-): Promise<number> {
-  let exitCode = 0;
-  const parser = createParser(commands, argv, io, async (command, args) => {
-    exitCode = await command.run(args, io);
-  });
-  let help = '';
-  await parser.parseAsync([...argv], {}, (_error, _args, output) => {
-    help = output;
-  });
-  if (help !== '') io.stdout.write(`${help}\n`);
-  return exitCode;
-}
-
-function createParser(
-  commands: readonly Command[],
-  argv: readonly string[],
-  io: Io,
-  run: (command: Command, args: Arguments) => Promise<void>,
-): Argv {
-  const parser = yargs([...argv])
-    .scriptName('soradns')
-    .usage('$0 <command>\n\nDNS server and Docker registrar: containers find each other by name.')
-    .locale('en')
-    .parserConfiguration({
-      'boolean-negation': false,
-      'camel-case-expansion': false,
-      'dot-notation': false,
-      'parse-numbers': false,
-      'parse-positional-numbers': false,
-    })
-    .exitProcess(false)
-    .help()
-    .alias('help', 'h')
-    .version(false)
-    .strict()
-    .wrap(io.stdout.isTty ? Math.min(100, process.stdout.columns || 100) : 100)
-    .epilogue('Run soradns COMMAND --help for the options of a command.')
-    .fail((message, error) => {
-      throw error ?? new Failure('usage', message.replaceAll('\n', ' '), `see ${helpLine(argv)}`);
-    });
-  for (const command of commands) {
-    const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
-    const build = (inner: Argv) => declareOptions(inner, command);
-    const handle = (parsed: Record<string, unknown>) => run(command, argumentsOf(command, parsed));
-    parser.command(usage, command.summary, build, handle);
-  }
-  return parser;
-}
-
-function positionalUsage({ name, required, many }: Positional): string {
-  const dots = many ? '..' : '';
-  return required ? `<${name}${dots}>` : `[${name}${dots}]`;
-}
-
-function declareOptions(parser: Argv, command: Command): Argv {
-  // Replaces the general usage, which yargs would print first.
-  const usage = [command.name, ...command.positionals.map(positionalUsage)].join(' ');
-  parser.usage(`$0 ${usage}\n\n${command.summary}`).epilogue(epilogue(command));
-  for (const { name, describe, choices } of command.positionals)
-    parser.positional(name, { type: 'string', describe, ...(choices && { choices }) });
-  for (const option of command.options) parser.option(option.name, yargsOption(option));
-  return parser;
-}
-
-/** Prints each example on a line of its own, ready to copy; yargs would break them into columns. */
-function epilogue({ examples, note }: Command): string {
-  const lines = examples.map(([line, purpose]) => `  # ${purpose}\n  ${line}`);
-  return `Examples:\n${lines.join('\n')}${note === undefined ? '' : `\n\n${note}`}`;
-}
-
-function yargsOption(option: OptionWords) {
-  const { form, short, hidden, group, placeholder, defaultText } = option;
-  const describe = describeWithChoices(option);
-  return {
-    // The parser takes every value as text, so that it never turns a name or id into a number.
-    type: form === 'switch' ? ('boolean' as const) : ('string' as const),
-    describe: placeholder === undefined ? describe : `${placeholder}: ${describe}`,
-    ...(short && { alias: short }),
-    ...(hidden && { hidden }),
-    // yargs prints groups in the order of their first option; the plain options come first.
-    group: group ?? 'Options:',
-    ...(defaultText !== undefined && { defaultDescription: defaultText, default: undefined }),
-  };
-}
-
-/** The parser does not get the choices, because it would take a list such as `POST,PUT` for one value. */
-function describeWithChoices({ describe, choices = [] }: OptionWords): string {
-  const isComplete = choices.every((choice) => describe.includes(choice));
-  return isComplete ? describe : `${describe}: ${choices.join(', ')}`;
-}
-
-function argumentsOf(command: Command, parsed: Record<string, unknown>): Arguments {
-  const flags: Record<string, FlagValue> = {};
-  for (const { name } of command.options) {
-    const value = parsed[name];
-    if (value !== undefined) flags[name] = value as FlagValue;
-  }
-  const words = command.positionals
-    .flatMap(({ name }) => parsed[name] as string | string[] | undefined)
-    .filter((word) => word !== undefined);
-  // The command's name, then the words after `--`.
-  const [, ...behind] = parsed._ as string[];
-  return { flags, words: [...words, ...behind] };
-}
-
-/** The first unknown command, unknown option, missing word or surplus word of a normalised line. */
-function misuse(argv: readonly string[], commands: readonly Command[]): Failure | undefined {
-  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
-  const tokens = argv.slice(0, end);
-  if (tokens.some(asksForHelp)) return undefined;
-  const words = [...tokens.filter((token) => !isOption(token)), ...argv.slice(end + 1)];
-  const [name] = words;
-  if (name === undefined) return new Failure('usage', 'no command', 'see soradns --help');
-  const command = commands.find((candidate) => candidate.name === name);
-  if (command === undefined) {
-    const meant = nearestWord(
-      name,
-      commands.map((candidate) => candidate.name),
-    );
-    return new Failure('usage', `${name}: unknown command`, suggestion(meant, 'soradns --help'));
-  }
-  const unknown = tokens.find((token) => isOption(token) && !isOptionOf(command, token));
-  return unknown === undefined ? misusedWords(command, words) : unknownOption(command, unknown);
-}
-
-/** The command line that prints help for the command of a line: its first word. */
-function helpLine(argv: readonly string[]): string {
-  const command = argv.filter((token) => !isOption(token)).slice(0, 1);
-  return ['soradns', ...command, '--help'].join(' ');
-}
-
-/** As in `--help`, `--h`, `-h`, `-qh` and `--help=true`. */
-function asksForHelp(token: string): boolean {
-  if (!isOption(token)) return false;
-  const [name = ''] = token.split('=');
-  return name.startsWith('--') ? name === '--help' || name === '--h' : name.includes('h');
-}
-
-/** `-` alone and negative numbers are words. */
-function isOption(token: string): boolean {
-  return /^-[^0-9]/.test(token);
-}
-
-/** Whether each of the token's options, as in `--name=value`, `--n` or `-rq`, is one of the command. */
-function isOptionOf({ options }: Command, token: string): boolean {
-  const [name = ''] = token.split('=');
-  if (name.startsWith('--'))
-    return options.some((option) => [option.name, option.short].includes(name.slice(2)));
-  return [...name.slice(1)].every((letter) => options.some(({ short }) => short === letter));
-}
-
-function unknownOption({ name, options }: Command, token: string): Failure {
-  const [given = ''] = token.split('=');
-  const unknown = given.replace(/^-+/, '');
-  const names = options.filter(({ hidden }) => !hidden).map((option) => option.name);
-  const other = unknown.startsWith('register-') ? unknown.slice(9) : `register-${unknown}`;
-  const meant = names.includes(other) ? other : nearestWord(unknown, names);
-  const hint = suggestion(meant && `--${meant}`, `soradns ${name} --help`);
-  return new Failure('usage', `${given}: unknown option`, hint);
-}
-
-function misusedWords(
-  { name, positionals }: Command,
-  words: readonly string[],
-): Failure | undefined {
-  const hint = `see soradns ${name} --help`;
-  const given = words.slice(1);
-  const required = positionals.filter((positional) => positional.required);
-  if (given.length < required.length) {
-    const needed = required.map(positionalUsage).join(' ');
-    return new Failure('usage', `${name}: needs ${needed}`, hint);
-  }
-  const surplus = positionals.some(({ many }) => many) ? undefined : given[positionals.length];
-  return surplus === undefined
-    ? undefined
-    : new Failure('usage', `${surplus}: unexpected argument`, hint);
-}
-
-function suggestion(meant: string | undefined, help: string): string {
-  return meant === undefined ? `see ${help}` : `did you mean ${meant}?`;
 }

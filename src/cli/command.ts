@@ -1,8 +1,6 @@
 /** A command: its words for the command line, help and completion, and the function that runs it. */
 import type { Io } from '../app/process/process.ts';
-import { DEFAULT_CLIENT_STORE } from '../config/config.ts';
-import { type OptionWords, wordsOf } from '../config/options/option.ts';
-import { STORE_OPTIONS } from '../config/options/storeOptions.ts';
+import type { OptionWords } from '../config/options/option.ts';
 import type { Arguments } from '../config/settings.ts';
 
 export interface Command {
@@ -44,10 +42,13 @@ const QUIET_OPTION: OptionWords = {
 
 export const OUTPUT_OPTIONS = [JSON_OPTION, QUIET_OPTION];
 
-/** The options of every command on a store. */
-export const CLIENT_OPTIONS: readonly OptionWords[] = [
-  ...OUTPUT_OPTIONS,
-  ...wordsOf(STORE_OPTIONS).map((words) =>
-    words.name === 'store' ? { ...words, defaultText: DEFAULT_CLIENT_STORE } : words,
-  ),
-];
+/** A command whose file is not loaded yet. */
+export interface CommandEntry {
+  readonly name: string;
+  load(): Promise<Command>;
+}
+
+/** The commands of the entries, in their order. */
+export function loadCommands(entries: readonly CommandEntry[]): Promise<readonly Command[]> {
+  return Promise.all(entries.map((entry) => entry.load()));
+}

@@ -5,6 +5,7 @@
  */
 import type { OptionWords } from '../config/options/option.ts';
 import { parseSwitch } from '../config/settings.ts';
+import type { Command } from './command.ts';
 
 export type Normalised =
   | { readonly kind: 'arguments'; readonly argv: readonly string[] }
@@ -87,4 +88,17 @@ function exampleOf(option: OptionWords): string {
   const example = 'example' in option ? String(option.example) : (option.placeholder ?? 'VALUE');
   const name = 'secret' in option ? `${option.name}-file` : option.name;
   return `for example --${name} ${example}`;
+}
+
+/** `-` alone and negative numbers are words. */
+export function isOption(token: string): boolean {
+  return /^-[^0-9]/.test(token);
+}
+
+/** Whether each of the token's options, as in `--name=value`, `--n` or `-rq`, is one of the command. */
+export function isOptionOf({ options }: Pick<Command, 'options'>, token: string): boolean {
+  const [name = ''] = token.split('=');
+  if (name.startsWith('--'))
+    return options.some((option) => [option.name, option.short].includes(name.slice(2)));
+  return [...name.slice(1)].every((letter) => options.some(({ short }) => short === letter));
 }

@@ -8,7 +8,7 @@ import type { Command } from './command.ts';
 type Shell = 'bash' | 'zsh' | 'fish';
 
 /** The command that prints a shell's script; `commands` is called when it runs. */
-export function completionCommand(commands: () => readonly Command[]): Command {
+export function completionCommand(commands: () => Promise<readonly Command[]>): Command {
   return {
     name: 'completion',
     summary: 'Print a completion script for a shell',
@@ -30,7 +30,7 @@ export function completionCommand(commands: () => readonly Command[]): Command {
       ['soradns completion fish | source', 'fish: this session'],
     ],
     async run({ words }, { stdout }) {
-      stdout.write(SCRIPTS[words[0] as Shell](commands()));
+      stdout.write(SCRIPTS[words[0] as Shell](await commands()));
       return 0;
     },
   };

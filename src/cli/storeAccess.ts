@@ -1,14 +1,24 @@
-/** What commands on a store share: opening the store that the options name, and NAME arguments as keys. */
+/** What commands on a store share: their options, opening the store that the options name, and NAME arguments as keys. */
 import { existsSync } from 'node:fs';
 import { Failure, failureOf } from '../app/process/failure.ts';
-import { openStore } from '../app/process/openStore.ts';
 import type { Io } from '../app/process/process.ts';
-import { readClientConfig } from '../config/config.ts';
+import { DEFAULT_CLIENT_STORE, readClientConfig } from '../config/clientConfig.ts';
+import { type OptionWords, wordsOf } from '../config/options/option.ts';
+import { STORE_OPTIONS } from '../config/options/storeOptions.ts';
 import type { Arguments } from '../config/settings.ts';
 import type { StoreLocation } from '../config/storeLocation.ts';
 import { type Name, parseName } from '../dns/name.ts';
 import { keyOfName, keyPrefix, nameOfKey } from '../service/key.ts';
 import type { LeaseStore } from '../store/store.ts';
+import { OUTPUT_OPTIONS } from './command.ts';
+
+/** The options of every command on a store. */
+export const CLIENT_OPTIONS: readonly OptionWords[] = [
+  ...OUTPUT_OPTIONS,
+  ...wordsOf(STORE_OPTIONS).map((words) =>
+    words.name === 'store' ? { ...words, defaultText: DEFAULT_CLIENT_STORE } : words,
+  ),
+];
 
 /** A store and the prefix of the keys that are names. */
 export interface StoreAccess {
@@ -31,6 +41,7 @@ export async function withStore(
   if (read.kind === 'mistakes') throw new Failure('usage', read.mistakes.join('; '));
   const location = read.config.store;
   refuseNoStore(location, creates);
+  const { openStore } = await import('../app/process/openStore.ts');
   const store = await openStore(location, io);
   try {
     return await use({ store, prefix: keyPrefix(read.config.pathPrefix) });

@@ -28,7 +28,7 @@ import {
   readSettings,
   type Sources,
 } from './settings.ts';
-import { chooseStore, type StoreLocation, storeOf } from './storeLocation.ts';
+import { chooseStore, type StoreLocation } from './storeLocation.ts';
 import { misspeltVariables, unknownKeys, unprefixedVariables } from './unknownNames.ts';
 
 /** All options of `serve`, including the store's. */
@@ -43,11 +43,6 @@ export interface Config
   readonly ambassador: AmbassadorSettings | undefined;
   /** The origin of each field's value: `withStoreConfig` replaces only defaults. */
   readonly origins: Origins<typeof CONFIG_OPTIONS>;
-}
-
-/** The configuration of a command that reads or writes a store. */
-export interface ClientConfig extends Omit<OptionValues<typeof STORE_OPTIONS>, 'storeText'> {
-  readonly store: StoreLocation;
 }
 
 export type ConfigResult<C> =
@@ -127,22 +122,6 @@ function consulMistakes(
     ...(repeated === undefined ? [] : [`--consul-dc: ${repeated} is given twice`]),
   ];
 }
-
-/** The configuration of a client command; its default store is the local server. */
-export function readClientConfig(input: Omit<Sources, 'file'>): ConfigResult<ClientConfig> {
-  const sources: Sources = { ...input, file: undefined };
-  const { settings, origins, mistakes } = readSettings(STORE_OPTIONS, sources);
-  const chosen = storeOf(settings, origins.storeText, DEFAULT_CLIENT_STORE);
-  if (chosen.kind === 'mistake') {
-    return { kind: 'mistakes', mistakes: [...mistakes, chosen.mistake] };
-  }
-  if (mistakes.length > 0) return { kind: 'mistakes', mistakes };
-  const { storeText: _, ...values } = settings;
-  const config = Object.freeze({ ...values, store: chosen.store });
-  return { kind: 'config', config, notes: [] };
-}
-
-export const DEFAULT_CLIENT_STORE = 'http://127.0.0.1:4001';
 
 /** The configuration with the `live` options of one that was read again; the other options keep their values. */
 export function withLiveOptions(

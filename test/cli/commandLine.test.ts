@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { normalise } from '../../src/cli/commandLine.ts';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import type { OptionWords } from '../../src/config/options/option.ts';
+import { COMMANDS } from '../support/commands.ts';
 
 const OPTIONS: readonly OptionWords[] = [
   { name: 'addr', form: 'list', describe: '', placeholder: 'IP:PORT' },

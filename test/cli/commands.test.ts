@@ -8,8 +8,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { EXIT_CODES } from '../../src/app/process/failure.ts';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { type CliResult, callCli } from '../support/cli.ts';
+import { COMMANDS } from '../support/commands.ts';
 import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 

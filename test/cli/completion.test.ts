@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import { callCli } from '../support/cli.ts';
+import { COMMANDS } from '../support/commands.ts';
 
 async function script(shell: string): Promise<string> {
   const { code, stdout, stderr } = await callCli(['completion', shell]);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
 import { runCli } from '../../src/cli/cli.ts';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
+import { COMMAND_TABLE } from '../../src/cli/commands/commands.ts';
 import { callCli } from '../support/cli.ts';
 import { startTestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
@@ -35,7 +35,7 @@ it('watch waits for a lost store and continues where it stopped', async () => {
     },
   });
   const stop = new AbortController();
-  const watching = runCli(COMMANDS, ['watch', '--json'], {
+  const watching = runCli(COMMAND_TABLE, ['watch', '--json'], {
     stdout: output('stdout'),
     stderr: output('stderr'),
     env,

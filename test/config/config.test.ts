@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import {
-  CONFIG_OPTIONS,
-  type Config,
-  readClientConfig,
-  readConfig,
-} from '../../src/config/config.ts';
+import { readClientConfig } from '../../src/config/clientConfig.ts';
+import { CONFIG_OPTIONS, type Config, readConfig } from '../../src/config/config.ts';
 import { LEGACY_OPTIONS } from '../../src/config/legacyOptions.ts';
 import { variablesOf } from '../../src/config/options/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../../src/config/options/registrarOptions.ts';

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, posix } from 'node:path';
 import test, { after, before } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
+import { COMMANDS } from '../support/commands.ts';
 import { freePort } from '../support/freePort.ts';
 import {
   allPages,

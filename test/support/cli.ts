@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Output } from '../../src/app/process/process.ts';
 import { runCli } from '../../src/cli/cli.ts';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
+import { COMMAND_TABLE } from '../../src/cli/commands/commands.ts';
 import type { TextFileReader } from '../../src/config/settings.ts';
 
 export interface CliResult {
@@ -71,7 +71,7 @@ export async function callCli(
       texts[name] += text;
     },
   });
-  const code = await runCli(COMMANDS, args, {
+  const code = await runCli(COMMAND_TABLE, args, {
     stdout: output('stdout'),
     stderr: output('stderr'),
     env: options.env ?? {},

@@ -5,8 +5,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command, Positional } from '../../src/cli/command.ts';
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
 import type { OptionWords } from '../../src/config/options/option.ts';
+import { COMMANDS } from './commands.ts';
 import { pageAt } from './pages.ts';
 import { PROJECT } from './standIns.ts';
 

@@ -1,6 +1,6 @@
 /** The tables of docs/options.md, made from the program's option rows. */
-import { COMMANDS } from '../../src/cli/commands/commands.ts';
-import { DEFAULT_CLIENT_STORE } from '../../src/config/config.ts';
+
+import { DEFAULT_CLIENT_STORE } from '../../src/config/clientConfig.ts';
 import {
   AMBASSADOR_COMMAND_OPTIONS,
   SERVE_AMBASSADOR_OPTIONS,
@@ -18,6 +18,7 @@ import {
 } from '../../src/config/options/registrarOptions.ts';
 import { SERVE_OPTIONS } from '../../src/config/options/serveOptions.ts';
 import { STORE_OPTIONS } from '../../src/config/options/storeOptions.ts';
+import { COMMANDS } from './commands.ts';
 
 type Rows = Readonly<Record<string, Option<unknown>>>;
 

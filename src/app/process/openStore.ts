@@ -2,11 +2,9 @@
  * From a store's location to an open store. Each kind's code is loaded when needed, which keeps other commands fast.
  */
 import { readFileSync } from 'node:fs';
-import { createSecureContext } from 'node:tls';
 import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
 import { type LeaseStore, StoreError } from '../../store/store.ts';
 import { Failure } from './failure.ts';
-import { tokenForServer } from './writerToken.ts';
 
 export interface OpenStoreOptions {
   /** May hold the token of a server on this host. */
@@ -38,8 +36,11 @@ export async function openStore(
     case 'http': {
       const { HttpStore } = await import('../../store/http/httpStore.ts');
       const { url, token } = location;
-      const findToken = async () =>
-        stateDirectory === undefined ? undefined : tokenForServer(location, stateDirectory);
+      const findToken = async () => {
+        if (stateDirectory === undefined) return undefined;
+        const { tokenForServer } = await import('./writerToken.ts');
+        return tokenForServer(location, stateDirectory);
+      };
       return new HttpStore({ url, token: token?.reveal(), findToken });
     }
   }
@@ -107,7 +108,8 @@ function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
     ...readPem('key', '--tls-key', keyFile, '(?:[A-Z]+ )?PRIVATE KEY'),
   };
   try {
-    createSecureContext(tls);
+    // An import would load all root certificates.
+    process.getBuiltinModule('node:tls').createSecureContext(tls);
   } catch (error) {
     const { message } = error as Error;
     const problem = /values mismatch/i.test(message)

@@ -2,49 +2,97 @@
  * cli/commands/: The commands, one per file: from options to a call, from its result to output.
  * Imports: every folder.
  * Used by: main.
+ *
+ * A command's file is loaded when the command runs, because a start costs as much as the files that it loads.
  */
-import type { Command } from '../command.ts';
-import { completionCommand } from '../completion.ts';
-import { ambassadorCommand } from '../linking/ambassador.ts';
-import { leaderCommand } from '../linking/leader.ts';
-import { linksCommand } from '../linking/links.ts';
-import { queryAliasCommand } from '../linking/queryAlias.ts';
-import { vipCommand } from '../linking/vip.ts';
-import { checkCommand } from './check.ts';
-import { dockerProxyCommand } from './dockerproxy.ts';
-import { doctorCommand } from './doctor.ts';
-import { getCommand } from './get.ts';
-import { integrateCommand } from './integrate.ts';
-import { lsCommand } from './ls.ts';
-import { queryCommand } from './query.ts';
-import { registerCommand } from './register.ts';
-import { registrarCommand } from './registrar.ts';
-import { rmCommand } from './rm.ts';
-import { serveCommand, upCommand } from './serve.ts';
-import { setCommand } from './set.ts';
-import { versionCommand } from './version.ts';
-import { watchCommand } from './watch.ts';
+import { type Command, type CommandEntry, loadCommands } from '../command.ts';
 
-export const COMMANDS: readonly Command[] = [
-  serveCommand,
-  upCommand,
-  registerCommand,
-  registrarCommand,
-  ambassadorCommand,
-  dockerProxyCommand,
-  setCommand,
-  getCommand,
-  rmCommand,
-  lsCommand,
-  watchCommand,
-  queryCommand,
-  queryAliasCommand,
-  linksCommand,
-  leaderCommand,
-  vipCommand,
-  doctorCommand,
-  checkCommand,
-  integrateCommand,
-  completionCommand(() => COMMANDS),
-  versionCommand,
+/** In the order of help. */
+export const COMMAND_TABLE: readonly CommandEntry[] = [
+  {
+    name: 'serve',
+    load: async () => (await import('./serve.ts')).serveCommand,
+  },
+  {
+    name: 'up',
+    load: async () => (await import('./serve.ts')).upCommand,
+  },
+  {
+    name: 'register',
+    load: async () => (await import('./register.ts')).registerCommand,
+  },
+  {
+    name: 'registrar',
+    load: async () => (await import('./registrar.ts')).registrarCommand,
+  },
+  {
+    name: 'ambassador',
+    load: async () => (await import('../linking/ambassador.ts')).ambassadorCommand,
+  },
+  {
+    name: 'dockerproxy',
+    load: async () => (await import('./dockerproxy.ts')).dockerProxyCommand,
+  },
+  {
+    name: 'set',
+    load: async () => (await import('./set.ts')).setCommand,
+  },
+  {
+    name: 'get',
+    load: async () => (await import('./get.ts')).getCommand,
+  },
+  {
+    name: 'rm',
+    load: async () => (await import('./rm.ts')).rmCommand,
+  },
+  {
+    name: 'ls',
+    load: async () => (await import('./ls.ts')).lsCommand,
+  },
+  {
+    name: 'watch',
+    load: async () => (await import('./watch.ts')).watchCommand,
+  },
+  {
+    name: 'query',
+    load: async () => (await import('./query.ts')).queryCommand,
+  },
+  {
+    name: 'query-alias',
+    load: async () => (await import('../linking/queryAlias.ts')).queryAliasCommand,
+  },
+  {
+    name: 'links',
+    load: async () => (await import('../linking/links.ts')).linksCommand,
+  },
+  {
+    name: 'leader',
+    load: async () => (await import('../linking/leader.ts')).leaderCommand,
+  },
+  {
+    name: 'vip',
+    load: async () => (await import('../linking/vip.ts')).vipCommand,
+  },
+  {
+    name: 'doctor',
+    load: async () => (await import('./doctor.ts')).doctorCommand,
+  },
+  {
+    name: 'check',
+    load: async () => (await import('./check.ts')).checkCommand,
+  },
+  {
+    name: 'integrate',
+    load: async () => (await import('./integrate.ts')).integrateCommand,
+  },
+  { name: 'completion', load: loadCompletion },
+  {
+    name: 'version',
+    load: async () => (await import('./version.ts')).versionCommand,
+  },
 ];
+
+async function loadCompletion(): Promise<Command> {
+  const { completionCommand } = await import('../completion.ts');
+  return completionCommand(() => loadCommands(COMMAND_TABLE));
+}

@@ -4,10 +4,10 @@ import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { printable } from '../../observability/printable.ts';
 import type { Entry } from '../../service/change.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { viewEntry } from '../entryView.ts';
 import { jsonLine } from '../output.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 export const getCommand: Command = {
   name: 'get',

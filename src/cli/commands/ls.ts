@@ -7,7 +7,7 @@ import { type Label, parseName, printLabel } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { HiddenValues } from '../../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../../service/change.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import {
   describeHiders,
   describeService,
@@ -17,7 +17,7 @@ import {
   viewHidden,
 } from '../entryView.ts';
 import { jsonLine, paint, table } from '../output.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const OWN_OPTIONS: readonly OptionWords[] = [
   { name: 'tree', form: 'switch', describe: 'print a tree; the default on a terminal' },

@@ -8,7 +8,7 @@ import {
   registrarContextOf,
   registratorLine,
 } from '../../app/registrar/registrarConfig.ts';
-import { readClientConfig } from '../../config/config.ts';
+import { readClientConfig } from '../../config/clientConfig.ts';
 import { wordsOf } from '../../config/options/option.ts';
 import { REGISTER_COMMAND_OPTIONS } from '../../config/options/registrarOptions.ts';
 import {
@@ -20,8 +20,9 @@ import type { Arguments } from '../../config/settings.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { Name } from '../../dns/name.ts';
 import { keyPrefix } from '../../service/key.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { printDryRun } from '../dryRun.ts';
+import { CLIENT_OPTIONS } from '../storeAccess.ts';
 
 const DEFAULT_ZONES: readonly Name[] = [['skydns', 'local']];
 

@@ -1,9 +1,9 @@
 /** `soradns rm`: deletes a name, or with -r all names below it too. */
 import { Failure } from '../../app/process/failure.ts';
 import { printable } from '../../observability/printable.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { jsonLine } from '../output.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 import { absence } from './get.ts';
 
 export const rmCommand: Command = {

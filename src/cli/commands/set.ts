@@ -7,11 +7,11 @@ import { printable } from '../../observability/printable.ts';
 import { configKey, nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
 import type { PutOptions } from '../../store/store.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { viewEntry } from '../entryView.ts';
 import { refuseToHide, warnUnserved } from '../nameChecks.ts';
 import { jsonLine } from '../output.ts';
-import { keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, keyOfArgument, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const text = { form: 'text' } as const;
 

@@ -12,10 +12,16 @@ import { printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import type { Change } from '../../service/change.ts';
 import { StoreError } from '../../store/store.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { describeService, type EntryView, viewEntry } from '../entryView.ts';
 import { jsonLine, paint } from '../output.ts';
-import { keyOfArgument, ownerOfKey, type StoreAccess, withStore } from '../storeAccess.ts';
+import {
+  CLIENT_OPTIONS,
+  keyOfArgument,
+  ownerOfKey,
+  type StoreAccess,
+  withStore,
+} from '../storeAccess.ts';
 
 const RETRY_MS = 1000;
 

@@ -5,15 +5,16 @@ import type { AmbassadorConfig } from '../../app/ambassador/ambassadorConfig.ts'
 import { fetchAmbassadorReport } from '../../app/ambassador/ambassadorReport.ts';
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
-import { readClientConfig } from '../../config/config.ts';
+import { readClientConfig } from '../../config/clientConfig.ts';
 import { AMBASSADOR_COMMAND_OPTIONS } from '../../config/options/ambassadorOptions.ts';
 import { type OptionWords, wordsOf } from '../../config/options/option.ts';
 import { type Arguments, readSettings } from '../../config/settings.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
 import { canonicalAddress } from '../../dns/address.ts';
 import { isSubdomainOf } from '../../dns/name.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { jsonLine } from '../output.ts';
+import { CLIENT_OPTIONS } from '../storeAccess.ts';
 import { CHECK_OPTIONS, checkAmbassador } from './ambassadorCheck.ts';
 import { clearAmbassador } from './ambassadorClear.ts';
 import { explainRoute, printRoutes, routesNamed } from './ambassadorView.ts';

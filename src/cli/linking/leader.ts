@@ -16,9 +16,9 @@ import { keysOfName, ownerOf } from '../../registrar/describe/storedValue.ts';
 import type { LeadingRule, ListedInstance, ServiceState } from '../../service/instances.ts';
 import { keyOfName } from '../../service/key.ts';
 import { StoreError } from '../../store/store.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { jsonLine, paint, printAge } from '../output.ts';
-import { type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';
 import { followName } from './followedName.ts';
 import { readNames, serviceNameOf } from './storedNames.ts';
 

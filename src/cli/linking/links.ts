@@ -17,8 +17,8 @@ import type { Arguments, FlagValue } from '../../config/settings.ts';
 import { printable } from '../../observability/printable.ts';
 import { StoreError } from '../../store/store.ts';
 import { makeChange } from '../../tools/integrate/hostFiles.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
-import { type StoreAccess, withStore } from '../storeAccess.ts';
+import type { Command } from '../command.ts';
+import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';
 import { LINK_ENGINE_OPTIONS, type WantedLink, wantedLinks } from './linkArguments.ts';
 import { type LinkResult, type LinkRules, linkTo, VIAS } from './linkedService.ts';
 import {

@@ -7,9 +7,9 @@ import { printLabel, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { tablePrefix } from '../../service/key.ts';
 import { type ParsedQueryAlias, parseQueryAlias } from '../../service/queryAlias.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { jsonLine, table } from '../output.ts';
-import { type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';
 
 const SET_OPTIONS: readonly OptionWords[] = [
   {

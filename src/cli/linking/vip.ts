@@ -15,10 +15,10 @@ import { canonicalAddress } from '../../dns/address.ts';
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { tablePrefix } from '../../service/key.ts';
 import { type GivenPort, parseGivenPort, printGivenPort } from '../../service/virtualAddress.ts';
-import { CLIENT_OPTIONS, type Command } from '../command.ts';
+import type { Command } from '../command.ts';
 import { warnUnserved } from '../nameChecks.ts';
 import { jsonLine } from '../output.ts';
-import { type StoreAccess, withStore } from '../storeAccess.ts';
+import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';
 import { serviceNameOf } from './storedNames.ts';
 import { listVips } from './vipList.ts';
 

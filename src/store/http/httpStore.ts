@@ -8,8 +8,6 @@
  * The store repeats a write only if the server refused it because of the token: a write whose answer was lost may have
  * taken effect.
  */
-import { Agent } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import { checkPath, checkPrefixPath, checkUnicode } from '../limits.ts';
 import {
@@ -79,7 +77,8 @@ export class HttpStore implements LeaseStore {
     // The client closes idle connections before the server does; otherwise the server could close one during a call.
     const agentOptions = { keepAlive: true, maxFreeSockets: 8, timeout: 8_000 };
     const secure = parsed.protocol === 'https:';
-    const agent = secure ? new TlsAgent(agentOptions) : new Agent(agentOptions);
+    const { Agent } = process.getBuiltinModule(secure ? 'node:https' : 'node:http');
+    const agent = new Agent(agentOptions);
     this.#peer = { label: this.label, url: parsed, agent, token };
     this.#hasOptionToken = token !== undefined;
     this.#findToken = findToken ?? (async () => undefined);

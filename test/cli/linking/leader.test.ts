@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { after, before } from 'node:test';
 import { runCli } from '../../../src/cli/cli.ts';
-import { COMMANDS } from '../../../src/cli/commands/commands.ts';
+import { COMMAND_TABLE } from '../../../src/cli/commands/commands.ts';
 import { type CliResult, callCli } from '../../support/cli.ts';
 import { clientEnv, startTestServer, type TestServer, WITH_TOKEN } from '../../support/server.ts';
 import { until } from '../../support/until.ts';
@@ -214,7 +214,7 @@ function watch(store: Readonly<Record<string, string>>, ...args: readonly string
   });
   const stop = new AbortController();
   stops.push(stop);
-  const running = runCli(COMMANDS, ['leader', 'watch', ...args], {
+  const running = runCli(COMMAND_TABLE, ['leader', 'watch', ...args], {
     stdout: output('stdout'),
     stderr: output('stderr'),
     env: store,
