@@ -3,8 +3,7 @@
  * SkyDNS's single dash (`-addr`), both forms of switching off (`--no-x`, `--x=false`), and values that begin with a
  * dash. Pure.
  */
-import type { OptionWords } from '../config/options/option.ts';
-import { parseSwitch } from '../config/settings.ts';
+import { type OptionWords, parseSwitch } from '../config/options/option.ts';
 import type { Command } from './command.ts';
 
 export type Normalised =

@@ -1,6 +1,7 @@
 /** A key and its value as commands print them: the fields of `--json`, which never change their meaning, and text. */
 import { printName } from '../dns/name.ts';
-import { type HiddenValue, printHolder } from '../registrar/reconcile/hiddenValues.ts';
+import { printHolder } from '../registrar/describe/storedValue.ts';
+import type { HiddenValue } from '../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../service/change.ts';
 import { nameOfKey } from '../service/key.ts';
 import { NO_SRV, parseService, type Service } from '../service/service.ts';

@@ -2,7 +2,6 @@
  * Output of commands. Texts from the store or the network must pass through `printable` or be in presentation form, so
  * that they cannot control a terminal.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import type { Failure } from '../app/process/failure.ts';
 import type { Output } from '../app/process/process.ts';
 import type { TextFileReader } from '../config/settings.ts';
@@ -62,6 +61,8 @@ export function table(rows: readonly (readonly string[])[], output: Output): str
   });
   return `${lines.join('\n')}\n`;
 }
+
+const { closeSync, constants, fstatSync, openSync, readSync } = process.getBuiltinModule('node:fs');
 
 const MAX_OCTETS = 1024 * 1024;
 

@@ -1,5 +1,4 @@
 /** What commands on a store share: their options, opening the store that the options name, and NAME arguments as keys. */
-import { existsSync } from 'node:fs';
 import { Failure, failureOf } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
 import { DEFAULT_CLIENT_STORE, readClientConfig } from '../config/clientConfig.ts';
@@ -58,6 +57,7 @@ function refuseNoStore(location: StoreLocation, creates: boolean): void {
     const problem = '--store: a memory: store ends with this command';
     throw new Failure('usage', problem, 'use a server’s --http address: --store http://HOST:PORT');
   }
+  const { existsSync } = process.getBuiltinModule('node:fs');
   if (location.kind !== 'file' || creates || existsSync(location.directory)) return;
   const problem = `file:${location.directory}: the folder does not exist`;
   throw new Failure('unreachable', problem, 'check the path; set and serve create a store');

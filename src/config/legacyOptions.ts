@@ -1,5 +1,11 @@
-import { fileKeysOf, type OptionForm, type OptionWords, variablesOf } from './options/option.ts';
-import { parseSwitch, type Sources } from './settings.ts';
+import {
+  fileKeysOf,
+  type OptionForm,
+  type OptionWords,
+  parseSwitch,
+  variablesOf,
+} from './options/option.ts';
+import type { Sources } from './settings.ts';
 
 /**
  * A SkyDNS option without a counterpart. An `unneeded` one is accepted with a note. An `unavailable` one is refused

@@ -9,6 +9,7 @@ import {
   type Option,
   type OptionForm,
   type OptionValues,
+  parseSwitch,
   variablesOf,
 } from './options/option.ts';
 
@@ -117,12 +118,6 @@ function inForm(form: OptionForm, raw: unknown): unknown {
     case 'switch':
       return typeof raw === 'string' ? parseSwitch(raw) : raw;
   }
-}
-
-/** Undefined if the text is neither yes nor no. */
-export function parseSwitch(text: string): boolean | undefined {
-  if (/^(true|1|yes|on)$/i.test(text)) return true;
-  return /^(false|0|no|off)$/i.test(text) ? false : undefined;
 }
 
 /** The value of an option from the source with the highest precedence; undefined if no source sets it. */

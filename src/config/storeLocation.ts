@@ -2,7 +2,7 @@
  * The location of a store, from `--store` or from SkyDNS's `--machines`: the kind of store, its address, and the
  * credentials from other options.
  */
-import { isLoopback } from '../forward/addresses.ts';
+import { isLoopbackAddress } from '../dns/address.ts';
 import type { OptionValues } from './options/option.ts';
 import type { SERVE_OPTIONS } from './options/serveOptions.ts';
 import type { STORE_OPTIONS } from './options/storeOptions.ts';
@@ -134,7 +134,9 @@ function checkedEtcd(
     return mistake('needs both a certificate and a key; give --tls-pem and --tls-key', '--tls-pem');
   if (!encrypted && (caFile ?? certFile) !== undefined)
     return mistake('certificates need TLS; write --store etcds://… (or --machines https://…)');
-  const exposed = hosts.some((host) => !isLoopback(hostOf(host)));
+  const exposed = hosts
+    .map(hostOf)
+    .some((host) => host !== 'localhost' && !isLoopbackAddress(host));
   if (password !== undefined && !encrypted && exposed && !plainPassword)
     return mistake(
       'would send the password unencrypted; use etcds://, or allow it with --plain-password',

@@ -120,6 +120,15 @@ export function printAddress(octets: Uint8Array): string {
   return printGroups(parts);
 }
 
+/** 127.0.0.0/8, also mapped into IPv6, and ::1; false for text that is not an address. */
+export function isLoopbackAddress(text: string): boolean {
+  const canonical = canonicalAddress(text);
+  if (canonical === undefined) return false;
+  return canonical.family === 4
+    ? canonical.address.startsWith('127.')
+    : canonical.address === '::1';
+}
+
 /** 169.254.0.0/16 (RFC 3927), fe80::/10 (RFC 4291 §2.5.6). */
 export function isLinkLocal(octets: Uint8Array): boolean {
   const [first, second = 0] = octets;

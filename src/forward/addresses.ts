@@ -3,6 +3,7 @@
  * BlockList does the matching; it also finds an IPv4-mapped IPv6 address in an IPv4 range.
  */
 import { BlockList, isIP } from 'node:net';
+import { addressFamily, familyOfAddress, isLoopbackAddress } from '../dns/address.ts';
 
 export interface Cidr {
   readonly address: string;
@@ -15,7 +16,7 @@ export function parseCidr(text: string): Cidr | undefined {
   const parts = /^([0-9A-Fa-f:.]+)(?:\/([0-9]{1,3}))?$/.exec(text.trim());
   if (parts === null) return undefined;
   const [, address = '', length] = parts;
-  const family = isIP(address);
+  const family = addressFamily(address);
   if (family === 0) return undefined;
   const longest = family === 4 ? 32 : 128;
   const prefixLength = length === undefined ? longest : Number(length);
@@ -30,7 +31,7 @@ export function addressSet(ranges: readonly Cidr[]): AddressSet {
   const list = new BlockList();
   for (const { address, prefixLength } of ranges) {
     const plain = withoutZone(address);
-    list.addSubnet(plain, prefixLength, isIP(plain) === 4 ? 'ipv4' : 'ipv6');
+    list.addSubnet(plain, prefixLength, `ipv${familyOfAddress(plain)}`);
   }
   return (address) => {
     const plain = withoutZone(address);
@@ -53,11 +54,9 @@ export function cidrs(...texts: readonly string[]): Cidr[] {
   });
 }
 
-const loopback = addressSet(cidrs('127.0.0.0/8', '::1/128'));
-
 /** Whether a host (an address or `localhost`) is reachable from this machine alone. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || loopback(host);
+  return host === 'localhost' || isLoopbackAddress(withoutZone(host));
 }
 
 /**

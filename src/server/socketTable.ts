@@ -2,7 +2,6 @@
  * Reads Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and lists the sockets that a process has open.
  * On other systems both are empty.
  */
-import { readdir, readFile, readlink } from 'node:fs/promises';
 import {
   addressOctets,
   isIpv4Mapped,
@@ -11,6 +10,8 @@ import {
   type SocketAddress,
 } from '../dns/address.ts';
 import type { DnsClient } from '../dns/message.ts';
+
+const { readdir, readFile, readlink } = process.getBuiltinModule('node:fs/promises');
 
 export interface KernelSocket extends SocketAddress {
   readonly transport: DnsClient['transport'];

@@ -2,7 +2,7 @@
  * The limit on open files, sockets included. At its start Node raises the soft limit to the hard limit. This file
  * imports no other file of the program, because Node cannot load those files if the limit is too low.
  */
-import { readFileSync } from 'node:fs';
+const { readFileSync } = process.getBuiltinModule('node:fs');
 
 /** Node opens most of the program's files at once at start. */
 const MIN_OPEN_FILES = 128;

@@ -1,7 +1,6 @@
 /**
  * From a store's location to an open store. Each kind's code is loaded when needed, which keeps other commands fast.
  */
-import { readFileSync } from 'node:fs';
 import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
 import { type LeaseStore, StoreError } from '../../store/store.ts';
 import { Failure } from './failure.ts';
@@ -137,7 +136,7 @@ function readPem(
 
 function readOctets(option: string, path: string): Buffer {
   try {
-    return readFileSync(path);
+    return process.getBuiltinModule('node:fs').readFileSync(path);
   } catch (error) {
     const reason = (error as NodeJS.ErrnoException).code;
     const problem = `${option}: cannot read ${path} (${reason})`;

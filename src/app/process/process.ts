@@ -5,10 +5,6 @@
  * Used by: app, app/ambassador, app/answering, app/registrar, cli, cli/commands, cli/linking, main, tools/doctor,
  *   tools/doctor/ambassador.
  */
-import { readFileSync } from 'node:fs';
-import { format } from 'node:util';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { TextFileReader } from '../../config/settings.ts';
 import type { Log } from '../../observability/log.ts';
 import { EXIT_CODES } from './failure.ts';
@@ -82,6 +78,7 @@ const METHODS = ['error', 'warn', 'info', 'log', 'debug'] as const;
  * console.
  */
 export function logLibraryOutput(log: Log): () => void {
+  const { format } = process.getBuiltinModule('node:util');
   const loggedAtMs = new Map<string, number>();
   const logText = (...args: readonly unknown[]): void => {
     const [text = ''] = format(...args).split('\n');
@@ -106,6 +103,8 @@ export function logLibraryOutput(log: Log): () => void {
  * flag is set.
  */
 export function compactHeap(): void {
+  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
+  const { runInNewContext } = process.getBuiltinModule('node:vm');
   setFlagsFromString('--expose-gc');
   setFlagsFromString('--compact-on-every-full-gc');
   const collect: unknown = runInNewContext('globalThis.gc');
@@ -115,6 +114,7 @@ export function compactHeap(): void {
 
 /** The version in package.json, which is the parent of both `src/` and `dist/`. */
 export function version(): string {
+  const { readFileSync } = process.getBuiltinModule('node:fs');
   const text = readFileSync(new URL('../../../package.json', import.meta.url), 'utf8');
   return String((JSON.parse(text) as { version: unknown }).version);
 }

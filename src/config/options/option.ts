@@ -94,6 +94,12 @@ export function wordsOf(rows: Readonly<Record<string, Option<unknown>>>): readon
   );
 }
 
+/** Undefined if the text is neither yes nor no. */
+export function parseSwitch(text: string): boolean | undefined {
+  if (/^(true|1|yes|on)$/i.test(text)) return true;
+  return /^(false|0|no|off)$/i.test(text) ? false : undefined;
+}
+
 /** The names of an option. */
 export type NamedOption = Pick<OptionWords, 'name'> & {
   readonly env?: readonly string[];

@@ -1,5 +1,5 @@
 /** Reads and checks the values of settings: the fields of a record, and the policies of a container. */
-import { parseSwitch } from '../../config/settings.ts';
+import { parseSwitch } from '../../config/options/option.ts';
 import {
   LEADER_RULES,
   type LeaderRule,

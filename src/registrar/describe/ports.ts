@@ -3,7 +3,7 @@
  * (`n` in `-p 8080:n`). A single port gets the name. Of several ports, `DNS_PORT` lists those with the name, ports with
  * their own settings have their own names, and the others become siblings: `rails-9090` beside `rails`. PURE.
  */
-import { parseSwitch } from '../../config/settings.ts';
+import { parseSwitch } from '../../config/options/option.ts';
 import { type Container, comparePorts, type Port, printPort } from './container.ts';
 import type { Mode } from './context.ts';
 import { type Hints, isNot, type Refusals, shown } from './description.ts';

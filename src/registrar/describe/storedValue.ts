@@ -130,3 +130,9 @@ export function keysOfName(name: string): NameKeys {
 export function nameKeyOf(key: string): string {
   return key.endsWith('/ipv4') || key.endsWith('/ipv6') ? key.slice(0, -'/ipv4'.length) : key;
 }
+
+/** The holder of a value, in words; `undefined`: no registrar wrote it. */
+export function printHolder(value: Uint8Array): string | undefined {
+  const owner = ownerOf(value);
+  return owner && `container ${owner.shortId} of engine ${owner.id}`;
+}

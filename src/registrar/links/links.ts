@@ -6,7 +6,7 @@
  * `readLinks` reads what a container asks for. `consumersOf` adds the addresses by which a host tells consumers apart.
  * `localBackendOf` finds the own addresses of a container whose record is in the store.
  */
-import { parseSwitch } from '../../config/settings.ts';
+import { parseSwitch } from '../../config/options/option.ts';
 import { type Container, type Port, printPort } from '../describe/container.ts';
 import type { RegistrarContext } from '../describe/context.ts';
 import { isNot, type Refusal, Refusals, shown } from '../describe/description.ts';

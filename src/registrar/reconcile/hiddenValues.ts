@@ -6,7 +6,7 @@ import { isReverseName } from '../../dns/address.ts';
 import type { Entry } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
-import { ownerOf } from '../describe/storedValue.ts';
+import { printHolder } from '../describe/storedValue.ts';
 import { parentPath, pathOf } from './namespace.ts';
 
 /** A value and its holder. */
@@ -70,10 +70,4 @@ function hiddenValue(value: HeldValue, by: readonly HeldValue[]): HiddenValue {
   const listed = [...others, ...by.filter(({ holder }) => holder === value.holder)];
   const isByOthers = others.length > 0;
   return { ...value, by: listed.slice(0, MAX_LISTED), count: by.length, isByOthers };
-}
-
-/** The holder of a value, in words; `undefined`: no registrar wrote it. */
-export function printHolder(value: Uint8Array): string | undefined {
-  const owner = ownerOf(value);
-  return owner && `container ${owner.shortId} of engine ${owner.id}`;
 }

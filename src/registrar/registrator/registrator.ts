@@ -8,7 +8,7 @@
  * records were unusable: ids that are not host names (unless `rawIds`), ports that do not belong to the address, an
  * `IGNORE=false` that ignored the container, digests in names, and ids that overwrote each other.
  */
-import { parseSwitch } from '../../config/settings.ts';
+import { parseSwitch } from '../../config/options/option.ts';
 import { MAX_TAGS } from '../../service/linking.ts';
 import type { ReachableAt } from '../describe/addressChoice.ts';
 import { chooseAddress } from '../describe/chooseAddress.ts';

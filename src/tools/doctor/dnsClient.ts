@@ -4,8 +4,8 @@
  * it takes types by name only.
  */
 import { createSocket } from 'node:dgram';
-import { isIPv6 } from 'node:net';
 import { Packet, type Resource, TCPClient, UDPClient } from 'dns2';
+import { familyOfAddress } from '../../dns/address.ts';
 import { encodeQuery } from '../../dns/encode.ts';
 import { typeName } from '../../dns/mnemonic.ts';
 import { equalNames, type Label, type Name, utf8Octets } from '../../dns/name.ts';
@@ -65,12 +65,12 @@ export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
 }
 
 function unsupported({ name, address, transport }: DnsQuery): string | undefined {
-  if (transport === 'tcp' && isIPv6(address)) return 'TCP to an IPv6 address';
+  if (transport === 'tcp' && familyOfAddress(address) === 6) return 'TCP to an IPv6 address';
   return name.some((label) => label.includes('.')) ? 'a label with a dot in it' : undefined;
 }
 
 function resolverOf({ address, port, transport, timeoutMs }: DnsQuery) {
-  const socketType = isIPv6(address) ? 'udp6' : 'udp4';
+  const socketType = familyOfAddress(address) === 6 ? 'udp6' : 'udp4';
   // The caller repeats a truncated answer over TCP, under a deadline.
   return transport === 'tcp'
     ? TCPClient({ dns: address, port })
@@ -94,7 +94,7 @@ function unlessRefused<T>(question: DnsQuery, reply: Promise<T>): Promise<T> {
     edns: undefined,
   });
   return new Promise((resolve, reject) => {
-    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    const socket = createSocket(familyOfAddress(address) === 6 ? 'udp6' : 'udp4');
     socket.on('error', reject);
     socket.on('connect', () => socket.send(query));
     const timer = setTimeout(() => socket.connect(port, address), SILENCE_MS);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseSwitch } from '../../../src/config/settings.ts';
+import { parseSwitch } from '../../../src/config/options/option.ts';
 import { readContainer } from '../../../src/registrar/describe/container.ts';
 import { Refusals } from '../../../src/registrar/describe/description.ts';
 import {
