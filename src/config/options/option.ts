@@ -1,13 +1,13 @@
 /**
  * config/options/: Every option as one row of a table, and the forms of their values.
  * Imports: dns, forward, service.
- * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/linking, config, registrar/registrator,
- *   tools/doctor/ambassador.
+ * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/linking, config, registrar/describe,
+ *   registrar/links, registrar/registrator, tools/doctor/ambassador.
  *
  * An option as one row: the command line, the environment, the config file, `/skydns/config`, help, docs and shell
  * completion are all made from the rows. The key of a row is the field of the configuration that it fills.
  */
-import type { ValueForm } from './valueForms.ts';
+import type { ValueReader } from './valueForms.ts';
 
 /**
  * `text` takes one value, `list` repeats and splits at commas, `switch` is on, off (`--no-x`, `--x=false`) or absent.
@@ -36,7 +36,7 @@ export interface OptionWords {
 /** An option that the environment and the config file can also set. */
 export interface Option<T> extends OptionWords {
   /** Its values are scalars, secrets, or lists and plain objects of them, which `isSameValue` can compare. */
-  readonly schema: ValueForm<T>;
+  readonly schema: ValueReader<T>;
   readonly fallback: T;
   /** What a value must be, after "is not": `whole seconds from 1 to 2147483647`. */
   readonly expects: string;

@@ -9,7 +9,7 @@ import { isDatacenterLabel, type NamedDatacenter } from '../../service/consulWor
  * Reads the raw value of an option: a text, a list or a boolean, or anything else that JSON can hold. Undefined for a
  * value that it refuses. Never throws.
  */
-export type ValueForm<T> = (raw: unknown) => { readonly value: T } | undefined;
+export type ValueReader<T> = (raw: unknown) => { readonly value: T } | undefined;
 
 /** A value that must not appear in logs, JSON or errors. Only `reveal` returns it. */
 export class Secret {
@@ -32,7 +32,7 @@ export class Secret {
 }
 
 /** The form of a text, from a parser that returns undefined for an invalid one. */
-export function parsedBy<T>(parse: (text: string) => T | undefined): ValueForm<T> {
+export function parsedBy<T>(parse: (text: string) => T | undefined): ValueReader<T> {
   return (raw) => {
     const value = typeof raw === 'string' ? parse(raw.trim()) : undefined;
     return value === undefined ? undefined : { value };
@@ -40,7 +40,7 @@ export function parsedBy<T>(parse: (text: string) => T | undefined): ValueForm<T
 }
 
 /** A list of at least one item. */
-export function listOf<T>(item: ValueForm<T>): ValueForm<readonly T[]> {
+export function listOf<T>(item: ValueReader<T>): ValueReader<readonly T[]> {
   return (raw) => {
     if (!Array.isArray(raw) || raw.length === 0) return undefined;
     const items = raw.flatMap((each) => item(each) ?? []);
@@ -48,17 +48,17 @@ export function listOf<T>(item: ValueForm<T>): ValueForm<readonly T[]> {
   };
 }
 
-export const switchValue: ValueForm<boolean> = (raw) =>
+export const switchValue: ValueReader<boolean> = (raw) =>
   typeof raw === 'boolean' ? { value: raw } : undefined;
 
-export function wholeNumberValue(min: number, max: number): ValueForm<number> {
+export function wholeNumberValue(min: number, max: number): ValueReader<number> {
   return parsedBy((text) => {
     const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
     return value >= min && value <= max ? value : undefined;
   });
 }
 
-export function oneOfValue<const T extends string>(...words: readonly T[]): ValueForm<T> {
+export function oneOfValue<const T extends string>(...words: readonly T[]): ValueReader<T> {
   return (raw) => {
     const value = words.find((word) => word === raw);
     return value === undefined ? undefined : { value };
@@ -66,7 +66,7 @@ export function oneOfValue<const T extends string>(...words: readonly T[]): Valu
 }
 
 /** The form of `form`, with another value for each of its values. */
-export function mappedValue<T, U>(form: ValueForm<T>, map: (value: T) => U): ValueForm<U> {
+export function mappedValue<T, U>(form: ValueReader<T>, map: (value: T) => U): ValueReader<U> {
   return (raw) => {
     const read = form(raw);
     return read && { value: map(read.value) };
@@ -74,15 +74,15 @@ export function mappedValue<T, U>(form: ValueForm<T>, map: (value: T) => U): Val
 }
 
 /** What either form accepts. */
-export function eitherValue<T, U>(one: ValueForm<T>, other: ValueForm<U>): ValueForm<T | U> {
+export function eitherValue<T, U>(one: ValueReader<T>, other: ValueReader<U>): ValueReader<T | U> {
   return (raw) => one(raw) ?? other(raw);
 }
 
-export const secretText: ValueForm<Secret> = parsedBy((text) =>
+export const secretText: ValueReader<Secret> = parsedBy((text) =>
   text === '' ? undefined : new Secret(text),
 );
 
-export const plainText: ValueForm<string> = parsedBy((text) => (text === '' ? undefined : text));
+export const plainText: ValueReader<string> = parsedBy((text) => (text === '' ? undefined : text));
 
 /** A domain that can be part of keys, in lower case: no label has `/`, blanks or control octets, or is a wildcard. */
 export function parseDomain(text: string): Name | undefined {

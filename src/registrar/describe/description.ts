@@ -1,6 +1,6 @@
 /**
  * registrar/describe/: Derives the records that one container should have, and their values in the store. Pure.
- * Imports: config, dns, observability, registrar/engine, service.
+ * Imports: config, config/options, dns, observability, registrar/engine, service.
  * Used by: app/registrar, cli, cli/commands, cli/linking, registrar, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator.
  *

@@ -1,6 +1,6 @@
 /**
  * registrar/links/: The two ends of a container's link: which ports a consumer links, and where a provider is reached. Pure.
- * Imports: config, dns, registrar/describe, registrar/engine, service.
+ * Imports: config/options, dns, registrar/describe, registrar/engine, service.
  * Used by: ambassador, app/ambassador, cli/commands, registrar.
  *
  * `readLinks` reads what a container asks for. `consumersOf` adds the addresses by which a host tells consumers apart.

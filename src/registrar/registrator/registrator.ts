@@ -1,6 +1,6 @@
 /**
  * registrar/registrator/: Describes containers from registrator's metadata, and reads its flags and command line. Pure.
- * Imports: config, config/options, dns, registrar/describe, registrar/engine, service.
+ * Imports: config/options, dns, registrar/describe, registrar/engine, service.
  * Used by: app/registrar, cli, registrar.
  *
  * `--compat=registrator`: SERVICE_* metadata and the keys of registrator's skydns2 backend,
