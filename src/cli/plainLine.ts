@@ -28,16 +28,14 @@ export async function plainCall(
 /** The arguments behind the command's name, from a normalised line; undefined if they need the parser. */
 function plainArguments(argv: readonly string[], command: Command): Arguments | undefined {
   const flags: Record<string, FlagValue> = {};
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   const words: string[] = [];
-  for (const [index, token] of argv.entries()) {
-    if (token === '--') {
-      words.push(...argv.slice(index + 1));
-      break;
-    }
+  for (const token of argv.slice(0, end)) {
     if (!token.startsWith('-')) words.push(token);
     else if (!setOption(flags, token, command.options)) return undefined;
   }
-  return fits(words, command) ? { flags, words } : undefined;
+  const behind = argv.slice(end + 1);
+  return fits(words, behind, command) ? { flags, words: [...words, ...behind] } : undefined;
 }
 
 /** Sets what `--name=value` or a group of letters gives; false for any other token. */
@@ -49,15 +47,14 @@ function setOption(
   const [, name, value = ''] = /^--([^=]+)=(.*)$/s.exec(token) ?? [];
   if (name === undefined) return setSwitches(flags, token, options);
   const option = options.find((each) => each.name === name);
-  const before = flags[name];
   if (option === undefined) return false;
   if (option.form === 'switch') {
-    if (before !== undefined) return false;
     flags[name] = value === 'true';
     return value === 'true' || value === 'false';
   }
   // The parser takes quotation marks around a value away.
   if (/^["']/.test(value)) return false;
+  const before = flags[name];
   flags[name] = before === undefined ? value : [...[before].flat().map(String), value];
   return true;
 }
@@ -71,17 +68,23 @@ function setSwitches(
   if (!/^-[A-Za-z]+$/.test(token)) return false;
   for (const letter of token.slice(1)) {
     const option = options.find(({ short }) => short === letter);
-    if (option?.form !== 'switch' || flags[option.name] !== undefined) return false;
+    if (option?.form !== 'switch') return false;
     flags[option.name] = true;
   }
   return true;
 }
 
-/** Whether the command takes these words. */
-function fits(words: readonly string[], { positionals }: Command): boolean {
+/** Whether the command takes these words, and `behind` after `--`. */
+function fits(
+  words: readonly string[],
+  behind: readonly string[],
+  { positionals }: Command,
+): boolean {
   const required = positionals.filter((positional) => positional.required).length;
-  const isSurplus = words.length > positionals.length && !positionals.some(({ many }) => many);
-  if (words.length < required || isSurplus) return false;
+  const isEndless = positionals.some(({ many }) => many);
+  // To the parser, `ls help` asks for help, and a word behind `--` is none that a command requires.
+  if (words.includes('help') || words.length < required) return false;
+  if (words.length + behind.length > positionals.length && !isEndless) return false;
   return positionals.every(({ choices }, i) => {
     const word = words[i];
     return choices === undefined || word === undefined || choices.includes(word);
