@@ -6,8 +6,11 @@
  */
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
-import { CONFIG_OPTIONS, readConfig } from '../config/config.ts';
-import { withStoreConfig } from '../config/storeConfig.ts';
+import {
+  DEFAULT_DOMAINS,
+  domainsOfStoreConfig,
+  domainsOfVariables,
+} from '../config/servedDomains.ts';
 import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name, printName } from '../dns/name.ts';
 import { keysOfName, nameKeyOf, printHolder } from '../registrar/describe/storedValue.ts';
@@ -25,7 +28,7 @@ export async function refuseToHide(key: string, access: StoreAccess, io: Io): Pr
   if (named.kind !== 'name' || isReverseName(named.owner) || key === configKey(prefix)) return;
   if ((await entryAt(key, store)) !== undefined) return;
   const domains = (await servedDomains(access, io).catch(() => undefined)) ?? [];
-  const namespace = new Namespace(prefix, [...domains, ...CONFIG_OPTIONS.domains.fallback]);
+  const namespace = new Namespace(prefix, [...domains, ...DEFAULT_DOMAINS]);
   const above = await valueAbove(pathOf(key), namespace, access);
   const name = namespace.print(key);
   if (above !== undefined) {
@@ -92,25 +95,18 @@ function hidingFailure(problem: string, { value }: Entry): Failure {
   );
 }
 
-const VARIABLES = ['SORADNS_DOMAIN', ...(CONFIG_OPTIONS.domains.env ?? [])];
-
 /**
  * The domains that the variables of `serve` or the key in the store set; undefined if neither sets them, because a flag
  * of `serve` may.
  */
 export async function servedDomains(
   { store, prefix }: StoreAccess,
-  { env, readFile, stateDirectory }: Io,
+  io: Io,
 ): Promise<readonly Name[] | undefined> {
-  const own = Object.fromEntries(VARIABLES.map((name) => [name, env[name]]));
-  const read = readConfig({ flags: { store: 'memory:' }, env: own, readFile, stateDirectory });
-  if (read.kind === 'mistakes') return undefined;
-  if (read.config.origins.domains !== 'default') return read.config.domains;
+  const given = domainsOfVariables(io);
+  if (given.kind !== 'none') return given.kind === 'domains' ? given.domains : undefined;
   const { entry } = await store.get(configKey(prefix));
-  if (entry === undefined) return undefined;
-  const { config } = withStoreConfig(read.config, Buffer.from(entry.value).toString('utf8'));
-  // If the key sets no domains, the result has the same array.
-  return config.domains === read.config.domains ? undefined : config.domains;
+  return entry && domainsOfStoreConfig(Buffer.from(entry.value).toString('utf8'));
 }
 
 /** Whether the server answers the name from the store. */

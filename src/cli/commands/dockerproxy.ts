@@ -10,10 +10,8 @@ import { wordsOf } from '../../config/options/option.ts';
 import { REGISTRAR_OPTIONS } from '../../config/options/registrarOptions.ts';
 import { readSettings, type TextFileReader } from '../../config/settings.ts';
 import { peerCredentials } from '../../dataplane/sockets/unixSocket.ts';
-import { openLog } from '../../observability/log.ts';
 import { endpointLabel } from '../../registrar/engine/endpoint.ts';
 import type { ProxyPeer } from '../../registrar/engine/proxyPermits.ts';
-import { startReadOnlyProxy } from '../../registrar/engine/readOnlyProxy.ts';
 import { readableMetadata } from '../../registrar/engine/reducedAnswers.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
 import { descriptorOf } from '../../server/peerOwner.ts';
@@ -77,9 +75,11 @@ export const dockerProxyCommand: Command = {
       if (socket?.isUnlinked() === true) replaced.abort();
     };
     const setup = { endpoint, path, groupId, metadata, peerOf, onUnreachable };
+    const { startReadOnlyProxy } = await import('../../registrar/engine/readOnlyProxy.ts');
     const proxy = await startReadOnlyProxy(setup).catch((error: unknown) => {
       throw listenFailure(path, error);
     });
+    const { openLog } = await import('../../observability/log.ts');
     const log = await openLog({ level: 'info', pretty: io.stdout.isTty });
     exitOnFault(log);
     if (socket?.isMounted() === true) log.warn({ docker: endpointLabel(endpoint) }, SOCKET_MOUNTED);

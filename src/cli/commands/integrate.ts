@@ -13,7 +13,7 @@ import {
 } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import { printable } from '../../observability/printable.ts';
-import { type LocatedServer, locateServer } from '../../tools/doctor/host.ts';
+import type { LocatedServer } from '../../tools/doctor/host.ts';
 import { makeChange, readHostFile } from '../../tools/integrate/hostFiles.ts';
 import {
   type FileChange,
@@ -96,6 +96,7 @@ async function planFor(
   const { config } = configOf(flags, io);
   const read = (path: string) => guarded(() => readHostFile(root, path));
   const network = networkOf(config, io);
+  const { locateServer } = await import('../../tools/doctor/host.ts');
   // --undo works without a server.
   const where = flags.undo
     ? ({ config, by: 'given' } as const)

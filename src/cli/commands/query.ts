@@ -1,5 +1,4 @@
 /** `soradns query`: sends a query to a DNS server, like dig. */
-import { lookup } from 'node:dns/promises';
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
@@ -13,7 +12,7 @@ import { rcodeName, typeCode, typeName } from '../../dns/mnemonic.ts';
 import { type Name, parseName, printName } from '../../dns/name.ts';
 import { printRdata, printRr } from '../../dns/rdata.ts';
 import { Rcode, type Rr, Type } from '../../dns/rr.ts';
-import { type DnsQuery, type DnsReply, queryDns } from '../../tools/doctor/dnsClient.ts';
+import type { DnsQuery, DnsReply } from '../../tools/doctor/dnsClient.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, paint } from '../output.ts';
 
@@ -113,6 +112,7 @@ async function serverAddress(text: string): Promise<SocketAddress> {
   if (host === '' || Number(port) > 65535) {
     throw new Failure('usage', `@${text}: is not a server`, 'for example @127.0.0.1:5300');
   }
+  const { lookup } = await import('node:dns/promises');
   const { address } = await lookup(host);
   return { address, port: Number(port) };
 }
@@ -134,6 +134,7 @@ type Resolved = { readonly reply: DnsReply; readonly transport: DnsQuery['transp
 
 /** Queries, and repeats a truncated answer over TCP. */
 async function resolve(question: DnsQuery): Promise<Resolved> {
+  const { queryDns } = await import('../../tools/doctor/dnsClient.ts');
   const asked = await queryDns(question);
   const where = `${printSocketAddress(question)} over ${question.transport.toUpperCase()}`;
   switch (asked.kind) {

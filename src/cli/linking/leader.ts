@@ -19,7 +19,6 @@ import { StoreError } from '../../store/store.ts';
 import type { Command } from '../command.ts';
 import { jsonLine, paint, printAge } from '../output.ts';
 import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';
-import { followName } from './followedName.ts';
 import { readNames, serviceNameOf } from './storedNames.ts';
 
 const OWN_OPTIONS: readonly OptionWords[] = [
@@ -233,6 +232,7 @@ async function watchLeader(
   // This call fails without a store; the command waits when the store is lost later.
   await access.store.get(keyOfName(name, access.prefix) ?? access.prefix.slice(0, -1));
   let printed: string | undefined;
+  const { followName } = await import('./followedName.ts');
   const stopFollowing = await followName(name, access, io, {
     onState(state) {
       const line = flags.json ? jsonLine(viewOf(name, state)) : describeLeader(state);
