@@ -37,11 +37,11 @@ export const doctorCommand: Command = {
 looks on port 53. Exit code 0: no problem, though perhaps warnings; 1: at least one problem.`,
   async run({ flags }, io) {
     const { config } = configOf(flags, io);
+    const root = typeof flags.root === 'string' ? flags.root : '/';
+    if (!isFolder(root)) throw new Failure('usage', `--root: ${root} is not a folder`);
     // Loading etcd's client is slow, so other commands do not load it.
     const { examine } = await import('../../tools/doctor/examine.ts');
     const { hostAt } = await import('../../tools/doctor/host.ts');
-    const root = typeof flags.root === 'string' ? flags.root : '/';
-    if (!isFolder(root)) throw new Failure('usage', `--root: ${root} is not a folder`);
     const found = await examine(config, hostAt(root, networkOf(config, io)));
     return reportFindings(found, flags, io.stdout);
   },

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import { type HostNetwork, networkOf } from '../../app/process/network.ts';
 import type { Io } from '../../app/process/process.ts';
+import type { Config } from '../../config/config.ts';
 import type { Arguments } from '../../config/settings.ts';
 import {
   DNS_PORT,
@@ -96,11 +97,8 @@ async function planFor(
   const { config } = configOf(flags, io);
   const read = (path: string) => guarded(() => readHostFile(root, path));
   const network = networkOf(config, io);
-  const { locateServer } = await import('../../tools/doctor/host.ts');
   // --undo works without a server.
-  const where = flags.undo
-    ? ({ config, by: 'given' } as const)
-    : await locateServer(config, network);
+  const where = flags.undo ? ({ config, by: 'given' } as const) : await locate(config, network);
   const server = await serverFor(target, where.config.addr, network);
   const route: DnsRoute = { server, domains: config.domains };
   const plan = TARGETS[target][flags.undo ? 'undo' : 'plan'](route, read);
@@ -108,6 +106,12 @@ async function planFor(
   if (plan.kind === 'plan')
     return { ...plan, notes: [...whereNotes(where, server), ...plan.notes.map(rooted)] };
   throw new Failure(CODES[plan.why], rooted(plan.problem), rooted(plan.fix));
+}
+
+/** Loads clients of DNS and Docker. */
+async function locate(config: Config, network: HostNetwork): Promise<LocatedServer> {
+  const { locateServer } = await import('../../tools/doctor/host.ts');
+  return locateServer(config, network);
 }
 
 /** The text with its paths below the root. */

@@ -1,4 +1,5 @@
 /** Queries servers over DNS and HTTP for their state. Never rejects. */
+import { fetchJson } from '../../app/process/fetchPage.ts';
 import { DEFAULT_REGISTRARS, fetchReport } from '../../app/registrar/registrarReport.ts';
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
 import type { Name } from '../../dns/name.ts';
@@ -34,27 +35,12 @@ export async function querySoa(
 /** Reads `/readyz` of the HTTP listener. */
 export async function fetchReadiness(http: SocketAddress): Promise<ReadinessFacts> {
   const url = `http://${printSocketAddress(http)}`;
-  try {
-    const signal = AbortSignal.timeout(TIMEOUT_MS);
-    const response = await fetch(`${url}/readyz`, {
-      signal,
-      redirect: 'error',
-      headers: { accept: 'application/json' },
-    });
-    const { reasons } = (await response.json()) as { reasons?: unknown };
-    return Array.isArray(reasons)
-      ? { kind: 'answered', url, reasons: reasons.map(String) }
-      : { kind: 'silent', url, reason: 'another program answers there' };
-  } catch (error) {
-    return { kind: 'silent', url, reason: reasonOf(error) };
-  }
-}
-
-function reasonOf(error: unknown): string {
-  const { name, message, cause } = error as Error;
-  if (name === 'TimeoutError') return `no answer within ${TIMEOUT_MS / 1000} s`;
-  if (error instanceof SyntaxError) return 'another program answers there';
-  return (cause as { code?: string } | undefined)?.code ?? message;
+  const reply = await fetchJson(new URL('/readyz', url), TIMEOUT_MS);
+  if (reply.kind === 'none') return { kind: 'silent', url, reason: reply.problem };
+  const { reasons } = (reply.value ?? {}) as { reasons?: unknown };
+  return Array.isArray(reasons)
+    ? { kind: 'answered', url, reasons: reasons.map(String) }
+    : { kind: 'silent', url, reason: 'another program answers there' };
 }
 
 /** The registrar in the server at `http`, or else one on its own. */
