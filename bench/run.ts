@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador|cli]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
+import { benchCli } from './cli.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
 import { benchForward } from './forward.ts';
 import { benchHostile } from './hostile.ts';
@@ -34,7 +35,7 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'forward', 'put', 'load', 'registrar', 'hostile', 'ambassador'],
+      default: ['dataplane', 'forward', 'put', 'load', 'registrar', 'hostile', 'ambassador', 'cli'],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -81,6 +82,7 @@ const parts: Record<string, () => Promise<string>> = {
       ...{ folder, rounds: pairs, isQuick: values.quick },
       measures: values.links?.flatMap((list) => list.split(',')),
     }),
+  cli: () => benchCli({ folder, rounds: pairs }),
 };
 
 for (const name of values.only) {

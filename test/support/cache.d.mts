@@ -1,0 +1,1 @@
+export function cached(name: string): string;
