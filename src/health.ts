@@ -13,7 +13,7 @@
 import { printSocketAddress, type SocketAddress } from './dns/address.ts';
 import { rcodeName } from './dns/mnemonic.ts';
 import { Class, Rcode, Type } from './dns/rr.ts';
-import { listeningAddresses } from './server/socketTable.ts';
+import { listeningAddresses } from './server/listeningAddresses.ts';
 
 const TIMEOUT_MS = 3000;
 
@@ -75,7 +75,7 @@ function isAmbassador(pid = '1'): boolean {
 
 const [, , pid] = process.argv;
 const isOnlyProxy = isAmbassador(pid);
-const addresses = isOnlyProxy ? [] : await listeningAddresses(pid);
+const addresses = isOnlyProxy ? [] : listeningAddresses(pid);
 const rcodes = await Promise.all(addresses.map(ask));
 const words = addresses.map((address, index) => {
   const rcode = rcodes[index];

@@ -2,16 +2,8 @@
  * Reads Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and lists the sockets that a process has open.
  * On other systems both are empty.
  */
-import {
-  addressOctets,
-  isIpv4Mapped,
-  printAddress,
-  reachableAddress,
-  type SocketAddress,
-} from '../dns/address.ts';
+import { addressOctets, isIpv4Mapped, printAddress, type SocketAddress } from '../dns/address.ts';
 import type { DnsClient } from '../dns/message.ts';
-
-const { readdir, readFile, readlink } = process.getBuiltinModule('node:fs/promises');
 
 export interface KernelSocket extends SocketAddress {
   readonly transport: DnsClient['transport'];
@@ -33,6 +25,7 @@ export type TableName = DnsClient['transport'] | `${DnsClient['transport']}6`;
 
 /** One of the kernel's tables as text; empty where it cannot be read. */
 export function readTable(name: TableName): Promise<string> {
+  const { readFile } = process.getBuiltinModule('node:fs/promises');
   return readFile(`/proc/self/net/${name}`, 'latin1').catch(() => '');
 }
 
@@ -80,47 +73,17 @@ function hexOf(octets: Buffer): string {
 
 /** The inodes of the sockets that a process (`self`: this one) has open; empty if this process may not look into it. */
 export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
+  const { readdir, readlink } = process.getBuiltinModule('node:fs/promises');
   const folder = `/proc/${pid}/fd`;
   const descriptors = await readdir(folder).catch(() => []);
   const targets = await Promise.all(
     descriptors.map((descriptor) => readlink(`${folder}/${descriptor}`).catch(() => '')),
   );
-  return new Set(targets.flatMap((target) => /^socket:\[(\d+)\]$/.exec(target)?.[1] ?? []));
+  return new Set(targets.flatMap(inodeOf));
 }
 
-/**
- * The addresses at which the process `pid` listens over both UDP and TCP; a wildcard address becomes loopback. Without
- * `pid` it returns the addresses of all processes that run the same Node as this one; in a container its server is the
- * only such process. Best effort: a process that this one may not look into has no addresses.
- */
-export async function listeningAddresses(pid?: string): Promise<readonly SocketAddress[]> {
-  const [udp, tcp] = await Promise.all([readSockets('udp'), readSockets('tcp')]);
-  const found = new Map<string, SocketAddress>();
-  for (const process of pid === undefined ? await processesOfThisProgram() : [pid]) {
-    const inodes = await openSockets(process);
-    const own = (sockets: readonly KernelSocket[]): readonly KernelSocket[] =>
-      sockets.filter(({ isListening, inode }) => isListening && inodes.has(inode));
-    const streams = new Set(own(tcp).map(addressKey));
-    for (const socket of own(udp)) {
-      const key = addressKey(socket);
-      if (streams.has(key)) found.set(key, reachableAddress(socket));
-    }
-  }
-  return [...found.values()];
-}
-
-/** The other processes that run the same executable as this one. */
-async function processesOfThisProgram(): Promise<readonly string[]> {
-  const program = await programOf('self');
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
-  const programs = await Promise.all(pids.map(programOf));
-  return pids.filter((pid, index) => programs[index] === program && pid !== String(process.pid));
-}
-
-function programOf(pid: string): Promise<string> {
-  return readlink(`/proc/${pid}/exe`).catch(() => '');
-}
-
-function addressKey({ address, port }: SocketAddress): string {
-  return `${port} ${address}`;
+/** The inode in the target of a descriptor's link; empty if the descriptor is no socket. */
+export function inodeOf(target: string): readonly string[] {
+  const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
+  return inode === undefined ? [] : [inode];
 }
