@@ -4,7 +4,7 @@
  */
 import { reachableAddress, type SocketAddress } from '../dns/address.ts';
 import type { DnsClient } from '../dns/message.ts';
-import { inodeOf, type KernelSocket, parseSockets, TCP_LISTEN } from './socketTable.ts';
+import { inodesOfLink, type KernelSocket, parseSockets, TCP_LISTEN } from './socketTable.ts';
 
 const { readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('node:fs');
 
@@ -17,7 +17,7 @@ export function listeningAddresses(pid?: string): readonly SocketAddress[] {
   const [udp, tcp] = [listeningSockets('udp'), listeningSockets('tcp')];
   const found = new Map<string, SocketAddress>();
   for (const process of pid === undefined ? processesOfThisProgram() : [pid]) {
-    const inodes = new Set(descriptorsOf(process).flatMap(inodeOf));
+    const inodes = new Set(descriptorsOf(process).flatMap(inodesOfLink));
     const own = (sockets: readonly KernelSocket[]): readonly KernelSocket[] =>
       sockets.filter(({ isListening, inode }) => isListening && inodes.has(inode));
     const streams = new Set(own(tcp).map(addressKey));

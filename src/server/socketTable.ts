@@ -79,11 +79,11 @@ export async function openSockets(pid: string): Promise<ReadonlySet<string>> {
   const targets = await Promise.all(
     descriptors.map((descriptor) => readlink(`${folder}/${descriptor}`).catch(() => '')),
   );
-  return new Set(targets.flatMap(inodeOf));
+  return new Set(targets.flatMap(inodesOfLink));
 }
 
 /** The inode in the target of a descriptor's link; empty if the descriptor is no socket. */
-export function inodeOf(target: string): readonly string[] {
+export function inodesOfLink(target: string): readonly string[] {
   const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
   return inode === undefined ? [] : [inode];
 }

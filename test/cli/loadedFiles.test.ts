@@ -12,7 +12,7 @@ import { withTempDir } from '../support/tempDir.ts';
 
 /** Packages of many files, or with native code. */
 const HEAVY = [
-  ...['yargs', 'zod', 'pino', 'pino-pretty', 'dns2', 'dockerode', 'etcd3', '@grpc/grpc-js', 'lmdb'],
+  ...['yargs', 'pino', 'pino-pretty', 'dns2', 'dockerode', 'etcd3', '@grpc/grpc-js', 'lmdb'],
   ...['koffi', 'sorted-btree'],
 ];
 

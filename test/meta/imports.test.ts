@@ -27,7 +27,6 @@ const HOME: Record<string, string> = {
   pino: 'observability/',
   'pino-pretty': 'observability/',
   yargs: 'cli/',
-  zod: 'config/',
 };
 
 const IMPURE = [

@@ -67,7 +67,7 @@ export const DEPENDENT_ON_NODE = ['test/timing/clock.test.ts'];
 const COMPUTING = new Set([
   ...['node:assert/strict', 'node:buffer', 'node:crypto', 'node:events', 'node:path'],
   ...['node:test', 'node:timers/promises', 'node:url', 'node:util'],
-  ...['dns-packet', 'fast-check', 'sorted-btree', 'zod'],
+  ...['dns-packet', 'fast-check', 'sorted-btree'],
 ]);
 
 const IMPORT =
