@@ -1,7 +1,7 @@
 /**
  * app/: The running program: assembly, life cycle, live configuration, metrics.
  * Imports: every folder.
- * Used by: cli/commands, cli/linking.
+ * Used by: cli/commands, cli/host, cli/linking.
  *
  * The composition root: `assemble` (serverParts.ts) makes the parts of a server, and `startServer` starts them in the
  * order of their dependencies; `close` stops them in reverse. Listening does not wait for the store: until the store is

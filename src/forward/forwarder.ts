@@ -1,7 +1,7 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
  * Imports: dns, timing.
- * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/commands, config/options, server,
+ * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, config/options, server,
  *   server/http/exchange, tools/doctor, tools/doctor/judge, tools/integrate.
  *
  * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams. An

@@ -2,7 +2,7 @@
  * server/: Answers packets on the main thread, and serves DNS over TCP.
  * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, forward, kernel, timing,
  *   zone.
- * Used by: ambassador/proxy, app, app/ambassador, app/answering, app/process, cli/commands, cli/linking, main,
+ * Used by: ambassador/proxy, app, app/ambassador, app/answering, app/process, cli/host, cli/linking, main,
  *   server/http, server/http/exchange, tools/doctor.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.

@@ -2,7 +2,7 @@
  * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices.
  * Imports: nothing.
  * Used by: ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app,
- *   app/ambassador, app/registrar, cli/commands, cli/linking, dataplane/listeners, forward, registrar,
+ *   app/ambassador, app/registrar, cli/host, cli/linking, dataplane/listeners, forward, registrar,
  *   registrar/engine, registrar/leadership, registrar/observe, registrar/reconcile, server, server/http/api,
  *   store, store/embedded, store/file, tools/doctor.
  *

@@ -55,6 +55,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       packages: ['dns2'],
     },
   ],
+  cache: [{ args: () => ['cache', 'flush', '--url', http], code: 0 }],
   'query-alias': [onServer('query-alias', 'ls')],
   links: [{ ...onServer('links', 'x=x.skydns.local'), code: 3 }],
   leader: [{ ...onServer('leader', 'get', 'x.skydns.local'), code: 3 }],

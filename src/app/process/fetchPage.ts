@@ -28,11 +28,21 @@ export type JsonReply =
   /** `problem` has no full stop. */
   | { readonly kind: 'none'; readonly problem: string };
 
-/** Sends a GET request, follows no redirect, and reads the whole reply within the time. Never rejects. */
-export async function fetchJson(url: URL, timeoutMs: number): Promise<JsonReply> {
+export interface JsonRequest {
+  /** Default GET. */
+  readonly method?: 'GET' | 'DELETE';
+  readonly token?: string | undefined;
+}
+
+/** Sends a request without a body, follows no redirect, and reads the whole reply within the time. Never rejects. */
+export async function fetchJson(
+  url: URL,
+  timeoutMs: number,
+  request: JsonRequest = {},
+): Promise<JsonReply> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await get(url, signal);
+    const response = await send(url, signal, request);
     const chunks: Buffer[] = [];
     for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
     const value = parsed(Buffer.concat(chunks).toString('utf8'));
@@ -44,11 +54,19 @@ export async function fetchJson(url: URL, timeoutMs: number): Promise<JsonReply>
   }
 }
 
-function get(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+function send(
+  url: URL,
+  signal: AbortSignal,
+  { method = 'GET', token }: JsonRequest,
+): Promise<IncomingMessage> {
   const http = process.getBuiltinModule(url.protocol === 'https:' ? 'node:https' : 'node:http');
-  const options = { signal, agent: false, headers: { accept: 'application/json' } };
+  const headers = {
+    accept: 'application/json',
+    ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+  };
   return new Promise((resolve, reject) => {
-    http.get(url, options, resolve).on('error', reject);
+    const request = http.request(url, { method, signal, agent: false, headers }, resolve);
+    request.on('error', reject).end();
   });
 }
 

@@ -19,11 +19,11 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
   },
   {
     name: 'register',
-    load: async () => (await import('./register.ts')).registerCommand,
+    load: async () => (await import('../host/register.ts')).registerCommand,
   },
   {
     name: 'registrar',
-    load: async () => (await import('./registrar.ts')).registrarCommand,
+    load: async () => (await import('../host/registrar.ts')).registrarCommand,
   },
   {
     name: 'ambassador',
@@ -31,7 +31,7 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
   },
   {
     name: 'dockerproxy',
-    load: async () => (await import('./dockerproxy.ts')).dockerProxyCommand,
+    load: async () => (await import('../host/dockerproxy.ts')).dockerProxyCommand,
   },
   {
     name: 'set',
@@ -58,6 +58,10 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
     load: async () => (await import('./query.ts')).queryCommand,
   },
   {
+    name: 'cache',
+    load: async () => (await import('./cache.ts')).cacheCommand,
+  },
+  {
     name: 'query-alias',
     load: async () => (await import('../linking/queryAlias.ts')).queryAliasCommand,
   },
@@ -75,15 +79,15 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
   },
   {
     name: 'doctor',
-    load: async () => (await import('./doctor.ts')).doctorCommand,
+    load: async () => (await import('../host/doctor.ts')).doctorCommand,
   },
   {
     name: 'check',
-    load: async () => (await import('./check.ts')).checkCommand,
+    load: async () => (await import('../host/check.ts')).checkCommand,
   },
   {
     name: 'integrate',
-    load: async () => (await import('./integrate.ts')).integrateCommand,
+    load: async () => (await import('../host/integrate.ts')).integrateCommand,
   },
   { name: 'completion', load: loadCompletion },
   {

@@ -1,7 +1,7 @@
 /**
  * registrar/describe/: Derives the records that one container should have, and their values in the store. Pure.
  * Imports: config, config/options, dns, observability, registrar/engine, service.
- * Used by: app/registrar, cli, cli/commands, cli/linking, registrar, registrar/links, registrar/observe,
+ * Used by: app/registrar, cli, cli/host, cli/linking, registrar, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator.
  *
  * `Description` is the result for one container: its records, and each refused value with the reason. The function that

@@ -1,7 +1,7 @@
 /**
  * registrar/engine/: Talks to the container engine and proxies it read-only. The only folder that imports dockerode.
  * Imports: dns, timing.
- * Used by: app, app/process, app/registrar, cli/commands, cli/linking, registrar, registrar/describe,
+ * Used by: app, app/process, app/registrar, cli/commands, cli/host, cli/linking, registrar, registrar/describe,
  *   registrar/leadership, registrar/links, registrar/observe, registrar/reconcile, registrar/registrator,
  *   tools/doctor/ambassador.
  *

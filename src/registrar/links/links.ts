@@ -1,7 +1,7 @@
 /**
  * registrar/links/: The two ends of a container's link: which ports a consumer links, and where a provider is reached. Pure.
  * Imports: config/options, dns, registrar/describe, registrar/engine, service.
- * Used by: ambassador, app/ambassador, cli/commands, registrar.
+ * Used by: ambassador, app/ambassador, cli/host, registrar.
  *
  * `readLinks` reads what a container asks for. `consumersOf` adds the addresses by which a host tells consumers apart.
  * `localBackendOf` finds the own addresses of a container whose record is in the store.

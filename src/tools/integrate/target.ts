@@ -1,7 +1,7 @@
 /**
  * tools/integrate/: The configuration of a host's resolvers and Docker that makes them use the server.
  * Imports: dns, forward.
- * Used by: cli/commands, cli/linking.
+ * Used by: cli/host, cli/linking.
  *
  * The programs that can use the server, with the files of each.
  */
