@@ -56,6 +56,9 @@ export interface QuestionContext extends UpstreamContext {
 /** A shorter try is not worth its packets. */
 const MIN_TRY_MS = 50;
 
+/** The shortest delay of Node's timers. */
+const LAST_POLL_MS = 1;
+
 /** Upstreams that have one question at the same time. */
 const MAX_RUNNING = 2;
 
@@ -149,7 +152,10 @@ class Pass {
     this.#isOverdue = false;
     this.#timer?.cancel();
     const usualMs = Math.min(health.timesOf(upstream).slowMs, tryTimeoutMs);
-    this.#timer = clock.startTimer(usualMs, () => this.#onOverdue());
+    // If this process was blocked meanwhile, a reply may have arrived: the second timer lets the event loop read it.
+    this.#timer = clock.startTimer(usualMs - LAST_POLL_MS, () => {
+      this.#timer = clock.startTimer(LAST_POLL_MS, () => this.#onOverdue());
+    });
     const asked: Promise<void> = queryUpstream(
       this.#query,
       upstream,

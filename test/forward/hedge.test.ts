@@ -1,9 +1,11 @@
 /** When a slow upstream's question also goes to the next one, and in which order upstreams get questions. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import test, { type TestContext } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import fc from 'fast-check';
 import { AnswerTimes } from '../../src/forward/answerTimes.ts';
-import type { ForwarderOptions } from '../../src/forward/forwarder.ts';
+import { createForwarder, type ForwarderOptions } from '../../src/forward/forwarder.ts';
 import { UpstreamHealth } from '../../src/forward/health.ts';
 import { type ForwardCounters, newForwardCounters } from '../../src/forward/outcome.ts';
 import { questionOf } from '../support/messages.ts';
@@ -12,11 +14,14 @@ import {
   type ScriptedQuery,
   ScriptedUpstreams,
 } from '../support/scriptedUpstreams.ts';
+import { until } from '../support/until.ts';
+import { startUpstream } from '../support/upstream.ts';
 
 const answer = (afterMs: number, last = 1): Script => ({
   afterMs,
   reply: { answer: [`@ 60 A 192.0.2.${last}`] },
 });
+const PLAIN = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.200' };
 const SERVFAIL: Script = { afterMs: 1, reply: { rcode: 2 } };
 
 function setUp(
@@ -163,7 +168,7 @@ test('Closing the forwarder ends the wait for late replies', async () => {
 test('A cancelled question does not count against an upstream’s health', async () => {
   const own = new ScriptedUpstreams(2, () => 'silent', { maxInFlight: 4 });
   const ask = (name: string, client: string) =>
-    own.forwarder.resolve(questionOf(name), { checkingDisabled: false, dnssecOk: false, client });
+    own.forwarder.resolve(questionOf(name), { ...PLAIN, client });
   const hogs = [0, 1, 2, 3].map((i) => ask(`h${i}.example.com`, '10.0.0.66'));
   // Each new client's question cancels one of the hog's.
   const others = [0, 1].map((i) => ask(`o${i}.example.com`, `10.0.0.${i}`));
@@ -175,6 +180,47 @@ test('A cancelled question does not count against an upstream’s health', async
   assert.equal(own.queries[0]?.upstream, 0);
   await own.forwarder.close();
   await Promise.all([...hogs, ...others]);
+});
+
+/** Answers NXDOMAIN after 200 ms, names that begin with `last` after 50 ms; counts the queries and the replies. */
+const THREAD = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const counts = new Int32Array(workerData);
+  const count = (at) => { Atomics.add(counts, at, 1); Atomics.notify(counts, at); };
+  const socket = require('node:dgram').createSocket('udp4');
+  socket.on('message', (packet, { port, address }) => {
+    count(0);
+    packet[2] |= 0x80;
+    packet[3] = 0x83;
+    const isLast = /^last/i.test(packet.subarray(13).toString('latin1'));
+    setTimeout(() => socket.send(packet, port, address, () => count(1)), isLast ? 50 : 200);
+  });
+  socket.bind(0, '127.0.0.1', () => parentPort.postMessage(socket.address().port));
+`;
+
+test('After a pause of this process the forwarder reads the replies that have come before it asks further', async (t) => {
+  const counts = new Int32Array(new SharedArrayBuffer(8));
+  const thread = new Worker(THREAD, { eval: true, workerData: counts.buffer });
+  t.after(() => thread.terminate());
+  const [port] = (await once(thread, 'message')) as [number];
+  const second = await startUpstream();
+  const slow = { address: '127.0.0.1', port };
+  const forwarder = createForwarder({ upstreams: [slow, second], ndots: 1 });
+  t.after(async () => {
+    await forwarder.close();
+    await second.close();
+  });
+  const ask = (name: string) => forwarder.resolve(questionOf(name), PLAIN);
+  await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((i) => ask(`n${i}.example.com`)));
+  const [asked = 0, replied = 0] = counts;
+  assert.equal(second.queries.length, 0);
+  const startedMs = performance.now();
+  const last = ask('last.example.com');
+  await until('the query has arrived', () => counts[0] === asked + 1);
+  Atomics.wait(counts, 1, replied);
+  while (performance.now() < startedMs + 500);
+  assert.equal((await last).kind, 'answered');
+  assert.equal(second.queries.length, 0);
 });
 
 test('The usual time is that of 19 in 20 recent answers and an eighth, at least 20 ms', () => {
