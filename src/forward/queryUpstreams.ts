@@ -147,15 +147,11 @@ class Pass {
   }
 
   #ask(upstream: Upstream): void {
-    const { clock, health, tryTimeoutMs } = this.#context;
+    const { health } = this.#context;
     this.#isAskedDown = health.isDown(upstream);
     this.#isOverdue = false;
     this.#timer?.cancel();
-    const usualMs = Math.min(health.timesOf(upstream).slowMs, tryTimeoutMs);
-    // If this process was blocked meanwhile, a reply may have arrived: the second timer lets the event loop read it.
-    this.#timer = clock.startTimer(usualMs - LAST_POLL_MS, () => {
-      this.#timer = clock.startTimer(LAST_POLL_MS, () => this.#onOverdue());
-    });
+    if (this.#left.length > 0) this.#startTimer(upstream);
     const asked: Promise<void> = queryUpstream(
       this.#query,
       upstream,
@@ -166,6 +162,15 @@ class Pass {
       if (this.#end !== undefined) this.#onResult(upstream, result);
     });
     this.#running.add(asked);
+  }
+
+  #startTimer(upstream: Upstream): void {
+    const { clock, health, tryTimeoutMs } = this.#context;
+    const usualMs = Math.min(health.timesOf(upstream).slowMs, tryTimeoutMs);
+    // If this process was blocked meanwhile, a reply may have arrived: the second timer lets the event loop read it.
+    this.#timer = clock.startTimer(usualMs - LAST_POLL_MS, () => {
+      this.#timer = clock.startTimer(LAST_POLL_MS, () => this.#onOverdue());
+    });
   }
 
   #onOverdue(): void {
