@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import test from 'node:test';
 import fc from 'fast-check';
-import { addressOctets, ipv4Bits, printAddress, reverseName } from '../../src/dns/address.ts';
+import {
+  addressOctets,
+  ipv4Bits,
+  isLoopbackAddress,
+  printAddress,
+  reverseName,
+} from '../../src/dns/address.ts';
 import { nameOf } from '../support/messages.ts';
 
 const addresses: readonly (readonly [string, string, string])[] = [
@@ -80,6 +86,26 @@ test('An address survives printing, and its text is the shortest that Node accep
 test('Only 4 and 16 octets are addresses', () => {
   for (const length of [0, 3, 5, 15, 17])
     assert.throws(() => printAddress(new Uint8Array(length)), RangeError);
+});
+
+test('The loopback addresses are those of 127.0.0.0/8 and ::1, in every form', () => {
+  const ranges = new BlockList();
+  ranges.addSubnet('127.0.0.0', 8, 'ipv4');
+  ranges.addAddress('::1', 'ipv6');
+  const near = fc.tuple(fc.constantFrom(126, 127, 128), fc.ipV4()).map(([first, rest]) => {
+    return `${first}${rest.slice(rest.indexOf('.'))}`;
+  });
+  const mapped = near.map((address) => `::ffff:${address}`);
+  const ones = fc.constantFrom('::1', '0:0:0:0:0:0:0:1', '::0.0.0.1', '::2', '1::1', '::');
+  fc.assert(
+    fc.property(fc.oneof(near, mapped, ones, fc.ipV6()), (address) => {
+      const family = isIP(address) === 4 ? 'ipv4' : 'ipv6';
+      assert.equal(isLoopbackAddress(address), ranges.check(address, family));
+    }),
+  );
+  for (const text of ['', 'localhost', '127.1', '127.0.0.1.example']) {
+    assert.equal(isLoopbackAddress(text), false, text);
+  }
 });
 
 test('IPv4 as a number is unsigned', () => {
