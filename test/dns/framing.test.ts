@@ -104,3 +104,42 @@ test('frame puts the length in front of a message', () => {
   assert.deepEqual(Buffer.from(frame(message)), framed(message));
   assert.deepEqual(Buffer.from(frame(Buffer.alloc(65_535))), framed(Buffer.alloc(65_535)));
 });
+
+test('Messages that a chunk holds whole can be read in place, between calls of `next`', () => {
+  const lengths = fc.array(fc.nat({ max: 300 }), { maxLength: 100 });
+  const choices = fc.infiniteStream(fc.boolean());
+  fc.assert(
+    fc.property(messagesOf(12, 100), lengths, choices, (messages, cuts, inPlace) => {
+      const input = new Reassembly();
+      const got: string[] = [];
+      const takeInPlace = (): boolean => {
+        const length = input.wholeInChunk();
+        if (length === 0) return false;
+        const { chunk, messageAt } = input;
+        got.push(Buffer.from(chunk.subarray(messageAt, messageAt + length)).toString('hex'));
+        input.skip();
+        return true;
+      };
+      const takeNext = (): boolean => {
+        const next = input.next();
+        if (next.kind === 'message') got.push(Buffer.from(next.message).toString('hex'));
+        return next.kind === 'message';
+      };
+      for (const chunk of cut(framed(...messages), cuts)) {
+        input.push(chunk);
+        while ((inPlace.next().value && takeInPlace()) || takeNext());
+      }
+      assert.deepEqual(
+        got,
+        messages.map((message) => Buffer.from(message).toString('hex')),
+      );
+    }),
+  );
+});
+
+test('A message that is too short is not whole', () => {
+  const input = new Reassembly();
+  input.push(framed(Buffer.alloc(11)));
+  assert.equal(input.wholeInChunk(), 0);
+  assert.equal(input.next().kind, 'malformed');
+});

@@ -2,6 +2,7 @@
 import type { TestContext } from 'node:test';
 import type { Respond } from '../../src/dns/message.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
+import type { StreamTable } from '../../src/server/streamTable.ts';
 import { TcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, type FramedClientOptions } from './framedClient.ts';
 
@@ -11,9 +12,11 @@ export async function serveTcp(
   respond: Respond,
   limits: Partial<TcpLimits> = {},
   address = '127.0.0.1',
+  table?: StreamTable,
 ) {
   const errors: Error[] = [];
-  const listener = new TcpListener({ respond, limits, onError: (error) => errors.push(error) });
+  const onError = (error: Error): void => void errors.push(error);
+  const listener = new TcpListener({ respond, limits, table, onError });
   const { port } = await listener.listen(address, 0);
   t.after(() => listener.close());
   const connect = async (options?: FramedClientOptions) => {

@@ -87,3 +87,21 @@ test('putLoad refuses a load without a finite duration', { skip }, () => {
     assert.throws(() => putLoad({ port: 9, seconds, streams: [] }), /seconds/);
   }
 });
+
+test('A single stream waits for each answer before it asks again', { skip }, async (t) => {
+  const { port, questions } = await startEcho(t, 10);
+  const pace = { kind: 'single' } as const;
+  const { streams } = putLoad({ port, seconds: 60, streams: [{ questions, pace, limit: 30 }] });
+  const [result] = streams;
+  assert.deepEqual([result?.sent, result?.answered, result?.lost], [30, 27, 3]);
+  const { p50, max } = result?.latency ?? {};
+  assert.ok(typeof p50 === 'number' && p50 > 0);
+  assert.equal(max, null);
+});
+
+test('A blind stream sends all queries and reads no answer', { skip }, async (t) => {
+  const { port, questions } = await startEcho(t);
+  const pace = { kind: 'rate', perSecond: 5_000 } as const;
+  const { streams } = putLoad({ port, seconds: 0.2, streams: [{ questions, pace, blind: true }] });
+  assert.deepEqual([streams[0]?.sent, streams[0]?.answered], [1000, 0]);
+});

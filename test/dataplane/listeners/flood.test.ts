@@ -89,8 +89,7 @@ test('Existing names are answered during a flood of random names that a worker c
     asked.lost <= 0.01 * asked.sent + excused,
     `${asked.lost} of ${asked.sent} lost, the kernel dropped ${kernelDrops} of ${flood.sent}`,
   );
-  assert.ok(listener.counters().shed + kernelDrops > 0, 'the flood was not too fast');
-  t.diagnostic(
-    `${listener.counters().shed} shed, ${kernelDrops} dropped by the kernel, ${asked.lost} lost`,
-  );
+  const { shed } = listener.counters();
+  assert.ok(shed > 0, 'the worker shed no random names');
+  t.diagnostic(`${shed} shed, ${kernelDrops} dropped by the kernel, ${asked.lost} lost`);
 });
