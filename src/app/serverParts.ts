@@ -21,8 +21,7 @@ import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observab
 import { AnswerCounters } from '../server/answerCounters.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/connectionTable.ts';
 import type { ServerStats } from '../server/http/health.ts';
-import { StreamTable } from '../server/streamTable.ts';
-import { TcpListener } from '../server/tcp.ts';
+import type { TcpListener } from '../server/tcp.ts';
 import { keyPrefix } from '../service/key.ts';
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
@@ -34,7 +33,7 @@ import { LiveConfig } from './answering/liveConfig.ts';
 import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
 import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering/slowPath.ts';
-import { openUdp, streamSockets } from './answering/udp.ts';
+import { openListeners } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
 import type { Measured } from './metricsPage.ts';
 import { createMirrorLog } from './process/mirrorReports.ts';
@@ -135,10 +134,7 @@ export function assemble(
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
   const cache = outsideCache?.memory;
-  const streamTable = new StreamTable({ ...table.handle, cache });
-  const udp = openUdp(config, { liveConfig, table, cache, streamTable, respond, onError, log });
-  const sockets = streamSockets(config);
-  const tcp = new TcpListener({ respond, table: streamTable, onError, sockets });
+  const { udp, tcp } = openListeners(config, { liveConfig, table, cache, respond, onError, log });
   tableBlocks.push(...udp.blocks, ...tcp.blocks);
   return { ...core, store, ambassador, services, slowPath, udp, tcp };
 }

@@ -9,27 +9,30 @@ import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
-import type { StreamTable } from '../../server/streamTable.ts';
-import type { StreamSockets } from '../../server/tcp.ts';
+import { StreamTable } from '../../server/streamTable.ts';
+import { type StreamSockets, TcpListener } from '../../server/tcp.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
-type UdpConfig = Pick<Config, 'workers' | 'takeover'>;
+type ListenConfig = Pick<Config, 'workers' | 'takeover'>;
 
-export interface UdpParts {
+interface ListenerParts {
   readonly liveConfig: LiveConfig;
   readonly table: AnswerTable;
   /** The memory of the cache that the table's readers read too. */
   readonly cache: SharedArrayBuffer | undefined;
-  /** Learns which clients may recurse, as the listener does. */
-  readonly streamTable: StreamTable;
   readonly respond: Respond;
   readonly onError: (error: Error) => void;
   readonly log: Log;
 }
 
-export function openUdp(config: UdpConfig, parts: UdpParts): UdpListener {
+/** Makes the listeners for both transports. Both answer from the table, and learn which clients may recurse. */
+export function openListeners(
+  config: ListenConfig,
+  parts: ListenerParts,
+): { udp: UdpListener; tcp: TcpListener } {
+  const { liveConfig, table, cache, respond, onError } = parts;
   const udp = listenerFor(config, parts);
-  const { liveConfig, streamTable } = parts;
+  const streamTable = new StreamTable({ ...table.handle, cache });
   const followConfig = (): void => {
     const { forwarder } = liveConfig;
     const ranges = forwarder === undefined ? [] : liveConfig.config.recursionAllow;
@@ -38,7 +41,8 @@ export function openUdp(config: UdpConfig, parts: UdpParts): UdpListener {
   };
   liveConfig.onChanged(followConfig);
   followConfig();
-  return udp;
+  const sockets = streamSockets(config);
+  return { udp, tcp: new TcpListener({ respond, table: streamTable, onError, sockets }) };
 }
 
 /** Leaves a core to the main thread if there are several. */
@@ -47,8 +51,8 @@ function defaultWorkers(): number {
 }
 
 function listenerFor(
-  { workers = defaultWorkers(), takeover }: UdpConfig,
-  parts: UdpParts,
+  { workers = defaultWorkers(), takeover }: ListenConfig,
+  parts: ListenerParts,
 ): UdpListener {
   const { respond, onError, table, cache, log } = parts;
   const options = { respond, onError, table: { ...table.handle, cache } };
@@ -67,7 +71,7 @@ function listenerFor(
 }
 
 /** Undefined: use Node's sockets. */
-export function streamSockets({ workers, takeover }: UdpConfig): StreamSockets | undefined {
+function streamSockets({ workers, takeover }: ListenConfig): StreamSockets | undefined {
   const found = loadLibc();
   if (workers === 0 || found.kind === 'missing') return undefined;
   const maker = new SocketMaker(found.libc);
