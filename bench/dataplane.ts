@@ -10,11 +10,11 @@ import { measureHits } from './dataplane/hits.ts';
 import { Lab, type LabOptions } from './dataplane/lab.ts';
 import type { Measure } from './dataplane/measure.ts';
 import { measureMemory } from './dataplane/memory.ts';
+import { measureWorkers } from './dataplane/moreWorkers.ts';
 import { measureLatency } from './dataplane/paced.ts';
 import { measureEdns, measureManyNames, measureNxdomain } from './dataplane/pairs.ts';
 import { measureProfile } from './dataplane/profile.ts';
 import { measureTcp } from './dataplane/tcp.ts';
-import { measureTwoWorkers } from './dataplane/twoWorkers.ts';
 
 const MEASURES = {
   hit: { title: 'CPU per answer', measure: measureHits },
@@ -22,7 +22,7 @@ const MEASURES = {
   edns: { title: 'EDNS', measure: measureEdns },
   latency: { title: 'Latency', measure: measureLatency },
   changes: { title: 'A store that changes', measure: measureBusyStore },
-  workers: { title: 'Two workers', measure: measureTwoWorkers },
+  workers: { title: 'More workers', measure: measureWorkers },
   tcp: { title: 'TCP', measure: measureTcp },
   floods: { title: 'Floods', measure: measureFloods },
   memory: { title: 'Memory', measure: measureMemory },

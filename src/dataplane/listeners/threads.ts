@@ -1,7 +1,7 @@
 /**
  * Starts the worker threads with the first sockets, posts their assignments, and replaces a thread that dies. Sockets
  * belong to the process, so the new worker continues with the packets that wait in the kernel. Only the batch that the
- * dead worker was answering is lost.
+ * dead worker was answering is lost, and in a flood the replies that it had deferred.
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { backoffMs } from '../../timing/backoff.ts';

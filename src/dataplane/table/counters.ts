@@ -19,7 +19,10 @@ export const DROP_REASONS = [
   'response',
   'sourcePortZero',
   'ownAddress',
-  /** Handed to the main thread, and overwritten by a later packet before it was answered. */
+  /**
+   * Handed to the main thread, and overwritten by a later packet before it was answered; or a reply about a name that
+   * does not exist, for which a full worker found no time.
+   */
   'overload',
   /** The kernel had no room for the reply: EAGAIN, ENOBUFS, ENOMEM. */
   'noRoom',
