@@ -54,10 +54,11 @@ const DRAIN_MS = 200;
 /** The pause after a failed read, whose cause may pass. */
 const PAUSE_MS = 10;
 
-/** Deferred replies that are sent between two reads. At 2 µs each they delay the next read little. */
+/**
+ * Deferred replies that are sent after each read. At 2 µs each they delay the next read little. When the worker was kept
+ * from its core, and reads what has filled the kernel's buffer meanwhile, they are enough to shed nothing.
+ */
 const DEFERRED_AT_ONCE = 16;
-/** While every read is full, deferred replies are sent after one read in this many. */
-const FULL_READS = 4;
 
 export class WorkerLoop {
   readonly #parts: WorkerParts;
@@ -69,7 +70,6 @@ export class WorkerLoop {
   #ownPorts: readonly number[] = [];
   #stop = false;
   #handedOver = false;
-  #fullReads = 0;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   readonly #readFirst = (): number => (this.#intakes[0] as Intake).receive(MSG_DONTWAIT);
   readonly #pollNow = (): number => this.#poll.wait(0);
@@ -98,7 +98,7 @@ export class WorkerLoop {
     const { libc, channel, paths } = this.#parts;
     const assignment = channel.receiveAssignment();
     if (assignment === undefined) return;
-    for (const intake of this.#intakes) while (this.#sendDeferred(intake));
+    this.#sendAllDeferred();
     this.#stop = assignment.stop;
     this.#recursionRanges = new RecursionRanges(assignment.recursionRanges);
     this.#ownPorts = [...new Set(assignment.sockets.map(({ port }) => port))];
@@ -120,6 +120,7 @@ export class WorkerLoop {
   #drain(): void {
     const untilMs = performance.now() + DRAIN_MS;
     while (performance.now() < untilMs && this.#serveReady(0));
+    this.#sendAllDeferred();
   }
 
   /** Serves the worker's only socket: waits in the read, unless deferred replies wait. */
@@ -145,10 +146,9 @@ export class WorkerLoop {
     return isReady || deferring;
   }
 
-  /** Serves a socket with deferred replies: they are sent when no packets wait, or after several full reads. */
+  /** Serves a socket with deferred replies. */
   #serveDeferring(intake: Intake): void {
     this.#serve(intake, intake.receive(MSG_DONTWAIT));
-    if (intake.wasFull && ++this.#fullReads % FULL_READS !== 0) return;
     this.#sendDeferred(intake);
   }
 
@@ -159,6 +159,10 @@ export class WorkerLoop {
     const { counters } = this.#parts.paths[intake.socket.family];
     countLatency(counters, sent, performance.now() - readMs);
     return sent > 0;
+  }
+
+  #sendAllDeferred(): void {
+    for (const intake of this.#intakes) while (this.#sendDeferred(intake));
   }
 
   #serve(intake: Intake, received: number): void {

@@ -171,10 +171,8 @@ test('After a full read a worker answers for existing names first', (t) => {
   const sent = kernel.sent.map(({ octets }) => Buffer.from(octets).toString());
   const known = words.filter((word) => word === 'word');
   const before = sent.lastIndexOf('word') + 1;
-  assert.ok(
-    before <= known.length + 16,
-    `the last of ${known.length} was sent as number ${before}`,
-  );
+  // 16 deferred replies go after each read.
+  assert.ok(before <= known.length + 2 * 16, `the last of them was sent as number ${before}`);
   assert.equal(sent.length, words.length);
   for (const word of ['word', MISSING]) {
     const ports = kernel.sent.filter((_, i) => sent[i] === word).map(({ name }) => portOf(name));
