@@ -7,6 +7,7 @@ import { printable } from '../observability/printable.ts';
 import { type EngineEndpoint, endpointLabel } from '../registrar/engine/endpoint.ts';
 import { EXIT_CODES, Failure } from './process/failure.ts';
 import { inheritedSockets } from './process/inheritedSockets.ts';
+import { limitNewSpace, releaseIdleMemory } from './process/memory.ts';
 import {
   exitOnFault,
   type Io,
@@ -16,7 +17,7 @@ import {
   untilAborted,
 } from './process/process.ts';
 import { superviseBy } from './process/supervisor.ts';
-import { type Server, startServer } from './server.ts';
+import type { Server } from './server.ts';
 
 export interface ServeOptions {
   readonly config: Config;
@@ -32,24 +33,31 @@ export interface ServeOptions {
 
 /** Serves until `io.stop` is aborted. Throws a `Failure` if the server cannot start. */
 export async function serve(options: ServeOptions, io: Io): Promise<number> {
+  const endLimit = limitNewSpace();
   io.outliveReaders();
   const log = await openLog({ level: options.config.logLevel, pretty: io.stdout.isTty });
   const endLibraryOutput = logLibraryOutput(log);
   exitOnFault(log);
   try {
-    return await serveUntilStopped(options, io, log);
+    return await serveUntilStopped(options, io, log, endLimit);
   } finally {
     log.close();
     endLibraryOutput();
   }
 }
 
-async function serveUntilStopped(options: ServeOptions, io: Io, log: Log): Promise<number> {
+async function serveUntilStopped(
+  options: ServeOptions,
+  io: Io,
+  log: Log,
+  onStarted: () => void,
+): Promise<number> {
   const { config, docker, notes, decisions, readAgain } = options;
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
   const replaced = new AbortController();
   const server = await start(options, io, log, () => replaced.abort());
+  onStarted();
   if (server === undefined) {
     log.info({ signal: io.stop.reason }, 'stopped before serving');
     return 0;
@@ -67,10 +75,12 @@ async function serveUntilStopped(options: ServeOptions, io: Io, log: Log): Promi
   });
   announce(server, config, docker, log);
   void hintWhenEmpty(server, config, io);
+  const stopReleasing = releaseIdleMemory();
   // A replaced Docker socket ends registering, so the process exits for a restart; the lease keeps the names meanwhile.
   await untilAborted(AbortSignal.any([io.stop, replaced.signal]));
   log.info({ signal: io.stop.reason }, 'stopping');
   supervisor?.stopping();
+  stopReleasing();
   await server.close({
     lameDuckMs: lameDuckMsAfter(io.stop.reason, server.config().lameDuckSeconds),
     // A memory store ends with this process, so its records need no removal.
@@ -92,6 +102,7 @@ async function start(
   const inherited = await inheritedSockets(config.systemd, io.env);
   const { stop, stateDirectory } = io;
   const startOptions = { docker, inherited, stop, stateDirectory, onSocketReplaced };
+  const { startServer } = await import('./server.ts');
   const outcome = await startServer(config, log, startOptions);
   switch (outcome.kind) {
     case 'started':

@@ -36,8 +36,8 @@ import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering
 import { openListeners } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
 import type { Measured } from './metricsPage.ts';
+import { compactHeap } from './process/memory.ts';
 import { createMirrorLog } from './process/mirrorReports.ts';
-import { compactHeap } from './process/process.ts';
 import { createProcessProbe } from './process/processStats.ts';
 
 /** All parts but HTTP and the registrar. */

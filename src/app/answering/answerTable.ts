@@ -10,7 +10,7 @@
 import { randomInt } from 'node:crypto';
 import type { Publisher } from '../../dataplane/publish/publisher.ts';
 import { AnswerTable } from '../../dataplane/table/table.ts';
-import { compactHeap } from '../process/process.ts';
+import { compactHeap } from '../process/memory.ts';
 
 /** A smaller table is of no use. */
 const LEAST_OCTETS = 1 << 22;

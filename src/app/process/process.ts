@@ -96,22 +96,6 @@ export function logLibraryOutput(log: Log): () => void {
   };
 }
 
-/**
- * Runs one full, compacting garbage collection, which blocks for about 0.5 µs a key. A big load, or the first answers
- * to many questions, fill V8's old space with garbage that V8 keeps. Measured after a load of a million keys: 863 MB
- * resident, 668 MB after a plain collection, 421 MB after a compacting one (0.5 s). V8 compacts on request only if a
- * flag is set.
- */
-export function compactHeap(): void {
-  const { setFlagsFromString } = process.getBuiltinModule('node:v8');
-  const { runInNewContext } = process.getBuiltinModule('node:vm');
-  setFlagsFromString('--expose-gc');
-  setFlagsFromString('--compact-on-every-full-gc');
-  const collect: unknown = runInNewContext('globalThis.gc');
-  if (typeof collect === 'function') collect();
-  setFlagsFromString('--no-compact-on-every-full-gc');
-}
-
 /** The version in package.json, which is the parent of both `src/` and `dist/`. */
 export function version(): string {
   const { readFileSync } = process.getBuiltinModule('node:fs');

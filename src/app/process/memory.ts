@@ -1,0 +1,69 @@
+/**
+ * Keeps the process small. V8 and the C library keep memory that the start of the program, a load or a busy time has
+ * used once; this file gives it back to the system when the main thread has nothing to do.
+ */
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { trimAllocator } from '../../kernel/libc.ts';
+
+/**
+ * From now on V8 does not enlarge the space of new objects, in which it would keep up to 32 MB once the modules are
+ * loaded. Returns a function that ends this: a busy server needs the space, because a small one is collected more often.
+ */
+export function limitNewSpace(): () => void {
+  setFlagsFromString('--semi-space-growth-factor=1');
+  return () => setFlagsFromString('--semi-space-growth-factor=2'); // V8's default
+}
+
+/**
+ * Runs one full, compacting garbage collection, which blocks for about 0.5 µs a key, and gives free memory back to the
+ * system. A big load, or the first answers to many questions, fill V8's old space with garbage that V8 keeps. Measured
+ * after a load of a million keys: 863 MB resident, 668 MB after a plain collection, 421 MB after a compacting one
+ * (0.5 s). V8 compacts on request only if a flag is set.
+ */
+export function compactHeap(): void {
+  setFlagsFromString('--expose-gc');
+  setFlagsFromString('--compact-on-every-full-gc');
+  const collect: unknown = runInNewContext('globalThis.gc');
+  if (typeof collect === 'function') collect();
+  setFlagsFromString('--no-compact-on-every-full-gc');
+  trimAllocator();
+}
+
+/** How soon after the start the process is expected to be idle. */
+const SETTLED_MS = 1_000;
+const CHECK_MS = 10_000;
+/** An event loop that is busy for a smaller part of the time is idle. */
+const IDLE = 0.02;
+/** More new space than this is worth a collection. An idle process of ours needs about 1 MB. */
+const WASTED_OCTETS = 4 * 2 ** 20;
+/** Compacting a larger heap would block the main thread for too long to save that space. */
+const SMALL_HEAP_OCTETS = 64 * 2 ** 20;
+
+/**
+ * Compacts the heap soon after this call, and from then on whenever the process is idle and V8 keeps memory that it does
+ * not use. Returns a function that stops it.
+ */
+export function releaseIdleMemory(): () => void {
+  let before: EventLoopUtilization;
+  const check = (): void => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, before);
+    before = now;
+    if (utilization < IDLE && isWasteful()) compactHeap();
+  };
+  let timer = setTimeout(() => {
+    if (process.memoryUsage().heapUsed < SMALL_HEAP_OCTETS) compactHeap();
+    before = performance.eventLoopUtilization();
+    timer = setInterval(check, CHECK_MS).unref();
+  }, SETTLED_MS).unref();
+  return () => clearTimeout(timer);
+}
+
+function isWasteful(): boolean {
+  const spaces = getHeapSpaceStatistics();
+  const used = spaces.reduce((sum, { space_used_size }) => sum + space_used_size, 0);
+  const newSpace = spaces.find(({ space_name }) => space_name === 'new_space');
+  return used < SMALL_HEAP_OCTETS && (newSpace?.physical_space_size ?? 0) > WASTED_OCTETS;
+}
