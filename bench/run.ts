@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador|cli]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -20,6 +20,7 @@ import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } fro
 import { benchForward } from './forward.ts';
 import { benchHostile } from './hostile.ts';
 import { benchLoad } from './load.ts';
+import { benchMemory } from './memory.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
@@ -35,7 +36,7 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'forward', 'put', 'load', 'registrar', 'hostile', 'ambassador', 'cli'],
+      default: ['dataplane', 'forward', 'put', 'load', 'registrar', 'hostile', 'ambassador', 'cli', 'memory'],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -56,6 +57,7 @@ const rounds = amount(values.rounds, 5, 2);
 const puts = amount(values.puts, 500, 100);
 const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
 const starts = amount(values.starts, 100, 20);
+const manyNames = Math.min(maxKeys, 1_000_000);
 const measures = chosenMeasures(values.measure);
 
 if (!existsSync(program)) {
@@ -67,11 +69,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** Each part prints its section, or the reason why it could not be measured. */
 const parts: Record<string, () => Promise<string>> = {
-  dataplane: () =>
-    benchDataplane({
-      ...{ folder, measures, rounds: pairs, seconds },
-      manyNames: Math.min(maxKeys, 1_000_000),
-    }),
+  dataplane: () => benchDataplane({ folder, measures, rounds: pairs, seconds, manyNames }),
   forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
@@ -82,7 +80,8 @@ const parts: Record<string, () => Promise<string>> = {
       ...{ folder, rounds: pairs, isQuick: values.quick },
       measures: values.links?.flatMap((list) => list.split(',')),
     }),
-  cli: () => benchCli({ folder, rounds: pairs }),
+  memory: () => benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
+  forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
 };
 
 for (const name of values.only) {

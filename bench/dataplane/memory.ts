@@ -1,49 +1,59 @@
-/** The memory that a large zone takes after a query for SRV and a query for A of every name. */
-import { readFileSync } from 'node:fs';
+/** What the memory of a server with a large zone holds after a query for SRV and a query for A of every name. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { figure } from '../table.ts';
+import { type MemorySplit, memorySplitOf } from '../memory/resident.ts';
+import { figure, markdown } from '../table.ts';
 import { askEach } from './contenders.ts';
 import type { Lab } from './lab.ts';
 import type { Measured } from './measure.ts';
 
+/** The server has time to give back what it can. */
 const SETTLING_MS = 5000;
-const TARGET_GB = 1;
-
-interface Resident {
-  readonly all: number;
-  /** Pages of mapped files, of the program and of the embedded store. The kernel may drop them. */
-  readonly files: number;
-}
+const TARGET_GB = 0.8;
 
 export async function measureMemory(lab: Lab): Promise<Measured> {
   const { manyNames } = lab.options;
   const server = await lab.large();
   const load = { questions: lab.questions('every', manyNames) };
-  const before = await resident(server.running.pid);
+  await sleep(SETTLING_MS);
+  const before = await memorySplitOf(server.running);
   const beganMs = performance.now();
   await askEach(lab, { title: 'soradns', server, load });
   const seconds = (performance.now() - beganMs) / 1000;
-  const after = await resident(server.running.pid);
-  const what = `memory at ${figure(manyNames)} names`;
-  const row = { target: TARGET_GB, unit: 'GB' };
+  await sleep(SETTLING_MS);
+  const after = await memorySplitOf(server.running);
+  const row = { target: TARGET_GB, unit: 'GB', value: after.resident.all / 1e9 };
   return {
-    text: `${figure(manyNames)} names, each asked for by SRV and by A, once, in ${figure(seconds, 1)} s: ${text(before)} before, ${text(after)} after.`,
-    findings: [
-      { ...row, what, value: (after.all - after.files) / 1e9 },
-      { ...row, what: `${what}, mapped files included`, value: after.all / 1e9 },
-    ],
+    text: `${figure(manyNames)} names, each asked for by SRV and by A, once, in ${figure(seconds, 1)} s. GB:
+
+${splitTable([
+  ['before', before],
+  ['after', after],
+])}`,
+    findings: [{ ...row, what: `memory at ${figure(manyNames)} names, mapped files included` }],
   };
 }
 
-/** The memory of one process, after it had time to free what it can. */
-async function resident(pid: number): Promise<Resident> {
-  await sleep(SETTLING_MS);
-  const status = readFileSync(`/proc/${pid}/status`, 'latin1');
-  const octets = (field: string): number =>
-    Number(new RegExp(`^${field}:\\s+(\\d+) kB`, 'm').exec(status)?.[1]) * 1024;
-  return { all: octets('VmRSS'), files: octets('RssFile') };
-}
-
-function text({ all, files }: Resident): string {
-  return `${figure(all / 1e9, 3)} GB resident (${figure(files / 1e9, 3)} GB of them pages of mapped files)`;
+function splitTable(rows: readonly (readonly [when: string, split: MemorySplit])[]): string {
+  const head = [
+    '',
+    'RSS',
+    "V8's heap",
+    'table',
+    "pages of the store's file",
+    'other files',
+    'rest',
+  ];
+  const gigabytes = (octets: number): string => figure(octets / 1e9, 3);
+  return markdown([
+    head,
+    ...rows.map(([when, { resident, heap, table, storeFile }]) => [
+      when,
+      gigabytes(resident.all),
+      gigabytes(heap),
+      gigabytes(table),
+      gigabytes(storeFile),
+      gigabytes(resident.all - resident.anonymous - storeFile),
+      gigabytes(resident.anonymous - heap - table),
+    ]),
+  ]);
 }

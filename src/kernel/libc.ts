@@ -52,12 +52,10 @@ export function loadLibc(): LibcResult {
   return loaded;
 }
 
-/** Gives free memory of the C library's heaps back to the system, if `loadLibc` was called and libc can do it (glibc). */
-export function trimAllocator(): void {
-  trim?.(0);
+/** Whether this thread has loaded libc, so that further calls cost no memory. */
+export function hasLibc(): boolean {
+  return loaded?.kind === 'libc';
 }
-
-let trim: ((keptOctets: number) => number) | undefined;
 
 function load(): LibcResult {
   const found = loadKoffi();
@@ -93,11 +91,6 @@ function bindAll(koffi: typeof import('koffi')): Libc {
   const symbols = koffi.load(null); // The libc that Node is linked with, glibc or musl.
   const call = (name: string, ...parameters: readonly string[]) =>
     symbols.func(name, 'int', [...parameters]) as (...args: readonly number[]) => number;
-  try {
-    trim = symbols.func('malloc_trim', 'int', ['size_t']);
-  } catch {
-    // musl has no such function.
-  }
   const recvmmsg = call('recvmmsg', 'int', 'uint64', 'uint', 'int', 'uint64');
   return {
     socket: call('socket', 'int', 'int', 'int'),

@@ -72,8 +72,9 @@ function listenerFor(
 
 /** Undefined: use Node's sockets. */
 function streamSockets({ workers, takeover }: ListenConfig): StreamSockets | undefined {
+  if (workers === 0) return undefined;
   const found = loadLibc();
-  if (workers === 0 || found.kind === 'missing') return undefined;
+  if (found.kind === 'missing') return undefined;
   const maker = new SocketMaker(found.libc);
   return {
     open: (address, port) => maker.openStream({ address, port }, takeover),

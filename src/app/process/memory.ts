@@ -5,7 +5,7 @@
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { trimAllocator } from '../../kernel/libc.ts';
+import { trimAllocator } from '../../kernel/processMemory.ts';
 
 /**
  * From now on V8 does not enlarge the space of new objects, in which it would keep up to 32 MB once the modules are

@@ -34,6 +34,8 @@ interface ThreadSlot {
 /** A worker that ran at least this long did not die because of its start data. */
 const EARLY_MS = 1_000;
 const BACKOFF = { minMs: 100, maxMs: 5_000 };
+/** A worker allocates almost nothing once it runs; with the default its start would leave more space behind. */
+const RESOURCE_LIMITS = { maxYoungGenerationSizeMb: 1 };
 /** Longer than a worker takes to wake in the kernel, answer what has arrived, and end. */
 const STOP_MS = 1_500;
 
@@ -103,7 +105,10 @@ export class WorkerThreads {
   #start(slot: ThreadSlot): void {
     const { entry, start, onReport } = this.#options;
     const { thread } = slot;
-    const worker = startThread(entry, { workerData: start(thread), name: `udp-${thread}` });
+    const worker = startThread(entry, {
+      ...{ workerData: start(thread), name: `udp-${thread}` },
+      resourceLimits: RESOURCE_LIMITS,
+    });
     let failure: Error | undefined;
     worker.on('message', (report: WorkerReport) => {
       onReport(report);

@@ -1,6 +1,6 @@
 /**
  * store/file/: The embedded store on disk, its check and its repair. The only folder that opens lmdb.
- * Imports: store, store/embedded, timing.
+ * Imports: kernel, store, store/embedded, timing.
  * Used by: app/process.
  *
  * `file:DIR` is the embedded store over an lmdb environment. Deadlines are on a timeline that follows the monotonic

@@ -6,7 +6,9 @@
  * nothing.
  */
 import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
+import { dropFilePages } from '../../kernel/processMemory.ts';
 import type {
   KeyedRow,
   RowWriter,
@@ -37,6 +39,8 @@ const OPTIONS = { encoding: 'binary', keyEncoding: 'binary' } as const;
 const STATE_KEY = Buffer.from('state');
 const IDENTITY_KEY = Buffer.from('identity');
 const NOTHING = Buffer.alloc(1);
+/** After this many rows in pages, the table drops the file's pages from the process, which would keep the whole file. */
+const DROP_AFTER_ROWS = 10_000;
 
 /** An opened environment before its directory is locked: it has read and written no rows yet. */
 export class LmdbEnvironment {
@@ -97,7 +101,11 @@ export class LmdbEnvironment {
       deadlines: this.#root.openDB('deadlines', OPTIONS),
       states: this.#root.openDB('state', OPTIONS),
     };
-    return new LmdbTable(databases, identity, state?.revision ?? 0, now, this.#access);
+    const path = join(this.#dir, 'data.mdb');
+    return new LmdbTable({
+      ...{ databases, identity, now, path, access: this.#access },
+      revision: state?.revision ?? 0,
+    });
   }
 
   async close(): Promise<void> {
@@ -112,24 +120,38 @@ interface Databases {
   readonly states: Octets;
 }
 
+interface LmdbTableOptions {
+  readonly databases: Databases;
+  readonly identity: string;
+  readonly revision: number;
+  readonly now: Now;
+  /** The real path of the environment's file. */
+  readonly path: string;
+  readonly access: Access;
+}
+
 class LmdbTable implements Table {
   readonly identity: string;
   readonly #db: Databases;
   readonly #now: Now;
   readonly #writer: LmdbRowWriter;
   readonly #access: Access;
+  readonly #path: string;
   #revision: number;
+  /** Rows that were read in pages since the file's pages were dropped. */
+  #rowsRead = 0;
   /**
    * lmdb reuses the pages that a commit freed only from the second commit after it on. So after a failure, perhaps on a
    * full disk, the table makes a commit that needs little space before the next transaction.
    */
   #hasFailed = false;
 
-  constructor(db: Databases, identity: string, revision: number, now: Now, access: Access) {
+  constructor({ databases, identity, revision, now, path, access }: LmdbTableOptions) {
     this.identity = identity;
     this.#access = access;
-    this.#db = db;
-    this.#writer = new LmdbRowWriter(db);
+    this.#db = databases;
+    this.#path = path;
+    this.#writer = new LmdbRowWriter(databases);
     this.#now = now;
     this.#revision = revision;
   }
@@ -149,10 +171,21 @@ class LmdbTable implements Table {
     return {
       revision: readingLmdb(() => this.#revisionAt(transaction)),
       get: (key) => readingLmdb(() => unpackRow(rows.get(Buffer.from(key), { transaction }))),
-      page: (prefix, after, bounds) =>
-        readingLmdb(() => readRows(rows, prefix, { after, bounds, transaction })),
-      release: () => transaction.done(),
+      page: (prefix, after, bounds) => {
+        const page = readingLmdb(() => readRows(rows, prefix, { after, bounds, transaction }));
+        this.#rowsRead += page.rows.length;
+        return page;
+      },
+      release: () => {
+        transaction.done();
+        if (this.#rowsRead >= DROP_AFTER_ROWS) this.#dropPages();
+      },
     };
+  }
+
+  #dropPages(): void {
+    this.#rowsRead = 0;
+    dropFilePages(this.#path);
   }
 
   due(nowMs: number, limit: number): string[] {
