@@ -29,7 +29,7 @@ import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts'
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
-import { ServerRegistrar } from './registrar/serverRegistrar.ts';
+import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {
   assemble,
   type CreateAmbassador,
@@ -115,7 +115,7 @@ export async function startServer(
   const listening = await listen(config, parts, whenLoaded, options);
   if (listening.kind !== 'listening') return listening;
   const registrar =
-    docker && new ServerRegistrar(config, docker, parts.store, log, onSocketReplaced);
+    docker && (await createRegistrar(config, docker, parts.store, log, onSocketReplaced));
   const starting = {
     config,
     log,
@@ -171,6 +171,13 @@ async function ambassadorMaker(
   const dnsAddresses = addr.map(({ address }) => address);
   const plane = await openHostPlane(settings, dnsAddresses, log);
   return (options) => new ServerAmbassador({ ...options, plane });
+}
+
+/** Loads the registrar's module, which other servers do not need. */
+async function createRegistrar(
+  ...parts: ConstructorParameters<typeof ServerRegistrar>
+): Promise<ServerRegistrar> {
+  return new (await import('./registrar/serverRegistrar.ts')).ServerRegistrar(...parts);
 }
 
 /** Starts what reads and serves this host's containers, once the store has been read. */

@@ -1,5 +1,5 @@
 /** All sources of metrics, with arbitrary numbers. */
-import { UPDATE_BOUNDS_SECONDS } from '../../src/ambassador/nft/nftPlane.ts';
+import { UPDATE_BOUNDS_SECONDS } from '../../src/ambassador/nft/transactions.ts';
 import { newProxyCounters } from '../../src/ambassador/proxy/proxyCounters.ts';
 import type { MetricsSources } from '../../src/app/metricsPage.ts';
 import { newForwardCounters } from '../../src/forward/outcome.ts';

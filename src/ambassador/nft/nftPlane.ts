@@ -20,6 +20,7 @@ import type { CrossBridgeState } from './crossBridge.ts';
 import { type KernelMatch, type KernelRoute, obstacleTo } from './kernelRoute.ts';
 import type { TableCounters } from './kernelTable.ts';
 import type { NftOrder, NftReport, NftState, NftThreadStart } from './nftThread.ts';
+import { UPDATE_BOUNDS_SECONDS } from './transactions.ts';
 
 export interface NftPlaneOptions extends NftThreadStart {
   readonly clock: Clock;
@@ -45,9 +46,6 @@ const ENTRY = new URL(
 
 const JOIN_MS = 2;
 const RESTART = { minMs: 100, maxMs: 10_000 };
-/** Upper bounds of the times from a change to its being in force. */
-export const UPDATE_BOUNDS_SECONDS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10] as const;
-
 export async function openNftPlane(options: NftPlaneOptions): Promise<NftPlaneOpened> {
   const worker = startNftThread(options);
   const report = await firstReport(worker);

@@ -7,6 +7,9 @@ import type { Nft, NftOutcome } from '../../kernel/libnftables.ts';
 import type { NftTableId } from '../../kernel/nftMessage.ts';
 import type { NftRuleset } from '../../kernel/nftRuleset.ts';
 
+/** Upper bounds of the times from a change to its being in force. */
+export const UPDATE_BOUNDS_SECONDS = [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 10] as const;
+
 /** What other programs have changed. */
 export interface ForeignChanges {
   readonly tables: readonly NftTableId[];

@@ -1,6 +1,6 @@
 /** The metrics of an ambassador: its routes and backends, and what its plane has carried. */
 import type { RouteState } from '../../ambassador/follow/routeTable.ts';
-import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/nftPlane.ts';
+import { UPDATE_BOUNDS_SECONDS } from '../../ambassador/nft/transactions.ts';
 import type { ProxyStatistics } from '../../ambassador/proxy/proxyCounters.ts';
 import { counter, counters, type Family, gauge, gauges } from '../../observability/metrics.ts';
 import type { BackendConditions, ReportedBackend, ReportedRoute } from './ambassadorReport.ts';

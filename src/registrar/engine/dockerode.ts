@@ -6,9 +6,9 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import type { Readable } from 'node:stream';
 import { inspect } from 'node:util';
-import Docker from 'dockerode';
 import { withDeadline } from '../../timing/deadline.ts';
 import type { ContainerId } from './containerId.ts';
+import { createDocker } from './createDocker.ts';
 import { type EngineEndpoint, endpointLabel } from './endpoint.ts';
 import {
   type DefaultBridge,
@@ -92,7 +92,7 @@ class DockerodeEngine implements Engine {
     const agentOptions = { keepAlive: true, keepAliveMsecs: TCP_KEEPALIVE_MS };
     const isTls = endpoint.kind === 'tcp' && endpoint.tls !== undefined;
     this.#agent = opaque(isTls ? new HttpsAgent(agentOptions) : new HttpAgent(agentOptions));
-    this.#docker = createDocker(endpoint, this.#agent);
+    this.#docker = createDocker(endpoint, this.#agent) as unknown as ReadOnlyDocker;
   }
 
   async info(): Promise<EngineInfo> {
@@ -231,38 +231,6 @@ class DockerodeEngine implements Engine {
  */
 function opaque<T extends object>(value: T): T {
   return Object.defineProperty(value, inspect.custom, { value: () => '' });
-}
-
-/**
- * Hides DOCKER_* from dockerode's constructor, which would prefer them to its options and throw over wrong ones.
- * `endpoint` already takes these variables into account.
- */
-function createDocker(endpoint: EngineEndpoint, agent: HttpAgent): ReadOnlyDocker {
-  const hidden = Object.entries(process.env).filter(([name]) => name.startsWith('DOCKER_'));
-  for (const [name] of hidden) delete process.env[name];
-  try {
-    return new Docker({
-      ...dockerOptions(endpoint),
-      agent,
-    } as Docker.DockerOptions) as unknown as ReadOnlyDocker;
-  } finally {
-    Object.assign(process.env, Object.fromEntries(hidden));
-  }
-}
-
-function dockerOptions(endpoint: EngineEndpoint): Docker.DockerOptions {
-  if (endpoint.kind === 'unix') return { socketPath: endpoint.path };
-  const { host, port, tls } = endpoint;
-  const protocol = tls === undefined ? 'http' : 'https';
-  return {
-    // With a scheme, because docker-modem could mistake the start of an IPv6 address for a scheme.
-    host: `${protocol}://${host.includes(':') ? `[${host}]` : host}`,
-    port,
-    protocol,
-    ca: tls?.ca,
-    cert: tls?.client?.cert,
-    key: tls?.client?.key,
-  };
 }
 
 /** Reads to the end of the answer; the deadline of the call limits the time. */
