@@ -7,6 +7,7 @@ import { ProxyAmbassador } from './ambassador/proxyAmbassador.ts';
 import { httpLimits, listenProblem } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
 import { Failure, failureOf } from './process/failure.ts';
+import { releaseIdleMemory } from './process/memory.ts';
 import { createMirrorLog } from './process/mirrorReports.ts';
 import {
   exitOnFault,
@@ -29,6 +30,7 @@ export async function ambassador(config: AmbassadorConfig, io: Io): Promise<numb
   for (const note of config.notes) log.warn({}, note);
   const logEvent = createMirrorLog(log);
   const running = await ProxyAmbassador.start(config, log, (event) => logEvent(event, {}));
+  const stopReleasing = releaseIdleMemory();
   try {
     const http = await startPages(config, running, log);
     log.info({ routes: running.routeTexts(), http: http?.where }, 'carrying connections');
@@ -38,6 +40,7 @@ export async function ambassador(config: AmbassadorConfig, io: Io): Promise<numb
     await http?.close();
     log.info({}, 'stopped');
   } finally {
+    stopReleasing();
     await running.close();
     endLibraryOutput();
     log.close();

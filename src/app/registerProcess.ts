@@ -9,6 +9,7 @@ import type { LeaseStore } from '../store/store.ts';
 import { httpLimits, listenProblem } from './httpServer.ts';
 import { metricsPage } from './metricsPage.ts';
 import { EXIT_CODES, Failure, failureOf } from './process/failure.ts';
+import { releaseIdleMemory } from './process/memory.ts';
 import { openStore } from './process/openStore.ts';
 import {
   exitOnFault,
@@ -38,6 +39,7 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
     onEvent: registrarLog(log, () => performance.now()),
     onSocketReplaced: () => replaced.abort(),
   });
+  const stopReleasing = releaseIdleMemory();
   try {
     const http = await startPages(config, registrar, log);
     announce(config, { registrar, store, http: http?.where }, log);
@@ -47,6 +49,7 @@ export async function register(config: RegisterConfig, io: Io): Promise<number> 
     await http?.close();
     log.info({}, 'stopped');
   } finally {
+    stopReleasing();
     await registrar.close(0);
     await store.close();
     endLibraryOutput();

@@ -2,7 +2,7 @@
  * Keeps the process small. V8 and the C library keep memory that the start of the program, a load or a busy time has
  * used once; this file gives it back to the system when the main thread has nothing to do.
  */
-import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { trimAllocator } from '../../kernel/processMemory.ts';
@@ -31,39 +31,41 @@ export function compactHeap(): void {
   trimAllocator();
 }
 
-/** How soon after the start the process is expected to be idle. */
-const SETTLED_MS = 1_000;
+/** How often the process is looked at until it has become idle for the first time, and from then on. */
+const SETTLING_MS = 1_000;
 const CHECK_MS = 10_000;
 /** An event loop that is busy for a smaller part of the time is idle. */
 const IDLE = 0.02;
 /** More new space than this is worth a collection. An idle process of ours needs about 1 MB. */
-const WASTED_OCTETS = 4 * 2 ** 20;
+const WASTED_OCTETS = 3 * 2 ** 20;
 /** Compacting a larger heap would block the main thread for too long to save that space. */
 const SMALL_HEAP_OCTETS = 64 * 2 ** 20;
 
 /**
- * Compacts the heap soon after this call, and from then on whenever the process is idle and V8 keeps memory that it does
- * not use. Returns a function that stops it.
+ * Compacts the heap once the process has become idle after its start, and from then on whenever it is idle and V8 keeps
+ * memory that it does not use. Returns a function that stops it.
  */
 export function releaseIdleMemory(): () => void {
-  let before: EventLoopUtilization;
-  const check = (): void => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, before);
-    before = now;
-    if (utilization < IDLE && isWasteful()) compactHeap();
+  let timer: NodeJS.Timeout;
+  let hasSettled = false;
+  const checkIn = (delayMs: number): void => {
+    const before = performance.eventLoopUtilization();
+    timer = setTimeout(() => {
+      const { utilization } = performance.eventLoopUtilization(before);
+      if (utilization < IDLE && (!hasSettled || hasWastedSpace()) && hasSmallHeap()) compactHeap();
+      hasSettled ||= utilization < IDLE;
+      checkIn(hasSettled ? CHECK_MS : SETTLING_MS);
+    }, delayMs).unref();
   };
-  let timer = setTimeout(() => {
-    if (process.memoryUsage().heapUsed < SMALL_HEAP_OCTETS) compactHeap();
-    before = performance.eventLoopUtilization();
-    timer = setInterval(check, CHECK_MS).unref();
-  }, SETTLED_MS).unref();
+  checkIn(SETTLING_MS);
   return () => clearTimeout(timer);
 }
 
-function isWasteful(): boolean {
-  const spaces = getHeapSpaceStatistics();
-  const used = spaces.reduce((sum, { space_used_size }) => sum + space_used_size, 0);
-  const newSpace = spaces.find(({ space_name }) => space_name === 'new_space');
-  return used < SMALL_HEAP_OCTETS && (newSpace?.physical_space_size ?? 0) > WASTED_OCTETS;
+function hasWastedSpace(): boolean {
+  const newSpace = getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space');
+  return (newSpace?.physical_space_size ?? 0) > WASTED_OCTETS;
+}
+
+function hasSmallHeap(): boolean {
+  return process.memoryUsage().heapUsed < SMALL_HEAP_OCTETS;
 }
