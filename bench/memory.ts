@@ -17,8 +17,8 @@ import { type Resident, residentOf } from './memory/resident.ts';
 import { isInstalled } from './process.ts';
 import { figure, markdown, median } from './table.ts';
 
-/** Longer than our server waits before it gives back what its start has used. */
-const SETTLING_MS = 4_000;
+/** Longer than our server takes to give back what its start has used. */
+const SETTLING_MS = 9_000;
 const TARGET = 1.5;
 
 export interface MemoryOptions extends LabOptions {
