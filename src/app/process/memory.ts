@@ -23,12 +23,29 @@ export function limitNewSpace(): () => void {
  * (0.5 s). V8 compacts on request only if a flag is set.
  */
 export function compactHeap(): void {
+  collectGarbage();
+  trimAllocator();
+}
+
+/** Newer versions of V8 keep the pages that a collection frees for the next ones, unless memory is short. */
+const AS_IF_SHORT = { type: 'major', flavor: 'last-resort' };
+
+/** Also frees the pages that V8 keeps. That takes several collections, so it is for a small heap. */
+function compactSmallHeap(): void {
+  collectGarbage(AS_IF_SHORT);
+  trimAllocator();
+}
+
+/** Makes a compacting collection, and then another one with the options. */
+function collectGarbage(options?: object): void {
   setFlagsFromString('--expose-gc');
   setFlagsFromString('--compact-on-every-full-gc');
   const collect: unknown = runInNewContext('globalThis.gc');
-  if (typeof collect === 'function') collect();
+  if (typeof collect === 'function') {
+    collect();
+    if (options !== undefined) collect(options);
+  }
   setFlagsFromString('--no-compact-on-every-full-gc');
-  trimAllocator();
 }
 
 /**
@@ -55,7 +72,8 @@ export function releaseIdleMemory(): () => void {
     const before = performance.eventLoopUtilization();
     timer = setTimeout(() => {
       const { utilization } = performance.eventLoopUtilization(before);
-      if (utilization < IDLE && (!hasSettled || hasWastedSpace()) && hasSmallHeap()) compactHeap();
+      if (utilization < IDLE && (!hasSettled || hasWastedSpace()) && hasSmallHeap())
+        compactSmallHeap();
       hasSettled ||= utilization < IDLE;
       checkIn(hasSettled ? CHECK_MS : SETTLING_MS);
     }, delayMs).unref();
