@@ -36,7 +36,17 @@ const { values } = parseArgs({
     only: {
       type: 'string',
       multiple: true,
-      default: ['dataplane', 'forward', 'put', 'load', 'registrar', 'hostile', 'ambassador', 'cli', 'memory'],
+      default: [
+        'dataplane',
+        'forward',
+        'put',
+        'load',
+        'registrar',
+        'hostile',
+        'ambassador',
+        'cli',
+        'memory',
+      ],
     },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
@@ -81,7 +91,7 @@ const parts: Record<string, () => Promise<string>> = {
       measures: values.links?.flatMap((list) => list.split(',')),
     }),
   memory: () => benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
-  forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  cli: () => benchCli({ folder, rounds: pairs }),
 };
 
 for (const name of values.only) {
