@@ -2,7 +2,7 @@
  * The part `forward`: what an answer about a name outside the zone costs when it is cached, beside the peers, which
  * have the same upstream.
  */
-import { finding, ratioOf, targetTable } from './dataplane/compare.ts';
+import { type Finding, finding, ratioOf, targetTable } from './dataplane/compare.ts';
 import {
   alternate,
   type Contender,
@@ -12,6 +12,7 @@ import {
 } from './dataplane/contenders.ts';
 import { costTable, cpuOf } from './dataplane/costTable.ts';
 import { Lab, type LabOptions, type Server } from './dataplane/lab.ts';
+import { measureFirst } from './forward/first.ts';
 import { eachQuestion, outsideQuestions, type Spread, startUpstream } from './forward/outside.ts';
 import { startRecursors } from './forward/recursors.ts';
 import { figure } from './table.ts';
@@ -32,7 +33,7 @@ export async function benchForward(options: LabOptions): Promise<string> {
     const upstream = await startUpstream(lab, MANY);
     const servers = await startRecursors(lab, upstream);
     const sections: string[] = [];
-    const findings = [];
+    const findings: Finding[] = [];
     for (const { names, spread } of LOADS) {
       const contenders = await contendersOf(lab, servers, names, spread);
       const samples = await alternate(contenders, options.rounds, (contender, round) =>
@@ -42,6 +43,9 @@ export async function benchForward(options: LabOptions): Promise<string> {
       sections.push(`### Outside names, cached: ${what}\n\n${costTable(contenders, samples)}`);
       findings.push(...findingsOf(what, contenders, samples));
     }
+    const first = await measureFirst(lab, servers, upstream);
+    sections.push(`### First answers\n\n${first.text}`);
+    findings.push(...first.findings);
     return [...sections, `### Targets\n\n${targetTable(findings)}`].join('\n\n');
   } finally {
     await lab.close();
