@@ -30,9 +30,9 @@ interface NodeLines {
 }
 
 const TARGETS: ReadonlyMap<string, number> = new Map([
-  ['soradns version', 1.5],
+  ['`soradns version`', 1.5],
   ['health check', 1.5],
-  ['soradns ls', 2],
+  ['`soradns ls`', 2],
 ]);
 
 export async function benchCli(options: { folder: string; rounds: number }): Promise<string> {
@@ -45,7 +45,7 @@ export async function benchCli(options: { folder: string; rounds: number }): Pro
       run([process.execPath, program, 'set', nameOf(i), '--host', `10.0.0.${i}`, '--store', store]);
     const nodes = nodePaths().map((node) => linesOn(node, server));
     const dig: CommandLine = ['dig', '+short', nameOf(1), '@127.0.0.1', '-p', `${server.port}`];
-    const others = new Map(isInstalled('dig') ? [['dig +short', dig]] : []);
+    const others = new Map(isInstalled('dig') ? [['`dig +short`', dig]] : []);
     return await measure(nodes, others, options.rounds);
   } finally {
     await server.stop();
@@ -67,15 +67,15 @@ function nodePaths(): readonly string[] {
 function linesOn(node: string, { pid, port, httpPort }: Soradns): NodeLines {
   const store = ['--store', `http://127.0.0.1:${httpPort}`];
   const lines: readonly (readonly [string, CommandLine])[] = [
-    ['node -e 0', [node, '-e', '0']],
-    ['soradns version', [node, program, 'version']],
+    ['`node -e 0`', [node, '-e', '0']],
+    ['`soradns version`', [node, program, 'version']],
     ['health check', [node, HEALTH, String(pid)]],
-    ['soradns ls', [node, program, 'ls', ...store]],
-    ['soradns get', [node, program, 'get', nameOf(1), ...store]],
-    ['soradns query', [node, program, 'query', nameOf(1), `@127.0.0.1:${port}`]],
-    ['soradns set', [node, program, 'set', nameOf(1), '--host', '10.0.0.1', ...store]],
-    ['soradns ls --help', [node, program, 'ls', '--help']],
-    ['soradns --help', [node, program, '--help']],
+    ['`soradns ls`', [node, program, 'ls', ...store]],
+    ['`soradns get`', [node, program, 'get', nameOf(1), ...store]],
+    ['`soradns query`', [node, program, 'query', nameOf(1), `@127.0.0.1:${port}`]],
+    ['`soradns set`', [node, program, 'set', nameOf(1), '--host', '10.0.0.1', ...store]],
+    ['help of `ls`', [node, program, 'ls', '--help']],
+    ['help', [node, program, '--help']],
   ];
   const version = run([node, '--version']).stdout.trim().slice(1);
   return { node, version, lines: new Map(lines) };
@@ -115,14 +115,14 @@ function costTable(
   const head = nodes.flatMap(({ version }) => [`Node ${version}, ms`, '÷ `node -e 0`']);
   const names = [...(nodes[0]?.lines.keys() ?? [])];
   const rows = names.map((name) => [
-    `\`${name}\``,
+    name,
     ...nodes.flatMap((node) => [
       figure(median(of(node.lines.get(name))), 1),
       figure(ratio(node, name), 2),
     ]),
   ]);
   const more = [...others].map(([name, line]) => [
-    `\`${name}\``,
+    name,
     figure(median(of(line)), 1),
     ...nodes.flatMap((_, i) => (i === 0 ? ['–'] : ['–', '–'])),
   ]);
@@ -136,7 +136,7 @@ function targetTable(
   const rows = [...TARGETS].flatMap(([name, target]) =>
     nodes.map((node) => {
       const measured = ratio(node, name);
-      const words = [`\`${name}\` ÷ \`node -e 0\`, Node ${node.version}`, `≤ ${figure(target, 1)}`];
+      const words = [`${name} ÷ \`node -e 0\`, Node ${node.version}`, `≤ ${figure(target, 1)}`];
       return [...words, figure(measured, 2), measured <= target ? 'met' : 'missed'];
     }),
   );
