@@ -11,7 +11,7 @@ import {
   type Question,
   type Response,
 } from '../../dns/message.ts';
-import { foldName, isSubdomainOf, type Name, wireName } from '../../dns/name.ts';
+import { equalNames, foldName, isSubdomainOf, type Name, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
 import { Flag, HEADER_OCTETS, QUESTION_FIELDS_OCTETS } from '../../dns/wire.ts';
 import type { AnswerCache } from '../cache/answerCache.ts';
@@ -119,10 +119,11 @@ export class CachePublisher {
       cache.remove(asked); // It would be served as the last answer when no upstream replies.
       return;
     }
-    const folded = { ...question, qname: foldName(question.qname) };
-    const encoded = encodeBehindQuestion(folded, response, maxUdpOctets);
+    const qname = foldName(question.qname);
+    const neutral = withQname(response, qname);
+    const encoded = encodeBehindQuestion({ ...question, qname }, neutral, maxUdpOctets);
     if (encoded.cuts.length === 0) return;
-    const variants = variantsOf([{ response, encoded }], () => mark === 'fresh');
+    const variants = variantsOf([{ response: neutral, encoded }], () => mark === 'fresh');
     const second = this.#second();
     const untilSecond = Math.min(second + life, FOREVER);
     const lastPart = Math.max(1, Math.floor(life / REFRESH_PART));
@@ -144,6 +145,14 @@ function questionOf({ qname, qtype }: Question): CacheQuestion {
   return { name: wireName(foldName(qname)), qtype };
 }
 
+/** The response without one client's spelling of the question: compression then repeats each client's own. */
+function withQname(response: Response, qname: Name): Response {
+  const answer = response.answer.map((rr) =>
+    equalNames(rr.owner, qname) ? { ...rr, owner: qname } : rr,
+  );
+  return { ...response, answer };
+}
+
 /** `undefined` for a response that the cache does not take: an error, or one that only this client gets. */
 function markOf({ rcode, extendedError }: Response): CacheMark | undefined {
   if (rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN) return undefined;
@@ -162,7 +171,7 @@ function leastTtl({ answer, authority }: Response): number {
   return ttls.length === 0 ? 0 : Math.min(...ttls);
 }
 
-/** The reply that the cache holds, as a message; `undefined` if it is not whole. */
+/** The reply that the cache holds, as a message with the folded qname; `undefined` if it is not whole. */
 function messageOf(question: Question, found: CachedAnswer): Message | undefined {
   const { words, variant, head } = found;
   if (variantCountOf(head) !== 1) return undefined;

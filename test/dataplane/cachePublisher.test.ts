@@ -1,0 +1,328 @@
+/** Answers of other servers that a worker takes from the cache are those that the main thread would send. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { AnswerCache } from '../../src/dataplane/cache/answerCache.ts';
+import { CachePublisher } from '../../src/dataplane/publish/cachePublisher.ts';
+import { openFastPath } from '../../src/dataplane/reply/reader.ts';
+import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
+import { AnswerTable } from '../../src/dataplane/table/table.ts';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
+import {
+  Ede,
+  type Edns,
+  type ExtendedError,
+  type Message,
+  type Question,
+  type Response,
+  STALE_ANSWER,
+  STALE_NXDOMAIN,
+} from '../../src/dns/message.ts';
+import { equalNames, foldName, type Name } from '../../src/dns/name.ts';
+import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
+import { replyLimit } from '../../src/dns/truncate.ts';
+
+const MAX_UDP_OCTETS = 1232;
+const HTTPS = 65;
+
+/** A server with one worker, and a clock that the test sets. */
+class Scene {
+  nowMs = 5_000;
+  refreshes = true;
+  readonly cache: AnswerCache;
+  readonly publisher: CachePublisher;
+  readonly #fastPath;
+
+  constructor() {
+    const table = new AnswerTable(2 ** 18, 99, MAX_UDP_OCTETS);
+    table.active = true;
+    this.cache = new AnswerCache(2 ** 20, table.handle);
+    this.publisher = new CachePublisher({
+      ...{ cache: this.cache, maxUdpOctets: MAX_UDP_OCTETS },
+      mayRefresh: () => this.refreshes,
+      monotonicMs: () => this.nowMs,
+      onError(error) {
+        throw error;
+      },
+    });
+    const handle = { ...table.handle, cache: this.cache.memory };
+    const counters = counterBlock(newCounterMemory(1), 0);
+    this.#fastPath = openFastPath(handle, 1, counters, () => this.nowMs);
+  }
+
+  /** A worker's reply; undefined if it has none. */
+  ask(question: Question, edns?: Edns): Buffer | undefined {
+    const query = queryOf(question, edns);
+    const packet = Buffer.alloc(MAX_UDP_OCTETS + 300);
+    packet.set(encodeQuery(query));
+    this.#fastPath.beginBatch();
+    const length = this.#fastPath.answer(packet, 0, encodeQuery(query).length, true);
+    this.#fastPath.endBatch();
+    return length > 0 ? packet.subarray(0, length) : undefined;
+  }
+}
+
+function queryOf(question: Question, edns: Edns | undefined) {
+  return { id: 77, question, recursionDesired: true, checkingDisabled: false, edns };
+}
+
+/** The main thread's reply, `age` seconds after the answer came. */
+function expected(question: Question, response: Response, age: number, edns?: Edns): Message {
+  const older = (rrs: readonly Rr[]) =>
+    rrs.map((rr) => ({ ...rr, ttlSeconds: rr.ttlSeconds - age }));
+  const { answer, authority } = response;
+  const aged = { ...response, answer: older(answer), authority: older(authority) };
+  const query = queryOf(question, edns);
+  return decoded(encodeResponse(query, aged, replyLimit(query, 'udp', MAX_UDP_OCTETS)));
+}
+
+function decoded(packet: Uint8Array): Message {
+  const message = decodeMessage(packet);
+  assert.ok(message !== undefined);
+  return message;
+}
+
+const label = fc.constantFrom('a', 'Bc', 'www', 'x'.repeat(63), '_tcp');
+const name: fc.Arbitrary<Name> = fc
+  .array(label, { maxLength: 2 })
+  .map((labels) => [...labels, 'outside', 'example']);
+const ttl = fc.integer({ min: 1, max: 600 });
+
+const RDATA: Readonly<Record<number, fc.Arbitrary<Rdata>>> = {
+  [Type.A]: fc.nat(255).map((n) => ({ kind: 'address', address: `192.0.2.${n}` })),
+  [Type.AAAA]: fc
+    .nat(0xfffe)
+    .map((n) => ({ kind: 'address', address: `2001:db8::${(n + 1).toString(16)}` })),
+  // In lower case: compression gives a name in rdata the spelling of an equal one.
+  [Type.MX]: name.map(foldName).map((exchange) => ({ kind: 'mx', preference: 5, exchange })),
+  [Type.TXT]: fc.nat(200).map((n) => ({ kind: 'txt', strings: ['t'.repeat(n)] })),
+  [HTTPS]: fc
+    .uint8Array({ minLength: 3, maxLength: 60 })
+    .map((octets) => ({ kind: 'unknown', octets })),
+};
+
+const question: fc.Arbitrary<Question> = fc.record({
+  qname: name,
+  qtype: fc.constantFrom(...Object.keys(RDATA).map(Number)),
+  qclass: fc.constant(Class.IN),
+});
+
+function rr(owner: Name, type: number, ttlSeconds: number, rdata: Rdata): Rr {
+  return { owner, type, class: Class.IN, ttlSeconds, rdata };
+}
+
+const soa = ttl.map((seconds) =>
+  rr(['outside', 'example'], Type.SOA, seconds, {
+    ...{ kind: 'soa', mname: ['ns', 'outside', 'example'], rname: ['h', 'outside', 'example'] },
+    ...{ serial: 1, refreshSeconds: 2, retrySeconds: 3, expireSeconds: 4, minimumSeconds: 5 },
+  }),
+);
+
+const NO_RRS: readonly Rr[] = [];
+
+function responsesTo({ qname, qtype }: Question): fc.Arbitrary<Response> {
+  const alias = ['alias', 'outside', 'example'];
+  const rdata = RDATA[qtype] as fc.Arbitrary<Rdata>;
+  const flags = { authoritative: false, recursionAvailable: true, additional: NO_RRS };
+  const rrset = (owner: Name) =>
+    fc
+      .tuple(ttl, fc.uniqueArray(rdata, { minLength: 1, maxLength: 60, selector: JSON.stringify }))
+      .map(([seconds, each]) => each.map((one) => rr(owner, qtype, seconds, one)));
+  const positive = rrset(qname).map((answer) => ({
+    rcode: Rcode.NOERROR,
+    answer,
+    authority: NO_RRS,
+  }));
+  const chain = fc.tuple(ttl, rrset(alias)).map(([seconds, rrs]) => ({
+    rcode: Rcode.NOERROR,
+    answer: [rr(qname, Type.CNAME, seconds, { kind: 'name', target: alias }), ...rrs],
+    authority: NO_RRS,
+  }));
+  const negative = fc
+    .tuple(fc.constantFrom(Rcode.NOERROR, Rcode.NXDOMAIN), soa)
+    .map(([rcode, record]) => ({ rcode, answer: NO_RRS, authority: [record] }));
+  return fc.oneof(positive, chain, negative).map((some) => ({ ...some, ...flags }));
+}
+
+const edns = fc.option(
+  fc.constantFrom(0, 512, 800, 1232, 4096).map((udpSize) => ({
+    ...{ version: 0, udpSize, dnssecOk: false },
+  })),
+  { nil: undefined },
+);
+
+const asked = question.chain((one) =>
+  fc.record({
+    question: fc.constant(one),
+    response: responsesTo(one),
+    edns: fc.array(edns, { minLength: 1, maxLength: 4 }),
+    age: fc.nat(700),
+  }),
+);
+
+test('A worker’s reply from the cache is the main thread’s, until the least TTL is over', () => {
+  fc.assert(
+    fc.property(fc.array(asked, { minLength: 1, maxLength: 4 }), (all) => {
+      for (const { question: one, response, edns: sizes, age } of all) {
+        const scene = new Scene();
+        scene.publisher.offer(one, response);
+        assert.equal(scene.ask(one), undefined, 'the first time');
+        scene.publisher.offer(one, response);
+        scene.nowMs += age * 1_000;
+        const least = Math.min(
+          ...[...response.answer, ...response.authority].map(({ ttlSeconds }) => ttlSeconds),
+        );
+        for (const size of sizes) {
+          const reply = scene.ask(one, size as Edns | undefined);
+          const slow = expected(one, response, Math.min(age, least - 1), size as Edns | undefined);
+          if (age >= least) assert.equal(reply, undefined, 'the answer has expired');
+          else if (!slow.truncated && reply !== undefined) assert.deepEqual(decoded(reply), slow);
+          else if (reply !== undefined) checkCut(decoded(reply), slow, response, age);
+          else assert.ok(slow.truncated, 'the cache lacks a whole answer');
+        }
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+/** The cache cuts where the main thread may cut. */
+function checkCut(cut: Message, slow: Message, response: Response, age: number): void {
+  assert.equal(cut.truncated, true);
+  assert.equal(cut.rcode, slow.rcode);
+  const whole = response.answer.map((each) => ({ ...each, ttlSeconds: each.ttlSeconds - age }));
+  assert.deepEqual(cut.answer, whole.slice(0, cut.answer.length));
+}
+
+test('The main thread reads an answer back with its TTLs and times', () => {
+  fc.assert(
+    fc.property(asked, ({ question: one, response }) => {
+      const scene = new Scene();
+      scene.publisher.renew(one, response);
+      const found = scene.publisher.find(one);
+      if (found === undefined) {
+        // Not whole: it does not fit the largest reply.
+        const query = queryOf(one, undefined);
+        assert.ok(encodeResponse(query, response, 65_535).length > MAX_UDP_OCTETS);
+        return;
+      }
+      assert.equal(found.storedMs, 5_000);
+      const folded = foldName(one.qname);
+      const answer = response.answer.map((each) =>
+        equalNames(each.owner, folded) ? { ...each, owner: folded } : each,
+      );
+      assert.deepEqual(found.message.answer, answer);
+      assert.deepEqual(found.message.authority, response.authority);
+      assert.equal(found.message.rcode, response.rcode);
+      const ttls = [...response.answer, ...response.authority].map(({ ttlSeconds }) => ttlSeconds);
+      assert.equal(found.expiresMs, 5_000 + Math.min(...ttls) * 1_000);
+    }),
+  );
+});
+
+const QUESTION: Question = { qname: ['a', 'outside', 'example'], qtype: Type.A, qclass: Class.IN };
+
+function answering(ttlSeconds: number, extendedError?: ExtendedError): Response {
+  const answer = [
+    rr(QUESTION.qname, Type.A, ttlSeconds, { kind: 'address', address: '192.0.2.1' }),
+  ];
+  const flags = { authoritative: false, recursionAvailable: true };
+  const sections = { answer, authority: NO_RRS, additional: NO_RRS };
+  return { rcode: Rcode.NOERROR, ...flags, ...sections, extendedError };
+}
+
+test('A stale answer says so to clients with EDNS, keeps its TTL, and holds for five seconds', () => {
+  const scene = new Scene();
+  scene.publisher.renew(QUESTION, answering(30, STALE_ANSWER));
+  const opt = { version: 0, udpSize: 1232, dnssecOk: false } as Edns;
+  for (const age of [0, 4]) {
+    scene.nowMs = 5_000 + age * 1_000;
+    const reply = scene.ask(QUESTION, opt);
+    assert.ok(reply !== undefined);
+    assert.equal(decoded(reply).answer[0]?.ttlSeconds, 30);
+    assert.ok(reply.includes(STALE_ANSWER.text));
+    assert.ok(!scene.ask(QUESTION)?.includes(STALE_ANSWER.text));
+  }
+  scene.nowMs = 10_000;
+  assert.equal(scene.ask(QUESTION, opt), undefined);
+  assert.equal(scene.publisher.find(QUESTION), undefined, 'not an answer of an upstream');
+});
+
+test('A stale NXDOMAIN has the code of its own', () => {
+  const scene = new Scene();
+  const denial = { ...answering(30), rcode: Rcode.NXDOMAIN, answer: NO_RRS };
+  scene.publisher.renew(QUESTION, { ...denial, extendedError: STALE_NXDOMAIN });
+  const reply = scene.ask(QUESTION, { version: 0, udpSize: 1232, dnssecOk: false } as Edns);
+  assert.ok(reply !== undefined);
+  assert.equal(decoded(reply).rcode, Rcode.NXDOMAIN);
+  const code = reply.indexOf(STALE_NXDOMAIN.text) - 2;
+  assert.equal(reply.readUInt16BE(code), Ede.STALE_NXDOMAIN);
+});
+
+test('An answer that must not be kept takes the place of an earlier one', () => {
+  const scene = new Scene();
+  scene.publisher.renew(QUESTION, answering(60));
+  assert.ok(scene.ask(QUESTION) !== undefined);
+  scene.publisher.renew(QUESTION, answering(0));
+  assert.equal(scene.ask(QUESTION), undefined);
+  assert.equal(scene.publisher.find(QUESTION), undefined);
+});
+
+test('Errors and answers for one client alone stay out of the cache', () => {
+  const scene = new Scene();
+  const blocked = { code: Ede.BLOCKED, text: 'the name leads to a private address' };
+  const refused = { ...answering(60), rcode: Rcode.REFUSED };
+  const failed = { ...answering(60), rcode: Rcode.SERVFAIL };
+  for (const response of [answering(60, blocked), refused, failed])
+    scene.publisher.renew(QUESTION, response);
+  assert.equal(scene.ask(QUESTION), undefined);
+});
+
+test('A question is noted for a new answer in the last tenth of its life, if that is allowed', () => {
+  const scene = new Scene();
+  scene.publisher.renew(QUESTION, answering(100));
+  scene.nowMs = 5_000 + 89_000;
+  scene.ask(QUESTION);
+  assert.deepEqual(scene.publisher.takeQuestions(), []);
+  scene.nowMs = 5_000 + 90_000;
+  scene.ask(QUESTION);
+  assert.deepEqual(scene.publisher.takeQuestions(), [QUESTION]);
+  scene.refreshes = false;
+  scene.publisher.renew(QUESTION, answering(100));
+  scene.nowMs += 95_000;
+  scene.ask(QUESTION);
+  assert.deepEqual(scene.publisher.takeQuestions(), []);
+});
+
+test('Each client gets its own spelling of the question', () => {
+  const scene = new Scene();
+  const spelled = (qname: Name) => ({ ...QUESTION, qname });
+  const first = spelled(['A', 'OUTside', 'example']);
+  const answer = [rr(first.qname, Type.A, 60, { kind: 'address', address: '192.0.2.1' })];
+  scene.publisher.renew(first, { ...answering(60), answer });
+  const second = spelled(['a', 'outSIDE', 'Example']);
+  const reply = scene.ask(second);
+  assert.ok(reply !== undefined);
+  const { questions, answer: received } = decoded(reply);
+  assert.deepEqual(questions[0]?.qname, second.qname);
+  assert.deepEqual(received[0]?.owner, second.qname);
+});
+
+test('A flush takes a name and the names below it', () => {
+  const scene = new Scene();
+  const at = (...labels: string[]) => ({ ...QUESTION, qname: [...labels, 'example'] });
+  const all = [at('outside'), at('a', 'outside'), at('b', 'a', 'outside'), at('outside2')];
+  for (const one of all)
+    scene.publisher.renew(one, { ...answering(60), answer: [], authority: [] });
+  for (const one of all) {
+    const answer = [rr(one.qname, Type.A, 60, { kind: 'address', address: '192.0.2.1' })];
+    scene.publisher.renew(one, { ...answering(60), answer });
+  }
+  assert.equal(scene.publisher.flush(['a', 'outside', 'example']), 2);
+  assert.deepEqual(
+    all.map((one) => scene.ask(one) !== undefined),
+    [true, false, false, true],
+  );
+  assert.equal(scene.publisher.flush(undefined), 2);
+});
