@@ -164,14 +164,11 @@ test('Unbound hides a refusal and a circle of aliases, and keeps negative answer
   assert.deepEqual(rcodes(await both('refused.example.com')), [5, 2]);
   assert.deepEqual(rcodes(await both('round1.example.com')), [0, 2]);
   const negative = await both('not-there.example.com');
-  const ttls = negative.map(({ authority }) => authority[0]?.ttlSeconds);
-  assert.deepEqual(
-    [rcodes(negative), ttls],
-    [
-      [3, 3],
-      [300, 3_600],
-    ],
-  );
+  assert.deepEqual(rcodes(negative), [3, 3]);
+  const [ours = 0, theirs = 0] = negative.map(({ authority }) => authority[0]?.ttlSeconds);
+  // A second may have passed since the upstream's reply.
+  assert.ok(ours <= 300 && ours >= 298, `${ours}`);
+  assert.ok(theirs <= 3_600 && theirs >= 3_598, `${theirs}`);
 });
 
 /** What clients see: the rcode, and the records without order, case and TTLs. */

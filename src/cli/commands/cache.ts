@@ -23,7 +23,7 @@ const TOKEN_OPTIONS = wordsOf(STORE_OPTIONS).filter(({ name }) => name.startsWit
 
 export const cacheCommand: Command = {
   name: 'cache',
-  summary: "Show or flush a server's cache of other servers' answers",
+  summary: 'Show or flush the cache of answers from other servers',
   positionals: [
     {
       name: 'action',
