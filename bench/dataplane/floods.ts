@@ -1,6 +1,6 @@
 /**
  * How long answers to existing names take during a flood of questions: as many as one core of the server could answer,
- * and half as many. Questions for existing names are sent by a timetable all the time. The flood's sender reads no
+ * half as many, and half as many again. Questions for existing names are sent by a timetable all the time. The flood's sender reads no
  * answers, as one that forges its address.
  *
  * Two servers are asked: one with a worker and the main thread on one core, and one with two workers on two cores. On a
@@ -34,7 +34,7 @@ const PLACES: readonly { title: string; cores: Cores; workers: number }[] = [
   { title: 'one core', cores: SERVER_CORE, workers: 1 },
   { title: 'two cores', cores: TWO_CORES, workers: 2 },
 ];
-const SHARES = [0.5, 1];
+const SHARES = [0.5, 1, 1.5];
 const KNOWN_PER_SECOND = 2000;
 const SOCKETS = 2;
 const ATTEMPTS = 2;

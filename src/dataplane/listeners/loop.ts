@@ -54,11 +54,10 @@ const DRAIN_MS = 200;
 /** The pause after a failed read, whose cause may pass. */
 const PAUSE_MS = 10;
 
-/**
- * Deferred replies that are sent after each read. At 2 µs each they delay the next read little. When the worker was kept
- * from its core, and reads what has filled the kernel's buffer meanwhile, they are enough to shed nothing.
- */
+/** Deferred replies that are sent between two reads. At 2 µs each they delay the next read little. */
 const DEFERRED_AT_ONCE = 16;
+/** In a flood every read is full; then deferred replies are sent after one read in this many. */
+const FULL_READS = 4;
 
 export class WorkerLoop {
   readonly #parts: WorkerParts;
@@ -70,6 +69,7 @@ export class WorkerLoop {
   #ownPorts: readonly number[] = [];
   #stop = false;
   #handedOver = false;
+  #fullReads = 0;
   readonly #pause = new Int32Array(new SharedArrayBuffer(4));
   readonly #readFirst = (): number => (this.#intakes[0] as Intake).receive(MSG_DONTWAIT);
   readonly #pollNow = (): number => this.#poll.wait(0);
@@ -146,9 +146,15 @@ export class WorkerLoop {
     return isReady || deferring;
   }
 
-  /** Serves a socket with deferred replies. */
+  /**
+   * Serves a socket with deferred replies. They are sent when no more packets wait; else seldom, unless that frees a
+   * batch, as when few of its packets ask for missing names.
+   */
   #serveDeferring(intake: Intake): void {
     this.#serve(intake, intake.receive(MSG_DONTWAIT));
+    if (intake.wasShort) return;
+    const isBusy = intake.wasFull && ++this.#fullReads % FULL_READS !== 0;
+    if (isBusy && intake.oldest.deferredCount > DEFERRED_AT_ONCE) return;
     this.#sendDeferred(intake);
   }
 

@@ -155,6 +155,11 @@ export class Batch {
     return this.#deferredFrom !== this.#deferredEnd;
   }
 
+  /** Replies that wait for `sendDeferred`. */
+  get deferredCount(): number {
+    return this.#deferredEnd - this.#deferredFrom;
+  }
+
   /** Sends the replies that were not deferred, and counts the accepted and the refused ones. Returns their number. */
   send(counters: CounterBlock): number {
     const replies = this.#repliedCount;

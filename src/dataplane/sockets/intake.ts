@@ -23,6 +23,8 @@ export class Intake {
   current: Batch;
   /** The last read found more packets than it had room for, or as many. */
   wasFull = false;
+  /** That room was less than a batch, because deferred replies took a part of it. */
+  wasShort = false;
   readonly #libc: Libc;
   readonly #replyOctets: number;
   readonly #counters: CounterBlock;
@@ -47,6 +49,7 @@ export class Intake {
     const room = BATCH_PACKETS - this.current.first;
     const received = this.current.receive(flags);
     this.wasFull = received === room;
+    this.wasShort = this.wasFull && room < BATCH_PACKETS;
     return received;
   }
 
