@@ -147,14 +147,14 @@ export class WorkerLoop {
   }
 
   /**
-   * Serves a socket with deferred replies. They are sent when no more packets wait; else seldom, unless that frees a
+   * Serves a socket with deferred replies. They are sent when no more packets wait; else seldom, unless it soon frees a
    * batch, as when few of its packets ask for missing names.
    */
   #serveDeferring(intake: Intake): void {
     this.#serve(intake, intake.receive(MSG_DONTWAIT));
     if (intake.wasShort) return;
     const isBusy = intake.wasFull && ++this.#fullReads % FULL_READS !== 0;
-    if (isBusy && intake.oldest.deferredCount > DEFERRED_AT_ONCE) return;
+    if (isBusy && intake.oldest.deferredCount > 2 * DEFERRED_AT_ONCE) return;
     this.#sendDeferred(intake);
   }
 
