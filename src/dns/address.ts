@@ -96,8 +96,10 @@ export interface CanonicalAddress {
 export function canonicalAddress(text: string): CanonicalAddress | undefined {
   const family = addressFamily(text);
   if (family === 0) return undefined;
+  // `ipv4Bits` accepts no other text of an address.
+  if (family === 4) return { family, address: text };
   const octets = addressOctets(text);
-  return family === 6 && isIpv4Mapped(octets)
+  return isIpv4Mapped(octets)
     ? { family: 4, address: printAddress(octets.subarray(12)) }
     : { family, address: printAddress(octets) };
 }

@@ -51,6 +51,30 @@ export function nameOfKey(key: string, prefix: string): KeyName {
   if (!key.startsWith(prefix)) return { kind: 'invalid', reason: `is not below ${prefix}` };
   const path = key.slice(prefix.length);
   if (path === '') return { kind: 'directory' };
+  return isPlain(path) ? nameOfPlainPath(path) : nameOfPath(path);
+}
+
+/** Whether every component is a folded label, which is so for almost all keys. */
+function isPlain(path: string): boolean {
+  for (let i = 0; i < path.length; i++) {
+    const code = path.charCodeAt(i);
+    const isLetter = code >= 0x61 && code <= 0x7a;
+    const isDigitOrSlash = code >= 0x2f && code <= 0x39;
+    if (!isLetter && !isDigitOrSlash && code !== 0x2d && code !== 0x5f) return false;
+  }
+  return true;
+}
+
+function nameOfPlainPath(path: string): KeyName {
+  const owner = path.split('/');
+  const canonical = owner.at(-1) !== '';
+  if (!canonical) owner.pop();
+  owner.reverse();
+  const reason = faultOfName(owner);
+  return reason === undefined ? { kind: 'name', owner, canonical } : { kind: 'invalid', reason };
+}
+
+function nameOfPath(path: string): KeyName {
   if (LONE_SURROGATE.test(path)) return { kind: 'invalid', reason: 'is not UTF-8' };
   const components = path.split('/');
   let canonical = true;

@@ -86,7 +86,8 @@ function readFields(json: Readonly<Record<string, unknown>>): ParsedService {
     const reason = readField(host, attributes, field.toLowerCase(), value);
     if (reason !== undefined) return invalid(`${field.slice(0, 40)}: ${reason}`);
   }
-  return { kind: 'service', service: { ...host, attributes } };
+  const { family, address, target } = host;
+  return { kind: 'service', service: { family, address, target, attributes } };
 }
 
 /** Sets the field (Go's decoder matches names in any case). Returns the reason if its value is invalid. */

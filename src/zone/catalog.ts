@@ -109,8 +109,7 @@ export class Catalog {
       this.#skip(key, modRevision, parsed.reason);
       return;
     }
-    this.#invalid.delete(key);
-    this.#nonServices.delete(key);
+    this.#forget(key);
     const { family, address, target, attributes } = parsed.service;
     const node = insertRegistration(this.root, name.owner, {
       family,
@@ -135,11 +134,16 @@ export class Catalog {
   }
 
   #remove(key: string): void {
-    this.#invalid.delete(key);
-    this.#nonServices.delete(key);
+    this.#forget(key);
     const name = nameOfKey(key, this.#prefix);
     if (name.kind === 'name')
       this.#removeRegistration(name.owner, name.canonical ? undefined : key);
+  }
+
+  /** Forgets that the key holds no valid service. The maps are mostly empty, and a look-up has to hash the key. */
+  #forget(key: string): void {
+    if (this.#invalid.size > 0) this.#invalid.delete(key);
+    if (this.#nonServices.size > 0) this.#nonServices.delete(key);
   }
 
   #removeRegistration(owner: Name, key: string | undefined): void {
@@ -154,15 +158,22 @@ export class Catalog {
  */
 class AttributePool {
   readonly #kinds = new Map<string, ServiceAttributes>();
+  #last: ServiceAttributes | undefined;
 
   /**
    * The equal attributes from the pool; else these, which enter it. Attributes with a text are not shared, since texts
    * are mostly unique.
    */
   share(attributes: ServiceAttributes): ServiceAttributes {
-    const { port, priority, weight, text, mail, ttlSeconds, targetStrip, group } = attributes;
-    if (text !== '') return attributes;
-    const { linking } = attributes;
+    if (attributes.text !== '') return attributes;
+    if (this.#last === undefined || !isEqual(this.#last, attributes)) {
+      this.#last = this.#shared(attributes);
+    }
+    return this.#last;
+  }
+
+  #shared(attributes: ServiceAttributes): ServiceAttributes {
+    const { port, priority, weight, mail, ttlSeconds, targetStrip, group, linking } = attributes;
     const linked = linking === NO_LINKING ? '' : JSON.stringify(linking);
     const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${linked}`;
     const known = this.#kinds.get(kind);
@@ -171,4 +182,19 @@ class AttributePool {
     this.#kinds.set(kind, attributes);
     return attributes;
   }
+}
+
+/** Whether attributes without texts are equal. */
+function isEqual(a: ServiceAttributes, b: ServiceAttributes): boolean {
+  return (
+    a.port === b.port &&
+    a.priority === b.priority &&
+    a.weight === b.weight &&
+    a.mail === b.mail &&
+    a.ttlSeconds === b.ttlSeconds &&
+    a.targetStrip === b.targetStrip &&
+    a.group === b.group &&
+    // Equal links are mostly not one object.
+    a.linking === b.linking
+  );
 }

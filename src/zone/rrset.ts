@@ -129,6 +129,7 @@ export function inRandomOrder(
 ): Response {
   if (!roundRobin) return response;
   const start = isRoundRobinType(question.qtype) ? startOfRrset(question, response) : undefined;
+  if (start === undefined && response.additional.length < 2) return response;
   const answer = [...response.answer];
   if (start !== undefined) shuffle(answer, random, start);
   const additional = setsOf(response.additional).flatMap((set) => shuffle(set, random));

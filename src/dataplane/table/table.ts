@@ -288,14 +288,16 @@ export class AnswerTable {
   }
 
   #newAnswer(answer: NewAnswer, negative: boolean): number {
-    const { untilSecond, ttlsAtSecond, ...head } = answer;
+    const { untilSecond, ttlsAtSecond, rcode, authoritative, plainOnly, fixedOrder, variants } =
+      answer;
     const words = AnswerField.VARIANTS + answer.words.length;
     const block = this.#heap.allocate(words);
     if (block === 0) return 0;
     this.#words[block + AnswerField.UNTIL] = untilSecond;
     this.#words[block + AnswerField.TTLS_AT] = ttlsAtSecond;
     this.#words[block + AnswerField.ERA] = this.#words[Control.ERA] as number;
-    this.#words[block + AnswerField.HEAD] = packHead({ ...head, negative, words });
+    const head = { rcode, authoritative, plainOnly, fixedOrder, variants, negative, words };
+    this.#words[block + AnswerField.HEAD] = packHead(head);
     this.#words.set(answer.words, block + AnswerField.VARIANTS);
     return block;
   }
