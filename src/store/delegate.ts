@@ -3,7 +3,9 @@ import type { LeaseStore } from './store.ts';
 /** Returns a store that passes every call on to `store`, except for the replaced methods. */
 export function delegateStore(store: LeaseStore, replaced: Partial<LeaseStore>): LeaseStore {
   // The type requires every member: when the interface gains one, even an optional one, the compiler reports it here.
-  const same: Required<Omit<LeaseStore, 'checkHistory'>> & Pick<LeaseStore, 'checkHistory'> = {
+  // A replaced `watch` would not replace `watchMerged`, so the delegate does not have it.
+  const same: Required<Omit<LeaseStore, 'checkHistory' | 'watchMerged'>> &
+    Pick<LeaseStore, 'checkHistory'> = {
     label: store.label,
     get: (key) => store.get(key),
     locate: (key) => store.locate(key),

@@ -205,7 +205,9 @@ export class Mirror {
     const healthTimer = this.#clock.startTimer(HEALTHY_AFTER_MS, () => this.#onAlive());
     try {
       const { signal } = this.#abort;
-      for await (const batch of store.watch(prefix, this.#cursor + 1, signal, this.#followed())) {
+      const from = this.#cursor + 1;
+      const watch = (store.watchMerged ?? store.watch).bind(store);
+      for await (const batch of watch(prefix, from, signal, this.#followed())) {
         if (signal.aborted) return;
         if (batch.changes.length > 0) replica.apply(batch.changes);
         this.#newest.addBatch(batch);

@@ -130,6 +130,17 @@ export interface Store {
   ): AsyncIterable<WatchBatch>;
 
   /**
+   * As `watch`, for a replica: a batch may have the changes of several revisions, in order, and no change has its
+   * `previous`. Absent in stores that save no work by it.
+   */
+  watchMerged?(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    followed?: FollowedHistory,
+  ): AsyncIterable<WatchBatch>;
+
+  /**
    * Checks a history as a watch from the revision after `seenRevision` does, and throws `replaced` in the same cases.
    * Absent in stores that check a history only when a watch starts.
    */

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createServer, type TLSSocket } from 'node:tls';
-import { serverNameOf } from '../../src/store/etcd/endpoint.ts';
+import { serverNameOf } from '../../src/store/etcd/pacedConnection.ts';
 import { StoreError, type StoreErrorCode } from '../../src/store/store.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { type Etcd, startEtcd, withEtcdStore } from '../support/etcd.ts';

@@ -2,15 +2,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Lease } from '../../src/service/change.ts';
-import { batchesOf, keyBytes, keyText, prefixEnd } from '../../src/store/etcd/translate.ts';
+import {
+  batchesOf,
+  changesOf,
+  keyBytes,
+  keyText,
+  prefixEnd,
+} from '../../src/store/etcd/translate.ts';
+import { DELETE, PUT } from '../../src/store/etcd/watchCodec.ts';
 import { StoreError } from '../../src/store/store.ts';
 
 const kv = (key: string, modRevision: number, lease = '0') => ({
   key: Buffer.from(key),
   value: Buffer.from('v'),
-  create_revision: '1',
-  mod_revision: String(modRevision),
-  version: '1',
+  createRevision: 1,
+  modRevision,
   lease,
 });
 const leaseOf = (id: string): Lease => ({ id, ttlSeconds: 1, expiresAtMs: 1 });
@@ -46,16 +52,17 @@ describe('keys', () => {
   });
 });
 
-describe('batchesOf', () => {
-  const put = (key: string, revision: number) => ({
-    type: 'Put',
-    kv: kv(key, revision),
-    prev_kv: null,
+describe('changes', () => {
+  const event = (type: number, key: string, revision: number, lease?: string) => ({
+    ...{ type, kv: kv(key, revision, lease), previous: undefined },
   });
 
   it('batchesOf gives one batch for each revision', () => {
-    const events = [put('/a', 5), put('/b', 5), put('/a', 7), { ...put('/b', 7), type: 'Delete' }];
-    const batches = [...batchesOf(events, leaseOf)];
+    const events = [
+      ...[event(PUT, '/a', 5), event(PUT, '/b', 5)],
+      ...[event(PUT, '/a', 7), event(DELETE, '/b', 7)],
+    ];
+    const batches = [...batchesOf(changesOf(events, leaseOf))];
     assert.deepEqual(
       batches.map(({ revision, changes }) => [revision, changes.map((change) => change.kind)]),
       [
@@ -65,18 +72,13 @@ describe('batchesOf', () => {
     );
   });
 
-  it('batchesOf ignores unknown events', () => {
-    const events = [
-      { type: 7, kv: kv('/a', 5), prev_kv: null },
-      { type: 'Put', kv: null, prev_kv: null },
-    ];
-    assert.deepEqual([...batchesOf(events, leaseOf)], []);
+  it('changesOf ignores unknown events', () => {
+    const events = [event(7, '/a', 5), { type: PUT, kv: undefined, previous: undefined }];
+    assert.deepEqual([...changesOf(events, leaseOf)], []);
   });
 
-  it('A lease id beyond 2^53 keeps every digit', () => {
-    const id = String(2n ** 62n + 1n);
-    const [batch] = batchesOf([{ type: 'Put', kv: kv('/a', 5, id), prev_kv: null }], leaseOf);
-    const change = batch?.changes[0];
-    assert.equal(change?.kind === 'put' && change.entry.lease?.id, id);
+  it('A change has the lease of its key', () => {
+    const [change] = changesOf([event(PUT, '/a', 5, '7')], leaseOf);
+    assert.equal(change?.kind === 'put' && change.entry.lease?.id, '7');
   });
 });

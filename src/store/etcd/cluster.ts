@@ -20,8 +20,9 @@ import type {
   ITxnRequest,
   ITxnResponse,
 } from 'etcd3';
-import type { Endpoint, WatchStream } from './endpoint.ts';
+import type { Endpoint } from './endpoint.ts';
 import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './failure.ts';
+import type { GrpcStream } from './grpcStream.ts';
 
 interface CallTraits {
   readonly service: 'KV' | 'Lease';
@@ -68,7 +69,7 @@ export type ReadRange = (request: IRangeRequest) => Promise<IRangeResponse>;
 
 /** A watch stream, its member, and the member's revision when the stream was opened. */
 export interface OpenedWatch {
-  readonly stream: WatchStream;
+  readonly stream: GrpcStream;
   readonly endpoint: Endpoint;
   readonly revision: number;
 }
@@ -133,7 +134,7 @@ export class Cluster {
     const read: ReadRange = (request) => this.#rangeOn(endpoint, request);
     try {
       const revision = await check(read);
-      const stream = await endpoint.openWatch(await this.#tokenFrom(endpoint, this.#callTimeoutMs));
+      const stream = endpoint.openWatch(await this.#tokenFrom(endpoint, this.#callTimeoutMs));
       return { stream, endpoint, revision };
     } catch (error) {
       const failure = storeErrorOf(error, `etcd ${endpoint.address}`);

@@ -1,40 +1,24 @@
 /**
- * One etcd member over gRPC: calls with a deadline, and the watch stream. Of etcd3 this file uses only the proto files
- * and the pool of service clients. It does not use etcd3's retries, circuit breaker, tokens and Watcher, because they
+ * One etcd member over gRPC: calls with a deadline, and streams for watches. Of etcd3 this file uses only the proto
+ * files and the pool of service clients, and not for watches. It does not use etcd3's retries, circuit breaker, tokens and Watcher, because they
  * hide which member answered, retry writes, and lose events.
  *
  * Invariant: every call ends within its deadline, and the endpoint closes a connection whose peer is silent.
  */
-import { isIP, type Socket } from 'node:net';
-import type { IWatchRequest } from 'etcd3';
+import type { Socket } from 'node:net';
 import { ConnectionPool } from 'etcd3/lib/connection-pool.js';
+import type { StoreError } from '../store.ts';
 import { isShutDown, isTimeout, storeErrorOf } from './failure.ts';
-import type { WireEvent } from './translate.ts';
+import type { GrpcStream } from './grpcStream.ts';
+import { serverNameOf } from './pacedConnection.ts';
+import { WatchConnections } from './watchConnection.ts';
 
 type Lent = Parameters<Parameters<ConnectionPool['withConnection']>[1]>[0];
 type Metadata = Lent['metadata'];
-type GrpcService = 'KV' | 'Lease' | 'Auth' | 'Watch';
+type GrpcService = 'KV' | 'Lease' | 'Auth';
 
 interface Cancellable {
   cancel(): void;
-}
-
-/** The fields of a watch message that the store reads. */
-export interface WatchMessage {
-  readonly header: { readonly revision: string } | null;
-  readonly watch_id: string;
-  readonly created: boolean;
-  readonly canceled: boolean;
-  readonly compact_revision: string;
-  readonly cancel_reason: string;
-  readonly fragment: boolean;
-  readonly events: readonly WireEvent[];
-}
-
-/** The bidirectional stream of a watch. After `cancel` it ends with an error. */
-export interface WatchStream extends AsyncIterable<WatchMessage>, Cancellable {
-  write(request: IWatchRequest): unknown;
-  on(event: 'error', listener: (error: Error) => void): unknown;
 }
 
 type Unary = (
@@ -93,6 +77,7 @@ const channelOptions = (options: EndpointOptions) => ({
 export class Endpoint {
   readonly address: string;
   readonly #pool: ConnectionPool;
+  readonly #watches: WatchConnections;
   readonly #inFlight = new Set<Cancellable>();
   #closed = false;
 
@@ -105,6 +90,7 @@ export class Endpoint {
       ...(tls === undefined ? {} : { credentials: credentialsOf(tls) }),
     });
     correctHandshakes(this.#pool, options.connectTimeoutMs);
+    this.#watches = new WatchConnections(options);
   }
 
   /** One call. Rejects with grpc-js's error within `timeoutMs`. */
@@ -152,32 +138,32 @@ export class Endpoint {
    */
   async reconnect(): Promise<void> {
     if (this.#closed) return;
+    this.#watches.reconnect();
     await this.#pool.withConnection('KV', ({ resource }) => resource.resetAllServices());
   }
 
-  /** A new watch stream. The member ends it when it loses the cluster's leader. */
-  async openWatch(token: string | undefined): Promise<WatchStream> {
-    const { client, metadata } = await this.#borrow('Watch', token);
-    metadata.set('hasleader', 'true');
-    const open = (client as unknown as { watch(metadata: Metadata): WatchStream }).watch;
-    const stream = open.call(client, metadata);
-    this.#inFlight.add(stream);
-    // The iterator reports errors to the reader. Without this listener a later error would end the process.
-    stream.on('error', () => this.#inFlight.delete(stream));
-    return stream;
+  /** A new stream for a watch. The member ends it when it loses the cluster's leader. */
+  openWatch(token: string | undefined): GrpcStream {
+    if (this.#closed) throw this.#closedError();
+    return this.#watches.open(token);
   }
 
   close(): void {
     this.#closed = true;
     for (const call of this.#inFlight) call.cancel();
+    this.#watches.close();
     this.#pool.close();
   }
 
   async #borrow(service: GrpcService, token: string | undefined): Promise<Lent> {
-    if (this.#closed) throw storeErrorOf(new Error('the store is closed'), this.address);
+    if (this.#closed) throw this.#closedError();
     const lent = await this.#pool.withConnection(service, (lending) => lending);
     if (token !== undefined) lent.metadata.set('token', token);
     return lent;
+  }
+
+  #closedError(): StoreError {
+    return storeErrorOf(new Error('the store is closed'), this.address);
   }
 
   #unary(send: Unary, request: object, metadata: Metadata, timeoutMs: number): Promise<unknown> {
@@ -264,12 +250,6 @@ function correctHandshakes(pool: ConnectionPool, timeoutMs: number): void {
       return connector;
     };
   }
-}
-
-/** The TLS server name for a host; empty if TLS must not send one. */
-export function serverNameOf(host: string): string {
-  const name = host.replace(/\.$/, '');
-  return isIP(name) === 0 ? name : '';
 }
 
 function endIfSilent(socket: Socket, timeoutMs: number): void {

@@ -49,7 +49,7 @@ import { locateKey } from './locate.ts';
 import { type EtcdOptions, etcdTargetOf } from './options.ts';
 import { checkEtcdHistory, etcdSnapshot } from './snapshot.ts';
 import { comparisonsOf, entryOfKv, keyBytes, keyText, prefixEnd } from './translate.ts';
-import { watchStream } from './watch.ts';
+import { type WatchRequest, watchStream } from './watch.ts';
 
 const CALL_TIMEOUT_MS = 5_000;
 const PAGE_TIMEOUT_MS = 20_000;
@@ -119,22 +119,37 @@ export class EtcdStore implements LeaseStore {
     }
   }
 
-  async *watch(
+  watch(
     prefix: string,
     fromRevision: number,
     signal: AbortSignal,
     followed?: FollowedHistory,
   ): AsyncGenerator<WatchBatch> {
+    return this.#watch({ prefix, fromRevision, signal, isMerged: false }, followed);
+  }
+
+  watchMerged(
+    prefix: string,
+    fromRevision: number,
+    signal: AbortSignal,
+    followed?: FollowedHistory,
+  ): AsyncGenerator<WatchBatch> {
+    return this.#watch({ prefix, fromRevision, signal, isMerged: true }, followed);
+  }
+
+  async *#watch(
+    wanted: Pick<WatchRequest, 'prefix' | 'fromRevision' | 'signal' | 'isMerged'>,
+    followed: FollowedHistory | undefined,
+  ): AsyncGenerator<WatchBatch> {
+    const { prefix, fromRevision, signal } = wanted;
     checkPrefixPath(prefix);
     const opened = await this.#openWatch(prefix, fromRevision, signal, followed);
     if (opened === undefined) return;
     const { stream, endpoint, revision } = opened;
     try {
       yield* watchStream(stream, {
-        prefix,
-        fromRevision,
+        ...wanted,
         memberRevision: revision,
-        signal,
         leaseOf: this.#leaseOf,
         createTimeoutMs: this.#options.callTimeoutMs ?? CALL_TIMEOUT_MS,
         silenceMs: this.#options.watchSilenceMs ?? WATCH_SILENCE_MS,

@@ -4,7 +4,9 @@
  */
 import { StoreError, type StoreErrorCode } from '../store.ts';
 
-const GRPC = {
+/** The status codes that have a meaning here. */
+export const GRPC = {
+  cancelled: 1,
   invalidArgument: 3,
   deadlineExceeded: 4,
   notFound: 5,
@@ -15,6 +17,17 @@ const GRPC = {
   unavailable: 14,
   unauthenticated: 16,
 } as const;
+
+/** The end of a stream, in the form of grpc-js's errors. */
+export class GrpcFailure extends Error {
+  readonly code: number;
+  readonly details: string;
+  constructor(code: number, details: string) {
+    super(details);
+    this.code = code;
+    this.details = details;
+  }
+}
 
 const TOO_LARGE = /larger than max|request is too large/i;
 const BAD_CERTIFICATE = /certificate|altname|self.signed|alert unknown ca/i;

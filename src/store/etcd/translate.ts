@@ -8,6 +8,7 @@ import { isUtf8 } from 'node:buffer';
 import type { ICompare, IKeyValue } from 'etcd3';
 import type { Change, Entry, Lease } from '../../service/change.ts';
 import { type Condition, StoreError, type WatchBatch } from '../store.ts';
+import { DELETE, PUT, type WatchEvent, type WatchedKv } from './watchCodec.ts';
 
 /** An octet that is not UTF-8 becomes a lone low surrogate, which no UTF-8 text can produce. */
 const ESCAPE_BASE = 0xdc00;
@@ -56,35 +57,46 @@ export function entryOfKv(kv: IKeyValue, leaseOf: (id: string) => Lease): Entry 
   };
 }
 
-/** The fields of an event that the store reads. An enum value that the proto does not know arrives as a number. */
-export interface WireEvent {
-  readonly type: string | number;
-  readonly kv: IKeyValue | null;
-  readonly prev_kv: IKeyValue | null;
+type LeaseById = (id: string) => Lease;
+
+function entryOfWatched(kv: WatchedKv, leaseOf: LeaseById): Entry {
+  const { value, createRevision, modRevision, lease } = kv;
+  return {
+    key: keyText(kv.key),
+    value,
+    createRevision,
+    modRevision,
+    lease: lease === NO_LEASE ? undefined : leaseOf(lease),
+  };
 }
 
-function changeOf(event: WireEvent, leaseOf: (id: string) => Lease): Change | undefined {
-  const { kv, prev_kv: before } = event;
-  if (kv === null) return undefined;
-  const previous = before === null ? undefined : entryOfKv(before, leaseOf);
-  if (event.type === 'Put') return { kind: 'put', entry: entryOfKv(kv, leaseOf), previous };
-  if (event.type !== 'Delete') return undefined;
-  return { kind: 'delete', key: keyText(kv.key), modRevision: Number(kv.mod_revision), previous };
+function changeOf(
+  { type, kv, previous: before }: WatchEvent,
+  leaseOf: LeaseById,
+): Change | undefined {
+  if (kv === undefined) return undefined;
+  const previous = before && entryOfWatched(before, leaseOf);
+  if (type === PUT) return { kind: 'put', entry: entryOfWatched(kv, leaseOf), previous };
+  if (type !== DELETE) return undefined;
+  return { kind: 'delete', key: keyText(kv.key), modRevision: kv.modRevision, previous };
 }
 
-const revisionOf = (change: Change): number =>
+export const revisionOf = (change: Change): number =>
   change.kind === 'put' ? change.entry.modRevision : change.modRevision;
 
-/** The events of a watch response (ascending, as etcd sends them) as one batch for each revision. */
-export function* batchesOf(
-  events: readonly WireEvent[],
-  leaseOf: (id: string) => Lease,
-): Generator<WatchBatch> {
-  let changes: Change[] = [];
-  let revision = 0;
+/** The changes of the events whose type this version knows. */
+export function* changesOf(events: readonly WatchEvent[], leaseOf: LeaseById): Generator<Change> {
   for (const event of events) {
     const change = changeOf(event, leaseOf);
-    if (change === undefined) continue;
+    if (change !== undefined) yield change;
+  }
+}
+
+/** Changes in ascending order, as etcd sends them, as one batch for each revision. */
+export function* batchesOf(all: Iterable<Change>): Generator<WatchBatch> {
+  let changes: Change[] = [];
+  let revision = 0;
+  for (const change of all) {
     if (changes.length > 0 && revisionOf(change) !== revision) {
       yield { revision, changes };
       changes = [];

@@ -7,14 +7,21 @@
  * The revision of `created`, and of an answer to a progress request (before etcd 3.4.25 and 3.5.8), may be ahead of
  * events that etcd has not sent yet. So an answer to a progress request shows only that the member lives.
  */
-import type { Lease } from '../../service/change.ts';
+import type { Change, Lease } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
-import type { WatchMessage, WatchStream } from './endpoint.ts';
-import { storeErrorOf } from './failure.ts';
-import { batchesOf, keyBytes, prefixEnd, type WireEvent } from './translate.ts';
+import { malformed, storeErrorOf } from './failure.ts';
+import type { GrpcStream } from './grpcStream.ts';
+import { batchesOf, changesOf, keyBytes, prefixEnd, revisionOf } from './translate.ts';
+import {
+  decodeWatchMessage,
+  encodeCreateRequest,
+  PROGRESS_REQUEST,
+  type WatchEvent,
+  type WatchMessage,
+} from './watchCodec.ts';
 
 /** The watch id in an answer to a progress request, which is about all watches of the stream. */
-const PROGRESS_ANSWER = '-1';
+const PROGRESS_ANSWER = -1;
 
 export interface WatchRequest {
   readonly prefix: string;
@@ -23,6 +30,8 @@ export interface WatchRequest {
   readonly memberRevision: number;
   readonly signal: AbortSignal;
   readonly leaseOf: (id: string) => Lease;
+  /** See `Store.watchMerged`. */
+  readonly isMerged: boolean;
   /** How long to wait for the first message. */
   readonly createTimeoutMs: number;
   /** After this long without a message the watch requests a sign of life. After the same time again it ends. */
@@ -31,7 +40,7 @@ export interface WatchRequest {
 
 /** The batches of a watch. Throws StoreError, or ends silently when the signal is aborted. */
 export async function* watchStream(
-  stream: WatchStream,
+  stream: GrpcStream,
   request: WatchRequest,
 ): AsyncGenerator<WatchBatch> {
   const guard = new SilenceGuard(stream, request);
@@ -39,7 +48,7 @@ export async function* watchStream(
   request.signal.addEventListener('abort', abort);
   try {
     if (request.signal.aborted) return;
-    stream.write({ create_request: createRequest(request) });
+    stream.write(createRequest(request));
     yield* readBatches(request, guard);
     throw new StoreError('unavailable', 'etcd ended the watch');
   } catch (error) {
@@ -57,79 +66,108 @@ export async function* watchStream(
  * watch would show no sign of life before the first event. The watch therefore starts at the member's own revision at
  * the latest, and `newBatches` drops the batches before `fromRevision`.
  */
-const createRequest = ({ prefix, fromRevision, memberRevision }: WatchRequest) => ({
-  key: keyBytes(prefix),
-  range_end: prefixEnd(prefix),
-  start_revision: String(Math.min(fromRevision, memberRevision)),
-  prev_kv: true,
-  progress_notify: true,
-});
+function createRequest({ prefix, fromRevision, memberRevision, isMerged }: WatchRequest): Buffer {
+  return encodeCreateRequest({
+    key: keyBytes(prefix),
+    rangeEnd: prefixEnd(prefix),
+    startRevision: Math.min(fromRevision, memberRevision),
+    withPrevious: !isMerged,
+  });
+}
 
 async function* readBatches(
   request: WatchRequest,
   guard: SilenceGuard,
 ): AsyncGenerator<WatchBatch> {
-  let watchId: string | undefined;
-  let fragments: WireEvent[] = [];
-  for await (const message of guard.messages()) {
-    if (message.created && watchId === undefined) watchId = message.watch_id;
-    if (message.watch_id !== watchId) continue;
-    if (message.canceled) throw cancellation(message);
-    // This batch reports that the watch is established, before any change.
-    if (message.created) yield { revision: request.fromRevision - 1, changes: [] };
-    const events = fragments.concat(message.events);
-    fragments = message.fragment ? events : [];
-    if (message.fragment || message.created) continue;
-    if (events.length > 0) yield* newBatches(events, request);
-    else yield* progress(message, request.fromRevision);
+  const { fromRevision } = request;
+  let watchId: number | undefined;
+  let fragments: readonly WatchEvent[] = [];
+  for await (const messages of guard.messages()) {
+    const changes: Change[] = [];
+    let revision = 0;
+    let end: StoreError | undefined;
+    for (const message of messages) {
+      if (message.created && watchId === undefined) watchId = message.watchId;
+      if (message.watchId !== watchId) continue;
+      if (message.canceled) {
+        end = cancellation(message);
+        break;
+      }
+      // This batch reports that the watch is established, before any change.
+      if (message.created) yield { revision: fromRevision - 1, changes: [] };
+      const events = fragments.length === 0 ? message.events : fragments.concat(message.events);
+      fragments = message.fragment ? events : [];
+      if (message.fragment || message.created) continue;
+      if (events.length === 0) revision = message.revision;
+      else addChanges(changes, events, request);
+    }
+    yield* newBatches(changes, revision, request);
+    if (end !== undefined) throw end;
   }
 }
 
-function* newBatches(
-  events: readonly WireEvent[],
+function addChanges(
+  changes: Change[],
+  events: readonly WatchEvent[],
   { fromRevision, leaseOf }: WatchRequest,
-): Generator<WatchBatch> {
-  for (const batch of batchesOf(events, leaseOf)) if (batch.revision >= fromRevision) yield batch;
+): void {
+  for (const change of changesOf(events, leaseOf))
+    if (revisionOf(change) >= fromRevision) changes.push(change);
 }
 
-function* progress(message: WatchMessage, fromRevision: number): Generator<WatchBatch> {
-  const revision = Number(message.header?.revision ?? 0);
-  if (revision >= fromRevision) yield { revision, changes: [] };
+/** Batches with the changes of one turn. `progress` is the revision of a notice of progress; 0 without one. */
+function* newBatches(
+  changes: readonly Change[],
+  progress: number,
+  { fromRevision, isMerged }: WatchRequest,
+): Generator<WatchBatch> {
+  const last = changes.at(-1);
+  const changed = last === undefined ? 0 : revisionOf(last);
+  if (isMerged) {
+    const revision = Math.max(changed, progress);
+    if (revision >= fromRevision) yield { revision, changes };
+    return;
+  }
+  yield* batchesOf(changes);
+  if (progress >= fromRevision && progress > changed) yield { revision: progress, changes: [] };
 }
 
 function cancellation(message: WatchMessage): StoreError {
-  if (message.compact_revision !== '0') {
+  if (message.compactRevision !== 0) {
     return new StoreError(
       'compacted',
-      `etcd has compacted the revisions before ${message.compact_revision}`,
+      `etcd has compacted the revisions before ${message.compactRevision}`,
     );
   }
-  const reason = message.cancel_reason || 'no reason given';
+  const reason = message.cancelReason || 'no reason given';
   return storeErrorOf(new Error(reason), 'etcd ended the watch');
 }
 
 /** Reads a stream and cancels it when no message arrives while the reader waits for one. */
 class SilenceGuard {
   failure: StoreError | undefined;
-  readonly #stream: WatchStream;
+  readonly #stream: GrpcStream;
   readonly #silenceMs: number;
   #timer: NodeJS.Timeout;
   #answersProgress = false;
 
-  constructor(stream: WatchStream, options: { createTimeoutMs: number; silenceMs: number }) {
+  constructor(stream: GrpcStream, options: { createTimeoutMs: number; silenceMs: number }) {
     this.#stream = stream;
     this.#silenceMs = options.silenceMs;
     this.#timer = setTimeout(() => this.#giveUp(), options.createTimeoutMs);
   }
 
-  /** The stream's messages. The reader's own time for a message does not count as silence. */
-  async *messages(): AsyncGenerator<WatchMessage> {
-    for await (const message of this.#stream) {
+  /** The stream's messages, those of one turn together. The reader's own time for them does not count as silence. */
+  async *messages(): AsyncGenerator<readonly WatchMessage[]> {
+    for await (const turn of this.#stream) {
       this.stop();
-      // etcd before 3.4 ignores progress requests; for it only gRPC's keepalive finds a dead peer.
-      if (message.created) this.#requestProgress();
-      else if (message.watch_id === PROGRESS_ANSWER) this.#answersProgress = true;
-      yield message;
+      const messages = turn.map(readMessage);
+      for (const message of messages) {
+        // etcd before 3.4 ignores progress requests; for it only HTTP/2's pings find a dead peer.
+        if (message.created) this.#requestProgress();
+        else if (message.watchId === PROGRESS_ANSWER) this.#answersProgress = true;
+      }
+      yield messages;
       this.#timer = setTimeout(() => this.#onSilence(), this.#silenceMs);
     }
   }
@@ -145,11 +183,17 @@ class SilenceGuard {
   }
 
   #requestProgress(): void {
-    this.#stream.write({ progress_request: {} });
+    this.#stream.write(PROGRESS_REQUEST);
   }
 
   #giveUp(): void {
     this.failure = new StoreError('unavailable', 'etcd watch: no sign of life');
     this.#stream.cancel();
   }
+}
+
+function readMessage(octets: Buffer): WatchMessage {
+  const message = decodeWatchMessage(octets);
+  if (message === undefined) throw malformed('a readable message');
+  return message;
 }
