@@ -269,6 +269,16 @@ test('An answer that must not be kept takes the place of an earlier one', () => 
   assert.equal(scene.publisher.find(QUESTION), undefined);
 });
 
+test('A chain of names that ends without records and without an SOA is not kept', () => {
+  const scene = new Scene();
+  const alias = rr(QUESTION.qname, Type.CNAME, 60, { kind: 'name', target: ['b', 'example'] });
+  for (const rcode of [Rcode.NOERROR, Rcode.NXDOMAIN]) {
+    scene.publisher.renew(QUESTION, { ...answering(60), rcode, answer: [alias] });
+    assert.equal(scene.ask(QUESTION), undefined);
+    assert.equal(scene.publisher.find(QUESTION), undefined);
+  }
+});
+
 test('Errors and answers for one client alone stay out of the cache', () => {
   const scene = new Scene();
   const blocked = { code: Ede.BLOCKED, text: 'the name leads to a private address' };

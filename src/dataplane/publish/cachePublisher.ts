@@ -12,7 +12,7 @@ import {
   type Response,
 } from '../../dns/message.ts';
 import { equalNames, foldName, isSubdomainOf, type Name, wireName } from '../../dns/name.ts';
-import { Class, Rcode } from '../../dns/rr.ts';
+import { Class, Rcode, Type } from '../../dns/rr.ts';
 import { Flag, HEADER_OCTETS, QUESTION_FIELDS_OCTETS } from '../../dns/wire.ts';
 import type { AnswerCache } from '../cache/answerCache.ts';
 import type { CachedAnswer, CacheQuestion } from '../cache/blocks.ts';
@@ -114,7 +114,7 @@ export class CachePublisher {
     const mark = markOf(response);
     if (mark === undefined || question.qclass !== Class.IN) return;
     const { cache, maxUdpOctets, mayRefresh } = this.#options;
-    const life = mark === 'fresh' ? leastTtl(response) : STALE_SECONDS;
+    const life = mark === 'fresh' ? lifeSeconds(question, response) : STALE_SECONDS;
     if (life <= 0) {
       cache.remove(asked); // It would be served as the last answer when no upstream replies.
       return;
@@ -165,10 +165,11 @@ function markOfError({ code }: ExtendedError): CacheMark | undefined {
   return code === Ede.STALE_NXDOMAIN ? 'staleNxdomain' : undefined;
 }
 
-/** 0 without records: RFC 2308 §5 forbids keeping a negative answer that has no SOA. */
-function leastTtl({ answer, authority }: Response): number {
-  const ttls = [...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds);
-  return ttls.length === 0 ? 0 : Math.min(...ttls);
+/** The least TTL; 0 for a negative answer without SOA, which RFC 2308 §5 forbids keeping. */
+function lifeSeconds({ qtype }: Question, { answer, authority }: Response): number {
+  const isPositive = answer.some(({ type }) => type === qtype || qtype === Type.ANY);
+  if (!isPositive && !authority.some(({ type }) => type === Type.SOA)) return 0;
+  return Math.min(...[...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds));
 }
 
 /** The reply that the cache holds, as a message with the folded qname; `undefined` if it is not whole. */
