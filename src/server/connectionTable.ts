@@ -3,7 +3,8 @@
  *
  * When `connections` are open, a new connection replaces the one that has been idle longest, so a flood of idle
  * connections evicts no connection that was active more recently than the flood's own. If all of them have a pending
- * query, the new one is closed.
+ * query, the new one is closed. A connection of a client that has `connectionsPerClient` waits a moment for one of them to
+ * close.
  */
 import type { Socket } from 'node:net';
 import { clientAddress } from '../dns/address.ts';
@@ -49,7 +50,7 @@ export interface TcpCounters extends ConnectionCounters {
   open: number;
   /** Closed on accept because all connections were busy. */
   refused: number;
-  /** Closed on accept because the client already had `connectionsPerClient`. */
+  /** Closed because the client had `connectionsPerClient`, and none of them closed in time. */
   refusedPerClient: number;
   /** Closed while idle, for a new connection. */
   evicted: number;
@@ -79,10 +80,15 @@ export class ConnectionTable {
   readonly #context: ConnectionContext;
   readonly #open = new Set<TcpConnection>();
   readonly #openByAddress = new Map<string, number>();
+  readonly #waiting: WaitingConnections;
+  #isFinishing = false;
   #checks: NodeJS.Timeout | undefined;
 
   constructor(respond: Respond, limits: TcpLimits, table?: StreamTable) {
     this.#limits = limits;
+    this.#waiting = new WaitingConnections(limits.connections, () => {
+      this.counters.refusedPerClient += 1;
+    });
     const { messagesPerSlice: steps, sliceMs } = limits;
     const scheduler = new FairScheduler({ steps, sliceMs, nowMs: monotonicMs });
     this.#context = {
@@ -93,10 +99,16 @@ export class ConnectionTable {
 
   admit(socket: Socket): void {
     socket.on('error', () => {}); // at once: a reset may already be pending
-    const { remoteAddress, remotePort, localAddress } = socket;
-    if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy();
-    const address = clientAddress(remoteAddress);
-    if (!this.#hasRoomFor(address)) return void socket.destroy();
+    if (socket.remoteAddress === undefined) return void socket.destroy();
+    const address = clientAddress(socket.remoteAddress);
+    const open = this.#openByAddress.get(address) ?? 0;
+    if (open < this.#limits.connectionsPerClient) this.#admitNow(socket, address);
+    else this.#waiting.add(socket, address);
+  }
+
+  #admitNow(socket: Socket, address: string): void {
+    const { remotePort, localAddress } = socket;
+    if (remotePort === undefined || !this.#hasRoom()) return void socket.destroy();
     this.#add(socket, {
       transport: 'tcp',
       address,
@@ -106,18 +118,16 @@ export class ConnectionTable {
   }
 
   finishAll(): void {
+    this.#isFinishing = true;
     for (const connection of this.#open) connection.finish();
   }
 
   destroyAll(): void {
+    this.#waiting.destroyAll();
     for (const connection of this.#open) connection.destroy();
   }
 
-  #hasRoomFor(address: string): boolean {
-    if ((this.#openByAddress.get(address) ?? 0) >= this.#limits.connectionsPerClient) {
-      this.counters.refusedPerClient += 1;
-      return false;
-    }
+  #hasRoom(): boolean {
     if (this.#open.size < this.#limits.connections || this.#evictLongestIdle()) return true;
     this.counters.refused += 1;
     return false;
@@ -148,6 +158,7 @@ export class ConnectionTable {
     this.counters.open = this.#open.size;
     socket.on('close', () => this.#remove(connection));
     this.#checks ??= this.#startChecks();
+    if (this.#isFinishing) connection.finish();
   }
 
   /** Called twice for an evicted connection: at the eviction, and when its socket has closed. */
@@ -159,6 +170,8 @@ export class ConnectionTable {
     else this.#openByAddress.set(address, left);
     this.counters.open = this.#open.size;
     if (this.#open.size === 0) this.#stopChecks();
+    const next = this.#waiting.take(address);
+    if (next !== undefined) this.#admitNow(next, address);
   }
 
   /** One timer for all connections, since a timer for each would be set again at every message. */
@@ -178,4 +191,74 @@ export class ConnectionTable {
 
 function monotonicMs(): number {
   return performance.now();
+}
+
+/** Less than a client waits for its answer. */
+const WAIT_MS = 500;
+
+interface Waiting {
+  readonly address: string;
+  readonly timer: NodeJS.Timeout;
+  readonly onClose: () => void;
+}
+
+/**
+ * Connections of clients that have as many open as they may. When this thread was blocked, the kernel passes many new
+ * connections on at once, although each would have been answered and closed before the next one came. So such a
+ * connection waits a short time for one of its client's to close before it is refused.
+ */
+class WaitingConnections {
+  readonly #most: number;
+  readonly #onRefused: () => void;
+  /** The oldest first. */
+  readonly #waiting = new Map<Socket, Waiting>();
+
+  /** `onRefused` is called for each connection that waited in vain, or found `most` waiting. */
+  constructor(most: number, onRefused: () => void) {
+    this.#most = most;
+    this.#onRefused = onRefused;
+  }
+
+  /** Keeps the connection of the client with that address until `take`, or refuses it. */
+  add(socket: Socket, address: string): void {
+    if (this.#waiting.size >= this.#most) {
+      this.#refuse(socket);
+      return;
+    }
+    const onClose = () => this.#remove(socket);
+    socket.on('close', onClose);
+    const timer = setTimeout(() => this.#refuse(socket), WAIT_MS);
+    this.#waiting.set(socket, { address, timer, onClose });
+  }
+
+  /** The client's connection that has waited longest. */
+  take(address: string): Socket | undefined {
+    for (const [socket, waiting] of this.#waiting) {
+      if (waiting.address !== address) continue;
+      this.#remove(socket);
+      return socket;
+    }
+    return undefined;
+  }
+
+  destroyAll(): void {
+    for (const socket of this.#waiting.keys()) {
+      this.#remove(socket);
+      socket.destroy();
+    }
+  }
+
+  #refuse(socket: Socket): void {
+    this.#remove(socket);
+    socket.destroy();
+    this.#onRefused();
+  }
+
+  #remove(socket: Socket): void {
+    const waiting = this.#waiting.get(socket);
+    if (waiting === undefined) return;
+    this.#waiting.delete(socket);
+    clearTimeout(waiting.timer);
+    socket.off('close', waiting.onClose);
+  }
 }

@@ -15,6 +15,10 @@ const MEBIOCTET = 1024 * 1024;
 
 const echo: Respond = (packet, _client, send) => send(packet);
 const silent: Respond = () => {};
+const soon: Respond = (packet, _client, send) => {
+  const reply = Uint8Array.from(packet);
+  setTimeout(() => send(reply), 50);
+};
 const large = Buffer.alloc(60_000);
 const largeReply: Respond = (_packet, _client, send) => send(large);
 
@@ -40,6 +44,31 @@ test('The TCP listener limits the number of connections of one client address', 
   const again = await connect({ localAddress: '127.0.0.2' });
   again.send(messageWithId(2));
   await again.untilReplies(1);
+});
+
+test('Connections of one client that come at once are answered after each other', async (t) => {
+  const { connect, listener } = await serve(t, soon);
+  const clients = await Promise.all(
+    Array.from({ length: 60 }, async (_, i) => {
+      const client = await connect({ localAddress: '127.0.0.2' });
+      client.socket.end(framed(messageWithId(i)));
+      return client;
+    }),
+  );
+  for (const client of clients) await client.untilReplies(1);
+  assert.equal(listener.counters().refusedPerClient, 0);
+  await until('all are closed', () => listener.counters().open === 0);
+});
+
+test('A listener that closes answers the connections that wait for others of their client', async (t) => {
+  const { connect, listener } = await serve(t, soon, { closeMs: 2_000, connectionsPerClient: 2 });
+  const clients = await Promise.all(Array.from({ length: 5 }, () => connect()));
+  clients.forEach((client, i) => {
+    client.socket.end(framed(messageWithId(i)));
+  });
+  await until('two have asked', () => listener.counters().queries === 2);
+  await listener.close();
+  for (const client of clients) await client.untilReplies(1);
 });
 
 test('A flood of idle connections evicts its own connections and not busy ones', async (t) => {
