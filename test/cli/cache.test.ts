@@ -52,6 +52,8 @@ describe('soradns cache', () => {
     assert.equal(await flush('FTP.outside.test.'), 'flushed answers: 1\n');
     assert.equal(await flush('-q'), '1\n');
     assert.equal(await flush('--json'), '{"flushed":0}\n');
+    await warm('www.outside.test');
+    assert.equal(await flush('.'), 'flushed answers: 1\n');
     const before = upstream.queries.length;
     await warm('www.outside.test');
     assert.equal(upstream.queries.length, before + 1);
@@ -60,6 +62,7 @@ describe('soradns cache', () => {
   it('A mistake is named with the exit code of its kind', async () => {
     const cases: [string[], number, RegExp][] = [
       [['cache', 'flush', 'a..b'], 2, /is not a domain name/],
+      [['cache', 'flush', ''], 2, /"": is not a domain name/],
       [['cache', 'show', 'www.outside.test'], 2, /unexpected argument/],
       [['cache', 'empty'], 2, /"show", "flush"/],
       [['cache', 'show', '--url', 'nonsense'], 2, /--url: .* is not a URL/],

@@ -66,15 +66,20 @@ const LABELS: ReadonlyMap<string, string> = new Map([
 ]);
 
 async function flush(text: string | undefined, args: Arguments, io: Io): Promise<number> {
-  const name = text === undefined ? undefined : parseName(text);
-  if (text !== undefined && name === undefined)
-    throw new Failure('usage', `${text}: is not a domain name`);
-  const path = name === undefined ? '' : `/${encodeURIComponent(printName(name))}`;
+  // Every name is below the root, which a URL's path cannot name: URL takes a last "." out.
+  const path = text === undefined || text === '.' ? '' : `/${encodedName(text)}`;
   const result = (await call('DELETE', `/v1/cache${path}`, args, io)) as { flushed?: unknown };
   if (args.flags.json) io.stdout.write(`${jsonLine(result)}\n`);
   else if (args.flags.quiet) io.stdout.write(`${result.flushed}\n`);
   else io.stdout.write(`flushed answers: ${result.flushed}\n`);
   return 0;
+}
+
+function encodedName(text: string): string {
+  const name = parseName(text);
+  if (text === '' || name === undefined)
+    throw new Failure('usage', `${JSON.stringify(text)}: is not a domain name`);
+  return encodeURIComponent(printName(name));
 }
 
 const TIMEOUT_MS = 10_000;
