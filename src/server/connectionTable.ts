@@ -101,9 +101,17 @@ export class ConnectionTable {
     socket.on('error', () => {}); // at once: a reset may already be pending
     if (socket.remoteAddress === undefined) return void socket.destroy();
     const address = clientAddress(socket.remoteAddress);
-    const open = this.#openByAddress.get(address) ?? 0;
-    if (open < this.#limits.connectionsPerClient) this.#admitNow(socket, address);
+    if (this.#hasShare(address)) this.#admitNow(socket, address);
     else this.#waiting.add(socket, address);
+  }
+
+  #hasShare(address: string): boolean {
+    return (this.#openByAddress.get(address) ?? 0) < this.#limits.connectionsPerClient;
+  }
+
+  #admitWaiting(address: string): void {
+    const next = this.#hasShare(address) ? this.#waiting.take(address) : undefined;
+    if (next !== undefined) this.#admitNow(next, address);
   }
 
   #admitNow(socket: Socket, address: string): void {
@@ -156,7 +164,10 @@ export class ConnectionTable {
     this.#openByAddress.set(address, (this.#openByAddress.get(address) ?? 0) + 1);
     this.counters.accepted += 1;
     this.counters.open = this.#open.size;
-    socket.on('close', () => this.#remove(connection));
+    socket.on('close', () => {
+      this.#remove(connection);
+      this.#admitWaiting(address);
+    });
     this.#checks ??= this.#startChecks();
     if (this.#isFinishing) connection.finish();
   }
@@ -170,8 +181,6 @@ export class ConnectionTable {
     else this.#openByAddress.set(address, left);
     this.counters.open = this.#open.size;
     if (this.#open.size === 0) this.#stopChecks();
-    const next = this.#waiting.take(address);
-    if (next !== undefined) this.#admitNow(next, address);
   }
 
   /** One timer for all connections, since a timer for each would be set again at every message. */

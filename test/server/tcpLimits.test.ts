@@ -71,6 +71,22 @@ test('A listener that closes answers the connections that wait for others of the
   for (const client of clients) await client.untilReplies(1);
 });
 
+test('Connections that wait and evictions together keep the limit of all connections', async (t) => {
+  const { connect, listener } = await serve(t, echo, { connections: 8, connectionsPerClient: 4 });
+  let most = 0;
+  const watch = setInterval(() => {
+    most = Math.max(most, listener.counters().open);
+  }, 1);
+  t.after(() => clearInterval(watch));
+  const from = (localAddress: string, count: number) =>
+    Promise.all(Array.from({ length: count }, () => connect({ localAddress })));
+  await from('127.0.0.2', 12);
+  for (let i = 3; i < 9; i++) await from(`127.0.0.${i}`, 2);
+  await until('others were evicted', () => listener.counters().evicted >= 8);
+  assert.ok(most <= 8, `${most} connections`);
+  assert.ok(listener.counters().open <= 8);
+});
+
 test('A flood of idle connections evicts its own connections and not busy ones', async (t) => {
   const slowly: Respond = (packet, _client, send) => {
     const reply = Uint8Array.from(packet);
