@@ -168,7 +168,7 @@ function membersAndLeases(command: string): void {
         await watch.next();
         const silence = assert.rejects(Promise.resolve(watch.next()), isUnavailable);
         // By then the store knows that the member answers requests for a sign of life.
-        await sleep(500);
+        await sleep(2_000);
         proxy.blackhole(true);
         await silence;
         await assert.rejects(store.get(KEY), isUnavailable);
