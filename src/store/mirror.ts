@@ -78,6 +78,11 @@ export interface MirrorOptions {
   readonly random?: () => number;
 }
 
+/**
+ * The pause before an attempt is random between nothing and a ceiling, so that many mirrors that lost their store at the
+ * same moment do not return at the same moment. The ceiling doubles with each failure in a row. Before a listing it is at
+ * least the time that the last listing took: that time is long for many keys and for a busy store.
+ */
 const RETRY = { minMs: 50, maxMs: 5_000 };
 /**
  * A watch without messages counts as healthy after this time without a failure. It is longer than any store waits for a
@@ -104,6 +109,8 @@ export class Mirror {
   #history: string | undefined;
   #newest = new NewestEntry();
   #failuresInARow = 0;
+  /** How long the last listing took, complete or not. */
+  #listingMs = 0;
   #sliceFromMs = 0;
   readonly #loadingSinceMs: number;
 
@@ -142,7 +149,7 @@ export class Mirror {
   async #run(): Promise<void> {
     while (!this.#abort.signal.aborted) {
       try {
-        if (this.#mustList) await this.#list();
+        if (this.#mustList) await this.#timedList();
         await this.#follow();
       } catch (error) {
         if (this.#abort.signal.aborted) return;
@@ -151,9 +158,17 @@ export class Mirror {
     }
   }
 
-  /** Brings the replica to one revision of the store: page by page in the first load, later in one step. */
-  async #list(): Promise<void> {
+  async #timedList(): Promise<void> {
     const startMs = this.#clock.monotonicMs();
+    try {
+      await this.#list(startMs);
+    } finally {
+      this.#listingMs = this.#clock.monotonicMs() - startMs;
+    }
+  }
+
+  /** Brings the replica to one revision of the store: page by page in the first load, later in one step. */
+  async #list(startMs: number): Promise<void> {
     const { store, prefix, replica } = this.#options;
     const difference = new SnapshotDiff(replica.revisions(), this.#history);
     this.#newest = new NewestEntry();
@@ -256,7 +271,8 @@ export class Mirror {
     this.#state = this.#failedState(error instanceof Error ? error.message : String(error));
     const { random = Math.random } = this.#options;
     const failuresInARow = ++this.#failuresInARow;
-    const retryInMs = backoffMs(failuresInARow, RETRY, random);
+    const listingMs = this.#mustList ? Math.min(this.#listingMs, RETRY.maxMs) : 0;
+    const retryInMs = random() * Math.max(backoffMs(failuresInARow, RETRY), listingMs);
     this.#options.onEvent?.({ kind: 'lost', error, retryInMs, failuresInARow });
     return retryInMs;
   }

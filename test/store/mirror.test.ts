@@ -166,7 +166,7 @@ describe('a mirror', () => {
       { clock: systemClock, random: () => 0 },
     ));
 
-  it('The mirror doubles its backoff up to 5 s, with jitter', () =>
+  it('The mirror doubles the ceiling of its backoff up to 5 s, and pauses for a random part of it', () =>
     onScene(
       (store) => {
         for (let i = 0; i < 10; i++) store.snapshotFaults.push({ afterPages: 0, error: lost() });
@@ -177,8 +177,35 @@ describe('a mirror', () => {
         const ceilings = [50, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000];
         assert.deepEqual(
           pauses,
-          ceilings.map((ceilingMs) => ceilingMs * 0.75),
+          ceilings.map((ceilingMs) => ceilingMs * 0.5),
         );
+      },
+      { random: () => 0.5 },
+    ));
+
+  it('The mirror spreads a relist over the time that its last listing took', () =>
+    onScene(
+      async (store) => {
+        await fill(store, 25);
+        const { snapshot } = store;
+        store.snapshot = async function* (...args) {
+          for await (const page of snapshot.apply(store, args)) {
+            await sleep(100);
+            yield page;
+          }
+        };
+      },
+      async ({ store, mirror, events, put }) => {
+        await mirror.waitFor(await put('k0', 'seen'));
+        store.cut(new StoreError('compacted', 'told to'));
+        await until('it was listed', () => mirror.counters().resyncs === 1);
+        store.cut(lost());
+        await until('it has lost the watch', () => mirror.counters().failures === 2);
+        const pauses = events.flatMap((event) => (event.kind === 'lost' ? [event.retryInMs] : []));
+        const [beforeRelist = 0, beforeWatch = 0] = pauses;
+        // Three pages of 100 ms, a random part of 0.5.
+        assert.ok(beforeRelist >= 150, `${beforeRelist}`);
+        assert.ok(beforeWatch <= 50, `${beforeWatch}`);
       },
       { random: () => 0.5 },
     ));

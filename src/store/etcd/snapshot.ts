@@ -4,9 +4,9 @@
  * that revision, the snapshot fails with `compacted`, and the caller takes a new one.
  *
  * For every page etcd (3.4) walks its whole index after the page's first key, so a few large pages load faster than
- * many small ones. Each page's size sets the next page's number of keys, so that pages approach a number of octets. A
- * bulk reader gets large pages, and the store fetches the next page while the reader handles one. Any other reader gets
- * a small page first, and later pages that decode in little time.
+ * many small ones. Each page's size sets the next page's number of keys, so that pages approach a number of octets
+ * (pagePace.ts). A bulk reader gets large pages unless etcd is busy, and the store fetches the next page while the
+ * reader handles one. Any other reader gets a small page first, and later pages that decode in little time.
  */
 import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { hasFingerprint } from '../fingerprint.ts';
@@ -18,17 +18,9 @@ import {
 } from '../store.ts';
 import type { Cluster, ReadRange } from './cluster.ts';
 import { isTooLarge, malformed } from './failure.ts';
+import { BULK, ON_DEMAND, PagePace } from './pagePace.ts';
 import { entryOfKv, keyAfter, keyBytes, prefixEnd } from './translate.ts';
 
-interface Paging {
-  readonly firstKeys: number;
-  readonly pageBytes: number;
-  /** Whether the next page is requested before the reader asks for it. */
-  readonly ahead: boolean;
-}
-
-const BULK: Paging = { firstKeys: 500, pageBytes: 8 << 20, ahead: true };
-const ON_DEMAND: Paging = { firstKeys: 256, pageBytes: 512 << 10, ahead: false };
 const MAX_PAGE_KEYS = 100_000;
 /** Octets on the wire for a pair besides its key and value. */
 const KEY_OVERHEAD_BYTES = 30;
@@ -53,8 +45,14 @@ export async function* etcdSnapshot(
   { timeoutMs, bulk = false }: SnapshotOptions & { readonly timeoutMs: number },
 ): AsyncGenerator<KvPage> {
   const paging = bulk ? BULK : ON_DEMAND;
+  const pace = new PagePace(paging);
   const end = prefixEnd(prefix);
-  const read = (request: PageRequest) => readPage(cluster, request, end, timeoutMs);
+  const read = async (request: PageRequest): Promise<IRangeResponse> => {
+    const sentAtMs = performance.now();
+    const page = await readPage(cluster, request, end, timeoutMs);
+    pace.noteAnswer(performance.now() - sentAtMs);
+    return page;
+  };
   let next: PageRequest | undefined = {
     from: keyBytes(prefix),
     limit: paging.firstKeys,
@@ -65,8 +63,8 @@ export async function* etcdSnapshot(
   while (next !== undefined) {
     const page: IRangeResponse = await (coming ?? read(next));
     if (revision === '0') revision = page.header.revision;
-    next = nextRequest(page, revision, paging.pageBytes);
-    coming = paging.ahead && next !== undefined ? read(next) : undefined;
+    next = nextRequest(page, revision, pace.bytes);
+    coming = pace.ahead && next !== undefined ? read(next) : undefined;
     // The request may fail while the reader handles this page; the next iteration throws that error.
     coming?.catch(() => undefined);
     yield { revision: Number(revision), history: historyOf(page), kvs: page.kvs };
