@@ -7,12 +7,15 @@
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
  *
- * `ambassador` needs root, because it makes network namespaces.
+ *   npm run bench -- --only scale [--hosts 200] [--keys 100000]
+ *
+ * `scale` takes long and runs only if you name it. `ambassador` needs root, because it makes network namespaces.
  */
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { BUILT_ETCDS, builtEtcd } from '../test/support/etcdBuilds.mjs';
 import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
 import { benchCli } from './cli.ts';
@@ -24,9 +27,10 @@ import { benchMemory } from './memory.ts';
 import { isInstalled } from './process.ts';
 import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
+import { benchScale } from './scale.ts';
 import { program } from './soradns.ts';
 
-const NEED_ETCD = ['put', 'load', 'registrar'];
+const NEED_ETCD = ['put', 'load', 'registrar', 'scale'];
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
@@ -53,6 +57,8 @@ const { values } = parseArgs({
     puts: { type: 'string' },
     'max-keys': { type: 'string' },
     starts: { type: 'string' },
+    hosts: { type: 'string' },
+    keys: { type: 'string' },
     measure: { type: 'string', multiple: true },
     links: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
@@ -67,6 +73,8 @@ const rounds = amount(values.rounds, 5, 2);
 const puts = amount(values.puts, 500, 100);
 const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
 const starts = amount(values.starts, 100, 20);
+const hosts = amount(values.hosts, 200, 20);
+const keys = amount(values.keys, 100_000, 2_000);
 const manyNames = Math.min(maxKeys, 1_000_000);
 const measures = chosenMeasures(values.measure);
 
@@ -92,6 +100,7 @@ const parts: Record<string, () => Promise<string>> = {
     }),
   memory: () => benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
   cli: () => benchCli({ folder, rounds: pairs }),
+  scale: () => benchScale({ hosts, keys, etcds: etcds() }),
 };
 
 for (const name of values.only) {
@@ -120,6 +129,14 @@ for (const name of values.only) {
 const args = process.argv.slice(2).join(' ');
 console.log(`\`npm run bench${args === '' ? '' : ` -- ${args}`}\` on ${machine()}.`);
 process.exit();
+
+/** Debian's etcd, and the newest one that the tests have built here. */
+function etcds(): ReadonlyMap<string, string> {
+  const version = BUILT_ETCDS.at(-1) ?? '';
+  const newest = builtEtcd(version);
+  const debian: [string, string][] = [["Debian's etcd", 'etcd']];
+  return new Map(newest === undefined ? debian : [...debian, [`etcd ${version}`, newest]]);
+}
 
 function chosenMeasures(given: readonly string[] | undefined): readonly MeasureName[] {
   const wanted = given?.flatMap((list) => list.split(','));

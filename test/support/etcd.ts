@@ -44,6 +44,8 @@ export interface Etcd {
   /** `host:port` for clients; the same after a restart. */
   readonly endpoint: string;
   readonly isRunning: boolean;
+  /** Of the server, or of the command that runs it on its host. Another one after a restart. */
+  readonly pid: number | undefined;
   /** Runs `etcdctl` (API v3) against it and returns its output. Rejects when etcdctl fails. */
   etcdctl(args: readonly string[], input?: string): Promise<string>;
   /** SIGSTOP: connections stay open, and etcd answers nothing. */
@@ -115,6 +117,10 @@ class EtcdProcess implements Etcd {
 
   get isRunning(): boolean {
     return this.#child?.exitCode === null && this.#child.signalCode === null;
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.pid;
   }
 
   async start(): Promise<void> {
