@@ -44,6 +44,17 @@ describe('the pace of pages', () => {
     ]);
   });
 
+  it('A bulk reader pauses for longer before each page of a busy etcd, and not at all when etcd is quick again', () => {
+    const pace = new PagePace(BULK, () => 0.5);
+    const pauses = [20, 2_000, 2_000, 4_000, 4_000, 4_000, 4_000, 100, 100, 100, 100, 100].map(
+      (tookMs) => {
+        pace.noteAnswer(tookMs);
+        return pace.pauseMs();
+      },
+    );
+    assert.deepEqual(pauses, [0, 125, 250, 500, 1_000, 2_000, 2_500, 1_250, 625, 312.5, 156.25, 0]);
+  });
+
   it('No times make a page larger or smaller than its limits, or an on-demand reader read ahead', () => {
     const times = fc.array(fc.nat(20_000), { maxLength: 30 });
     fc.assert(

@@ -8,6 +8,7 @@
  * (pagePace.ts). A bulk reader gets large pages unless etcd is busy, and the store fetches the next page while the
  * reader handles one. Any other reader gets a small page first, and later pages that decode in little time.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { IKeyValue, IRangeResponse } from 'etcd3';
 import { hasFingerprint } from '../fingerprint.ts';
 import {
@@ -48,6 +49,8 @@ export async function* etcdSnapshot(
   const pace = new PagePace(paging);
   const end = prefixEnd(prefix);
   const read = async (request: PageRequest): Promise<IRangeResponse> => {
+    const pauseMs = pace.pauseMs();
+    if (pauseMs > 0) await sleep(pauseMs);
     const sentAtMs = performance.now();
     const page = await readPage(cluster, request, end, timeoutMs);
     pace.noteAnswer(performance.now() - sentAtMs);
