@@ -228,6 +228,7 @@ async function outcome({ hosts, count, keys }: Scene, prefix: string): Promise<r
   const check = await hosts.check();
   const { wrong, missing, losses, leastSize, leaseLosses, failures, mirrors } = check;
   if (mirrors !== count) throw new Error(`${mirrors} of ${count} mirrors were compared`);
+  console.error('    failures of the first process:', check.reasons);
   const never = leastSize >= keys ? 'all' : figure(leastSize);
   return [
     [

@@ -127,6 +127,7 @@ export class Hosts {
       failures: sum(({ failures }) => failures),
       leastSize: Math.min(...checks.map(({ leastSize }) => leastSize)),
       leaseLosses,
+      reasons: checks[0]?.reasons ?? {},
     };
   }
 

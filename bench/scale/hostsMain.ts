@@ -58,5 +58,6 @@ async function answer(request: HostsRequest): Promise<HostsAnswer> {
   }
 }
 
+// A request may wait for mirrors that never agree.
+process.stdin.on('end', () => process.exit());
 await serveLines(answer);
-process.exit();

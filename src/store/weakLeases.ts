@@ -13,6 +13,11 @@ export class WeakLeases<L extends { readonly id: string }> {
     this.#onForget = onForget;
   }
 
+  /** The number of ids, with those whose objects are garbage that is not collected yet. */
+  get size(): number {
+    return this.#byId.size;
+  }
+
   get(id: string): L | undefined {
     return this.#byId.get(id)?.deref();
   }

@@ -27,8 +27,8 @@ describe('the lease table', () => {
     });
     const leases = Array.from({ length: 100 }, (_, i) => table.of(`${i}`));
     assert.deepEqual(
-      { ...leases[99] },
-      { id: '99', ttlSeconds: undefined, expiresAtMs: undefined },
+      [leases[99]?.id, leases[99]?.ttlSeconds, leases[99]?.expiresAtMs],
+      ['99', undefined, undefined],
     );
     await until('all are known', () => leases.every((lease) => lease.expiresAtMs === 500_000));
     assert.equal(most, 4);
@@ -82,6 +82,36 @@ describe('the lease table', () => {
     await table.lookUpUnknown(['1']);
     await until('the renewal is seen', () => (lease.expiresAtMs ?? 0) > startMs + 9_000);
     assert.ok(performance.now() - startMs > 1_500);
+    table.close();
+  });
+
+  it('The lease table looks up only those of many leases whose expiry is read, and its own', {
+    timeout: 20_000,
+  }, async () => {
+    let nowMs = 0;
+    const asked: string[] = [];
+    const table = new EtcdLeases({
+      nowMs: () => nowMs,
+      many: 2,
+      async lookUp(id) {
+        asked.push(id);
+        return alive(2, 2);
+      },
+    });
+    const own = table.granted('own', 2, 0);
+    const leases = ['1', '2', '3', '4'].map((id) => table.of(id));
+    await new Promise((resolve) => setImmediate(resolve));
+    // The table was small when it got the first two.
+    assert.deepEqual(asked, ['1']);
+    assert.equal(leases[3]?.expiresAtMs, undefined);
+    await until('the lease that is read is looked up', () => leases[3]?.expiresAtMs === 2_000);
+    nowMs = 3_000;
+    await until('only leases of interest are looked up again', () => asked.includes('own'));
+    assert.deepEqual([...asked].sort(), ['1', '4', '4', 'own']);
+    // The expiry that was known has passed, and the lease may have been renewed since.
+    assert.equal(leases[0]?.expiresAtMs, undefined);
+    await until('the other lease is looked up', () => leases[0]?.expiresAtMs === 5_000);
+    assert.equal(own.expiresAtMs, 5_000);
     table.close();
   });
 });

@@ -137,12 +137,15 @@ export interface MirrorCheck {
   readonly leastSize: number;
   readonly relists: number;
   readonly failures: number;
+  /** The number of failures by reason. */
+  readonly reasons: Readonly<Record<string, number>>;
 }
 
 export class HostMirrors {
   readonly #endpoint: string;
   readonly #numbers = new KeyNumbers();
   #mirrors: OneMirror[] = [];
+  readonly #reasons: Record<string, number> = {};
 
   constructor(endpoint: string) {
     this.#endpoint = endpoint;
@@ -196,7 +199,13 @@ export class HostMirrors {
       sums.failures += mirror.counters().failures;
       leastSize = Math.min(leastSize, replica.leastSize);
     }
-    return { mirrors: this.#mirrors.length, keys: stored.size, leastSize, ...sums };
+    return {
+      mirrors: this.#mirrors.length,
+      keys: stored.size,
+      leastSize,
+      reasons: this.#reasons,
+      ...sums,
+    };
   }
 
   async close(): Promise<void> {
@@ -206,6 +215,11 @@ export class HostMirrors {
     await Promise.all(closing.map(({ store }) => store.close()));
   }
 
+  #note(error: unknown): void {
+    const reason = String(error).replaceAll(/\d+/g, 'N');
+    this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
+  }
+
   #open(): OneMirror {
     const store = new CuttableStore({ endpoints: [this.#endpoint] });
     const replica = new HostReplica(this.#numbers);
@@ -213,8 +227,9 @@ export class HostMirrors {
       store,
       prefix: HOSTS_PREFIX,
       replica,
-      onEvent: ({ kind }) => {
-        if (kind !== 'loaded') return;
+      onEvent: (event) => {
+        if (event.kind === 'lost') this.#note(event.error);
+        if (event.kind !== 'loaded') return;
         replica.isLoaded = true;
         replica.leastSize = replica.size;
       },

@@ -3,6 +3,10 @@
  * TTL of a key's lease, nor its renewals by other clients, so the store looks a lease up when its id first appears, and
  * again whenever half of the remaining time has passed.
  *
+ * In a store with many leases only those are looked up whose expiry is read: each host has a lease and a server, so
+ * their lookups of all leases would grow with the square of the number of hosts. A lease that rests is looked up once
+ * its expiry is read; until the answer it has no expiry if the known one has passed.
+ *
  * Until the first answer a lease has no TTL and no expiry. The expiry may be in the past for a moment, because a key
  * ends with etcd's delete event, and never because of a clock in this process. Ids stay decimal strings, because they
  * go up to 2^63.
@@ -12,10 +16,30 @@ import { WeakLeases } from '../weakLeases.ts';
 import type { Cluster } from './cluster.ts';
 import { isNoSuchLease, malformed } from './failure.ts';
 
-interface KnownLease {
+class KnownLease implements Lease {
   readonly id: string;
   ttlSeconds: number | undefined;
-  expiresAtMs: number | undefined;
+  /** As `expiresAtMs`, without the effects of reading it. */
+  knownExpiryMs: number | undefined;
+  /** Not looked up until its expiry is read. A lease of this store's own never rests. */
+  isResting = false;
+  isOwn = false;
+  /** Whether the expiry was read since the last lookup. */
+  wasRead = false;
+  readonly #onWake: (lease: KnownLease) => void;
+
+  constructor({ id, ttlSeconds, expiresAtMs }: Lease, onWake: (lease: KnownLease) => void) {
+    this.id = id;
+    this.ttlSeconds = ttlSeconds;
+    this.knownExpiryMs = expiresAtMs;
+    this.#onWake = onWake;
+  }
+
+  get expiresAtMs(): number | undefined {
+    this.wasRead = true;
+    if (this.isResting) this.#onWake(this);
+    return this.knownExpiryMs;
+  }
 }
 
 /** etcd's answer about one lease; `gone`: the lease does not exist. */
@@ -29,12 +53,15 @@ export interface EtcdLeasesOptions {
   /** Monotonic, as `performance.now`. */
   readonly nowMs: () => number;
   readonly concurrency?: number;
+  /** With more leases than this only those are looked up whose expiry is read. */
+  readonly many?: number;
 }
 
 const TICK_MS = 1_000;
 const MIN_PAUSE_MS = 500;
 const RETRY_MS = 2_000;
 const DEFAULT_CONCURRENCY = 16;
+const DEFAULT_MANY = 64;
 
 export class EtcdLeases {
   readonly #options: EtcdLeasesOptions;
@@ -53,12 +80,13 @@ export class EtcdLeases {
     this.#options = options;
   }
 
-  /** The shared lease of that id. A new lease is looked up in the background. */
+  /** The shared lease of that id. A new lease is looked up in the background, unless there are many. */
   of(id: string): Lease {
     const known = this.#leases.get(id);
     if (known !== undefined) return known;
     const lease = this.#add(id, undefined, undefined);
-    this.#enqueue(id);
+    if (this.#areMany()) lease.isResting = true;
+    else this.#enqueue(id);
     return lease;
   }
 
@@ -66,6 +94,7 @@ export class EtcdLeases {
   granted(id: string, ttlSeconds: number, grantedAtMs: number): Lease {
     const expiresAtMs = grantedAtMs + ttlSeconds * 1_000;
     const lease = this.#add(id, ttlSeconds, expiresAtMs);
+    lease.isOwn = true;
     this.#schedule(id, expiresAtMs);
     return lease;
   }
@@ -75,8 +104,9 @@ export class EtcdLeases {
     const lease = this.#leases.get(id);
     if (lease === undefined) return;
     lease.ttlSeconds = ttlSeconds;
-    lease.expiresAtMs = renewedAtMs + ttlSeconds * 1_000;
-    this.#schedule(id, lease.expiresAtMs);
+    lease.knownExpiryMs = renewedAtMs + ttlSeconds * 1_000;
+    lease.isResting = false;
+    this.#schedule(id, lease.knownExpiryMs);
   }
 
   /**
@@ -102,8 +132,20 @@ export class EtcdLeases {
 
   #add(id: string, ttlSeconds: number | undefined, expiresAtMs: number | undefined): KnownLease {
     this.#lookUpAtTick.delete(id);
-    return this.#leases.add({ id, ttlSeconds, expiresAtMs });
+    const lease = new KnownLease({ id, ttlSeconds, expiresAtMs }, this.#wake);
+    return this.#leases.add(lease);
   }
+
+  #areMany(): boolean {
+    return this.#leases.size > (this.#options.many ?? DEFAULT_MANY);
+  }
+
+  readonly #wake = (lease: KnownLease): void => {
+    lease.isResting = false;
+    const { knownExpiryMs = 0 } = lease;
+    if (knownExpiryMs <= this.#options.nowMs()) lease.knownExpiryMs = undefined;
+    this.#enqueue(lease.id);
+  };
 
   #enqueue(id: string): void {
     if (this.#closed) return;
@@ -132,6 +174,8 @@ export class EtcdLeases {
     this.#inFlight.delete(id);
     const lease = this.#leases.get(id);
     if (lease !== undefined) {
+      lease.wasRead = false;
+      lease.isResting = false;
       if (life === undefined) this.#lookUpLater(id, RETRY_MS);
       else this.#apply(lease, life, sentAtMs);
     }
@@ -140,17 +184,17 @@ export class EtcdLeases {
 
   #apply(lease: KnownLease, life: LeaseLife, sentAtMs: number): void {
     if (life.kind === 'gone') {
-      lease.expiresAtMs = Math.min(lease.expiresAtMs ?? sentAtMs, sentAtMs);
+      lease.knownExpiryMs = Math.min(lease.knownExpiryMs ?? sentAtMs, sentAtMs);
       return;
     }
     // etcd rounds the remaining time down to seconds, and measured it between request and answer. The stored expiry
     // stays if it fits the answer.
     const earliestMs = sentAtMs + life.remainingSeconds * 1_000;
     const latestMs = this.#options.nowMs() + (life.remainingSeconds + 1) * 1_000;
-    const knownMs = lease.expiresAtMs ?? earliestMs;
-    lease.expiresAtMs = knownMs >= earliestMs && knownMs <= latestMs ? knownMs : earliestMs;
+    const knownMs = lease.knownExpiryMs ?? earliestMs;
+    lease.knownExpiryMs = knownMs >= earliestMs && knownMs <= latestMs ? knownMs : earliestMs;
     lease.ttlSeconds = life.ttlSeconds;
-    this.#schedule(lease.id, lease.expiresAtMs);
+    this.#schedule(lease.id, lease.knownExpiryMs);
   }
 
   #schedule(id: string, expiresAtMs: number): void {
@@ -174,12 +218,19 @@ export class EtcdLeases {
       if (tick > now) continue;
       this.#later.delete(tick);
       for (const id of ids) {
-        if (this.#lookUpAtTick.get(id) === tick) this.#enqueue(id);
+        if (this.#lookUpAtTick.get(id) === tick) this.#onDue(id);
       }
     }
     if (this.#later.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  #onDue(id: string): void {
+    const lease = this.#leases.get(id);
+    const mayRest = lease !== undefined && !lease.isOwn && !lease.wasRead;
+    if (mayRest && this.#areMany()) lease.isResting = true;
+    else this.#enqueue(id);
   }
 }
 
