@@ -7,7 +7,7 @@
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
  *
- *   npm run bench -- --only scale [--hosts 200] [--keys 100000]
+ *   npm run bench -- --only scale [--hosts 200] [--keys 100000] [--lease-ttl 30] [--oldest-etcd]
  *
  * `scale` takes long and runs only if you name it. `ambassador` needs root, because it makes network namespaces.
  */
@@ -59,6 +59,8 @@ const { values } = parseArgs({
     starts: { type: 'string' },
     hosts: { type: 'string' },
     keys: { type: 'string' },
+    'lease-ttl': { type: 'string' },
+    'oldest-etcd': { type: 'boolean', default: false },
     measure: { type: 'string', multiple: true },
     links: { type: 'string', multiple: true },
     quick: { type: 'boolean', default: false },
@@ -74,6 +76,7 @@ const puts = amount(values.puts, 500, 100);
 const maxKeys = amount(values['max-keys'], 1_000_000, 100_000);
 const starts = amount(values.starts, 100, 20);
 const hosts = amount(values.hosts, 200, 20);
+const leaseTtlSeconds = Number(values['lease-ttl'] ?? 30);
 const keys = amount(values.keys, 100_000, 2_000);
 const manyNames = Math.min(maxKeys, 1_000_000);
 const measures = chosenMeasures(values.measure);
@@ -100,7 +103,7 @@ const parts: Record<string, () => Promise<string>> = {
     }),
   memory: () => benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
   cli: () => benchCli({ folder, rounds: pairs }),
-  scale: () => benchScale({ hosts, keys, etcds: etcds() }),
+  scale: () => benchScale({ hosts, keys, leaseTtlSeconds, etcds: etcds() }),
 };
 
 for (const name of values.only) {
@@ -130,12 +133,16 @@ const args = process.argv.slice(2).join(' ');
 console.log(`\`npm run bench${args === '' ? '' : ` -- ${args}`}\` on ${machine()}.`);
 process.exit();
 
-/** Debian's etcd, and the newest one that the tests have built here. */
+/** Debian's etcd, and the newest one that the tests have built here unless `--oldest-etcd` leaves it out. */
 function etcds(): ReadonlyMap<string, string> {
   const version = BUILT_ETCDS.at(-1) ?? '';
   const newest = builtEtcd(version);
   const debian: [string, string][] = [["Debian's etcd", 'etcd']];
-  return new Map(newest === undefined ? debian : [...debian, [`etcd ${version}`, newest]]);
+  return new Map(
+    newest === undefined || values['oldest-etcd']
+      ? debian
+      : [...debian, [`etcd ${version}`, newest]],
+  );
 }
 
 function chosenMeasures(given: readonly string[] | undefined): readonly MeasureName[] {

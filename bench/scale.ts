@@ -17,7 +17,6 @@ import { Hosts } from './scale/hosts.ts';
 import { figure, markdown, median, percentile } from './table.ts';
 
 const PROCESSES = 4;
-const LEASE_TTL_SECONDS = 30;
 const RENEWALS = 20;
 const STEADY_MS = 20_000;
 const PUTS = 100;
@@ -29,6 +28,7 @@ const MIB = 1 << 20;
 export interface ScaleBenchOptions {
   readonly hosts: number;
   readonly keys: number;
+  readonly leaseTtlSeconds: number;
   /** The commands of the etcds to measure, by title. */
   readonly etcds: ReadonlyMap<string, string>;
 }
@@ -59,10 +59,10 @@ export async function benchScale(options: ScaleBenchOptions): Promise<string> {
 async function measure(
   title: string,
   command: string,
-  { hosts: count, keys }: ScaleBenchOptions,
+  { hosts: count, keys, leaseTtlSeconds }: ScaleBenchOptions,
 ): Promise<readonly Row[]> {
   const etcd = await startEtcd({ command, args: ['--quota-backend-bytes', String(QUOTA_BYTES)] });
-  const setup = { etcd, hosts: count, processes: PROCESSES, leaseTtlSeconds: LEASE_TTL_SECONDS };
+  const setup = { etcd, hosts: count, processes: PROCESSES, leaseTtlSeconds };
   const hosts = new Hosts(setup);
   const rows: Row[] = [];
   const phase = async (name: string, run: () => Promise<readonly Row[]>): Promise<void> => {
