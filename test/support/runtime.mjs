@@ -58,6 +58,7 @@ export const INDEPENDENT_OF_NODE = [
   'test/meta/options.test.ts',
   'test/meta/docs.test.ts',
   'test/registrar/registrarHostReal.test.ts',
+  'test/store/manyHosts.test.ts',
   'test/support/hosts.test.ts',
   'test/tools/doctor/ambassador/dockerReal.test.ts',
 ];
