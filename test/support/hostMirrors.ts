@@ -102,7 +102,7 @@ class CuttableStore extends EtcdStore {
     this.#isCut = false;
   }
 
-  override async *watch(
+  override async *watchMerged(
     prefix: string,
     from: number,
     signal: AbortSignal,
@@ -112,7 +112,7 @@ class CuttableStore extends EtcdStore {
     const cut = new Promise<never>((_, reject) => {
       this.#cut = reject;
     });
-    yield* untilCut((ends) => super.watch(prefix, from, ends, followed), signal, cut);
+    yield* untilCut((ends) => super.watchMerged(prefix, from, ends, followed), signal, cut);
   }
 }
 
