@@ -46,8 +46,11 @@ export interface CachedMessage {
   readonly expiresMs: number;
 }
 
-/** How long a stale answer holds. Then the next question asks the upstreams again, which may have recovered. */
-const STALE_SECONDS = 5;
+/**
+ * How long a stale answer holds, at most. Then the next question reaches the forwarder, which may have got a late reply
+ * meanwhile, or noticed that an upstream has come back.
+ */
+const STALE_SECONDS = 2;
 /** An answer is fetched anew in the last part of its life. */
 const REFRESH_PART = 10;
 
