@@ -37,6 +37,10 @@ export function allMetricsSources(): MetricsSources {
       unixSeconds: 0,
     },
     forward: newForwardCounters(),
+    cache: {
+      hits: 0,
+      stats: { answers: 0, usedOctets: 0, capacityOctets: 0, published: 0, evicted: 0 },
+    },
     registrar: {
       engine: { label: 'unix:///x', state: 'connected', forSeconds: 1 },
       store: { label: 'memory:', state: 'synced' },

@@ -60,7 +60,7 @@ async function show(args: Arguments, io: Io): Promise<number> {
 const LABELS: ReadonlyMap<string, string> = new Map([
   ['answers', 'answers'],
   ['usedOctets', 'octets used'],
-  ['capacityOctets', 'octets in all'],
+  ['capacityOctets', 'octets that it may use'],
   ['hits', 'questions answered from the cache'],
   ['evicted', 'answers that left before they expired'],
 ]);
@@ -112,9 +112,11 @@ function serverIn({ SORADNS_CACHE_URL: url, SORADNS_STORE: store = '' }: Io['env
 }
 
 const EXAMPLE = `for example --url ${DEFAULT_CLIENT_STORE}`;
+const NO_SERVER = 'is a server running there? --url chooses another one';
 
 function objectIn(reply: JsonReply, url: string): object {
-  if (reply.kind === 'none') throw new Failure('unreachable', `${url}: ${reply.problem}`);
+  if (reply.kind === 'none')
+    throw new Failure('unreachable', `${url}: ${reply.problem}`, NO_SERVER);
   const { status, value } = reply;
   if (status === 404)
     throw new Failure('not_found', `${url}: a server without a cache`, 'see --cache-memory');
