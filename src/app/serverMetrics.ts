@@ -25,9 +25,9 @@ export function tableFamilies(table: TableStats): Family[] {
 }
 
 export interface CacheSources {
-  /** Questions that the workers answered from the cache. */
+  /** Questions that readers have answered from the answer cache, also with stale answers. */
   readonly hits: number;
-  /** Undefined if the workers have no cache. */
+  /** Undefined with `--cache-memory 0`. */
   readonly stats: CacheStats | undefined;
 }
 

@@ -1,7 +1,7 @@
 /**
  * Reads the command lines that have no mistake and do not ask for help, which are nearly all, so that a command starts
- * without loading a parser. Leaves every other line to `parser.ts`, and reads the lines in between as that would: a
- * test compares the two.
+ * without loading a parser. Leaves every other line to `parser.ts`, and reads a line as `parser.ts` would read it: a test
+ * compares the two.
  */
 import type { OptionWords } from '../config/options/option.ts';
 import type { Arguments, FlagValue } from '../config/settings.ts';
@@ -52,7 +52,7 @@ function setOption(
     flags[name] = value === 'true';
     return value === 'true' || value === 'false';
   }
-  // The parser takes quotation marks around a value away.
+  // The parser removes quotation marks around a value.
   if (/^["']/.test(value)) return false;
   const before = flags[name];
   flags[name] = before === undefined ? value : [...[before].flat().map(String), value];
@@ -82,7 +82,7 @@ function fits(
 ): boolean {
   const required = positionals.filter((positional) => positional.required).length;
   const isEndless = positionals.some(({ many }) => many);
-  // To the parser, `ls help` asks for help, and a word behind `--` is none that a command requires.
+  // To the parser, `ls help` asks for help, and a word behind `--` does not count as a required one.
   if (words.includes('help') || words.length < required) return false;
   if (words.length + behind.length > positionals.length && !isEndless) return false;
   return positionals.every(({ choices }, i) => {

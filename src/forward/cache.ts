@@ -49,6 +49,7 @@ const FAILURE_SHARE = 1 / 8;
 
 /** RFC 8767 §4 and §5: the TTL of stale records, and how long a question with a stale answer is not sent again. */
 const STALE_TTL_SECONDS = 30;
+/** As long as a stale answer holds in the answer cache (`dataplane/publish/cachePublisher.ts`). */
 const RECHECK_MS = 5_000;
 
 /** One key for all questions that one reply answers. */
@@ -163,7 +164,7 @@ export class ReplyCache {
     }
     if (old !== undefined) this.#remove(key, old);
     this.#failures.delete(key);
-    // The workers' cache counts in whole seconds too.
+    // The answer cache counts in whole seconds too, and answers pass from either cache to the other.
     const storedMs = Math.floor(nowMs / 1000) * 1000;
     const expiresMs = storedMs + lifetimeSeconds(outcome) * 1000;
     if (expiresMs > nowMs) this.#add(key, { outcome, storedMs, expiresMs }, nowMs);

@@ -61,7 +61,7 @@ export interface CachingForwarder extends Forwarder {
    * Asks the upstreams although the cache may have an answer, and replaces it by a usable reply. Callers of `resolve`
    * share the question. Undefined if no upstream gave a usable reply; the cache then keeps what it has. Never rejects.
    */
-  refresh(question: Question, options: ForwardOptions): Promise<Forwarded | undefined>;
+  prefetch(question: Question, options: ForwardOptions): Promise<Forwarded | undefined>;
   /** Forgets the replies about a name and the names below it, or all replies. Returns how many they were. */
   flush(name?: Name): number;
 }
@@ -88,7 +88,10 @@ export interface ForwarderOptions {
   /** Default 10,000 entries and 16 MiB. */
   readonly cacheEntries?: number;
   readonly cacheOctets?: number;
-  /** Another cache, of replies to questions without CD and DO, which is asked before the upstreams. */
+  /**
+   * Another cache, of replies to questions without CD and DO: the answer cache of `dataplane/cache`. What it has is copied
+   * to the forwarder's own cache if that has no answer to the question, even if it has expired. Must not throw.
+   */
   readonly stored?: ((question: Question) => StoredReply | undefined) | undefined;
   /** Default: new ones. */
   readonly counters?: ForwardCounters;
@@ -173,7 +176,7 @@ class SocketForwarder implements CachingForwarder {
     return echoed(question, await countQuery(this.#counters, now, outcome));
   }
 
-  async refresh(question: Question, options: ForwardOptions): Promise<Forwarded | undefined> {
+  async prefetch(question: Question, options: ForwardOptions): Promise<Forwarded | undefined> {
     const isLoop = options.path?.includes(OWN_ID) === true;
     if (this.#closing.signal.aborted || isLoop || this.#refusalOf(question)) return undefined;
     this.#counters.prefetches++;

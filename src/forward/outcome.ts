@@ -43,7 +43,7 @@ export interface ForwardCounters {
   stale: number;
   /** Sent to a further upstream while the ones before had not failed, only taken longer than usual. */
   hedged: number;
-  /** Fetched anew before the cached answer expired. */
+  /** Sent before the cached answer expired, for no client. */
   prefetches: number;
   /** Sent to no upstream: too few labels, private names, no upstream. */
   refused: number;

@@ -1,5 +1,5 @@
 /**
- * Answers the queries of TCP connections from the answer table. The main thread serves all connections, so they share
+ * Answers the queries of TCP connections from the answer table and the answer cache. The main thread serves all connections, so they share
  * one memory for replies. The replies to several pipelined queries are written together.
  */
 import { type FamilyBlock, familyBlock, familyBlocks } from '../dataplane/listeners/udpListener.ts';
@@ -21,12 +21,12 @@ import type { DnsClient } from '../dns/message.ts';
 const MAIN_THREAD = 0;
 /** Queries that are answered at once: as much work as one query that the table cannot answer. */
 const MOST_QUERIES = 16;
-/** A longer message is unusual, and the table holds no answer for it. */
+/** A longer message is unusual, and `FastPath` answers none. */
 const MOST_QUERY_OCTETS = 512;
 const LENGTH_OCTETS = 2;
 
 export class StreamTable {
-  /** Counters of the queries that the table answered. */
+  /** Counters of the queries that `answer` answered. */
   readonly blocks: readonly FamilyBlock[];
   readonly #memory: SharedArrayBuffer = newCounterMemory(2);
   readonly #paths: Readonly<Record<4 | 6, FastPath>>;

@@ -35,7 +35,7 @@ function entryOf(id: number, fields: Partial<CacheEntry> & { until?: number } = 
   const { until, ...rest } = fields;
   const answer = checkedAnswer(id, 40, id);
   return {
-    ...{ name: checkedName(id), qtype: A, mark: 'fresh', refreshAtSecond: NEVER, ...rest },
+    ...{ name: checkedName(id), qtype: A, mark: 'fresh', prefetchAtSecond: NEVER, ...rest },
     answer: until === undefined ? answer : { ...answer, untilSecond: until },
   };
 }
@@ -216,8 +216,8 @@ test('Expired answers leave before those that hold', () => {
 test('A reader that finds an answer in the last part of its life notes its question once', () => {
   const opened = openCache(MIB);
   const { ask } = asker(opened);
-  opened.cache.publish({ ...entryOf(1, { until: 100 }), refreshAtSecond: 90 }, 0);
-  opened.cache.publish({ ...entryOf(2, { until: 100 }), refreshAtSecond: NEVER }, 0);
+  opened.cache.publish({ ...entryOf(1, { until: 100 }), prefetchAtSecond: 90 }, 0);
+  opened.cache.publish({ ...entryOf(2, { until: 100 }), prefetchAtSecond: NEVER }, 0);
   for (const id of [1, 2]) ask({ id, second: 89 });
   assert.deepEqual(opened.cache.takeNotes(), []);
   for (const id of [1, 2, 1]) ask({ id, second: 90 });
@@ -227,7 +227,7 @@ test('A reader that finds an answer in the last part of its life notes its quest
   assert.equal(note?.qtype, A);
   ask({ id: 1, second: 91 });
   assert.deepEqual(opened.cache.takeNotes(), []);
-  opened.cache.publish({ ...entryOf(1, { until: 200 }), refreshAtSecond: 190 }, 91);
+  opened.cache.publish({ ...entryOf(1, { until: 200 }), prefetchAtSecond: 190 }, 91);
   ask({ id: 1, second: 195 });
   assert.equal(opened.cache.takeNotes().length, 1);
 });

@@ -29,7 +29,7 @@ const HTTPS = 65;
 /** A server with one worker, and a clock that the test sets. */
 class Scene {
   nowMs = 5_000;
-  refreshes = true;
+  prefetches = true;
   readonly cache: AnswerCache;
   readonly publisher: CachePublisher;
   readonly #fastPath;
@@ -40,7 +40,7 @@ class Scene {
     this.cache = new AnswerCache(2 ** 20, table.handle);
     this.publisher = new CachePublisher({
       ...{ cache: this.cache, maxUdpOctets: MAX_UDP_OCTETS },
-      mayRefresh: () => this.refreshes,
+      mayPrefetch: () => this.prefetches,
       monotonicMs: () => this.nowMs,
       onError(error) {
         throw error;
@@ -199,7 +199,7 @@ test('The main thread reads an answer back with its TTLs and times', () => {
   fc.assert(
     fc.property(asked, ({ question: one, response }) => {
       const scene = new Scene();
-      scene.publisher.renew(one, response);
+      scene.publisher.replace(one, response);
       const found = scene.publisher.find(one);
       if (found === undefined) {
         // Not whole: it does not fit the largest reply.
@@ -234,7 +234,7 @@ function answering(ttlSeconds: number, extendedError?: ExtendedError): Response 
 
 test('A stale answer says so to clients with EDNS, keeps its TTL, and holds for two seconds at most', () => {
   const scene = new Scene();
-  scene.publisher.renew(QUESTION, answering(30, STALE_ANSWER));
+  scene.publisher.replace(QUESTION, answering(30, STALE_ANSWER));
   const opt = { version: 0, udpSize: 1232, dnssecOk: false } as Edns;
   for (const age of [0, 1]) {
     scene.nowMs = 5_000 + age * 1_000;
@@ -252,7 +252,7 @@ test('A stale answer says so to clients with EDNS, keeps its TTL, and holds for 
 test('A stale NXDOMAIN has the code of its own', () => {
   const scene = new Scene();
   const denial = { ...answering(30), rcode: Rcode.NXDOMAIN, answer: NO_RRS };
-  scene.publisher.renew(QUESTION, { ...denial, extendedError: STALE_NXDOMAIN });
+  scene.publisher.replace(QUESTION, { ...denial, extendedError: STALE_NXDOMAIN });
   const reply = scene.ask(QUESTION, { version: 0, udpSize: 1232, dnssecOk: false } as Edns);
   assert.ok(reply !== undefined);
   assert.equal(decoded(reply).rcode, Rcode.NXDOMAIN);
@@ -262,9 +262,9 @@ test('A stale NXDOMAIN has the code of its own', () => {
 
 test('An answer that must not be kept takes the place of an earlier one', () => {
   const scene = new Scene();
-  scene.publisher.renew(QUESTION, answering(60));
+  scene.publisher.replace(QUESTION, answering(60));
   assert.ok(scene.ask(QUESTION) !== undefined);
-  scene.publisher.renew(QUESTION, answering(0));
+  scene.publisher.replace(QUESTION, answering(0));
   assert.equal(scene.ask(QUESTION), undefined);
   assert.equal(scene.publisher.find(QUESTION), undefined);
 });
@@ -285,21 +285,21 @@ test('Errors and answers for one client alone stay out of the cache', () => {
   const refused = { ...answering(60), rcode: Rcode.REFUSED };
   const failed = { ...answering(60), rcode: Rcode.SERVFAIL };
   for (const response of [answering(60, blocked), refused, failed])
-    scene.publisher.renew(QUESTION, response);
+    scene.publisher.replace(QUESTION, response);
   assert.equal(scene.ask(QUESTION), undefined);
 });
 
 test('A question is noted for a new answer in the last tenth of its life, if that is allowed', () => {
   const scene = new Scene();
-  scene.publisher.renew(QUESTION, answering(100));
+  scene.publisher.replace(QUESTION, answering(100));
   scene.nowMs = 5_000 + 89_000;
   scene.ask(QUESTION);
   assert.deepEqual(scene.publisher.takeQuestions(), []);
   scene.nowMs = 5_000 + 90_000;
   scene.ask(QUESTION);
   assert.deepEqual(scene.publisher.takeQuestions(), [QUESTION]);
-  scene.refreshes = false;
-  scene.publisher.renew(QUESTION, answering(100));
+  scene.prefetches = false;
+  scene.publisher.replace(QUESTION, answering(100));
   scene.nowMs += 95_000;
   scene.ask(QUESTION);
   assert.deepEqual(scene.publisher.takeQuestions(), []);
@@ -310,7 +310,7 @@ test('Each client gets its own spelling of the question', () => {
   const spelled = (qname: Name) => ({ ...QUESTION, qname });
   const first = spelled(['A', 'OUTside', 'example']);
   const answer = [rr(first.qname, Type.A, 60, { kind: 'address', address: '192.0.2.1' })];
-  scene.publisher.renew(first, { ...answering(60), answer });
+  scene.publisher.replace(first, { ...answering(60), answer });
   const second = spelled(['a', 'outSIDE', 'Example']);
   const reply = scene.ask(second);
   assert.ok(reply !== undefined);
@@ -324,10 +324,10 @@ test('A flush takes a name and the names below it', () => {
   const at = (...labels: string[]) => ({ ...QUESTION, qname: [...labels, 'example'] });
   const all = [at('outside'), at('a', 'outside'), at('b', 'a', 'outside'), at('outside2')];
   for (const one of all)
-    scene.publisher.renew(one, { ...answering(60), answer: [], authority: [] });
+    scene.publisher.replace(one, { ...answering(60), answer: [], authority: [] });
   for (const one of all) {
     const answer = [rr(one.qname, Type.A, 60, { kind: 'address', address: '192.0.2.1' })];
-    scene.publisher.renew(one, { ...answering(60), answer });
+    scene.publisher.replace(one, { ...answering(60), answer });
   }
   assert.equal(scene.publisher.flush(['a', 'outside', 'example']), 2);
   assert.deepEqual(

@@ -96,7 +96,7 @@ test('Deferred replies of many batches are all sent, and their batches are used 
   assert.equal(counters[dropSlot('overload')], 0);
 });
 
-test('A full row of batches drops its oldest replies and counts them', () => {
+test('A full queue of batches drops its oldest replies and counts them', () => {
   const { intake, read, taken, arrive, counters } = setUp();
   const batches = MOST_BATCHES + 3;
   arrive(...numbered(BATCH_PACKETS * batches));

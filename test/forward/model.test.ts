@@ -101,7 +101,7 @@ class Model {
         this.#flushes.push({ name: step.name, atMs: clock.monotonicMs() });
         return;
       case 'refresh':
-        void forwarder.refresh(questionOf(step.name, step.type), PLAIN);
+        void forwarder.prefetch(questionOf(step.name, step.type), PLAIN);
         return clock.advance(0);
       case 'ask': {
         const question = questionOf(step.name, step.type);

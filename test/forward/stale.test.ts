@@ -210,12 +210,12 @@ test('A failed refresh keeps the answer, and a successful one replaces it before
   const options = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.1' };
   await upstreams.clock.advance(50_000);
   upstreams.script = () => soon(SERVFAIL);
-  const failed = upstreams.forwarder.refresh(WWW, options);
+  const failed = upstreams.forwarder.prefetch(WWW, options);
   await upstreams.clock.advance(100);
   assert.equal(await failed, undefined);
   assert.equal(seen(await upstreams.ask(WWW)), 'fresh www.example.com. 10 IN A 192.0.2.1');
   upstreams.script = () => soon(address(2));
-  const refreshing = [1, 2].map(() => upstreams.forwarder.refresh(WWW, options));
+  const refreshing = [1, 2].map(() => upstreams.forwarder.prefetch(WWW, options));
   await upstreams.clock.advance(100);
   const [refreshed] = await Promise.all(refreshing);
   assert.ok(refreshed);

@@ -82,7 +82,7 @@ export class LiveConfig {
     return this.#active.forwarding?.forwarder;
   }
 
-  /** Sets the cache that forwarders ask before the upstreams. */
+  /** Sets how forwarders read the answer cache. */
   setStoredReplies(stored: NonNullable<ForwarderOptions['stored']>): void {
     this.#storedReplies = stored;
   }
@@ -297,15 +297,15 @@ function forwardingOf(
   return { options, forwarder: undefined };
 }
 
-/** The part of `--cache-memory` that the forwarder gets, which keeps replies as objects. */
+/** The part of `--cache-memory` that the reply cache gets: a quarter. The answer cache gets the rest. */
 const FORWARDER_PART = 4;
 
 function forwarderCacheOctets(cacheMib: number): number {
   return (cacheMib * 2 ** 20) / FORWARDER_PART;
 }
 
-/** Octets of the cache that the workers read. */
-export function workersCacheOctets(cacheMib: number): number {
+/** Octets of the answer cache. */
+export function answerCacheOctets(cacheMib: number): number {
   return cacheMib * 2 ** 20 - forwarderCacheOctets(cacheMib);
 }
 

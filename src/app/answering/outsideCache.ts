@@ -1,6 +1,6 @@
 /**
  * The cache of other servers' answers in a running server: its memory, the changes of the configuration that empty it,
- * and the answers that are fetched anew because clients ask for them.
+ * and the answers that are prefetched because clients ask for them.
  */
 import { isSameValue } from '../../config/options/valueForms.ts';
 import { AnswerCache, type CacheStats } from '../../dataplane/cache/answerCache.ts';
@@ -15,7 +15,7 @@ import type { ForwardOptions } from '../../forward/outcome.ts';
 import { outsideResponse } from '../../server/forwarded.ts';
 import type { CacheSource } from '../../server/http/cacheApi.ts';
 import type { TcpListener } from '../../server/tcp.ts';
-import { type LiveConfig, rebindRule, workersCacheOctets } from './liveConfig.ts';
+import { answerCacheOctets, type LiveConfig, rebindRule } from './liveConfig.ts';
 
 export interface OutsideCacheOptions {
   /** The table whose readers also read the cache. */
@@ -25,17 +25,17 @@ export interface OutsideCacheOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** What the meaning of other servers' answers depends on. */
+/** What other servers' answers depend on: when it changes, none of them holds. */
 interface CacheBasis {
   readonly forwarder: CachingForwarder | undefined;
   readonly rules: unknown;
 }
 
-const REFRESH_MS = 500;
-/** Questions that are asked anew at a time. Each waits for an upstream. */
-const MAX_REFRESHING = 64;
-/** The questions of no client: they have a share of the forwarder's of their own. */
-const REFRESHING: ForwardOptions = { checkingDisabled: false, dnssecOk: false, client: '' };
+const PREFETCH_EVERY_MS = 500;
+/** Questions that are prefetched at the same time. Each waits for an upstream. */
+const MAX_PREFETCHING = 64;
+/** No client asks these questions, so all of them together have one client's share of the forwarder's capacity. */
+const PREFETCHING: ForwardOptions = { checkingDisabled: false, dnssecOk: false, client: '' };
 
 /** Undefined with `--cache-memory 0`. */
 export function createOutsideCache(options: OutsideCacheOptions): OutsideCache | undefined {
@@ -48,23 +48,23 @@ export class OutsideCache {
   readonly #publisher: CachePublisher;
   readonly #timer: NodeJS.Timeout;
   #basis: CacheBasis;
-  #refreshing = 0;
+  #prefetching = 0;
 
   /** Throws RangeError if the process cannot reserve the address space. */
   constructor(options: OutsideCacheOptions) {
     const { liveConfig, table, onError } = options;
     this.#options = options;
     const { cacheMib, maxUdpOctets } = liveConfig.config;
-    this.#cache = new AnswerCache(workersCacheOctets(cacheMib), table);
+    this.#cache = new AnswerCache(answerCacheOctets(cacheMib), table);
     this.#publisher = new CachePublisher({
       ...{ cache: this.#cache, maxUdpOctets, onError },
-      mayRefresh: () => liveConfig.config.prefetch,
+      mayPrefetch: () => liveConfig.config.prefetch,
       monotonicMs: () => performance.now(),
     });
     this.#basis = this.#currentBasis();
     liveConfig.onChanged(() => this.#onChanged());
     liveConfig.setStoredReplies((question) => this.#publisher.find(question));
-    this.#timer = setInterval(() => this.#refresh(), REFRESH_MS).unref();
+    this.#timer = setInterval(() => this.#prefetchNoted(), PREFETCH_EVERY_MS).unref();
   }
 
   get memory(): SharedArrayBuffer {
@@ -79,7 +79,7 @@ export class OutsideCache {
     this.#publisher.offer(question, response);
   }
 
-  /** Forgets the workers' answers about a name and the names below it, or all. Returns how many held. */
+  /** Forgets the answer cache's answers about a name and the names below it, or all. Returns how many held. */
   flush(name: Name | undefined): number {
     return this.#publisher.flush(name);
   }
@@ -102,32 +102,33 @@ export class OutsideCache {
     this.#cache.newEra();
   }
 
-  #refresh(): void {
+  #prefetchNoted(): void {
     const { forwarder } = this.#options.liveConfig;
     for (const question of this.#publisher.takeQuestions()) {
-      if (forwarder === undefined || this.#refreshing >= MAX_REFRESHING) return;
-      void this.#fetchAnew(question, forwarder);
+      // Answers that are not prefetched now expire, and their next questions are misses.
+      if (forwarder === undefined || this.#prefetching >= MAX_PREFETCHING) return;
+      void this.#prefetch(question, forwarder);
     }
   }
 
-  async #fetchAnew(question: Question, forwarder: CachingForwarder): Promise<void> {
+  async #prefetch(question: Question, forwarder: CachingForwarder): Promise<void> {
     const { liveConfig, onError } = this.#options;
-    this.#refreshing++;
+    this.#prefetching++;
     try {
-      const forwarded = await forwarder.refresh(question, REFRESHING);
+      const forwarded = await forwarder.prefetch(question, PREFETCHING);
       if (forwarded === undefined || forwarder !== liveConfig.forwarder) return;
       const rules = { settings: () => liveConfig.settings, mayRebind: rebindRule(liveConfig) };
       const { response, back } = outsideResponse(question, forwarded, rules);
-      if (back === undefined) this.#publisher.renew(question, response);
+      if (back === undefined) this.#publisher.replace(question, response);
     } catch (error) {
       onError(error);
     } finally {
-      this.#refreshing--;
+      this.#prefetching--;
     }
   }
 }
 
-/** The forwarder's cache and the workers' as one, for HTTP. Without `--cache-memory` there is nothing to show. */
+/** The answer cache and the reply cache as one, for HTTP. Undefined with `--cache-memory 0`. */
 export function cacheSourceOf({
   outsideCache,
   liveConfig,

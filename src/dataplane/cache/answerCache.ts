@@ -3,9 +3,11 @@
  * Imports: dataplane/table, dns.
  * Used by: app, app/answering, dataplane/publish, dataplane/reply.
  *
- * The writer's side of the cache. It never exceeds its memory: before a new answer finds no room, the oldest ones leave.
- * An answer that a reader has found since it was written, or since it last got here, is written again at the head of
- * the ring instead. So answers that clients ask for stay (the CLOCK algorithm, with the ring as the clock).
+ * The writer's side of the cache. It never exceeds its memory: the oldest answers leave before a new one finds no room.
+ * When an answer is the oldest and a reader has found it since it was written, it is written again at the head of the
+ * ring instead. So answers that clients ask for stay (the CLOCK algorithm, with the ring as the clock).
+ *
+ * An answer leaves when its slot no longer has its block. The block stays in the ring until it is the oldest.
  */
 import { Control, hashOfName, type TableHandle } from '../table/layout.ts';
 import { BlockRing } from './blockRing.ts';
@@ -86,7 +88,7 @@ export class AnswerCache {
     };
   }
 
-  /** Withdraws every answer with one store, before the caller changes what answers mean. */
+  /** Withdraws every answer by changing one word. Call this when other servers' answers may mean something else. */
   newEra(): void {
     Atomics.add(this.#words, CacheControl.ERA, 1);
   }
@@ -211,33 +213,33 @@ export class AnswerCache {
   }
 }
 
-/** Marks that a question may have: those of its group. */
+/** Places that a question may have: those of its group. */
 const GROUP = 4;
 
 /**
- * Remembers which questions were asked before, approximately and in fixed memory: a question's mark goes to one of the
+ * Remembers which questions were asked before, approximately and in fixed memory: a question's hash goes to one of the
  * few places of its group, where that of a later question may replace it.
  */
 class AskedBefore {
-  readonly #marks: Uint32Array;
+  readonly #hashes: Uint32Array;
   #next = 0;
 
   /** `places` is a power of two. */
   constructor(places: number) {
-    this.#marks = new Uint32Array(places);
+    this.#hashes = new Uint32Array(places);
   }
 
   /** Whether a question with that hash was asked before. */
   ask(hash: number): boolean {
-    const marks = this.#marks;
-    const mark = hash >>> 0 || 1; // 0 marks an empty place
-    const first = (mark ^ (mark >>> 16)) & (marks.length - 1) & -GROUP;
+    const hashes = this.#hashes;
+    const sought = hash >>> 0 || 1; // 0 is an empty place
+    const first = (sought ^ (sought >>> 16)) & (hashes.length - 1) & -GROUP;
     let place = first + (this.#next++ & (GROUP - 1));
     for (let at = first; at < first + GROUP; at++) {
-      if (marks[at] === mark) return true;
-      if (marks[at] === 0) place = at;
+      if (hashes[at] === sought) return true;
+      if (hashes[at] === 0) place = at;
     }
-    marks[place] = mark;
+    hashes[place] = sought;
     return false;
   }
 }

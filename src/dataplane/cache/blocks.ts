@@ -23,8 +23,8 @@ export interface CacheQuestion {
 export interface CacheEntry extends CacheQuestion {
   readonly answer: NewAnswer;
   readonly mark: CacheMark;
-  /** From this second on a reader that finds the answer asks for a new one; `NEVER`. */
-  readonly refreshAtSecond: number;
+  /** From this second on a reader that finds the answer asks for a new one; or `NEVER`. */
+  readonly prefetchAtSecond: number;
 }
 
 /** An answer as the cache holds it. */
@@ -56,14 +56,14 @@ export class Blocks {
   /** Fills a block that no reader can see. Its `SIZE` is set already. */
   write(block: number, hash: number, entry: CacheEntry): void {
     const words = this.#words;
-    const { name, qtype, answer: given, mark, refreshAtSecond } = entry;
+    const { name, qtype, answer: given, mark, prefetchAtSecond } = entry;
     const { untilSecond, ttlsAtSecond, words: variants, ...head } = given;
     const answer = answerAt(block, name.length);
     words[block + BlockField.HASH] = hash;
     words[block + BlockField.QUESTION] = packQuestion(qtype, name.length);
     words[block + BlockField.USED] = 0;
-    words[block + BlockField.REFRESH_AT] = refreshAtSecond;
-    words[block + BlockField.OPT] = CACHE_MARKS.indexOf(mark);
+    words[block + BlockField.PREFETCH_AT] = prefetchAtSecond;
+    words[block + BlockField.MARK] = CACHE_MARKS.indexOf(mark);
     words[answer - 1] = 0; // readers compare whole words of the name
     this.#octets.set(name, (block + BlockField.WORDS) * 4);
     words[answer + AnswerField.UNTIL] = untilSecond;
@@ -90,7 +90,7 @@ export class Blocks {
       untilSecond: words[answer + AnswerField.UNTIL] as number,
       ttlsAtSecond: words[answer + AnswerField.TTLS_AT] as number,
       head: words[answer + AnswerField.HEAD] as number,
-      mark: CACHE_MARKS[words[block + BlockField.OPT] as number] as CacheMark,
+      mark: CACHE_MARKS[words[block + BlockField.MARK] as number] as CacheMark,
       words,
       variant: answer + AnswerField.VARIANTS,
     };
@@ -109,9 +109,9 @@ export class Blocks {
     return this.#words[block + BlockField.USED] !== 0;
   }
 
-  /** A reader has noted that the block's answer should be fetched anew, or it never is. */
+  /** Whether a reader has noted the block's slot; also true for an answer that is never prefetched. */
   isNoted(block: number): boolean {
-    return this.#words[block + BlockField.REFRESH_AT] === NEVER;
+    return this.#words[block + BlockField.PREFETCH_AT] === NEVER;
   }
 
   isOf(block: number, { name, qtype }: CacheQuestion): boolean {

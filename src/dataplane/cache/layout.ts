@@ -3,13 +3,13 @@
  * threads without locks.
  *
  *     control words
- *     notes         a ring of the slots whose answers should be fetched anew, written by readers
+ *     notes         a ring of the slots whose answers should be prefetched, written by readers
  *     buckets       each with eight slots of two words: the hash of a question, and the address of its block
  *     ring          blocks, in the order in which they were written
  *
  * Addresses are indexes of 32-bit words; 0 is none. Readers rely on these invariants:
  *
- * 1. A block's words change only before its address is stored in a slot. Its words `USED` and `REFRESH_AT` are
+ * 1. A block's words change only before its address is stored in a slot. Its words `USED` and `PREFETCH_AT` are
  *    exceptions: readers and the writer store to them without locks, and any of these values is right.
  * 2. A slot's hash and address may be of different questions while the writer changes them. So a reader compares the
  *    question with the one that the block holds.
@@ -51,17 +51,17 @@ export const BlockField = {
   QUESTION: 2,
   /** Not 0: a reader has found the block since the writer last looked. */
   USED: 3,
-  /** From this second on a reader that finds the block notes its slot. */
-  REFRESH_AT: 4,
-  /** Index in `CACHE_OPTS` of the OPT record for clients that sent one. */
-  OPT: 5,
+  /** From this second on a reader that finds the block notes its slot, and stores `NEVER` here. */
+  PREFETCH_AT: 4,
+  /** Index in `CACHE_MARKS`, and in `CACHE_OPTS`. */
+  MARK: 5,
   WORDS: 6,
 } as const;
 
-/** In place of the second at which to refresh. */
+/** In place of the second at which to prefetch. */
 export const NEVER = 0x7fffffff;
 
-/** How an answer of the cache is marked for clients with EDNS. */
+/** Whether the answer is another server's expired one, which its OPT record says to clients with EDNS. */
 export type CacheMark = 'fresh' | 'stale' | 'staleNxdomain';
 
 export const CACHE_MARKS: readonly CacheMark[] = ['fresh', 'stale', 'staleNxdomain'];

@@ -1,9 +1,9 @@
 /**
- * The loop of a worker: read a batch, answer the questions that the table holds, hand over the misses, send the
- * replies. Between batches it waits in the kernel. It allocates nothing per packet.
+ * The loop of a worker: it reads a batch, answers the questions that the table or the cache can answer, hands over the
+ * misses, and sends the replies. Between batches it waits in the kernel. It allocates nothing per packet.
  *
  * After a full read more packets wait in the kernel, and some may ask for names that exist. The worker then defers the
- * replies about names that do not exist, and reads on: to read a packet takes a third of the time of its whole answer. So
+ * replies about names that do not exist, and reads on: reading a packet takes a third of the time of answering it. So
  * a flood of random names delays other answers little, and if it exceeds what the worker can answer, it alone is shed.
  * Replies about existing names keep their order, and deferred replies keep theirs.
  *
@@ -147,8 +147,9 @@ export class WorkerLoop {
   }
 
   /**
-   * Serves a socket with deferred replies. They are sent when no more packets wait; else seldom, unless it soon frees a
-   * batch, as when few of its packets ask for missing names.
+   * Serves a socket with deferred replies. Some of them are sent after each read that is not full, and after one full read
+   * in `FULL_READS`. A batch with few of them does not wait for that, because it is soon free.
+   * After a read that deferred replies have made short, the worker first reads again.
    */
   #serveDeferring(intake: Intake): void {
     this.#serve(intake, intake.receive(MSG_DONTWAIT));

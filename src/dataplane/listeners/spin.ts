@@ -2,11 +2,12 @@
  * Looks for the next packet for some microseconds before the worker sleeps. A thread that sleeps on an idle core answers
  * 20 to 40 µs later, and to sleep and wake up costs CPU time too.
  *
- * An account decides whether a spin is worth it. A spin that found a packet has saved a sleep: it earns what a sleep
- * costs, less its own time. One that found none costs its time. While the account is overdrawn, each sleep pays a little
- * back, so that a spin is tried again now and then. Therefore all spins together cost at most the CPU time of the sleeps
- * that they saved, and `TRIAL_US` for each sleep; an idle worker does not spin. A client on the worker's own core cannot
- * ask during a spin, so there the account ends the spins.
+ * A worker spins while its spins have saved as much CPU time as they cost. A spin that found a packet has saved a sleep:
+ * what a sleep costs, less the spin's own time, is added to the time saved. The time of a spin that found none is
+ * subtracted. While the sum is negative, each sleep adds a little to it, so that the worker tries a spin again now and
+ * then. Therefore all spins together cost at most the CPU time of the sleeps that they saved, and `TRIAL_US` for each
+ * sleep; an idle worker does not spin. A client on the worker's own core cannot ask during a spin, so that worker's sum
+ * becomes negative, and it stops spinning.
  */
 import { EAGAIN, type Libc } from '../../kernel/libc.ts';
 
@@ -14,15 +15,15 @@ import { EAGAIN, type Libc } from '../../kernel/libc.ts';
 const SPIN_US = 30;
 /** What a sleep costs: two switches of the thread, a timer, and the interrupt that wakes an idle core. */
 const SLEEP_US = 30;
-/** What each sleep pays towards the next trial. */
+/** What each sleep adds while the sum is negative. */
 const TRIAL_US = 1;
-/** The account holds the cost of a few failures at most, so that it follows a load that changes. */
+/** The sum is at most the cost of a few vain spins, so that it follows a load that changes. */
 const MOST_US = 150;
 
 export class Spin {
   readonly #libc: Libc;
   readonly #nowMs: () => number;
-  #balanceUs = 0;
+  #savedUs = 0;
 
   constructor(libc: Libc, nowMs: () => number = () => performance.now()) {
     this.#libc = libc;
@@ -34,8 +35,8 @@ export class Spin {
    * EAGAIN. Returns that result; 0 if nothing came in time, or without a call if a spin is not worth it.
    */
   look(look: () => number): number {
-    if (this.#balanceUs < 0) {
-      this.#balanceUs += TRIAL_US;
+    if (this.#savedUs < 0) {
+      this.#savedUs += TRIAL_US;
       return 0;
     }
     let found = look();
@@ -46,11 +47,11 @@ export class Spin {
       found = look();
       micros = (this.#nowMs() - beganMs) * 1000;
       if (!this.#isNothing(found)) {
-        this.#balanceUs = Math.min(this.#balanceUs + SLEEP_US - micros, MOST_US);
+        this.#savedUs = Math.min(this.#savedUs + SLEEP_US - micros, MOST_US);
         return found;
       }
     } while (micros < SPIN_US);
-    this.#balanceUs -= micros;
+    this.#savedUs -= micros;
     return 0;
   }
 

@@ -31,8 +31,8 @@ export interface CachePublisherOptions {
   readonly cache: AnswerCache;
   /** Octets of the longest reply over UDP. */
   readonly maxUdpOctets: number;
-  /** Whether answers that clients ask for are fetched anew before they expire. */
-  readonly mayRefresh: () => boolean;
+  /** Whether answers that clients ask for are prefetched. */
+  readonly mayPrefetch: () => boolean;
   /** The clock of the cache's readers. */
   readonly monotonicMs: () => number;
   /** Receives the error if an answer could not be published, which is a bug. Must not throw. */
@@ -47,12 +47,13 @@ export interface CachedMessage {
 }
 
 /**
+/**
  * How long a stale answer holds, at most. Then the next question reaches the forwarder, which may have got a late reply
  * meanwhile, or noticed that an upstream has come back.
  */
 const STALE_SECONDS = 2;
-/** An answer is fetched anew in the last part of its life. */
-const REFRESH_PART = 10;
+/** An answer is prefetched in the last part of its life. */
+const PREFETCH_PART = 10;
 
 export class CachePublisher {
   readonly #options: CachePublisherOptions;
@@ -75,8 +76,8 @@ export class CachePublisher {
     }
   }
 
-  /** Takes the response at once, in place of an earlier one. */
-  renew(question: Question, response: Response): void {
+  /** Takes the response at once, in place of an earlier one. The same conditions as for `offer`. */
+  replace(question: Question, response: Response): void {
     try {
       this.#publish(question, questionOf(question), response);
     } catch (error) {
@@ -91,7 +92,7 @@ export class CachePublisher {
     });
   }
 
-  /** The answer in the cache, even if it has expired; `undefined` also if it is stale or not whole. */
+  /** The answer in the cache, even if it has expired; `undefined` if it was put there as stale, or is not whole. */
   find(question: Question): CachedMessage | undefined {
     const found = this.#options.cache.find(questionOf(question));
     if (found === undefined || found.mark !== 'fresh') return undefined;
@@ -116,7 +117,7 @@ export class CachePublisher {
   #publish(question: Question, asked: CacheQuestion, response: Response): void {
     const mark = markOf(response);
     if (mark === undefined || question.qclass !== Class.IN) return;
-    const { cache, maxUdpOctets, mayRefresh } = this.#options;
+    const { cache, maxUdpOctets, mayPrefetch } = this.#options;
     const life = mark === 'fresh' ? lifeSeconds(question, response) : STALE_SECONDS;
     if (life <= 0) {
       cache.remove(asked); // It would be served as the last answer when no upstream replies.
@@ -129,14 +130,14 @@ export class CachePublisher {
     const variants = variantsOf([{ response: neutral, encoded }], () => mark === 'fresh');
     const second = this.#second();
     const untilSecond = Math.min(second + life, FOREVER);
-    const lastPart = Math.max(1, Math.floor(life / REFRESH_PART));
-    const isRefreshed = mark === 'fresh' && life > lastPart && mayRefresh();
+    const lastPart = Math.max(1, Math.floor(life / PREFETCH_PART));
+    const isPrefetched = mark === 'fresh' && life > lastPart && mayPrefetch();
     const answer = {
       ...{ untilSecond, ttlsAtSecond: second, rcode: response.rcode, words: variants.words },
       ...{ authoritative: false, plainOnly: true, fixedOrder: false, variants: variants.count },
     };
-    const refreshAtSecond = isRefreshed ? untilSecond - lastPart : NEVER;
-    cache.publish({ ...asked, answer, mark, refreshAtSecond }, second);
+    const prefetchAtSecond = isPrefetched ? untilSecond - lastPart : NEVER;
+    cache.publish({ ...asked, answer, mark, prefetchAtSecond }, second);
   }
 
   #second(): number {

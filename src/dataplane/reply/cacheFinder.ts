@@ -45,7 +45,7 @@ export class CacheFinder {
 
   /** The OPT record of the answer that `find` found. */
   get opt(): Uint8Array {
-    return CACHE_OPTS[this.#words[this.#block + BlockField.OPT] as number] as Uint8Array;
+    return CACHE_OPTS[this.#words[this.#block + BlockField.MARK] as number] as Uint8Array;
   }
 
   /** Finds the answer to the question; false if the cache has none that holds. */
@@ -76,8 +76,8 @@ export class CacheFinder {
     const words = this.#words;
     const block = this.#block;
     if (words[block + BlockField.USED] === 0) words[block + BlockField.USED] = 1;
-    if ((words[block + BlockField.REFRESH_AT] as number) > this.#second) return;
-    words[block + BlockField.REFRESH_AT] = NEVER;
+    if ((words[block + BlockField.PREFETCH_AT] as number) > this.#second) return;
+    words[block + BlockField.PREFETCH_AT] = NEVER;
     const note = Atomics.add(words, CacheControl.NOTES, 1) & (NOTE_COUNT - 1);
     Atomics.store(words, NOTES_AT + note, this.#slot);
   }

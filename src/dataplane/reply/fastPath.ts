@@ -1,6 +1,7 @@
 /**
- * The interface between sockets and the answer table: a listener calls it first for every packet, on a worker and on
- * the main thread. It overwrites the packet with its reply, or returns why the table cannot answer.
+ * The interface between sockets and the two memories, the answer table and the answer cache: a listener calls it first
+ * for every packet, on a worker and on the main thread. It overwrites the packet with its reply, or returns why neither
+ * memory can answer.
  */
 
 /** Results of `FastPath.answer` that are not a reply's length: a drop, or a kind of miss. */
@@ -9,7 +10,7 @@ export const Outcome = {
   DROP: 0,
   /** The name exists, but its answer is not computed yet. The main thread answers these misses first. */
   PENDING: -1,
-  /** Every other miss: names outside our zones, unusual packets, questions whose answers are never published. */
+  /** Every other miss: outside names that the cache lacks, unusual packets, questions whose answers are never published. */
   SLOW: -2,
   /** A wildcard question, which may cost a hundred times as much as another. The main thread answers these last. */
   WILDCARD: -3,
@@ -18,7 +19,7 @@ export const Outcome = {
 export interface FastPath {
   /** Octets of the longest reply. Every packet's buffer must have at least as many. */
   readonly replyOctets: number;
-  /** Call this before each batch of packets. Until `endBatch` the table reuses no memory that this thread may read. */
+  /** Call this before each batch of packets. Until `endBatch` neither memory reuses words that this thread may read. */
   beginBatch(): void;
   /** Call this before the thread waits for packets. */
   endBatch(): void;

@@ -229,7 +229,7 @@ class CachedReplies {
 }
 
 /**
- * Opens a table for a thread. `thread` is below `MAX_THREADS` and unique; the main thread is 0. `nowMs` is the time on
+ * Opens the answer table, and its answer cache if it has one, for a thread. `thread` is below `MAX_THREADS` and unique; the main thread is 0. `nowMs` is the time on
  * the main thread's `performance.now()` scale. With `isStream` the client can receive any length, and only whole answers
  * are for it.
  */

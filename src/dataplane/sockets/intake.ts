@@ -1,7 +1,7 @@
 /**
  * The packets of one socket that a worker has read. In normal load one batch holds them. When packets come faster than
- * their replies can be sent, the worker defers the replies that matter less, and goes on reading: they wait in a row of
- * batches, in the order of their packets. If the row is full, the oldest batch loses its deferred replies, because their
+ * their replies can be sent, the worker defers the replies that matter less, and goes on reading: they wait in a queue of
+ * batches, in the order of their packets. If the queue is full, the oldest batch loses its deferred replies, because their
  * clients have waited longest and are the first to ask again.
  */
 import type { Libc } from '../../kernel/libc.ts';
@@ -10,8 +10,8 @@ import { BATCH_PACKETS, Batch } from './batch.ts';
 import type { UdpSocket } from './socket.ts';
 
 /**
- * The longest row. It takes more packets than the kernel's buffer holds, so a burst that fits there is not shed here. The
- * memory of a batch is used only when a row gets that long: 6 MiB for a whole row.
+ * The longest queue. It takes more packets than the kernel's buffer holds, so a burst that fits there is not shed here.
+ * The memory of a batch is used only when a queue gets that long: 6 MiB for a whole queue.
  */
 export const MOST_BATCHES = 48;
 
@@ -29,7 +29,7 @@ export class Intake {
   readonly #replyOctets: number;
   readonly #counters: CounterBlock;
   /** Batches with deferred replies: a ring. */
-  readonly #row: Batch[] = [];
+  readonly #queue: Batch[] = [];
   #oldest = 0;
   #waiting = 0;
   readonly #free: Batch[] = [];
@@ -59,7 +59,7 @@ export class Intake {
 
   /** The batch of the oldest deferred reply, if there is one. */
   get oldest(): Batch {
-    return this.#waiting > 0 ? (this.#row[this.#oldest] as Batch) : this.current;
+    return this.#waiting > 0 ? (this.#queue[this.#oldest] as Batch) : this.current;
   }
 
   /** Sends the oldest deferred replies, at most `most`. Returns their number. */
@@ -76,12 +76,12 @@ export class Intake {
       this.current = this.#takeOldest();
       count(this.#counters, OVERLOAD, this.current.dropDeferred());
     } else this.current = this.#free.pop() ?? this.#newBatch();
-    this.#row[(this.#oldest + this.#waiting) % MOST_BATCHES] = full;
+    this.#queue[(this.#oldest + this.#waiting) % MOST_BATCHES] = full;
     this.#waiting++;
   }
 
   #takeOldest(): Batch {
-    const batch = this.#row[this.#oldest] as Batch;
+    const batch = this.#queue[this.#oldest] as Batch;
     this.#oldest = (this.#oldest + 1) % MOST_BATCHES;
     this.#waiting--;
     return batch;

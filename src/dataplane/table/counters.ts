@@ -75,7 +75,7 @@ export const Single = {
   latencyMicros: Slot.single + 7,
   /** Questions with the DO bit. */
   dnssecOk: Slot.single + 8,
-  /** Answers from the cache. */
+  /** Answers from the answer cache, fresh and stale. */
   cacheHits: Slot.single + 9,
 } as const;
 

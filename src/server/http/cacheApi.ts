@@ -5,17 +5,17 @@
  *     DELETE /v1/cache          forgets every answer
  *     DELETE /v1/cache/NAME     forgets the answers about a name and the names below it
  *
- * Deleting replies with the number of answers that held.
+ * The reply to DELETE has the number of answers that it removed, without those that had expired.
  */
 import { type Name, parseName } from '../../dns/name.ts';
 import { type Exchange, type HttpReply, jsonReply, methodNotAllowed } from './exchange/exchange.ts';
 
 export interface CacheSummary {
-  /** Answers in the workers' cache, and its memory. */
+  /** Answers in the answer cache, some of which may have expired, and its memory. */
   readonly answers: number;
   readonly usedOctets: number;
   readonly capacityOctets: number;
-  /** Since the start: questions answered from a cache, and answers that left before they expired. */
+  /** Since the start: questions answered from it or the reply cache, and answers that left it before they expired. */
   readonly hits: number;
   readonly evicted: number;
 }
