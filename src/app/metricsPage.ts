@@ -106,6 +106,7 @@ export function metricsOf(
     forward: liveConfig.forwardCounters,
     cache: {
       hits: sumOf([...udp.blocks, ...tcp.blocks], Single.cacheHits),
+      stale: sumOf([...udp.blocks, ...tcp.blocks], Single.cacheStale),
       stats: parts.outsideCache?.stats,
     },
     registrar: registrar?.status(),

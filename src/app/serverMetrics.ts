@@ -25,13 +25,14 @@ export function tableFamilies(table: TableStats): Family[] {
 }
 
 export interface CacheSources {
-  /** Questions that readers have answered from the answer cache, also with stale answers. */
+  /** Questions that readers have answered from the answer cache: within the TTL, and with stale answers. */
   readonly hits: number;
+  readonly stale: number;
   /** Undefined with `--cache-memory 0`. */
   readonly stats: CacheStats | undefined;
 }
 
-const NO_CACHE: CacheSources = { hits: 0, stats: undefined };
+const NO_CACHE: CacheSources = { hits: 0, stale: 0, stats: undefined };
 
 export function forwardFamilies(
   forward: Readonly<ForwardCounters>,
@@ -41,7 +42,7 @@ export function forwardFamilies(
     counter(
       'soradns_forward_requests_total',
       'Queries for names outside the domains.',
-      forward.requests + cache.hits,
+      forward.requests + cache.hits + cache.stale,
     ),
     counter(
       'soradns_forward_cache_hits_total',
@@ -52,7 +53,7 @@ export function forwardFamilies(
     counter(
       'soradns_forward_stale_total',
       'Forwarded queries answered with an expired answer.',
-      forward.stale,
+      forward.stale + cache.stale,
     ),
     counter(
       'soradns_forward_hedged_total',

@@ -49,7 +49,6 @@ const FAILURE_SHARE = 1 / 8;
 
 /** RFC 8767 §4 and §5: the TTL of stale records, and how long a question with a stale answer is not sent again. */
 const STALE_TTL_SECONDS = 30;
-/** As long as a stale answer holds in the answer cache (`dataplane/publish/cachePublisher.ts`). */
 const RECHECK_MS = 5_000;
 
 /** One key for all questions that one reply answers. */

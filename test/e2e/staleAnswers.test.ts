@@ -3,11 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { dig } from '../support/dig.ts';
-import { startTestServer } from '../support/server.ts';
+import { startTestServer, type TestServer } from '../support/server.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 const SOA = 'example.com. 1 SOA ns.example.com. host.example.com. 1 2 3 4 1';
+
+/** The workers answer the later questions, which count like the first one. */
+async function metricsOf({ http }: TestServer): Promise<string> {
+  return (await fetch(`http://127.0.0.1:${http?.port}/metrics`)).text();
+}
 
 test('A client gets the expired answer with EDE 3, or 19, while the upstream is gone, and a new one afterwards', async (t) => {
   const records = ['www.example.com. 1 A 192.0.2.1', SOA];
@@ -24,6 +29,9 @@ test('A client gets the expired answer with EDE 3, or 19, while the upstream is 
   const stale = await ask('www.example.com');
   assert.deepEqual(stale.answer, ['www.example.com. 30 IN A 192.0.2.1']);
   assert.match(stale.text, /EDE: 3 \(Stale Answer\)/);
+  for (let i = 0; i < 3; i++) await ask('www.example.com');
+  assert.match(await metricsOf(server), /^soradns_forward_stale_total 4$/m);
+  assert.match(await metricsOf(server), /^soradns_forward_cache_hits_total 0$/m);
   const missing = await ask('no.example.com');
   assert.deepEqual([missing.status, missing.answer], ['NXDOMAIN', []]);
   assert.match(missing.text, /EDE: 19 \(Stale NXDOMAIN Answer\)/);
@@ -32,6 +40,7 @@ test('A client gets the expired answer with EDE 3, or 19, while the upstream is 
   t.after(() => back.close());
   await until('the new answer is there', async () => {
     const { answer, text } = await ask('www.example.com');
-    return answer.join() === 'www.example.com. 60 IN A 192.0.2.2' && !text.includes('EDE');
+    // A question that was sent for an earlier client may have brought the answer.
+    return /^www.example.com. (60|5.) IN A 192.0.2.2$/.test(answer.join()) && !text.includes('EDE');
   });
 });

@@ -39,6 +39,7 @@ export function allMetricsSources(): MetricsSources {
     forward: newForwardCounters(),
     cache: {
       hits: 0,
+      stale: 0,
       stats: { answers: 0, usedOctets: 0, capacityOctets: 0, published: 0, evicted: 0 },
     },
     registrar: {

@@ -66,6 +66,9 @@ export type CacheMark = 'fresh' | 'stale' | 'staleNxdomain';
 
 export const CACHE_MARKS: readonly CacheMark[] = ['fresh', 'stale', 'staleNxdomain'];
 
+/** Index in `CACHE_MARKS`. */
+export const FRESH = 0;
+
 /** The OPT record of each mark: RFC 8914 §4.4 and §4.20. */
 export const CACHE_OPTS: readonly Uint8Array[] = CACHE_MARKS.map(optOfMark);
 

@@ -47,11 +47,10 @@ export interface CachedMessage {
 }
 
 /**
-/**
- * How long a stale answer holds, at most. Then the next question reaches the forwarder, which may have got a late reply
- * meanwhile, or noticed that an upstream has come back.
+ * How long a stale answer holds, at most. Then the next question is a miss. It is short because only the forwarder knows
+ * when an upstream has replied meanwhile; the forwarder also limits how often it sends the question.
  */
-const STALE_SECONDS = 2;
+const STALE_SECONDS = 1;
 /** An answer is prefetched in the last part of its life. */
 const PREFETCH_PART = 10;
 

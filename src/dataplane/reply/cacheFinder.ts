@@ -7,6 +7,7 @@ import {
   BUCKETS_AT,
   CACHE_OPTS,
   CacheControl,
+  FRESH,
   NEVER,
   NOTE_COUNT,
   NOTES_AT,
@@ -46,6 +47,11 @@ export class CacheFinder {
   /** The OPT record of the answer that `find` found. */
   get opt(): Uint8Array {
     return CACHE_OPTS[this.#words[this.#block + BlockField.MARK] as number] as Uint8Array;
+  }
+
+  /** Whether the answer that `find` found is a stale one. */
+  get isStale(): boolean {
+    return this.#words[this.#block + BlockField.MARK] !== FRESH;
   }
 
   /** Finds the answer to the question; false if the cache has none that holds. */

@@ -223,7 +223,8 @@ class CachedReplies {
     if (length === 0) return 0;
     finder.touch();
     const counters = this.#counters;
-    counters[Single.cacheHits] = (counters[Single.cacheHits] as number) + 1;
+    const slot = finder.isStale ? Single.cacheStale : Single.cacheHits;
+    counters[slot] = (counters[slot] as number) + 1;
     return length;
   }
 }

@@ -75,11 +75,12 @@ export const Single = {
   latencyMicros: Slot.single + 7,
   /** Questions with the DO bit. */
   dnssecOk: Slot.single + 8,
-  /** Answers from the answer cache, fresh and stale. */
+  /** Answers from the answer cache: those within their TTL, and stale ones. */
   cacheHits: Slot.single + 9,
+  cacheStale: Slot.single + 10,
 } as const;
 
-export const COUNTER_SLOTS: number = Slot.single + 10;
+export const COUNTER_SLOTS: number = Slot.single + 11;
 
 /** The slot of an rcode; those above 10, such as BADVERS, share the last one. */
 export function rcodeSlot(rcode: number): number {
