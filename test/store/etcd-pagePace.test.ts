@@ -35,12 +35,12 @@ describe('the pace of pages', () => {
     ]);
   });
 
-  it('A bulk reader whose etcd becomes slow takes smaller pages down to half a mebibyte', () => {
+  it('A bulk reader whose etcd becomes slow takes smaller pages down to a mebibyte', () => {
     assert.deepEqual(paceAfter(BULK, [20, 4_000, 4_000, 4_000]), [
       [8 * MIB, true],
       [2 * MIB, false],
-      [MIB / 2, false],
-      [MIB / 2, false],
+      [MIB, false],
+      [MIB, false],
     ]);
   });
 

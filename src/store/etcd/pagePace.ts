@@ -9,7 +9,7 @@ export interface Paging {
   /** The number of keys of the first page, which shows how busy etcd is. */
   readonly firstKeys: number;
   readonly pageBytes: number;
-  /** Pages of a busy etcd have at least this number of octets, because each page has a fixed cost. */
+  /** Pages of a busy etcd have at least this number of octets: for each page etcd walks its index of all keys. */
   readonly leastBytes: number;
   /** Whether the next page is requested before the reader asks for it, as long as etcd is quick. */
   readonly ahead: boolean;
@@ -18,7 +18,7 @@ export interface Paging {
 export const BULK: Paging = {
   firstKeys: 500,
   pageBytes: 8 << 20,
-  leastBytes: 512 << 10,
+  leastBytes: 1 << 20,
   ahead: true,
 };
 
