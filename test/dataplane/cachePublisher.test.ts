@@ -275,7 +275,7 @@ test('A chain of names that ends without records and without an SOA is not kept'
   const scene = new Scene();
   const alias = rr(QUESTION.qname, Type.CNAME, 60, { kind: 'name', target: ['b', 'example'] });
   for (const rcode of [Rcode.NOERROR, Rcode.NXDOMAIN]) {
-    scene.publisher.renew(QUESTION, { ...answering(60), rcode, answer: [alias] });
+    scene.publisher.replace(QUESTION, { ...answering(60), rcode, answer: [alias] });
     assert.equal(scene.ask(QUESTION), undefined);
     assert.equal(scene.publisher.find(QUESTION), undefined);
   }
