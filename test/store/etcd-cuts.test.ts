@@ -28,17 +28,46 @@ async function churnThroughCuts(
   direction: Direction,
   counts: readonly number[],
 ): Promise<void> {
-  const { proxy, direct } = scene;
-  for (let from = 0; from < counts.length; from += 25) {
-    const churn = startRandomWriter(direct, PREFIX, seededRandom(SEED + from));
-    for (const octets of counts.slice(from, from + 25)) {
-      const before = proxy.cuts();
-      proxy.cutAfter(direction, octets);
-      await until(`the cut after ${octets} octets`, () => proxy.cuts() > before, 20_000);
-    }
-    await assertTrue(scene, await churn.stop());
-    assert.deepEqual(scene.replica.gaps, [], `seed ${SEED}`);
+  const endCalls = keepCalling(scene.proxied);
+  try {
+    for (let from = 0; from < counts.length; from += 25)
+      await cutAtEach(scene, direction, counts.slice(from, from + 25), SEED + from);
+  } finally {
+    endCalls();
   }
+}
+
+/** Cuts the connections after each of these numbers of octets, and then compares the mirror with etcd. */
+async function cutAtEach(
+  scene: Scene,
+  direction: Direction,
+  counts: readonly number[],
+  seed: number,
+): Promise<void> {
+  const { proxy, direct } = scene;
+  const churn = startRandomWriter(direct, PREFIX, seededRandom(seed));
+  for (const octets of counts) {
+    const before = proxy.cuts();
+    proxy.cutAfter(direction, octets);
+    await until(`the cut after ${octets} octets`, () => proxy.cuts() > before, 20_000);
+  }
+  await assertTrue(scene, await churn.stop());
+  assert.deepEqual(scene.replica.gaps, [], `seed ${SEED}`);
+}
+
+/** Without calls a connection would carry too few octets to be cut soon. Returns a function that ends the calls. */
+function keepCalling(store: Store): () => void {
+  let hasEnded = false;
+  const call = async (): Promise<void> => {
+    while (!hasEnded) {
+      await store.get(PREFIX).catch(() => undefined);
+      await sleep(5);
+    }
+  };
+  void call();
+  return () => {
+    hasEnded = true;
+  };
 }
 
 describe('etcd versions', { concurrency: 1 }, () => {

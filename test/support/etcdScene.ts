@@ -24,6 +24,8 @@ export interface Scene {
   readonly proxy: FaultyProxy;
   /** Connected to etcd directly. */
   readonly direct: Store;
+  /** The mirror's store, connected through the proxy. */
+  readonly proxied: Store;
   readonly replica: CheckedReplica;
   readonly mirror: Mirror;
 }
@@ -52,7 +54,7 @@ export async function onScene(
     await until('the mirror is loaded', () => mirror.state().kind === 'synced');
     const first = await direct.put(`${PREFIX}first`, Buffer.of());
     if (first.done) await mirror.waitFor(first.entry.modRevision);
-    await play({ etcd, proxy, direct, replica, mirror });
+    await play({ etcd, proxy, direct, proxied: store, replica, mirror });
   } finally {
     mirror.close();
     await Promise.all([store.close(), direct.close(), proxy.close()]);
