@@ -84,7 +84,7 @@ export const FORWARD_OPTIONS = {
   prefetch: option<boolean>({
     name: 'prefetch',
     form: 'switch',
-    describe: 'fetch an answer anew if a client asks for it in the last tenth of its life',
+    describe: 'prefetch an answer that a client asks for in the last tenth of its life',
     schema: switchValue,
     fallback: true,
     defaultText: 'true',
