@@ -30,9 +30,13 @@ function plainArguments(argv: readonly string[], command: Command): Arguments | 
   const flags: Record<string, FlagValue> = {};
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   const words: string[] = [];
+  let before = '';
   for (const token of argv.slice(0, end)) {
+    // The parser may take such a word as the value of the switch before it.
+    if ((token === 'true' || token === 'false') && before.startsWith('-')) return undefined;
     if (!token.startsWith('-')) words.push(token);
     else if (!setOption(flags, token, command.options)) return undefined;
+    before = token;
   }
   const behind = argv.slice(end + 1);
   return fits(words, behind, command) ? { flags, words: [...words, ...behind] } : undefined;

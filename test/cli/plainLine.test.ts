@@ -148,7 +148,14 @@ describe('lines that are read without the parser', () => {
     'ls a b',
     'get',
   ];
-  for (const line of [...others, 'ls --bogus', 'ls --store', 'registrar bogus']) {
+  for (const line of [
+    ...others,
+    'get -q true',
+    'ls -q false',
+    'ls --bogus',
+    'ls --store',
+    'registrar bogus',
+  ]) {
     it(`The parser gets the line: ${line || '(empty)'}`, async () => {
       assert.equal(await plain(line.split(' ').filter(Boolean)), undefined);
     });
