@@ -13,7 +13,7 @@ import {
 import { costTable, cpuOf } from './dataplane/costTable.ts';
 import { Lab, type LabOptions, type Server } from './dataplane/lab.ts';
 import { measureFirst } from './forward/first.ts';
-import { eachQuestion, outsideQuestions, type Spread, startUpstream } from './forward/outside.ts';
+import { outsideQuestions, type Spread, startUpstream } from './forward/outside.ts';
 import { startRecursors } from './forward/recursors.ts';
 import { figure } from './table.ts';
 
@@ -60,7 +60,7 @@ async function contendersOf(
   spread: Spread,
 ): Promise<Contender[]> {
   const [ours, ...peers] = servers as [Server, ...Server[]];
-  const each = { questions: eachQuestion(lab, names) };
+  const each = { questions: outsideQuestions(lab, names, 'uniform') };
   await warmUp(
     lab,
     // The cache takes an answer at its question's second time.

@@ -34,8 +34,13 @@ function rival(
   return [{ title: `${title} ${found}`.trim(), start: startServer }];
 }
 
-async function startKnot(
-  names: readonly BenchName[],
+function startKnot(names: readonly BenchName[], port: number, folder: string): Promise<Running> {
+  return startKnotZone({ domain: DOMAIN, text: zoneText(names) }, port, folder);
+}
+
+/** Starts Knot with one worker for a zone, which `text` gives in the form of a zone file. */
+export async function startKnotZone(
+  { domain, text }: { readonly domain: string; readonly text: string },
   port: number,
   folder: string,
 ): Promise<Running> {
@@ -54,8 +59,8 @@ log:
   - target: stderr
     any: warning
 zone:
-  - domain: ${DOMAIN}
-    file: "${write(folder, 'zone', zoneText(names))}"
+  - domain: ${domain}
+    file: "${write(folder, 'zone', text)}"
     zonefile-sync: -1
     journal-content: none
 `,

@@ -1,10 +1,11 @@
 /** The names outside the zone: an authoritative server that holds them, and files of questions about them. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { freePort } from '../../test/support/freePort.ts';
 import type { Lab, QuestionFile } from '../dataplane/lab.ts';
 import { addressOf } from '../names.ts';
-import { isInstalled, type Running, SERVER_CORE, start } from '../process.ts';
+import { isInstalled, type Running } from '../process.ts';
+import { startKnotZone } from '../rivalServers.ts';
 
 const ZONE = 'outside.example';
 const TTL_SECONDS = 86_400;
@@ -25,33 +26,9 @@ export function outsideName(index: number): string {
 /** Starts Knot with that many names of the zone, and with a wildcard below `any`. */
 export async function startUpstream(lab: Lab, count: number): Promise<Upstream> {
   if (!isInstalled('knotd')) throw new Error('needs Knot (Debian package knot) as the upstream');
-  const folder = lab.newFolder('upstream');
-  mkdirSync(folder, { recursive: true });
-  const zone = join(folder, 'zone');
-  writeFileSync(zone, zoneText(count));
   const port = await freePort();
-  const config = join(folder, 'knot.conf');
-  writeFileSync(
-    config,
-    `server:
-    rundir: "${folder}"
-    listen: 127.0.0.1@${port}
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
-database:
-    storage: "${folder}"
-log:
-  - target: stderr
-    any: warning
-zone:
-  - domain: ${ZONE}
-    file: "${zone}"
-    zonefile-sync: -1
-    journal-content: none
-`,
-  );
-  const running = start(['knotd', '-c', config], { cwd: folder, core: SERVER_CORE });
+  const zone = { domain: ZONE, text: zoneText(count) };
+  const running = await startKnotZone(zone, port, lab.newFolder('upstream'));
   lab.atEnd(() => running.stop());
   return { port, running };
 }
@@ -75,11 +52,6 @@ export function outsideQuestions(lab: Lab, count: number, spread: Spread): Quest
   const lines = spread === 'uniform' ? shuffled(count) : zipf(count);
   writeFileSync(path, lines.map((index) => `${outsideName(index)} A\n`).join(''));
   return { path, count: lines.length };
-}
-
-/** Every name once. */
-export function eachQuestion(lab: Lab, count: number): QuestionFile {
-  return outsideQuestions(lab, count, 'uniform');
 }
 
 /** A question for a name below the wildcard, whose `?` the generator replaces. */

@@ -1,6 +1,6 @@
 /**
- * A line without a mistake is read by `plainLine.ts`, and every other line by the parser. Whatever the first one reads,
- * the parser must read in the same way.
+ * `plainLine.ts` reads the lines without a mistake, and the parser reads every other line. The parser must read the lines
+ * of `plainLine.ts` in the same way.
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';

@@ -56,7 +56,7 @@ const SETTLING_MS = 1_000;
 const CHECK_MS = 6_000;
 /** An event loop that is busy for a smaller part of the time is idle. */
 const IDLE = 0.02;
-/** More new space than this is worth a collection. An idle process of ours needs about 1 MB. */
+/** More new space than this is worth a collection. An idle soradns process needs about 1 MB. */
 const WASTED_OCTETS = 3 * 2 ** 20;
 /** Compacting a larger heap would block the main thread for too long to save that space. */
 const SMALL_HEAP_OCTETS = 64 * 2 ** 20;
