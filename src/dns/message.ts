@@ -14,7 +14,7 @@
  * packet.
  */
 import type { Name } from './name.ts';
-import { Rcode, type Rr } from './rr.ts';
+import { Rcode, type Rr, Type } from './rr.ts';
 
 export interface Question {
   /** In the case the client sent, which the reply echoes octet by octet (0x20). */
@@ -108,6 +108,19 @@ export interface Message {
   readonly authority: readonly Rr[];
   readonly additional: readonly Rr[];
   readonly edns: Edns | undefined;
+}
+
+/**
+ * How long another server's answer may be kept: the least TTL of its records, in seconds. 0 for a negative answer without
+ * SOA, which RFC 2308 §5 forbids keeping.
+ */
+export function keptSeconds(
+  qtype: number,
+  { answer, authority }: Pick<Message, 'answer' | 'authority'>,
+): number {
+  const isPositive = answer.some(({ type }) => type === qtype || qtype === Type.ANY);
+  if (!isPositive && !authority.some(({ type }) => type === Type.SOA)) return 0;
+  return Math.min(...[...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds));
 }
 
 /** An answer from our own data (AA). */

@@ -3,9 +3,9 @@
  * be served stale (RFC 8767), but they leave first when the cache is full; after them the least recently used answer
  * leaves. Maps keep these orders, so the cache never scans its entries. Times are monotonic milliseconds.
  */
-import type { Message, Question } from '../dns/message.ts';
+import { keptSeconds, type Message, type Question } from '../dns/message.ts';
 import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
-import { type Rr, Type } from '../dns/rr.ts';
+import type { Rr } from '../dns/rr.ts';
 import { ExpiryQueue } from '../timing/expiryQueue.ts';
 import { type Forwarded, type ForwardOptions, isFailure } from './outcome.ts';
 
@@ -61,15 +61,8 @@ export function cacheKey(question: Question, options: ForwardOptions): string {
 export function lifetimeSeconds(outcome: Forwarded): number {
   if (outcome.kind === 'refused') return 0;
   if (outcome.kind === 'failed' || isFailure(outcome)) return FAILURE_SECONDS;
-  return messageLifetime(outcome.message);
-}
-
-function messageLifetime({ answer, authority, questions }: Message): number {
-  const qtype = questions[0]?.qtype;
-  const isPositive = answer.some((rr) => rr.type === qtype || qtype === Type.ANY);
-  // RFC 2308 §5: a negative answer without SOA is not cached.
-  if (!isPositive && !authority.some((rr) => rr.type === Type.SOA)) return 0;
-  return Math.min(...[...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds));
+  const { message } = outcome;
+  return keptSeconds(message.questions[0]?.qtype ?? 0, message);
 }
 
 export class ReplyCache {

@@ -7,12 +7,13 @@ import { decodeMessage } from '../../dns/decode.ts';
 import {
   Ede,
   type ExtendedError,
+  keptSeconds,
   type Message,
   type Question,
   type Response,
 } from '../../dns/message.ts';
 import { equalNames, foldName, isSubdomainOf, type Name, wireName } from '../../dns/name.ts';
-import { Class, Rcode, Type } from '../../dns/rr.ts';
+import { Class, Rcode } from '../../dns/rr.ts';
 import { Flag, HEADER_OCTETS, QUESTION_FIELDS_OCTETS } from '../../dns/wire.ts';
 import type { AnswerCache } from '../cache/answerCache.ts';
 import type { CachedAnswer, CacheQuestion } from '../cache/blocks.ts';
@@ -117,7 +118,7 @@ export class CachePublisher {
     const mark = markOf(response);
     if (mark === undefined || question.qclass !== Class.IN) return;
     const { cache, maxUdpOctets, mayPrefetch } = this.#options;
-    const life = mark === 'fresh' ? lifeSeconds(question, response) : STALE_SECONDS;
+    const life = mark === 'fresh' ? keptSeconds(question.qtype, response) : STALE_SECONDS;
     if (life <= 0) {
       cache.remove(asked); // It would be served as the last answer when no upstream replies.
       return;
@@ -166,13 +167,6 @@ function markOf({ rcode, extendedError }: Response): CacheMark | undefined {
 function markOfError({ code }: ExtendedError): CacheMark | undefined {
   if (code === Ede.STALE_ANSWER) return 'stale';
   return code === Ede.STALE_NXDOMAIN ? 'staleNxdomain' : undefined;
-}
-
-/** The least TTL; 0 for a negative answer without SOA, which RFC 2308 §5 forbids keeping. */
-function lifeSeconds({ qtype }: Question, { answer, authority }: Response): number {
-  const isPositive = answer.some(({ type }) => type === qtype || qtype === Type.ANY);
-  if (!isPositive && !authority.some(({ type }) => type === Type.SOA)) return 0;
-  return Math.min(...[...answer, ...authority].map(({ ttlSeconds }) => ttlSeconds));
 }
 
 /** The reply that the cache holds, as a message with the folded qname; `undefined` if it is not whole. */
