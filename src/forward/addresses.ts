@@ -1,9 +1,8 @@
 /**
  * Sets of IP addresses, written as CIDR ranges: the clients that may recurse, and the upstreams that are public. Node's
- * BlockList does the matching; it also finds an IPv4-mapped IPv6 address in an IPv4 range.
+ * BlockList would take ten times as long for an IPv4 address.
  */
-import { BlockList, isIP } from 'node:net';
-import { addressFamily, familyOfAddress, isLoopbackAddress } from '../dns/address.ts';
+import { addressFamily, addressOctets, isLoopbackAddress } from '../dns/address.ts';
 
 export interface Cidr {
   readonly address: string;
@@ -26,18 +25,45 @@ export function parseCidr(text: string): Cidr | undefined {
 /** Whether an address in text form is in the set; false for any other text. A `%zone` is ignored. */
 export type AddressSet = (address: string) => boolean;
 
-/** The union of the ranges. */
+/** The union of the ranges. IPv4 addresses and ranges count as IPv4-mapped IPv6 ones, so `::/0` contains them. */
 export function addressSet(ranges: readonly Cidr[]): AddressSet {
-  const list = new BlockList();
-  for (const { address, prefixLength } of ranges) {
-    const plain = withoutZone(address);
-    list.addSubnet(plain, prefixLength, `ipv${familyOfAddress(plain)}`);
-  }
+  const all = ranges.map(rangeOf);
   return (address) => {
     const plain = withoutZone(address);
-    const family = isIP(plain);
-    return family !== 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6');
+    if (addressFamily(plain) === 0) return false;
+    const octets = mapped(addressOctets(plain));
+    return all.some((range) => isInRange(octets, range));
   };
+}
+
+/** `::ffff:0:0` (RFC 4291 §2.5.5.2). */
+const MAPPED_PREFIX = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff);
+
+interface Range {
+  /** 16. */
+  readonly octets: Uint8Array;
+  readonly prefixLength: number;
+}
+
+function rangeOf({ address, prefixLength }: Cidr): Range {
+  const octets = addressOctets(withoutZone(address));
+  const addedBits = octets.length === 4 ? 8 * MAPPED_PREFIX.length : 0;
+  return { octets: mapped(octets), prefixLength: addedBits + prefixLength };
+}
+
+function mapped(octets: Uint8Array): Uint8Array {
+  if (octets.length === 16) return octets;
+  const whole = new Uint8Array(16);
+  whole.set(MAPPED_PREFIX);
+  whole.set(octets, MAPPED_PREFIX.length);
+  return whole;
+}
+
+function isInRange(octets: Uint8Array, range: Range): boolean {
+  const whole = range.prefixLength >> 3;
+  for (let i = 0; i < whole; i++) if (octets[i] !== range.octets[i]) return false;
+  const rest = range.prefixLength & 7;
+  return rest === 0 || ((octets[whole] ?? 0) ^ (range.octets[whole] ?? 0)) >> (8 - rest) === 0;
 }
 
 function withoutZone(address: string): string {
