@@ -91,7 +91,7 @@ export function encodedOptOctets(opt: Opt): number {
 function optionOctets({ extendedError, path }: Opt): number {
   return (
     (extendedError === undefined ? 0 : 6 + extendedError.text.length) +
-    (path === undefined ? 0 : 4 + encodePath(path).length)
+    (path === undefined ? 0 : 4 + pathOctets(path))
   );
 }
 
@@ -139,6 +139,11 @@ function decodePath(data: Uint8Array): readonly ServerId[] {
     at += ID_OCTETS;
   }
   return ids;
+}
+
+/** The length of the option's data. */
+function pathOctets(path: readonly ServerId[]): number {
+  return MARK.length + ID_OCTETS * Math.min(path.length, MAX_IDS);
 }
 
 function encodePath(path: readonly ServerId[]): Buffer {

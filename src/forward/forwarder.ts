@@ -1,6 +1,6 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
- * Imports: dns, timing.
+ * Imports: dns, forward/exchange, timing.
  * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, config/options, server,
  *   server/http/exchange, tools/doctor, tools/doctor/judge, tools/integrate.
  *
@@ -19,9 +19,11 @@ import type { Question } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { withDeadline } from '../timing/deadline.ts';
+import { Probes, Stragglers } from './background.ts';
 import { DEFAULT_TTL_LIMITS, scrub, type TtlLimits } from './bailiwick.ts';
 import { cacheKey, ReplyCache, type StoredReply } from './cache.ts';
-import type { UpstreamQuery } from './exchange.ts';
+import type { UpstreamQuery } from './exchange/exchange.ts';
+import { inCaseOf, type RandomInt, randomizeCase, withoutCaseOf } from './exchange/randomCase.ts';
 import { type ForwardPolicy, UpstreamHealth } from './health.ts';
 import {
   countQuery,
@@ -32,16 +34,8 @@ import {
   newForwardCounters,
 } from './outcome.ts';
 import { eligibleFor, refusalOf } from './privateNames.ts';
-import {
-  Probes,
-  type QuestionContext,
-  queryUpstreams,
-  SOCKET_EXCHANGES,
-  Stragglers,
-  type UpstreamContext,
-  type UpstreamExchanges,
-} from './queryUpstreams.ts';
-import { inCaseOf, type RandomInt, randomizeCase, withoutCaseOf } from './randomCase.ts';
+import { SOCKET_EXCHANGES, type UpstreamContext, type UpstreamExchanges } from './queryUpstream.ts';
+import { type QuestionContext, queryUpstreams } from './queryUpstreams.ts';
 import { LOOPED, type OutgoingQuestion, SingleFlight, type WaitingCaller } from './singleFlight.ts';
 import type { Upstream } from './upstream.ts';
 

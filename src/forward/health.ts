@@ -6,7 +6,7 @@
  */
 import { backoffMs } from '../timing/backoff.ts';
 import { AnswerTimes } from './answerTimes.ts';
-import type { RandomInt } from './randomCase.ts';
+import type { RandomInt } from './exchange/randomCase.ts';
 import type { Upstream } from './upstream.ts';
 
 /** The order of the upstreams that are up. */

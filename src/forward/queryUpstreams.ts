@@ -9,43 +9,13 @@
  * have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
  */
 import { printSocketAddress } from '../dns/address.ts';
-import { Rcode } from '../dns/rr.ts';
-import type { Clock, Timer } from '../timing/clock.ts';
+import type { Timer } from '../timing/clock.ts';
 import { isReferral, isUsableReply } from './bailiwick.ts';
-import { type ExchangeOptions, exchangeUdp, type UpstreamQuery } from './exchange.ts';
-import { exchangeTcp } from './exchangeTcp.ts';
-import type { UpstreamHealth } from './health.ts';
-import type { ForwardCounters, Forwarded } from './outcome.ts';
-import type { RandomInt } from './randomCase.ts';
-import type { ExchangeResult } from './reply.ts';
+import type { UpstreamQuery } from './exchange/exchange.ts';
+import type { ExchangeResult } from './exchange/reply.ts';
+import type { Forwarded } from './outcome.ts';
+import { queryUpstream, type UpstreamContext } from './queryUpstream.ts';
 import type { Upstream } from './upstream.ts';
-
-/** Sends one query to one upstream; never rejects. */
-export type SendQuery = (
-  upstream: Upstream,
-  query: UpstreamQuery,
-  options: ExchangeOptions,
-) => Promise<ExchangeResult>;
-
-/** How queries reach upstreams; `truncated` and `caseChanged` come over UDP only. */
-export interface UpstreamExchanges {
-  readonly udp: SendQuery;
-  readonly tcp: SendQuery;
-}
-
-export const SOCKET_EXCHANGES: UpstreamExchanges = { udp: exchangeUdp, tcp: exchangeTcp };
-
-export interface UpstreamContext {
-  readonly health: UpstreamHealth;
-  readonly exchanges: UpstreamExchanges;
-  readonly randomInt: RandomInt;
-  readonly clock: Clock;
-  readonly counters: ForwardCounters;
-  readonly signal: AbortSignal;
-  /** How long to listen for the reply of one upstream. */
-  readonly tryTimeoutMs: number;
-  readonly totalTimeoutMs: number;
-}
 
 /** For one question. */
 export interface QuestionContext extends UpstreamContext {
@@ -198,50 +168,6 @@ class Pass {
   }
 }
 
-/**
- * The final result of one upstream: over TCP if UDP could not carry or prove the reply, without EDNS if the upstream
- * does not understand it. An upstream that changes the case and has no TCP port cannot be used, since a forged reply
- * looks the same.
- */
-async function queryUpstream(
-  query: UpstreamQuery,
-  upstream: Upstream,
-  deadlineMs: number,
-  context: UpstreamContext,
-): Promise<ExchangeResult> {
-  const { health, clock, signal, randomInt, exchanges } = context;
-  const startedMs = clock.monotonicMs();
-  const options = (): ExchangeOptions => {
-    const leftMs = deadlineMs - clock.monotonicMs();
-    return { timeoutMs: Math.max(1, Math.min(context.tryTimeoutMs, leftMs)), signal, randomInt };
-  };
-  let sent = query;
-  let result = await exchanges.udp(upstream, sent, options());
-  if (sent.edns && isEdnsRefusal(result)) {
-    sent = { ...query, edns: false };
-    result = await exchanges.udp(upstream, sent, options());
-  }
-  // A cancelled question says nothing about the upstream.
-  if (signal.aborted) return result;
-  const isSilent = result.kind === 'timeout' || result.kind === 'network';
-  if (isSilent) health.failed(upstream, clock.monotonicMs());
-  else health.succeeded(upstream);
-  if (result.kind === 'truncated' || result.kind === 'caseChanged')
-    result = await exchanges.tcp(upstream, sent, options());
-  const times = health.timesOf(upstream);
-  if (result.kind === 'reply' && isUsableReply(result.message))
-    times.answered(clock.monotonicMs() - startedMs);
-  else if (!signal.aborted) times.failed(context.tryTimeoutMs);
-  return result;
-}
-
-/** RFC 6891 §7: servers from before EDNS reply FORMERR, some NOTIMP, without an OPT record of their own. */
-function isEdnsRefusal(result: ExchangeResult): boolean {
-  if (result.kind !== 'reply' || result.message.edns !== undefined) return false;
-  const { rcode } = result.message;
-  return rcode === Rcode.FORMERR || rcode === Rcode.NOTIMP;
-}
-
 function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
   const server = printSocketAddress(upstream);
   switch (result.kind) {
@@ -256,62 +182,5 @@ function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
     case 'truncated':
     case 'caseChanged':
       throw new Error(`${result.kind} is never the final result`);
-  }
-}
-
-/**
- * Sends copies of real questions to upstreams that are down, to see when they reply again. No caller waits for them.
- */
-export class Probes {
-  readonly #context: UpstreamContext;
-  readonly #pending = new Set<Promise<unknown>>();
-
-  constructor(context: UpstreamContext) {
-    this.#context = context;
-  }
-
-  /** Sends the question to those of the upstreams whose probe is due. */
-  send(query: UpstreamQuery, upstreams: readonly Upstream[]): void {
-    const { health, clock, totalTimeoutMs } = this.#context;
-    const nowMs = clock.monotonicMs();
-    for (const upstream of upstreams) {
-      if (!health.takeProbe(upstream, nowMs)) continue;
-      const probe: Promise<unknown> = queryUpstream(
-        query,
-        upstream,
-        nowMs + totalTimeoutMs,
-        this.#context,
-      ).finally(() => this.#pending.delete(probe));
-      this.#pending.add(probe);
-    }
-  }
-
-  /** Resolves when all probes that were sent before the call have ended. */
-  async ended(): Promise<void> {
-    await Promise.allSettled(this.#pending);
-  }
-}
-
-/** The most questions whose slower upstreams are still listened to; each has sockets. */
-const MAX_STRAGGLERS = 64;
-
-/** The tries that still run although their question has its outcome: how they end counts for the upstream's health. */
-export class Stragglers {
-  readonly #pending = new Map<Promise<unknown>, () => void>();
-
-  /** `abort` ends the tries early. */
-  add(tries: readonly Promise<void>[], abort: () => void): void {
-    if (this.#pending.size >= MAX_STRAGGLERS) {
-      abort();
-      return;
-    }
-    const ended: Promise<unknown> = Promise.all(tries).finally(() => this.#pending.delete(ended));
-    this.#pending.set(ended, abort);
-  }
-
-  /** Ends all of them. */
-  async close(): Promise<void> {
-    for (const abort of this.#pending.values()) abort();
-    await Promise.allSettled(this.#pending.keys());
   }
 }

@@ -12,8 +12,8 @@
  * pending one, so a loop never adds packets; it ends at the deadline.
  */
 import type { Question } from '../dns/message.ts';
+import { identicalNames, letterCount } from './exchange/randomCase.ts';
 import type { Forwarded } from './outcome.ts';
-import { identicalNames, letterCount } from './randomCase.ts';
 
 export interface OutgoingQuestion {
   /** In the random case in which it was sent. */

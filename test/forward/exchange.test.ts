@@ -6,13 +6,10 @@ import { once, setMaxListeners } from 'node:events';
 import test, { type TestContext } from 'node:test';
 import dnsPacket, { type RecordType } from 'dns-packet';
 import type { Message } from '../../src/dns/message.ts';
-import {
-  type ExchangeOptions,
-  exchangeUdp,
-  type UpstreamQuery,
-} from '../../src/forward/exchange.ts';
-import { exchangeTcp } from '../../src/forward/exchangeTcp.ts';
-import type { ExchangeResult } from '../../src/forward/reply.ts';
+import type { ExchangeOptions, UpstreamQuery } from '../../src/forward/exchange/exchange.ts';
+import { exchangeTcp } from '../../src/forward/exchange/exchangeTcp.ts';
+import { exchangeUdp } from '../../src/forward/exchange/exchangeUdp.ts';
+import type { ExchangeResult } from '../../src/forward/exchange/reply.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstreamOptions } from '../support/upstream.ts';

@@ -8,7 +8,7 @@ import {
   letterCount,
   randomizeCase,
   withoutRandomCase,
-} from '../../src/forward/randomCase.ts';
+} from '../../src/forward/exchange/randomCase.ts';
 import { messageOf, nameOf, printed, questionOf } from '../support/messages.ts';
 
 const octetLabel = fc

@@ -3,11 +3,11 @@
  * has checked the server's address and both ports. This file checks what a forger must guess and what a broken server
  * gets wrong: QR, opcode, id and the question.
  */
-import { decodeMessage } from '../dns/decode.ts';
-import type { Message, Question } from '../dns/message.ts';
-import { equalNames } from '../dns/name.ts';
-import { Rcode } from '../dns/rr.ts';
-import { HEADER_OCTETS } from '../dns/wire.ts';
+import { decodeMessage } from '../../dns/decode.ts';
+import type { Message, Question } from '../../dns/message.ts';
+import { equalNames } from '../../dns/name.ts';
+import { Rcode } from '../../dns/rr.ts';
+import { HEADER_OCTETS } from '../../dns/wire.ts';
 import { identicalNames } from './randomCase.ts';
 
 /** The result of one query to one upstream. */

@@ -3,9 +3,9 @@
  * so each letter adds a bit to what an off-path forger must guess. Servers compress the names of their records against
  * the question, so records come back in our random case, which must not reach the answers to clients.
  */
-import type { Message, Question } from '../dns/message.ts';
-import { equalNames, foldName, type Label, type Name } from '../dns/name.ts';
-import type { Rdata, Rr } from '../dns/rr.ts';
+import type { Message, Question } from '../../dns/message.ts';
+import { equalNames, foldName, type Label, type Name } from '../../dns/name.ts';
+import type { Rdata, Rr } from '../../dns/rr.ts';
 
 /** A uniform integer in 0..below-1 from a cryptographic source (`crypto.randomInt`). */
 export type RandomInt = (below: number) => number;

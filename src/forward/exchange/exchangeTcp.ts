@@ -3,7 +3,8 @@
  * prove. Every failure is a value, and the connection is always destroyed.
  */
 import { connect, type Socket } from 'node:net';
-import { frame, Reassembly } from '../dns/framing.ts';
+import type { SocketAddress } from '../../dns/address.ts';
+import { frame, Reassembly } from '../../dns/framing.ts';
 import {
   type ExchangeOptions,
   encodeUpstreamQuery,
@@ -11,17 +12,16 @@ import {
   type UpstreamQuery,
 } from './exchange.ts';
 import { type ExchangeResult, readReply, type SentQuery } from './reply.ts';
-import type { Upstream } from './upstream.ts';
 
 /** Settles within `timeoutMs` and never rejects. */
 export async function exchangeTcp(
-  upstream: Upstream,
+  upstream: SocketAddress,
   query: UpstreamQuery,
   options: ExchangeOptions,
 ): Promise<ExchangeResult> {
   const socket = connect({ host: upstream.address, port: upstream.port, noDelay: true });
   try {
-    return await sendAndReceive(socket, upstream, query, options);
+    return await sendAndReceive(socket, query, options);
   } finally {
     socket.destroy();
   }
@@ -29,7 +29,6 @@ export async function exchangeTcp(
 
 function sendAndReceive(
   socket: Socket,
-  upstream: Upstream,
   query: UpstreamQuery,
   options: ExchangeOptions,
 ): Promise<ExchangeResult> {
@@ -39,7 +38,7 @@ function sendAndReceive(
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('the upstream closed the connection before it replied'));
     onReply(socket, { id, question: query.question, transport: 'tcp' }, settle);
-    socket.write(frame(encodeUpstreamQuery(query, id, upstream)));
+    socket.write(frame(encodeUpstreamQuery(query, id)));
   });
 }
 

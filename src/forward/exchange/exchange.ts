@@ -1,0 +1,62 @@
+/**
+ * forward/exchange/: One question to one upstream: sends it, and recognizes the reply.
+ * Imports: dns, timing.
+ * Used by: forward.
+ *
+ * What the exchanges over UDP and TCP have in common.
+ */
+import type { SocketAddress } from '../../dns/address.ts';
+import { UDP_SIZE } from '../../dns/edns.ts';
+import { encodeQuery } from '../../dns/encode.ts';
+import type { Question, ServerId } from '../../dns/message.ts';
+import { withDeadline } from '../../timing/deadline.ts';
+import type { RandomInt } from './randomCase.ts';
+import type { ExchangeResult } from './reply.ts';
+
+export interface UpstreamQuery {
+  /** With the qname in the case to send. */
+  readonly question: Question;
+  readonly checkingDisabled: boolean;
+  readonly dnssecOk: boolean;
+  /** Whether to send an OPT record. */
+  readonly edns: boolean;
+  /** The soradns servers that the question has passed, this one the last. Undefined: the upstream must not see them. */
+  readonly path: readonly ServerId[] | undefined;
+}
+
+export interface ExchangeOptions {
+  readonly timeoutMs: number;
+  /** Ends the exchange at once, as a network failure. */
+  readonly signal: AbortSignal;
+  readonly randomInt: RandomInt;
+}
+
+/** Sends one query to one upstream. Settles within `timeoutMs` and never rejects. */
+export type SendQuery = (
+  upstream: SocketAddress,
+  query: UpstreamQuery,
+  options: ExchangeOptions,
+) => Promise<ExchangeResult>;
+
+/** The question as octets, with RD set. */
+export function encodeUpstreamQuery(query: UpstreamQuery, id: number): Uint8Array {
+  const { question, checkingDisabled, dnssecOk, path } = query;
+  const edns = query.edns ? { udpSize: UDP_SIZE, dnssecOk, path } : undefined;
+  return encodeQuery({ id, question, recursionDesired: true, checkingDisabled, edns });
+}
+
+/**
+ * Settles with the first result that `start` reports, or with a failure at the timeout or when the signal is aborted.
+ */
+export function exchangeWithin(
+  { timeoutMs, signal }: ExchangeOptions,
+  start: (settle: (result: ExchangeResult) => void) => void,
+): Promise<ExchangeResult> {
+  return withDeadline(
+    new Promise(start),
+    timeoutMs,
+    (end): ExchangeResult =>
+      end === 'timeout' ? { kind: 'timeout' } : { kind: 'network', text: 'shutting down' },
+    { signal },
+  );
+}
