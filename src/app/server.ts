@@ -114,8 +114,7 @@ export async function startServer(
   const whenLoaded = loaded(parts);
   const listening = await listen(config, parts, whenLoaded, options);
   if (listening.kind !== 'listening') return listening;
-  const registrar =
-    docker && (await createRegistrar(config, docker, parts.store, log, onSocketReplaced));
+  const registrar = docker && (await createRegistrar(config, docker, parts, log, onSocketReplaced));
   const starting = {
     config,
     log,

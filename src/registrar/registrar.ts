@@ -10,6 +10,7 @@
  * registrar ends the former session and opens another. Neither a lost engine nor a lost store ends the registrar.
  */
 import type { RegistrarSettings } from '../config/registrarSettings.ts';
+import type { Mirror } from '../store/mirror.ts';
 import { asStoreError, type LeaseStore } from '../store/store.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { CurrentContext } from './currentContext.ts';
@@ -45,6 +46,11 @@ export interface RegistrarOptions extends RegistrarRun, Partial<RunSettings> {
   readonly engine: Engine;
   /** Not closed by the registrar. */
   readonly store: LeaseStore;
+  /**
+   * A mirror of that store below the context's prefix, whose watch the registrar shares. Without it the registrar has a
+   * watch of its own.
+   */
+  readonly mirror?: Pick<Mirror, 'beside'> | undefined;
   /** An empty `registrator.hostName` stands for the engine's name. */
   readonly context: ConfiguredContext;
   /** Called at each connection and periodically; may reject with an `EngineError`. */
@@ -234,11 +240,19 @@ export class Registrar {
   }
 
   #createSession(info: EngineInfo): EngineSession {
-    const { store, engine, probe, dryRun, leaseTtlSeconds = LEASE_TTL_SECONDS } = this.#options;
+    const {
+      store,
+      mirror,
+      engine,
+      probe,
+      dryRun,
+      leaseTtlSeconds = LEASE_TTL_SECONDS,
+    } = this.#options;
     return new EngineSession({
       info,
       engine,
       store,
+      mirror,
       probe,
       leaseTtlSeconds,
       context: this.#context,

@@ -40,6 +40,8 @@ export interface SessionOptions {
   readonly info: EngineInfo;
   readonly engine: Engine;
   readonly store: LeaseStore;
+  /** See `RegistrarOptions.mirror`. */
+  readonly mirror: Pick<Mirror, 'beside'> | undefined;
   readonly context: CurrentContext;
   readonly probe: Probe;
   readonly gracePeriod: Pick<GracePeriod, 'isExpired'>;
@@ -231,14 +233,14 @@ export class EngineSession implements SelfSource {
     const { store, context, history, clock, random, onEvent } = this.#options;
     const { leadership } = this;
     const stored = new StoredRecords(ownerId(leadership.identity), () => this.wake());
-    const mirror = new Mirror({
-      store,
-      prefix: context.forDescriptions.prefix,
+    const { prefix } = context.forDescriptions;
+    const following = {
       replica: stored,
-      onEvent: (event) => this.#onMirror(event, stored),
-      clock,
-      random,
-    });
+      onEvent: (event: MirrorEvent) => this.#onMirror(event, stored),
+    };
+    const mirror =
+      this.#options.mirror?.beside(following) ??
+      new Mirror({ store, prefix, ...following, clock, random });
     const reconciler = new Reconciler({
       store,
       stored,

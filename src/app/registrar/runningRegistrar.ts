@@ -24,6 +24,7 @@ import { Registrar, type RunSettings } from '../../registrar/registrar.ts';
 import type { RegistrarEvent } from '../../registrar/registrarEvents.ts';
 import { printReason, type UnreadyReason } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
+import type { Mirror } from '../../store/mirror.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { readIfThere } from '../process/network.ts';
@@ -35,6 +36,8 @@ export interface RegistrarSetup {
   readonly context: ConfiguredContext;
   /** The registrar does not close the store. */
   readonly store: LeaseStore;
+  /** See `RegistrarOptions.mirror`. */
+  readonly mirror?: Pick<Mirror, 'beside'> | undefined;
   readonly onEvent: (event: RegistrarEvent) => void;
   /** Called when Docker created a new socket. Only a restart of this process, with a new mount, can reach it. */
   readonly onSocketReplaced?: (() => void) | undefined;
@@ -60,7 +63,7 @@ export interface RunningRegistrar
 
 /** Starts a registrar, which keeps running without an engine or a store. */
 export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
-  const { endpoint, settings, context, store } = setup;
+  const { endpoint, settings, context, store, mirror } = setup;
   const { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds } = settings;
   // The compiler reports a member of `RunSettings` that is missing here.
   const run: RunSettings = { dryRun, dockerGraceSeconds, reconcileSeconds, leaseTtlSeconds };
@@ -76,6 +79,7 @@ export function startRegistrar(setup: RegistrarSetup): RunningRegistrar {
   const registrar = new Registrar({
     engine,
     store,
+    mirror,
     context,
     readHostFacts: (info) => readHostFacts({ ...host, engine, isLocal: isUnix }, info),
     probe,

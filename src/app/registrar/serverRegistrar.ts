@@ -1,4 +1,7 @@
-/** The registrar in a server. It uses the server's store and, without zones of its own, the server's domains. */
+/**
+ * The registrar in a server. It uses the server's store, the watch of the server's mirror and, without zones of its own,
+ * the server's domains.
+ */
 import type { Config } from '../../config/config.ts';
 import type { RegistrarSettings } from '../../config/registrarSettings.ts';
 import type { Name } from '../../dns/name.ts';
@@ -9,16 +12,24 @@ import type { RegistrarHost } from '../../registrar/registrarHost.ts';
 import { printReason, type RegistrarStatus } from '../../registrar/status.ts';
 import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exchange/exchange.ts';
 import { keyPrefix } from '../../service/key.ts';
+import type { Mirror } from '../../store/mirror.ts';
 import type { LeaseStore } from '../../store/store.ts';
 import { registrarContextOf, registratorLine } from './registrarConfig.ts';
 import { registrarLog } from './registrarLog.ts';
 import { REPORT_PATH, type VirtualStates, withVirtualStates } from './registrarReport.ts';
 import type { RunningRegistrar } from './runningRegistrar.ts';
 
+/** The server's store, and its mirror of all names. */
+export interface FollowedStore {
+  readonly store: LeaseStore;
+  readonly mirror: Mirror;
+}
+
 export class ServerRegistrar {
   readonly #config: Config;
   readonly #endpoint: EngineEndpoint;
   readonly #store: LeaseStore;
+  readonly #mirror: Mirror;
   readonly #log: Log;
   readonly #onSocketReplaced: () => void;
   /** Loaded on demand, because dockerode is large. */
@@ -31,13 +42,14 @@ export class ServerRegistrar {
   constructor(
     config: Config,
     endpoint: EngineEndpoint,
-    store: LeaseStore,
+    { store, mirror }: FollowedStore,
     log: Log,
     onSocketReplaced: () => void,
   ) {
     this.#config = config;
     this.#endpoint = endpoint;
     this.#store = store;
+    this.#mirror = mirror;
     this.#log = log;
     this.#onSocketReplaced = onSocketReplaced;
     this.#domains = config.domains;
@@ -52,6 +64,7 @@ export class ServerRegistrar {
     this.#running = startRegistrar({
       endpoint: this.#endpoint,
       store: this.#store,
+      mirror: this.#mirror,
       settings,
       context: this.#context(settings),
       onEvent: registrarLog(this.#log, () => performance.now()),
