@@ -1,4 +1,4 @@
-/** The mirror on a memory store that fails on request. */
+/** The mirror on a memory store that fails on request: alone, and beside another mirror that shares its watch. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -27,18 +27,50 @@ const hasty: Clock = {
   startTimer: (delayMs, callback) => systemClock.startTimer(delayMs / 50, callback),
 };
 
-async function onScene(
+type Play = (
   prepare: (store: FaultyStore) => Promise<void> | void,
   play: (scene: Scene) => Promise<void>,
-  options: Partial<MirrorOptions> = {},
-): Promise<void> {
+  options?: Partial<MirrorOptions>,
+) => Promise<void>;
+
+const alone: Play = async (prepare, play, options) => {
+  const store = new FaultyStore();
+  await prepare(store);
+  await playWith(store, (common) => new Mirror({ ...common, ...options }), play);
+};
+
+/** The mirror joins another one that is loaded. At the end that one has to be equal to the store too. */
+const besideAnother: Play = async (prepare, play, options = {}) => {
   const store = new FaultyStore();
   const replica = new CheckedReplica();
-  const events: MirrorEvent[] = [];
+  const { clock = hasty, random } = options;
+  const drawn = random === undefined ? {} : { random };
+  const other = new Mirror({ store, prefix: PREFIX, replica, clock, ...drawn });
+  other.start();
+  await until('the other one is loaded', () => other.state().kind === 'synced');
   await prepare(store);
+  await playWith(
+    store,
+    (common) => other.beside({ ...common, ...options }),
+    async (scene) => {
+      await play(scene);
+      await until('the other one is synced', () => other.state().kind === 'synced');
+      await other.waitFor(await scene.put('the end'));
+      assert.deepEqual(replica.content(), await contentOf(store, PREFIX));
+      other.close();
+    },
+  );
+};
+
+async function playWith(
+  store: FaultyStore,
+  open: (common: MirrorOptions) => Mirror,
+  play: (scene: Scene) => Promise<void>,
+): Promise<void> {
+  const replica = new CheckedReplica();
+  const events: MirrorEvent[] = [];
   const onEvent = (event: MirrorEvent): void => void events.push(event);
-  const common = { store, prefix: PREFIX, replica, onEvent, clock: hasty };
-  const mirror = new Mirror({ ...common, ...options });
+  const mirror = open({ store, prefix: PREFIX, replica, onEvent, clock: hasty });
   const put = async (key: string, value = 'x'): Promise<number> => {
     const result = await store.put(PREFIX + key, Buffer.from(value));
     assert.ok(result.done);
@@ -58,7 +90,10 @@ const fill = async (store: Store, count: number): Promise<void> => {
 };
 const kinds = (events: readonly MirrorEvent[]): string[] => events.map((event) => event.kind);
 
-describe('a mirror', () => {
+describe('a mirror alone', () => mirrorContract(alone));
+describe('a mirror beside another one', () => mirrorContract(besideAnother));
+
+function mirrorContract(onScene: Play): void {
   it('The mirror loads page by page and then follows the watch', () =>
     onScene(
       (store) => fill(store, 25),
@@ -293,4 +328,4 @@ describe('a mirror', () => {
         assert.deepEqual(replica.content(), before);
       },
     ));
-});
+}
