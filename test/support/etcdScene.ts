@@ -1,4 +1,7 @@
-/** A mirror that reads a real etcd through a proxy with faults, and a direct connection for comparison. */
+/**
+ * A mirror that reads a real etcd through a proxy with faults, another one beside it that shares its watch, and a direct
+ * connection for comparison.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
@@ -28,6 +31,8 @@ export interface Scene {
   readonly proxied: Store;
   readonly replica: CheckedReplica;
   readonly mirror: Mirror;
+  /** Of the mirror beside it, which joined after the first mirror's load. */
+  readonly beside: CheckedReplica;
 }
 
 export interface SceneOptions {
@@ -49,22 +54,27 @@ export async function onScene(
   const replica = new CheckedReplica();
   const { clock = hasty, wrap = (same: LeaseStore) => same } = options;
   const mirror = new Mirror({ store: wrap(store), prefix: PREFIX, replica, clock });
+  const beside = new CheckedReplica();
+  const second = mirror.beside({ replica: beside });
   try {
     mirror.start();
     await until('the mirror is loaded', () => mirror.state().kind === 'synced');
     const first = await direct.put(`${PREFIX}first`, Buffer.of());
     if (first.done) await mirror.waitFor(first.entry.modRevision);
-    await play({ etcd, proxy, direct, proxied: store, replica, mirror });
+    second.start();
+    await until('the mirror beside it is loaded', () => second.state().kind === 'synced');
+    await play({ etcd, proxy, direct, proxied: store, replica, mirror, beside });
   } finally {
+    second.close();
     mirror.close();
     await Promise.all([store.close(), direct.close(), proxy.close()]);
     await etcd.stop();
   }
 }
 
-/** Waits until the mirror has every write, and compares its replica with etcd. */
+/** Waits until the mirror has every write, and compares both replicas with etcd. */
 export async function assertTrue(scene: Scene, revision: number): Promise<void> {
-  const { direct, replica, mirror } = scene;
+  const { direct, replica, mirror, beside } = scene;
   await Promise.race([mirror.waitFor(revision), sleep(40_000, undefined, { ref: false })]);
   await sleep(20);
   // A lease may end between the two reads.
@@ -74,9 +84,10 @@ export async function assertTrue(scene: Scene, revision: number): Promise<void> 
     there = await contentOf(direct, PREFIX);
     await sleep(50);
     held = replica.content();
-    if (held.join() === there.join()) return;
+    if (held.join() === there.join() && beside.content().join() === there.join()) return;
   }
   assert.deepEqual(held, there, `seed ${SEED}`);
+  assert.deepEqual(beside.content(), there, `beside it, seed ${SEED}`);
 }
 
 /** Whether the store answers. */
