@@ -3,10 +3,22 @@
  * Node's promises of files take longer to load than the whole check.
  */
 import { reachableAddress, type SocketAddress } from '../dns/address.ts';
-import type { DnsClient } from '../dns/message.ts';
-import { inodesOfLink, type KernelSocket, parseSockets, TCP_LISTEN } from './socketTable.ts';
+import {
+  inodesOfLink,
+  type KernelSocket,
+  parseSockets,
+  type TableName,
+  TCP_LISTEN,
+} from './socketTable.ts';
 
-const { readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('node:fs');
+const { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } =
+  process.getBuiltinModule('node:fs');
+
+/** A UDP socket of a process, with the inodes of all sockets that the process has open. */
+interface Candidate {
+  readonly socket: SocketAddress;
+  readonly inodes: ReadonlySet<string>;
+}
 
 /**
  * The addresses at which the process `pid` listens over both UDP and TCP; a wildcard address becomes loopback. Without
@@ -14,32 +26,71 @@ const { readdirSync, readFileSync, readlinkSync } = process.getBuiltinModule('no
  * only such process. Best effort: a process that this one may not look into has no addresses.
  */
 export function listeningAddresses(pid?: string): readonly SocketAddress[] {
-  const [udp, tcp] = [listeningSockets('udp'), listeningSockets('tcp')];
-  const found = new Map<string, SocketAddress>();
-  for (const process of pid === undefined ? processesOfThisProgram() : [pid]) {
-    const inodes = new Set(descriptorsOf(process).flatMap(inodesOfLink));
-    const own = (sockets: readonly KernelSocket[]): readonly KernelSocket[] =>
-      sockets.filter(({ isListening, inode }) => isListening && inodes.has(inode));
-    const streams = new Set(own(tcp).map(addressKey));
-    for (const socket of own(udp)) {
-      const key = addressKey(socket);
-      if (streams.has(key)) found.set(key, reachableAddress(socket));
-    }
+  const processes = pid === undefined ? processesOfThisProgram() : [pid];
+  const openSockets = processes.map((one) => new Set(descriptorsOf(one).flatMap(inodesOfLink)));
+  return [...addressesIn('udp', 'tcp', openSockets), ...addressesIn('udp6', 'tcp6', openSockets)];
+}
+
+function addressesIn(
+  datagrams: TableName,
+  streams: TableName,
+  openSockets: readonly ReadonlySet<string>[],
+): readonly SocketAddress[] {
+  const table = orElse('', () => readFileSync(pathOf(datagrams), 'latin1'));
+  const sockets = parseSockets(table, 'udp');
+  const candidates = openSockets.flatMap((inodes) =>
+    sockets.filter(({ inode }) => inodes.has(inode)).map((socket) => ({ socket, inodes })),
+  );
+  return orElse([], () => withStream(candidates, streams));
+}
+
+/**
+ * The addresses of the candidates whose process also accepts TCP connections there. Reads no more of the table than it
+ * must: whenever it is read beyond its listening sockets, the kernel searches its table of connections, which takes
+ * milliseconds even if that is empty.
+ */
+function withStream(candidates: readonly Candidate[], table: TableName): readonly SocketAddress[] {
+  const found: SocketAddress[] = [];
+  let waiting = candidates;
+  if (waiting.length === 0) return found;
+  for (const stream of acceptingSockets(table)) {
+    const key = addressKey(stream);
+    const isServer = ({ socket, inodes }: Candidate): boolean =>
+      addressKey(socket) === key && inodes.has(stream.inode);
+    if (!waiting.some(isServer)) continue;
+    found.push(reachableAddress(stream));
+    waiting = waiting.filter(({ socket }) => addressKey(socket) !== key);
+    if (waiting.length === 0) break;
   }
-  return [...found.values()];
+  return found;
 }
 
-function listeningSockets(transport: DnsClient['transport']): readonly KernelSocket[] {
-  return [transport, `${transport}6`].flatMap((name) => {
-    const table = orElse('', () => readFileSync(`/proc/self/net/${name}`, 'latin1'));
-    return parseSockets(transport === 'tcp' ? listeners(table) : table, transport);
-  });
+/** About one line of the table. */
+const READ_OCTETS = 150;
+
+/** The sockets that accept connections, read one at a time. The kernel lists them before all others. */
+function* acceptingSockets(table: TableName): Generator<KernelSocket, void, undefined> {
+  const fd = openSync(pathOf(table), 'r');
+  try {
+    const buffer = Buffer.alloc(READ_OCTETS);
+    let pending = '';
+    for (let octets = 1; octets > 0; ) {
+      octets = readSync(fd, buffer);
+      const lines = `${pending}${buffer.toString('latin1', 0, octets)}`.split('\n');
+      pending = lines.pop() ?? '';
+      for (const line of lines) {
+        const state = /^ *\d+: \S+ \S+ (\S+) /.exec(line)?.[1];
+        if (state !== undefined && state !== TCP_LISTEN) return;
+        yield* parseSockets(line, 'tcp');
+      }
+    }
+  } finally {
+    closeSync(fd);
+  }
 }
 
-/** The lines of sockets that accept connections: a busy server has thousands of others. */
-function listeners(table: string): string {
-  const lines = table.split('\n').filter((line) => line.includes(` ${TCP_LISTEN} `));
-  return lines.join('\n');
+function pathOf(table: TableName): string {
+  return `/proc/self/net/${table}`;
 }
 
 /** What each descriptor of the process leads to. */
