@@ -73,6 +73,13 @@ function isAmbassador(pid = '1'): boolean {
   }
 }
 
+/** Prints without Node's stream, which takes long to load. The exit code says it too, so a failure does not matter. */
+function print(text: string): void {
+  try {
+    process.getBuiltinModule('node:fs').writeSync(1, text);
+  } catch {}
+}
+
 const [, , pid] = process.argv;
 const isOnlyProxy = isAmbassador(pid);
 const addresses = isOnlyProxy ? [] : listeningAddresses(pid);
@@ -82,6 +89,6 @@ const words = addresses.map((address, index) => {
   return `${printSocketAddress(address)} ${rcode === undefined ? 'no reply' : rcodeName(rcode)}`;
 });
 const none = isOnlyProxy ? 'an ambassador is running' : 'no server is listening';
-console.log(words.length === 0 ? none : words.join(', '));
+print(`${words.length === 0 ? none : words.join(', ')}\n`);
 const isHealthy = rcodes.every((rcode) => rcode !== undefined && rcode !== Rcode.SERVFAIL);
 process.exitCode = isOnlyProxy || (words.length > 0 && isHealthy) ? 0 : 1;

@@ -14,7 +14,8 @@ if (problem !== undefined) {
   process.stderr.write(`soradns: ${problem}\n`);
   process.exit(1);
 }
-const [{ runCli }, { COMMAND_TABLE }, { wantsColour, readText }] = await Promise.all([
+const [{ StandardOutput }, { runCli }, { COMMAND_TABLE }, output] = await Promise.all([
+  import('./app/process/standardOutput.ts'),
   import('./cli/cli.ts'),
   import('./cli/commands/commands.ts'),
   import('./cli/output.ts'),
@@ -24,12 +25,25 @@ const stopping = new AbortController();
 let handlesSignals = false;
 let outlivesReaders = false;
 
-function outputOf(stream: NodeJS.WriteStream): Output {
-  const isTty = stream.isTTY === true;
+function onOutputError(error: NodeJS.ErrnoException): void {
+  // A server continues when the reader of its output is gone.
+  if (outlivesReaders) return;
+  // A reader that closes the pipe early (`| head`) is not an error.
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
+}
+
+const stdout = new StandardOutput(1, onOutputError);
+const stderr = new StandardOutput(2, onOutputError);
+
+function outputOf(standard: typeof stdout): Output {
   return {
-    isTty,
-    colour: wantsColour(process.env, isTty),
-    write: (text) => void stream.write(text),
+    get isTty() {
+      return standard.isTty;
+    },
+    get colour() {
+      return output.wantsColour(process.env, standard.isTty);
+    },
+    write: (text) => standard.write(text),
   };
 }
 
@@ -41,7 +55,7 @@ function onSignal(signal: 'SIGINT' | 'SIGTERM'): void {
 
 /** An operator sends SIGHUP to reload; the kernel sends it when the terminal closes. */
 function hasLostTerminal(): boolean {
-  if (!process.stdout.isTTY) return false;
+  if (!stdout.isTty) return false;
   const { closeSync, openSync } = process.getBuiltinModule('node:fs');
   try {
     closeSync(openSync('/dev/tty', 'r'));
@@ -63,20 +77,12 @@ function stateDirectory(): string {
 
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
-for (const stream of [process.stdout, process.stderr]) {
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    // A server continues when the reader of its output is gone.
-    if (outlivesReaders) return;
-    // A reader that closes the pipe early (`| head`) is not an error.
-    process.exit(error.code === 'EPIPE' ? 0 : 1);
-  });
-}
 
 const exitCode = await runCli(COMMAND_TABLE, process.argv.slice(2), {
-  stdout: outputOf(process.stdout),
-  stderr: outputOf(process.stderr),
+  stdout: outputOf(stdout),
+  stderr: outputOf(stderr),
   env: process.env,
-  readFile: readText,
+  readFile: output.readText,
   stateDirectory: stateDirectory(),
   stop: stopping.signal,
   handleSignals: () => {
@@ -92,4 +98,4 @@ const exitCode = await runCli(COMMAND_TABLE, process.argv.slice(2), {
     outlivesReaders = true;
   },
 });
-process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)));
+stdout.flush(() => stderr.flush(() => process.exit(exitCode)));

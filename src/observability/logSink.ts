@@ -20,7 +20,7 @@ export interface LogSink {
 /** A sink on a descriptor. Errors other than a full pipe, such as a closed pipe or a full disk, drop the buffer. */
 export function openLogSink(fd: number): LogSink {
   // Opening the stream makes Node set the pipe to non-blocking; before that a write would wait for the reader.
-  if (fd === 1) process.stdout.on('error', () => {});
+  if (fd === 1 || fd === 2) (fd === 1 ? process.stdout : process.stderr).on('error', () => {});
   return new DescriptorSink(fd);
 }
 

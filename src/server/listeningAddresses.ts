@@ -15,7 +15,7 @@ const { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync }
   process.getBuiltinModule('node:fs');
 
 /** A UDP socket of a process, with the inodes of all sockets that the process has open. */
-interface Candidate {
+interface OwnedSocket {
   readonly socket: SocketAddress;
   readonly inodes: ReadonlySet<string>;
 }
@@ -49,13 +49,16 @@ function addressesIn(
  * must: whenever it is read beyond its listening sockets, the kernel searches its table of connections, which takes
  * milliseconds even if that is empty.
  */
-function withStream(candidates: readonly Candidate[], table: TableName): readonly SocketAddress[] {
+function withStream(
+  candidates: readonly OwnedSocket[],
+  table: TableName,
+): readonly SocketAddress[] {
   const found: SocketAddress[] = [];
   let waiting = candidates;
   if (waiting.length === 0) return found;
   for (const stream of acceptingSockets(table)) {
     const key = addressKey(stream);
-    const isServer = ({ socket, inodes }: Candidate): boolean =>
+    const isServer = ({ socket, inodes }: OwnedSocket): boolean =>
       addressKey(socket) === key && inodes.has(stream.inode);
     if (!waiting.some(isServer)) continue;
     found.push(reachableAddress(stream));

@@ -130,6 +130,12 @@ describe('the files of a command that runs often', () => {
     assert.deepEqual(commands.sort(), ['cli/commands/commands.js', 'cli/commands/version.js']);
   });
 
+  it('version loads no stream of Node to print a line', async () => {
+    const { builtins } = await loadedFiles(['version']);
+    const streams = ['stream', 'net', 'tty'].filter((name) => builtins.has(`NativeModule ${name}`));
+    assert.deepEqual(streams, []);
+  });
+
   it('ls and get load at most 45 files, and no option of serve', async () => {
     for (const args of [['ls'], ['get', 'x.skydns.local']]) {
       const { own } = await loadedFiles([...args, '--store', http]);
