@@ -31,6 +31,7 @@ export class FakeKernel implements Libc {
   /** Steps of the next recvmmsg calls. */
   readonly receiveSteps: ReceiveStep[] = [];
   sendCalls = 0;
+  readonly pollTimeoutsMs: number[] = [];
   readonly #memories: DataView[] = [];
   #errno = 0;
 
@@ -74,9 +75,10 @@ export class FakeKernel implements Libc {
   readonly recv = this.socket;
   readonly close = this.socket;
 
-  /** No socket is ready. Code with a single socket does not call this. */
-  poll(): number {
-    return 0;
+  /** A wait ends with a packet; without a wait no socket is ready. */
+  poll(_fds: number, _count: number, timeoutMs: number): number {
+    this.pollTimeoutsMs.push(timeoutMs);
+    return timeoutMs > 0 ? 1 : 0;
   }
 
   #fail(errno: number): number {

@@ -59,8 +59,11 @@ export function createProcessProbe(): ProcessProbe {
   };
 }
 
-/** The interval of the timer that measures the delay: the delay is how much longer an interval really is. */
-const RESOLUTION_MS = 20;
+/**
+ * The interval of the timer that measures the delay: the delay is how much longer an interval really is. Each interval
+ * wakes an idle process.
+ */
+const RESOLUTION_MS = 100;
 const WINDOW_MS = 60_000;
 
 /**

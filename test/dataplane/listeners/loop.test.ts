@@ -19,7 +19,7 @@ import { WorkerLoop } from '../../../src/dataplane/listeners/loop.ts';
 import { type FastPath, Outcome } from '../../../src/dataplane/reply/fastPath.ts';
 import { BATCH_PACKETS } from '../../../src/dataplane/sockets/batch.ts';
 import { Sockaddr, writeSockaddr } from '../../../src/dataplane/sockets/layout.ts';
-import type { UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
+import { RECEIVE_TIMEOUT_MS, type UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
 import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/table/counters.ts';
 import { type Datagram, FakeKernel } from '../../support/fakeKernel.ts';
 
@@ -105,6 +105,27 @@ test('A worker does not report an interrupted or empty read', (t) => {
   assert.equal(kernel.sent.length, 1);
   assert.deepEqual(reports(), []);
   assert.equal(counters[Single.received], 1);
+});
+
+test('After a wait without a packet a worker waits longer, until one comes', (t) => {
+  const { kernel, run } = setUp(t);
+  const longWaits = () =>
+    kernel.pollTimeoutsMs.filter((timeoutMs) => timeoutMs > RECEIVE_TIMEOUT_MS);
+  const arrives = () => void kernel.arriving.push(packet('word', 4000));
+  /** The next packet arrives in the wait of that number. Before it, a worker may read any number of times. */
+  const arrivesInWait = (number: number) => {
+    let left = 10_000;
+    const step = () => {
+      if (longWaits().length >= number || left-- === 0) return arrives();
+      kernel.receiveSteps.unshift(step);
+      return { errno: errno.EAGAIN };
+    };
+    return step;
+  };
+  kernel.receiveSteps.push(arrives, arrivesInWait(1), arrives, arrives, arrivesInWait(2));
+  run();
+  assert.equal(longWaits().length, 2);
+  assert.equal(kernel.sent.length, 5);
 });
 
 test('A worker reports a failed read and continues to read', (t) => {
