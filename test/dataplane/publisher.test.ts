@@ -103,6 +103,81 @@ describe('changes', () => {
   });
 });
 
+describe('renewed answers', () => {
+  const services = {
+    'web/a': { host: '192.0.2.1' },
+    www: { host: 'web.skydns.local' },
+    mail: { host: 'mail.example.com' },
+    'many/a': { host: '192.0.2.3' },
+  };
+  const asked = (zone: ReturnType<typeof zoneOf>, name: string, type = 'A'): void => {
+    zone.publish(name, type);
+    assert.ok(zone.held(name, type), `${name} ${type}`);
+  };
+  const turn = (): Promise<void> => Promise.resolve();
+
+  it('A change renews the answers that clients ask for, with its new data, after the last change of the turn', async () => {
+    const zone = zoneOf(services);
+    for (const name of ['a.web', 'web', 'www']) asked(zone, name);
+    zone.put('web/a', { host: '192.0.2.8' });
+    zone.put('web/a', { host: '192.0.2.9' });
+    for (const name of ['a.web', 'web', 'www']) assert.equal(zone.held(name), undefined);
+    await turn();
+    for (const name of ['a.web', 'web', 'www'])
+      assert.match(String(zone.held(name)?.at(-1)), / A 192\.0\.2\.9$/, name);
+  });
+
+  it('A change also renews the empty answers of a name that clients ask for', async () => {
+    const zone = zoneOf(services);
+    asked(zone, 'a.web');
+    asked(zone, 'a.web', 'AAAA');
+    zone.put('web/a', { host: '192.0.2.9' });
+    await turn();
+    assert.deepEqual(zone.held('a.web', 'AAAA'), []);
+    zone.put('web/a', { host: '2001:db8::9' });
+    assert.equal(zone.held('a.web', 'AAAA'), undefined);
+  });
+
+  it('A change leaves answers that no client has asked for since the change before to the next question', async () => {
+    const zone = zoneOf(services);
+    asked(zone, 'a.web');
+    zone.publish('a.many');
+    zone.put('web/a', { host: '192.0.2.8' });
+    zone.put('many/a', { host: '192.0.2.8' });
+    await turn();
+    assert.equal(zone.held('a.many'), undefined);
+    zone.put('web/a', { host: '192.0.2.9' });
+    await turn();
+    assert.equal(zone.outcome('a.web'), Outcome.PENDING);
+  });
+
+  it('A change does not renew an answer that needs other servers, or a deleted name', async () => {
+    const zone = zoneOf(services);
+    const owner = name('mail.example.com.');
+    const rdata = { kind: 'address', address: '192.0.2.7' } as const;
+    const rr = { owner, type: 1, class: 1, ttlSeconds: 60, rdata };
+    zone.zone.world.set(externalKey(owner, 1), { kind: 'found', rrs: [rr] });
+    asked(zone, 'mail');
+    asked(zone, 'a.web');
+    zone.put('mail', { host: 'mail.example.com', ttl: 7 });
+    zone.delete('web/a');
+    await turn();
+    assert.equal(zone.held('mail'), undefined);
+    assert.deepEqual(zone.held('a.web'), []);
+    assert.deepEqual(zone.held('web'), []);
+  });
+
+  it('A turn with many changes renews only some answers, and the rest wait for questions', async () => {
+    const names = Array.from({ length: 500 }, (_, i) => `n${i}`);
+    const zone = zoneOf(Object.fromEntries(names.map((one) => [one, { host: '192.0.2.1' }])));
+    for (const one of names) asked(zone, one);
+    for (const one of names) zone.put(one, { host: '192.0.2.2' });
+    await turn();
+    const renewed = names.filter((one) => zone.held(one) !== undefined);
+    assert.ok(renewed.length > 0 && renewed.length < names.length / 4, `${renewed.length} names`);
+  });
+});
+
 describe('the table', () => {
   it('The table never denies a name that is deleted and put in one batch of changes', () => {
     const zone = zoneOf({ 'web/a': { host: '192.0.2.1' } });

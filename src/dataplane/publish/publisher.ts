@@ -6,7 +6,7 @@
  * The publisher adds a name to the table when the name comes into the zone tree, and an answer when the slow path has
  * decided it for a client. A change withdraws the answers of its owner name, of the names above it, and of all names
  * whose answers depend on one of these, in the same call that applies the change. So an answer in the table is always
- * the one that the zone would give.
+ * the one that the zone would give. The answers that clients ask for are renewed in the same turn of the event loop.
  */
 import type { Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName, wireName } from '../../dns/name.ts';
@@ -15,13 +15,15 @@ import { type Decided, serialOf } from '../../zone/answer.ts';
 import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
-import type {
-  ConsulNames,
-  DerivedForm,
-  DerivedRule,
-  Freshness,
-  NameFacts,
-  ZoneSettings,
+import {
+  type ConsulNames,
+  type DerivedForm,
+  type DerivedRule,
+  type Freshness,
+  type NameFacts,
+  NO_EXTERNALS,
+  type View,
+  type ZoneSettings,
 } from '../../zone/view.ts';
 import { type PackedRule, packRules, RuleForm } from '../reply/derivedCheck.ts';
 import { packNegatives } from '../reply/negatives.ts';
@@ -31,6 +33,7 @@ import type { AnswerTable } from '../table/table.ts';
 import { type Dependency, Dependents } from './dependents.ts';
 import { negativesOf } from './negatives.ts';
 import { OwnerNames } from './ownerNames.ts';
+import { Renewals } from './renewals.ts';
 import { falls, isLasting, lifeSeconds } from './validity.ts';
 import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
 
@@ -56,6 +59,7 @@ export class Publisher {
   readonly #table: AnswerTable;
   readonly #names: OwnerNames;
   readonly #dependents = new Dependents();
+  readonly #renewals: Renewals;
   /** Changes with every call of `applied`. */
   #version = 0;
   /** The settings of the table's era. */
@@ -71,6 +75,11 @@ export class Publisher {
     this.#options = options;
     this.#table = options.table;
     this.#names = new OwnerNames(options.root, options.table);
+    this.#renewals = new Renewals({
+      view: () => this.#view(),
+      publish: (decided) => this.publish(decided),
+      ...{ monotonicMs: options.monotonicMs, onError: options.onError },
+    });
   }
 
   /** Call this when the freshness of the zones' data changes. It begins as `loading`. */
@@ -148,7 +157,7 @@ export class Publisher {
     const { live, gone } = touchedBy(nodes);
     for (const node of gone) this.#names.transfer(node);
     for (const node of live) if (node.tableAddress === 0) this.#addName(node);
-    for (const node of live) this.#invalidate(node);
+    for (const node of live) this.#invalidateNode(node);
     for (const node of gone) this.#removeNode(node);
     this.#table.collect();
   }
@@ -246,8 +255,8 @@ export class Publisher {
     if (this.#dependents.size > 0) this.#withdrawDependents(printName(node.owner()));
   }
 
-  #invalidate(node: Node): void {
-    this.#withdraw(node.tableAddress);
+  #invalidateNode(node: Node): void {
+    this.#invalidate(node.tableAddress);
     this.#withdrawDependents(node);
   }
 
@@ -265,13 +274,30 @@ export class Publisher {
 
   #withdrawDependents(dependency: Dependency): void {
     if (this.#dependents.size === 0) return;
-    for (const address of this.#dependents.of(dependency)) this.#withdraw(address);
+    for (const address of this.#dependents.of(dependency)) this.#invalidate(address);
   }
 
-  #withdraw(address: number): void {
-    if (address === 0) return;
-    this.#table.withdraw(address);
+  /** Withdraws the name's answers, and renews those that clients ask for. */
+  #invalidate(address: number): void {
+    const asked = this.#withdraw(address);
+    if (asked !== 0) this.#renewals.add(this.#table.nameOf(address), asked);
+  }
+
+  /** Returns the kinds that clients ask for; see `AnswerTable.withdraw`. */
+  #withdraw(address: number): number {
+    if (address === 0) return 0;
     this.#dependents.forget(address);
+    return this.#table.withdraw(address);
+  }
+
+  /** What an answer depends on now that holds for every client. */
+  #view(): View {
+    const { root, settings, facts, monotonicMs, unixSeconds, random, onError } = this.#options;
+    return {
+      ...{ root, facts, settings: settings(), externals: NO_EXTERNALS, onFault: onError },
+      ...{ nowMs: monotonicMs(), unixSeconds: unixSeconds(), sampleStart: random() },
+      ...{ localAddress: undefined, recursionDesired: true, roomOctets: this.#table.maxUdpOctets },
+    };
   }
 }
 

@@ -14,7 +14,9 @@ import { HEADER_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from '../table/counters.ts';
 import {
   AnswerField,
+  ASKED_BIT,
   Control,
+  isAsked,
   isNegative,
   isPlainOnly,
   optRecord,
@@ -133,6 +135,7 @@ class TableReader implements FastPath {
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
     if (!isNegative(head)) {
+      if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
       const low = rcodeOf(head) | ra;
       return this.#writer.writeAnswer(octets, at, answer, head, low) || Outcome.PENDING;
     }

@@ -13,6 +13,7 @@
  *
  * 1. A block's words change only before its address is stored where readers find it. The answer words of a name record
  *    and the record words of an index are exceptions: they are swapped whole (`Atomics.store`, read by `Atomics.load`).
+ *    Readers write one bit: `ASKED_BIT` in the head of an answer. It is never cleared, so no reader undoes another's.
  * 2. A pair of an index is used once: its hash is written before its record, and a removed record leaves `GONE`. So a
  *    reader that probes past it never misses another name.
  * 3. An index always has free pairs, at which a probe ends.
@@ -95,7 +96,9 @@ const NEGATIVE_BIT = 0x20;
 const PLAIN_ONLY_BIT = 0x40;
 const FIXED_ORDER_BIT = 0x80;
 const COUNT_SHIFT = 8;
-const WORDS_SHIFT = 12;
+/** A client has got this answer from the table. Readers set it. */
+export const ASKED_BIT = 0x1000;
+const WORDS_SHIFT = 13;
 
 /** The most orders that the table holds of one answer's records. */
 export const MAX_VARIANTS = 15;
@@ -139,6 +142,10 @@ export function isNegative(head: number): boolean {
 
 export function isPlainOnly(head: number): boolean {
   return (head & PLAIN_ONLY_BIT) !== 0;
+}
+
+export function isAsked(head: number): boolean {
+  return (head & ASKED_BIT) !== 0;
 }
 
 export function isFixedOrder(head: number): boolean {

@@ -19,6 +19,7 @@ import {
   FOREVER,
   HEAP_START,
   hashOfName,
+  isAsked,
   isNegative,
   packHead,
   RECORD_HEAD_WORDS,
@@ -173,12 +174,29 @@ export class AnswerTable {
     this.#reclaim.retire(record, recordWords(this.#words[record] as number));
   }
 
-  /** Withdraws the name's answers. */
-  withdraw(record: number): void {
-    if (record === NO_ROOM) return;
+  /**
+   * Withdraws the name's answers. If clients have got one of them from the table, returns the kinds of these answers and
+   * of those without records, as bits; else 0.
+   */
+  withdraw(record: number): number {
+    if (record === NO_ROOM) return 0;
+    let asked = 0;
+    let empty = 0;
     for (let kind = 0; kind < KIND_COUNT; kind++) {
-      if (this.#words[record + 1 + kind] !== 0) this.#swap(record, kind, 0);
+      const answer = this.#words[record + 1 + kind] as number;
+      if (answer === 0) continue;
+      const head = this.#words[answer + AnswerField.HEAD] as number;
+      if (isNegative(head)) empty |= 1 << kind;
+      else if (isAsked(head)) asked |= 1 << kind;
+      this.#swap(record, kind, 0);
     }
+    return asked === 0 ? 0 : asked | empty;
+  }
+
+  /** A copy of the name in wire form. */
+  nameOf(record: number): Uint8Array {
+    const start = (record + RECORD_HEAD_WORDS) * 4;
+    return this.#octets.slice(start, start + (this.#words[record] as number));
   }
 
   /** Whether the name has an answer of the kind that holds at `second`. */

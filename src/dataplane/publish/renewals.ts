@@ -1,0 +1,77 @@
+/**
+ * Renews answers that clients ask for: when a change has withdrawn them, this file decides and publishes them again at
+ * once. Otherwise the next question for each of them would be a miss, and to wake the main thread for one miss costs
+ * several times what an answer costs.
+ *
+ * A renewed answer is renewed again only if a client has asked for it meanwhile, so at most one renewal of each answer
+ * is in vain. An answer that needs other servers is left to the next question.
+ */
+import { Cursor } from '../../dns/cursor.ts';
+import type { Question } from '../../dns/message.ts';
+import { Class } from '../../dns/rr.ts';
+import { answer, type Decided } from '../../zone/answer.ts';
+import type { View } from '../../zone/view.ts';
+import { TABLE_TYPES } from '../table/answerKinds.ts';
+
+export interface RenewalsOptions {
+  /** What an answer for every client depends on now. */
+  readonly view: () => View;
+  readonly publish: (decided: Decided) => void;
+  readonly monotonicMs: () => number;
+  /** Receives errors that are bugs. Must not throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** The names that are renewed after one turn of the event loop, and the time that this may take: misses wait meanwhile. */
+const MOST_NAMES = 64;
+const MOST_MS = 2;
+
+export class Renewals {
+  readonly #options: RenewalsOptions;
+  /** By owner name in wire form: the bits of the kinds. */
+  readonly #names = new Map<string, { readonly name: Uint8Array; kinds: number }>();
+
+  constructor(options: RenewalsOptions) {
+    this.#options = options;
+  }
+
+  /** Renews the name's answers of these kinds (`AnswerTable.withdraw`) after all changes of this turn. */
+  add(name: Uint8Array, kinds: number): void {
+    if (this.#names.size === MOST_NAMES) return;
+    if (this.#names.size === 0) queueMicrotask(() => this.#renewAll());
+    const key = Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1');
+    const kindsBefore = this.#names.get(key)?.kinds ?? 0;
+    this.#names.set(key, { name, kinds: kindsBefore | kinds });
+  }
+
+  #renewAll(): void {
+    const { monotonicMs, onError } = this.#options;
+    const names = [...this.#names.values()];
+    this.#names.clear();
+    try {
+      const untilMs = monotonicMs() + MOST_MS;
+      for (const { name, kinds } of names) {
+        if (monotonicMs() >= untilMs) return;
+        this.#renew(name, kinds);
+      }
+    } catch (error) {
+      onError(error);
+    }
+  }
+
+  #renew(name: Uint8Array, kinds: number): void {
+    const qname = new Cursor(name).name();
+    TABLE_TYPES.forEach(([, qtype], kind) => {
+      if ((kinds & (1 << kind)) !== 0) this.#decide({ qname, qtype, qclass: Class.IN });
+    });
+  }
+
+  #decide(question: Question): void {
+    const view = this.#options.view();
+    const decision = answer(view, question);
+    if (decision.kind !== 'response' || decision.basis === undefined) return;
+    const { response, basis } = decision;
+    if (basis.leadsOutside || basis.isPersonal) return;
+    this.#options.publish({ question, view, response, basis });
+  }
+}
