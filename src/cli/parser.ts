@@ -158,7 +158,7 @@ function argumentsOf(command: Command, parsed: Record<string, unknown>): Argumen
   return { flags, words: [...words, ...behind] };
 }
 
-/** The first unknown command, unknown option, missing word or surplus word of a normalised line. */
+/** The first unknown command, unknown option, unknown choice, missing word or surplus word of a normalised line. */
 function misuse(argv: readonly string[], commands: readonly Command[]): Failure | undefined {
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
   const tokens = argv.slice(0, end);
@@ -205,17 +205,23 @@ function misusedWords(
   { name, positionals }: Command,
   words: readonly string[],
 ): Failure | undefined {
-  const hint = `see soradns ${name} --help`;
+  const help = `soradns ${name} --help`;
   const given = words.slice(1);
+  for (const [i, { choices }] of positionals.entries()) {
+    const word = given[i];
+    if (choices === undefined || word === undefined || choices.includes(word)) continue;
+    const problem = `${name}: ${word} is not one of ${choices.join(', ')}`;
+    return new Failure('usage', problem, suggestion(nearestWord(word, choices), help));
+  }
   const required = positionals.filter((positional) => positional.required);
   if (given.length < required.length) {
     const needed = required.map(positionalUsage).join(' ');
-    return new Failure('usage', `${name}: needs ${needed}`, hint);
+    return new Failure('usage', `${name}: needs ${needed}`, `see ${help}`);
   }
   const surplus = positionals.some(({ many }) => many) ? undefined : given[positionals.length];
   return surplus === undefined
     ? undefined
-    : new Failure('usage', `${surplus}: unexpected argument`, hint);
+    : new Failure('usage', `${surplus}: unexpected argument`, `see ${help}`);
 }
 
 function suggestion(meant: string | undefined, help: string): string {

@@ -64,7 +64,7 @@ describe('soradns cache', () => {
       [['cache', 'flush', 'a..b'], 2, /is not a domain name/],
       [['cache', 'flush', ''], 2, /"": is not a domain name/],
       [['cache', 'show', 'www.outside.test'], 2, /unexpected argument/],
-      [['cache', 'empty'], 2, /"show", "flush"/],
+      [['cache', 'empty'], 2, /cache: empty is not one of show, flush/],
       [['cache', 'show', '--url', 'nonsense'], 2, /--url: .* is not a URL/],
       [['cache', 'show', '--url', 'http://127.0.0.1:1'], 4, /ECONNREFUSED.*--url/],
     ];

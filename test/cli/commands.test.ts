@@ -521,7 +521,15 @@ describe('mistakes', () => {
     [['serve', '--addr', 'x'], /--addr: "x" is not an IP:PORT; for example/],
     [['serve', '--round-robin=maybe'], /--round-robin: "maybe" is not true or false/],
     [['serve', '--dnssec', 'K'], /--dnssec: this option of SkyDNS is not available/],
-    [['completion', 'tcsh'], /tcsh/],
+    [['completion', 'tcsh'], /completion: tcsh is not one of bash, zsh, fish \(see/],
+    [['cache', 'shwo'], /cache: shwo is not one of show, flush \(did you mean show\?\)/],
+    [
+      ['leader', 'x'],
+      /leader: x is not one of get, set, clear, watch \(see soradns leader --help\)/,
+    ],
+    [['vip', 'lsit', 'web'], /vip: lsit is not one of add, ls, rm \(see/],
+    [['query-alias', 'x'], /query-alias: x is not one of set, ls, rm \(see/],
+    [['integrate', 'x'], /integrate: x is not one of systemd-resolved, .* \(see/],
     [['set', 'a\u001b[31m\u009b..b', '--host', 'h'], /a\\027\[31m\\194\\155/],
   ];
   for (const [args, expected] of table) {
