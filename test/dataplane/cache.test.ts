@@ -31,11 +31,16 @@ function openCache(octets: number): Opened {
   return { cache, handle: { ...table.handle, cache: cache.memory } };
 }
 
-function entryOf(id: number, fields: Partial<CacheEntry> & { until?: number } = {}): CacheEntry {
-  const { until, ...rest } = fields;
+function entryOf(
+  cache: AnswerCache,
+  id: number,
+  fields: Partial<CacheEntry> & { until?: number } = {},
+): CacheEntry {
+  const { until, qtype = A, ...rest } = fields;
   const answer = checkedAnswer(id, 40, id);
   return {
-    ...{ name: checkedName(id), qtype: A, mark: 'fresh', prefetchAtSecond: NEVER, ...rest },
+    ...cache.question(checkedName(id), qtype),
+    ...{ mark: 'fresh', prefetchAtSecond: NEVER, ...rest },
     answer: until === undefined ? answer : { ...answer, untilSecond: until },
   };
 }
@@ -96,7 +101,7 @@ test('Five million reads beside a writer that fills the cache over and over see 
     for (let i = 0; i < 500; i++) {
       const id = chance(names);
       const answer = checkedAnswer(id, chance(500), chance(2 ** 31));
-      cache.publish({ ...entryOf(id), answer }, 0);
+      cache.publish({ ...entryOf(cache, id), answer }, 0);
     }
     if (chance(200) === 0) cache.newEra();
     if (chance(200) === 0) cache.flush((name) => name[4] === 0x31, 0);
@@ -135,7 +140,7 @@ test('The cache answers a question as a map with expiries would, or not at all',
         second += pause;
         const key = `${id} ${qtype}`;
         if (what === 'publish') {
-          const entry = { ...entryOf(id, { until: second + life }), qtype };
+          const entry = entryOf(opened.cache, id, { until: second + life, qtype });
           assert.ok(opened.cache.publish(entry, second));
           model.set(key, second + life);
         } else if (what === 'era') {
@@ -161,7 +166,7 @@ test('The cache answers a question as a map with expiries would, or not at all',
 test('Only a plain question of a client that may recurse is answered from the cache', () => {
   const opened = openCache(MIB);
   const { ask, hits } = asker(opened);
-  opened.cache.publish(entryOf(1), 0);
+  opened.cache.publish(entryOf(opened.cache, 1), 0);
   assert.equal(ask({ id: 1 }), 'whole');
   assert.equal(ask({ id: 1, mayRecurse: false }), Outcome.SLOW);
   assert.equal(ask({ id: 1, flags: { rd: false } }), Outcome.SLOW);
@@ -174,9 +179,9 @@ test('Answers that clients ask for stay while a hundred times as many others pas
   const opened = openCache(MIB);
   const { ask } = asker(opened);
   const popular = Array.from({ length: 200 }, (_, id) => id);
-  for (const id of popular) opened.cache.publish(entryOf(id), 0);
+  for (const id of popular) opened.cache.publish(entryOf(opened.cache, id), 0);
   for (let id = 1_000; id < 21_000; id++) {
-    opened.cache.publish(entryOf(id), 0);
+    opened.cache.publish(entryOf(opened.cache, id), 0);
     ask({ id: id % popular.length });
   }
   const kept = popular.filter((id) => ask({ id }) === 'whole');
@@ -191,7 +196,7 @@ test('A cache in which every answer is asked for still takes new ones', () => {
   const { ask } = asker(opened);
   let refused = 0;
   for (let id = 0; id < 20_000; id++) {
-    if (!opened.cache.publish(entryOf(id), 0)) refused++;
+    if (!opened.cache.publish(entryOf(opened.cache, id), 0)) refused++;
     for (let back = 0; back < 20; back++) ask({ id: Math.max(0, id - back * 50) });
     assert.equal(ask({ id }), 'whole');
   }
@@ -202,11 +207,11 @@ test('Expired answers leave before those that hold', () => {
   const opened = openCache(2 ** 18);
   const { ask } = asker(opened);
   for (let id = 0; id < 400; id++) {
-    opened.cache.publish(entryOf(id, { until: id % 2 === 0 ? 10 : 1_000 }), 0);
+    opened.cache.publish(entryOf(opened.cache, id, { until: id % 2 === 0 ? 10 : 1_000 }), 0);
     ask({ id });
   }
   const { evicted } = opened.cache.stats;
-  for (let id = 1_000; id < 1_800; id++) opened.cache.publish(entryOf(id), 20);
+  for (let id = 1_000; id < 1_800; id++) opened.cache.publish(entryOf(opened.cache, id), 20);
   const held = Array.from({ length: 400 }, (_, id) => ask({ id, second: 20 }) === 'whole');
   assert.ok(held.filter(Boolean).length >= 190, 'nearly all that hold are there');
   assert.ok(held.every((isThere, id) => !isThere || id % 2 === 1));
@@ -216,8 +221,8 @@ test('Expired answers leave before those that hold', () => {
 test('A reader that finds an answer in the last part of its life notes its question once', () => {
   const opened = openCache(MIB);
   const { ask } = asker(opened);
-  opened.cache.publish({ ...entryOf(1, { until: 100 }), prefetchAtSecond: 90 }, 0);
-  opened.cache.publish({ ...entryOf(2, { until: 100 }), prefetchAtSecond: NEVER }, 0);
+  opened.cache.publish({ ...entryOf(opened.cache, 1, { until: 100 }), prefetchAtSecond: 90 }, 0);
+  opened.cache.publish({ ...entryOf(opened.cache, 2, { until: 100 }), prefetchAtSecond: NEVER }, 0);
   for (const id of [1, 2]) ask({ id, second: 89 });
   assert.deepEqual(opened.cache.takeNotes(), []);
   for (const id of [1, 2, 1]) ask({ id, second: 90 });
@@ -227,17 +232,17 @@ test('A reader that finds an answer in the last part of its life notes its quest
   assert.equal(note?.qtype, A);
   ask({ id: 1, second: 91 });
   assert.deepEqual(opened.cache.takeNotes(), []);
-  opened.cache.publish({ ...entryOf(1, { until: 200 }), prefetchAtSecond: 190 }, 91);
+  opened.cache.publish({ ...entryOf(opened.cache, 1, { until: 200 }), prefetchAtSecond: 190 }, 91);
   ask({ id: 1, second: 195 });
   assert.equal(opened.cache.takeNotes().length, 1);
 });
 
 test('A question is remembered from its first time on, among many others', () => {
   const { cache } = openCache(MIB);
-  const asked = (id: number): boolean => cache.ask({ name: checkedName(id), qtype: A });
+  const asked = (id: number): boolean => cache.ask(cache.question(checkedName(id), A));
   assert.equal(asked(5_000), false);
   assert.equal(asked(5_000), true);
-  assert.equal(cache.ask({ name: checkedName(5_000), qtype: 28 }), false);
+  assert.equal(cache.ask(cache.question(checkedName(5_000), 28)), false);
   for (let id = 0; id < 3_000; id++) asked(id);
   const known = Array.from({ length: 3_000 }, (_, id) => asked(id)).filter(Boolean);
   assert.ok(known.length > 2_950, `${known.length} of 3,000`);

@@ -93,9 +93,14 @@ export class AnswerCache {
     Atomics.add(this.#words, CacheControl.ERA, 1);
   }
 
+  /** The question about a folded name in wire form. */
+  question(name: Uint8Array, qtype: number): CacheQuestion {
+    return { name, qtype, hash: questionHash(hashOfName(name, this.#seed), qtype) };
+  }
+
   /** Whether the question was asked before; remembers it. */
-  ask(question: CacheQuestion): boolean {
-    return this.#asked.ask(this.#hash(question));
+  ask({ hash }: CacheQuestion): boolean {
+    return this.#asked.ask(hash);
   }
 
   /** Puts the answer in place of an earlier one to the same question; false if there is no room. */
@@ -105,9 +110,9 @@ export class AnswerCache {
     this.#makeRoom(nowSecond);
     const block = this.#ring.allocate(size);
     if (block === 0) return false;
-    const hash = this.#hash(entry);
-    this.#blocks.write(block, hash, entry);
-    this.#buckets.point(this.#slotOf(entry) || this.#newSlot(hash, nowSecond), hash, block);
+    this.#blocks.write(block, entry);
+    const slot = this.#slotOf(entry) || this.#newSlot(entry.hash, nowSecond);
+    this.#buckets.point(slot, entry.hash, block);
     this.#published++;
     return true;
   }
@@ -205,11 +210,7 @@ export class AnswerCache {
   }
 
   #slotOf(question: CacheQuestion): number {
-    return this.#buckets.find(this.#hash(question), (block) => this.#blocks.isOf(block, question));
-  }
-
-  #hash({ name, qtype }: CacheQuestion): number {
-    return questionHash(hashOfName(name, this.#seed), qtype);
+    return this.#buckets.find(question.hash, (block) => this.#blocks.isOf(block, question));
   }
 }
 

@@ -13,11 +13,13 @@ import {
   qtypeOf,
 } from './layout.ts';
 
-/** A question of class IN. */
+/** A question of class IN, as `AnswerCache.question` makes it. */
 export interface CacheQuestion {
   /** Folded, in wire form. */
   readonly name: Uint8Array;
   readonly qtype: number;
+  /** Of the name and the QTYPE. */
+  readonly hash: number;
 }
 
 export interface CacheEntry extends CacheQuestion {
@@ -54,9 +56,9 @@ export class Blocks {
   }
 
   /** Fills a block that no reader can see. Its `SIZE` is set already. */
-  write(block: number, hash: number, entry: CacheEntry): void {
+  write(block: number, entry: CacheEntry): void {
     const words = this.#words;
-    const { name, qtype, answer: given, mark, prefetchAtSecond } = entry;
+    const { name, qtype, hash, answer: given, mark, prefetchAtSecond } = entry;
     const { untilSecond, ttlsAtSecond, words: variants, ...head } = given;
     const answer = answerAt(block, name.length);
     words[block + BlockField.HASH] = hash;
@@ -125,7 +127,8 @@ export class Blocks {
     const question = this.#words[block + BlockField.QUESTION] as number;
     const start = (block + BlockField.WORDS) * 4;
     const name = this.#octets.slice(start, start + nameOctetsOf(question));
-    return { name, qtype: qtypeOf(question) };
+    const hash = this.#words[block + BlockField.HASH] as number;
+    return { name, qtype: qtypeOf(question), hash };
   }
 
   #answerIn(block: number): number {

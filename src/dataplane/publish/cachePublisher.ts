@@ -69,7 +69,7 @@ export class CachePublisher {
   offer(question: Question, response: Response): void {
     const { cache, onError } = this.#options;
     try {
-      const asked = questionOf(question);
+      const asked = this.#asked(question);
       if (cache.ask(asked) && !this.#has(asked)) this.#publish(question, asked, response);
     } catch (error) {
       onError(error);
@@ -79,7 +79,7 @@ export class CachePublisher {
   /** Takes the response at once, in place of an earlier one. The same conditions as for `offer`. */
   replace(question: Question, response: Response): void {
     try {
-      this.#publish(question, questionOf(question), response);
+      this.#publish(question, this.#asked(question), response);
     } catch (error) {
       this.#options.onError(error);
     }
@@ -94,7 +94,7 @@ export class CachePublisher {
 
   /** The answer in the cache, even if it has expired; `undefined` if it was put there as stale, or is not whole. */
   find(question: Question): CachedMessage | undefined {
-    const found = this.#options.cache.find(questionOf(question));
+    const found = this.#options.cache.find(this.#asked(question));
     if (found === undefined || found.mark !== 'fresh') return undefined;
     const message = messageOf(question, found);
     if (message === undefined) return undefined;
@@ -107,6 +107,10 @@ export class CachePublisher {
     const isMeant = (wire: Uint8Array): boolean =>
       name === undefined || isSubdomainOf(new Cursor(wire).name(), name);
     return this.#options.cache.flush(isMeant, this.#second());
+  }
+
+  #asked({ qname, qtype }: Question): CacheQuestion {
+    return this.#options.cache.question(wireName(foldName(qname)), qtype);
   }
 
   #has(asked: CacheQuestion): boolean {
@@ -143,10 +147,6 @@ export class CachePublisher {
   #second(): number {
     return Math.floor(this.#options.monotonicMs() / 1000);
   }
-}
-
-function questionOf({ qname, qtype }: Question): CacheQuestion {
-  return { name: wireName(foldName(qname)), qtype };
 }
 
 /** The response without one client's spelling of the question: compression then repeats each client's own. */
