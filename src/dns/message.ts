@@ -110,6 +110,9 @@ export interface Message {
   readonly edns: Edns | undefined;
 }
 
+/** RFC 8767 §4: the TTL of the records of another server's answer that has expired. */
+export const STALE_TTL_SECONDS = 30;
+
 /**
  * How long another server's answer may be kept: the least TTL of its records, in seconds. 0 for a negative answer without
  * SOA, which RFC 2308 §5 forbids keeping.

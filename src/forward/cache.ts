@@ -3,7 +3,7 @@
  * be served stale (RFC 8767), but they leave first when the cache is full; after them the least recently used answer
  * leaves. Maps keep these orders, so the cache never scans its entries. Times are monotonic milliseconds.
  */
-import { keptSeconds, type Message, type Question } from '../dns/message.ts';
+import { keptSeconds, type Message, type Question, STALE_TTL_SECONDS } from '../dns/message.ts';
 import { isSubdomainOf, type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
 import { ExpiryQueue } from '../timing/expiryQueue.ts';
@@ -47,8 +47,7 @@ const FAILURE_SECONDS = 1;
 /** Failures have their own share of the entries, so that a flood of names that fail evicts no answer. */
 const FAILURE_SHARE = 1 / 8;
 
-/** RFC 8767 §4 and §5: the TTL of stale records, and how long a question with a stale answer is not sent again. */
-const STALE_TTL_SECONDS = 30;
+/** RFC 8767 §5: how long a question with a stale answer is not sent again. */
 const RECHECK_MS = 5_000;
 
 /** One key for all questions that one reply answers. */

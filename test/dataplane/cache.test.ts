@@ -40,7 +40,7 @@ function entryOf(
   const answer = checkedAnswer(id, 40, id);
   return {
     ...cache.question(checkedName(id), qtype),
-    ...{ mark: 'fresh', prefetchAtSecond: NEVER, ...rest },
+    ...{ staleUntilSecond: 0, prefetchAtSecond: NEVER, ...rest },
     answer: until === undefined ? answer : { ...answer, untilSecond: until },
   };
 }
@@ -201,6 +201,16 @@ test('A cache in which every answer is asked for still takes new ones', () => {
     assert.equal(ask({ id }), 'whole');
   }
   assert.equal(refused, 0);
+});
+
+test('An answer that finds no room takes the earlier one to its question with it', () => {
+  const opened = openCache(2 ** 18);
+  const { ask } = asker(opened);
+  assert.ok(opened.cache.publish(entryOf(opened.cache, 1), 0));
+  assert.equal(ask({ id: 1 }), 'whole');
+  const large = { ...entryOf(opened.cache, 1), answer: checkedAnswer(1, 8_000, 1) };
+  assert.equal(opened.cache.publish(large, 0), false);
+  assert.equal(ask({ id: 1 }), Outcome.SLOW);
 });
 
 test('Expired answers leave before those that hold', () => {

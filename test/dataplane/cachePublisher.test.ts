@@ -251,6 +251,30 @@ test('A stale answer says so to clients with EDNS, keeps its TTL, and holds for 
   assert.equal(scene.publisher.find(QUESTION), undefined, 'not an answer of an upstream');
 });
 
+test('A stale answer leaves the one that has expired in the cache, with its data and times', () => {
+  const scene = new Scene();
+  scene.publisher.replace(QUESTION, answering(10));
+  const stored = scene.publisher.find(QUESTION);
+  assert.deepEqual([stored?.storedMs, stored?.expiresMs], [5_000, 15_000]);
+  scene.nowMs = 15_000;
+  assert.equal(scene.ask(QUESTION), undefined);
+  scene.publisher.replace(QUESTION, answering(30, STALE_ANSWER));
+  const ttlOf = () => decoded(scene.ask(QUESTION) ?? assert.fail()).answer[0]?.ttlSeconds;
+  assert.equal(ttlOf(), 30);
+  scene.nowMs = 15_999;
+  assert.equal(ttlOf(), 30);
+  assert.deepEqual(scene.publisher.takeQuestions(), [], 'it is not prefetched');
+  assert.deepEqual(scene.publisher.find(QUESTION), stored);
+  assert.equal(scene.cache.stats.answers, 1);
+  scene.nowMs = 16_000;
+  assert.equal(scene.ask(QUESTION), undefined);
+  assert.deepEqual(scene.publisher.find(QUESTION), stored);
+  scene.cache.newEra();
+  scene.publisher.replace(QUESTION, answering(30, STALE_ANSWER));
+  assert.equal(ttlOf(), 30, 'also in place of an answer that was withdrawn');
+  assert.equal(scene.publisher.find(QUESTION), undefined);
+});
+
 test('A stale NXDOMAIN has the code of its own', () => {
   const scene = new Scene();
   const denial = { ...answering(30), rcode: Rcode.NXDOMAIN, answer: NO_RRS };
@@ -267,6 +291,16 @@ test('An answer that must not be kept takes the place of an earlier one', () => 
   scene.publisher.replace(QUESTION, answering(60));
   assert.ok(scene.ask(QUESTION) !== undefined);
   scene.publisher.replace(QUESTION, answering(0));
+  assert.equal(scene.ask(QUESTION), undefined);
+  assert.equal(scene.publisher.find(QUESTION), undefined);
+});
+
+test('An answer that no reply can carry takes the place of an earlier one', () => {
+  const scene = new Scene();
+  scene.publisher.replace(QUESTION, answering(60));
+  const strings = ['t'.repeat(255), 't'.repeat(255), 't'.repeat(255), 't'.repeat(255)];
+  const text = rr(QUESTION.qname, Type.A, 60, { kind: 'txt', strings: [...strings, ...strings] });
+  scene.publisher.replace(QUESTION, { ...answering(60), answer: [text] });
   assert.equal(scene.ask(QUESTION), undefined);
   assert.equal(scene.publisher.find(QUESTION), undefined);
 });

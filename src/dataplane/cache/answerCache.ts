@@ -103,18 +103,30 @@ export class AnswerCache {
     return this.#asked.ask(hash);
   }
 
-  /** Puts the answer in place of an earlier one to the same question; false if there is no room. */
+  /**
+   * Puts the answer in place of an earlier one to the same question. False if there is no room: then the cache has
+   * neither.
+   */
   publish(entry: CacheEntry, nowSecond: number): boolean {
-    const size = blockWords(entry);
-    if (size > this.#ring.capacityWords / LARGEST_PART) return false;
-    this.#makeRoom(nowSecond);
-    const block = this.#ring.allocate(size);
-    if (block === 0) return false;
+    const block = this.#allocate(blockWords(entry), nowSecond);
+    if (block === 0) {
+      this.remove(entry);
+      return false;
+    }
     this.#blocks.write(block, entry);
     const slot = this.#slotOf(entry) || this.#newSlot(entry.hash, nowSecond);
     this.#buckets.point(slot, entry.hash, block);
     this.#published++;
     return true;
+  }
+
+  /**
+   * Lets readers serve the answer to the question as a stale one before that second, when it has expired. False if the
+   * cache has none.
+   */
+  serveStale(question: CacheQuestion, untilSecond: number): boolean {
+    const slot = this.#slotOf(question);
+    return slot !== 0 && this.#blocks.serveStale(this.#buckets.blockIn(slot), untilSecond);
   }
 
   /** The answer to the question, even if it has expired. */
@@ -154,6 +166,13 @@ export class AnswerCache {
       this.#buckets.point(slot, 0, 0);
     });
     return removed;
+  }
+
+  /** Allocates a block; 0 if there is no room. */
+  #allocate(words: number, nowSecond: number): number {
+    if (words > this.#ring.capacityWords / LARGEST_PART) return 0;
+    this.#makeRoom(nowSecond);
+    return this.#ring.allocate(words);
   }
 
   /**
@@ -200,9 +219,9 @@ export class AnswerCache {
     return slot;
   }
 
-  /** No client has asked lately, or the answer has expired. */
+  /** No client has asked lately, or readers no longer serve the answer. */
   #mayGo(block: number, nowSecond: number): boolean {
-    return !this.#blocks.isUsed(block) || !this.#blocks.holds(block, nowSecond);
+    return !this.#blocks.isUsed(block) || !this.#blocks.isServed(block, nowSecond);
   }
 
   #countEvicted(block: number, nowSecond: number): void {

@@ -4,9 +4,7 @@ import type { NewAnswer } from '../table/table.ts';
 import {
   answerAt,
   BlockField,
-  CACHE_MARKS,
   CacheControl,
-  type CacheMark,
   NEVER,
   nameOctetsOf,
   packQuestion,
@@ -23,8 +21,10 @@ export interface CacheQuestion {
 }
 
 export interface CacheEntry extends CacheQuestion {
+  /** Its `untilSecond` may be `EXPIRED`. */
   readonly answer: NewAnswer;
-  readonly mark: CacheMark;
+  /** Before this second readers serve the answer although it has expired. */
+  readonly staleUntilSecond: number;
   /** From this second on a reader that finds the answer asks for a new one; or `NEVER`. */
   readonly prefetchAtSecond: number;
 }
@@ -35,7 +35,6 @@ export interface CachedAnswer {
   readonly ttlsAtSecond: number;
   /** See `AnswerHead`. */
   readonly head: number;
-  readonly mark: CacheMark;
   /** The memory, and the address of the first variant. Valid until the next call of the cache. */
   readonly words: Int32Array;
   readonly variant: number;
@@ -58,14 +57,14 @@ export class Blocks {
   /** Fills a block that no reader can see. Its `SIZE` is set already. */
   write(block: number, entry: CacheEntry): void {
     const words = this.#words;
-    const { name, qtype, hash, answer: given, mark, prefetchAtSecond } = entry;
+    const { name, qtype, hash, answer: given, staleUntilSecond, prefetchAtSecond } = entry;
     const { untilSecond, ttlsAtSecond, words: variants, ...head } = given;
     const answer = answerAt(block, name.length);
     words[block + BlockField.HASH] = hash;
     words[block + BlockField.QUESTION] = packQuestion(qtype, name.length);
     words[block + BlockField.USED] = 0;
     words[block + BlockField.PREFETCH_AT] = prefetchAtSecond;
-    words[block + BlockField.MARK] = CACHE_MARKS.indexOf(mark);
+    words[block + BlockField.STALE_UNTIL] = staleUntilSecond;
     words[answer - 1] = 0; // readers compare whole words of the name
     this.#octets.set(name, (block + BlockField.WORDS) * 4);
     words[answer + AnswerField.UNTIL] = untilSecond;
@@ -87,12 +86,11 @@ export class Blocks {
   answerOf(block: number): CachedAnswer | undefined {
     const words = this.#words;
     const answer = this.#answerIn(block);
-    if (words[answer + AnswerField.ERA] !== words[CacheControl.ERA]) return undefined;
+    if (!this.#isOfEra(block)) return undefined;
     return {
       untilSecond: words[answer + AnswerField.UNTIL] as number,
       ttlsAtSecond: words[answer + AnswerField.TTLS_AT] as number,
       head: words[answer + AnswerField.HEAD] as number,
-      mark: CACHE_MARKS[words[block + BlockField.MARK] as number] as CacheMark,
       words,
       variant: answer + AnswerField.VARIANTS,
     };
@@ -100,10 +98,21 @@ export class Blocks {
 
   /** Whether the block's answer holds. */
   holds(block: number, nowSecond: number): boolean {
-    const words = this.#words;
-    const answer = this.#answerIn(block);
-    const isOfEra = words[answer + AnswerField.ERA] === words[CacheControl.ERA];
-    return isOfEra && (words[answer + AnswerField.UNTIL] as number) > nowSecond;
+    const until = this.#words[this.#answerIn(block) + AnswerField.UNTIL] as number;
+    return this.#isOfEra(block) && until > nowSecond;
+  }
+
+  /** Whether readers serve the block's answer: it holds, or is stale. */
+  isServed(block: number, nowSecond: number): boolean {
+    const staleUntil = this.#words[block + BlockField.STALE_UNTIL] as number;
+    return this.holds(block, nowSecond) || (this.#isOfEra(block) && staleUntil > nowSecond);
+  }
+
+  /** Lets readers serve the block's answer until that second; false if it is of an earlier era. */
+  serveStale(block: number, untilSecond: number): boolean {
+    if (!this.#isOfEra(block)) return false;
+    Atomics.store(this.#words, block + BlockField.STALE_UNTIL, untilSecond);
+    return true;
   }
 
   /** Whether a reader has found the block since it was written. */
@@ -129,6 +138,11 @@ export class Blocks {
     const name = this.#octets.slice(start, start + nameOctetsOf(question));
     const hash = this.#words[block + BlockField.HASH] as number;
     return { name, qtype: qtypeOf(question), hash };
+  }
+
+  #isOfEra(block: number): boolean {
+    const words = this.#words;
+    return words[this.#answerIn(block) + AnswerField.ERA] === words[CacheControl.ERA];
   }
 
   #answerIn(block: number): number {

@@ -9,15 +9,15 @@
  *
  * Addresses are indexes of 32-bit words; 0 is none. Readers rely on these invariants:
  *
- * 1. A block's words change only before its address is stored in a slot. Its words `USED` and `PREFETCH_AT` are
- *    exceptions: readers and the writer store to them without locks, and any of these values is right.
+ * 1. A block's words change only before its address is stored in a slot. Its words `USED`, `PREFETCH_AT` and
+ *    `STALE_UNTIL` are exceptions: readers and the writer store to them without locks, and any of these values is right.
  * 2. A slot's hash and address may be of different questions while the writer changes them. So a reader compares the
  *    question with the one that the block holds.
  * 3. The writer reuses a block's words only after every thread has ended the batch that it was in when the block left
  *    its slot (`table/reclaim.ts`).
  */
 import { encodedError, UDP_SIZE, writeOpt } from '../../dns/edns.ts';
-import { STALE_ANSWER, STALE_NXDOMAIN } from '../../dns/message.ts';
+import { type ExtendedError, STALE_ANSWER, STALE_NXDOMAIN } from '../../dns/message.ts';
 import { MessageWriter } from '../../dns/writer.ts';
 import { optRecord } from '../table/layout.ts';
 
@@ -53,29 +53,25 @@ export const BlockField = {
   USED: 3,
   /** From this second on a reader that finds the block notes its slot, and stores `NEVER` here. */
   PREFETCH_AT: 4,
-  /** Index in `CACHE_MARKS`, and in `CACHE_OPTS`. */
-  MARK: 5,
+  /** Before this second readers serve the answer although it has expired, as a stale one. */
+  STALE_UNTIL: 5,
   WORDS: 6,
 } as const;
 
 /** In place of the second at which to prefetch. */
 export const NEVER = 0x7fffffff;
 
-/** Whether the answer is another server's expired one, which its OPT record says to clients with EDNS. */
-export type CacheMark = 'fresh' | 'stale' | 'staleNxdomain';
+/** In place of the second at which an answer expires: it had expired when it came, and nothing says when. */
+export const EXPIRED = 0;
 
-export const CACHE_MARKS: readonly CacheMark[] = ['fresh', 'stale', 'staleNxdomain'];
+/** The OPT records of an answer that holds, and of stale ones: RFC 8914 §4.4 and §4.20. */
+export const FRESH_OPT: Uint8Array = optRecord(false);
+export const STALE_OPT: Uint8Array = optOfError(STALE_ANSWER);
+export const STALE_NXDOMAIN_OPT: Uint8Array = optOfError(STALE_NXDOMAIN);
 
-/** Index in `CACHE_MARKS`. */
-export const FRESH = 0;
-
-/** The OPT record of each mark: RFC 8914 §4.4 and §4.20. */
-export const CACHE_OPTS: readonly Uint8Array[] = CACHE_MARKS.map(optOfMark);
-
-function optOfMark(mark: CacheMark): Uint8Array {
-  if (mark === 'fresh') return optRecord(false);
+function optOfError(error: ExtendedError): Uint8Array {
   const writer = new MessageWriter();
-  const extendedError = encodedError(mark === 'stale' ? STALE_ANSWER : STALE_NXDOMAIN);
+  const extendedError = encodedError(error);
   writeOpt(writer, { udpSize: UDP_SIZE, dnssecOk: false, rcode: 0, extendedError });
   return writer.finish();
 }

@@ -4,20 +4,13 @@
  */
 import { Cursor } from '../../dns/cursor.ts';
 import { decodeMessage } from '../../dns/decode.ts';
-import {
-  Ede,
-  type ExtendedError,
-  keptSeconds,
-  type Message,
-  type Question,
-  type Response,
-} from '../../dns/message.ts';
+import { Ede, keptSeconds, type Message, type Question, type Response } from '../../dns/message.ts';
 import { equalNames, foldName, isSubdomainOf, type Name, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
 import { Flag, HEADER_OCTETS, QUESTION_FIELDS_OCTETS } from '../../dns/wire.ts';
 import type { AnswerCache } from '../cache/answerCache.ts';
-import type { CachedAnswer, CacheQuestion } from '../cache/blocks.ts';
-import { type CacheMark, NEVER } from '../cache/layout.ts';
+import type { CachedAnswer, CacheEntry, CacheQuestion } from '../cache/blocks.ts';
+import { EXPIRED, NEVER } from '../cache/layout.ts';
 import {
   CUT_WORDS,
   FOREVER,
@@ -39,6 +32,10 @@ export interface CachePublisherOptions {
   /** Receives the error if an answer could not be published, which is a bug. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
+
+type EntryTimes = Pick<CacheEntry, 'staleUntilSecond' | 'prefetchAtSecond'> & {
+  readonly untilSecond: number;
+};
 
 /** An answer of the cache as a message, with the TTLs that it had at `storedMs` of the monotonic clock. */
 export interface CachedMessage {
@@ -92,10 +89,10 @@ export class CachePublisher {
     });
   }
 
-  /** The answer in the cache, even if it has expired; `undefined` if it was put there as stale, or is not whole. */
+  /** The answer in the cache, even if it has expired; `undefined` if nothing says when, or it is not whole. */
   find(question: Question): CachedMessage | undefined {
     const found = this.#options.cache.find(this.#asked(question));
-    if (found === undefined || found.mark !== 'fresh') return undefined;
+    if (found === undefined || found.untilSecond === EXPIRED) return undefined;
     const message = messageOf(question, found);
     if (message === undefined) return undefined;
     const { ttlsAtSecond, untilSecond } = found;
@@ -115,33 +112,56 @@ export class CachePublisher {
 
   #has(asked: CacheQuestion): boolean {
     const found = this.#options.cache.find(asked);
-    return found !== undefined && found.untilSecond > this.#second() && found.mark === 'fresh';
+    return found !== undefined && found.untilSecond > this.#second();
   }
 
   #publish(question: Question, asked: CacheQuestion, response: Response): void {
-    const mark = markOf(response);
-    if (mark === undefined || question.qclass !== Class.IN) return;
-    const { cache, maxUdpOctets, mayPrefetch } = this.#options;
-    const life = mark === 'fresh' ? keptSeconds(question.qtype, response) : STALE_SECONDS;
-    if (life <= 0) {
-      cache.remove(asked); // It would be served as the last answer when no upstream replies.
+    const freshness = question.qclass === Class.IN ? freshnessOf(response) : undefined;
+    if (freshness === undefined) return;
+    const { cache } = this.#options;
+    const second = this.#second();
+    if (freshness === 'stale') {
+      const staleUntilSecond = second + STALE_SECONDS;
+      // The answer that the cache has says when it expired, and this one does not.
+      if (cache.serveStale(asked, staleUntilSecond)) return;
+      const times = { untilSecond: EXPIRED, staleUntilSecond, prefetchAtSecond: NEVER };
+      this.#write(question, asked, response, times);
       return;
     }
+    const life = keptSeconds(question.qtype, response);
+    if (life > 0) this.#write(question, asked, response, this.#timesOf(life, second));
+    else cache.remove(asked); // It would be served as the last answer when no upstream replies.
+  }
+
+  #timesOf(life: number, second: number): EntryTimes {
+    const untilSecond = Math.min(second + life, FOREVER);
+    const lastPart = Math.max(1, Math.floor(life / PREFETCH_PART));
+    const isPrefetched = life > lastPart && this.#options.mayPrefetch();
+    const prefetchAtSecond = isPrefetched ? untilSecond - lastPart : NEVER;
+    return { untilSecond, staleUntilSecond: 0, prefetchAtSecond };
+  }
+
+  #write(
+    question: Question,
+    asked: CacheQuestion,
+    response: Response,
+    { untilSecond, staleUntilSecond, prefetchAtSecond }: EntryTimes,
+  ): void {
+    const { cache, maxUdpOctets } = this.#options;
     const qname = foldName(question.qname);
     const neutral = withQname(response, qname);
     const encoded = encodeBehindQuestion({ ...question, qname }, neutral, maxUdpOctets);
-    if (encoded.cuts.length === 0) return;
-    const variants = variantsOf([{ response: neutral, encoded }], () => mark === 'fresh');
+    if (encoded.cuts.length === 0) {
+      cache.remove(asked);
+      return;
+    }
+    const variants = variantsOf([{ response: neutral, encoded }], () => true);
     const second = this.#second();
-    const untilSecond = Math.min(second + life, FOREVER);
-    const lastPart = Math.max(1, Math.floor(life / PREFETCH_PART));
-    const isPrefetched = mark === 'fresh' && life > lastPart && mayPrefetch();
     const answer = {
       ...{ untilSecond, ttlsAtSecond: second, rcode: response.rcode, words: variants.words },
       ...{ authoritative: false, plainOnly: true, fixedOrder: false, variants: variants.count },
     };
-    const prefetchAtSecond = isPrefetched ? untilSecond - lastPart : NEVER;
-    cache.publish({ ...asked, answer, mark, prefetchAtSecond }, second);
+    cache.publish({ ...asked, answer, staleUntilSecond, prefetchAtSecond }, second);
   }
 
   #second(): number {
@@ -158,15 +178,11 @@ function withQname(response: Response, qname: Name): Response {
 }
 
 /** `undefined` for a response that the cache does not take: an error, or one that only this client gets. */
-function markOf({ rcode, extendedError }: Response): CacheMark | undefined {
+function freshnessOf({ rcode, extendedError }: Response): 'fresh' | 'stale' | undefined {
   if (rcode !== Rcode.NOERROR && rcode !== Rcode.NXDOMAIN) return undefined;
   if (extendedError === undefined) return 'fresh';
-  return markOfError(extendedError);
-}
-
-function markOfError({ code }: ExtendedError): CacheMark | undefined {
-  if (code === Ede.STALE_ANSWER) return 'stale';
-  return code === Ede.STALE_NXDOMAIN ? 'staleNxdomain' : undefined;
+  const { code } = extendedError;
+  return code === Ede.STALE_ANSWER || code === Ede.STALE_NXDOMAIN ? 'stale' : undefined;
 }
 
 /** The reply that the cache holds, as a message with the folded qname; `undefined` if it is not whole. */

@@ -1,21 +1,23 @@
 /** Finds the answer of a question outside our zones: the readers' side of the cache (`cache/layout.ts`). */
+import { Rcode } from '../../dns/rr.ts';
 import {
   answerAt,
   BlockField,
   BUCKET_SLOTS,
   BUCKET_WORDS,
   BUCKETS_AT,
-  CACHE_OPTS,
   CacheControl,
-  FRESH,
+  FRESH_OPT,
   NEVER,
   NOTE_COUNT,
   NOTES_AT,
   packQuestion,
   questionHash,
   SLOT_WORDS,
+  STALE_NXDOMAIN_OPT,
+  STALE_OPT,
 } from '../cache/layout.ts';
-import { AnswerField } from '../table/layout.ts';
+import { AnswerField, rcodeOf } from '../table/layout.ts';
 import type { QuestionReader } from './question.ts';
 
 export class CacheFinder {
@@ -24,6 +26,8 @@ export class CacheFinder {
   answer = 0;
   /** See `AnswerHead`. */
   head = 0;
+  /** The answer has expired, but the main thread lets readers serve it. */
+  isStale = false;
   #block = 0;
   #slot = 0;
   readonly #words: Int32Array;
@@ -46,15 +50,11 @@ export class CacheFinder {
 
   /** The OPT record of the answer that `find` found. */
   get opt(): Uint8Array {
-    return CACHE_OPTS[this.#words[this.#block + BlockField.MARK] as number] as Uint8Array;
+    if (!this.isStale) return FRESH_OPT;
+    return rcodeOf(this.head) === Rcode.NXDOMAIN ? STALE_NXDOMAIN_OPT : STALE_OPT;
   }
 
-  /** Whether the answer that `find` found is a stale one. */
-  get isStale(): boolean {
-    return this.#words[this.#block + BlockField.MARK] !== FRESH;
-  }
-
-  /** Finds the answer to the question; false if the cache has none that holds. */
+  /** Finds the answer to the question; false if the cache has none that readers may serve. */
   find(): boolean {
     const words = this.#words;
     const { hash: nameHash, qtype, nameOctets } = this.#question;
@@ -67,9 +67,12 @@ export class CacheFinder {
       if (block === 0 || !this.#isOfQuestion(block)) continue;
       const answer = answerAt(block, nameOctets);
       if (words[answer + AnswerField.ERA] !== this.#era) return false;
-      if ((words[answer + AnswerField.UNTIL] as number) <= this.#second) return false;
+      const isStale = (words[answer + AnswerField.UNTIL] as number) <= this.#second;
+      if (isStale && (words[block + BlockField.STALE_UNTIL] as number) <= this.#second)
+        return false;
       this.answer = answer;
       this.head = words[answer + AnswerField.HEAD] as number;
+      this.isStale = isStale;
       this.#block = block;
       this.#slot = slot;
       return true;
@@ -82,7 +85,7 @@ export class CacheFinder {
     const words = this.#words;
     const block = this.#block;
     if (words[block + BlockField.USED] === 0) words[block + BlockField.USED] = 1;
-    if ((words[block + BlockField.PREFETCH_AT] as number) > this.#second) return;
+    if (this.isStale || (words[block + BlockField.PREFETCH_AT] as number) > this.#second) return;
     words[block + BlockField.PREFETCH_AT] = NEVER;
     const note = Atomics.add(words, CacheControl.NOTES, 1) & (NOTE_COUNT - 1);
     Atomics.store(words, NOTES_AT + note, this.#slot);

@@ -9,6 +9,7 @@
  * A reply keeps the packet's question in the client's spelling, appends the octets of the answer, and changes the
  * header. The words of the control blocks are read once per batch.
  */
+import { STALE_TTL_SECONDS } from '../../dns/message.ts';
 import { Rcode } from '../../dns/rr.ts';
 import { HEADER_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from '../table/counters.ts';
@@ -222,6 +223,7 @@ class CachedReplies {
     if (!finder.find()) return 0;
     const { answer, head } = finder;
     this.#writer.opt = finder.opt;
+    this.#writer.fixedTtl = finder.isStale ? STALE_TTL_SECONDS : 0;
     const length = this.#writer.writeAnswer(octets, at, answer, head, rcodeOf(head) | 0x80);
     if (length === 0) return 0;
     finder.touch();

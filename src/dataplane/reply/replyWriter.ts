@@ -39,6 +39,8 @@ export class ReplyWriter {
   second = 0;
   /** The OPT record for questions with OPT, without DO. Set it before each reply or batch. */
   opt: Uint8Array;
+  /** Not 0: the TTLs that fall are all this one instead. Set it before each reply, or never. */
+  fixedTtl = 0;
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;
   readonly #question: QuestionReader;
@@ -85,7 +87,9 @@ export class ReplyWriter {
     const fallingCount = sizes >>> 16;
     this.#copy(packet, (falling + fallingCount) * 4, length);
     const age = this.second - (words[answer + AnswerField.TTLS_AT] as number);
-    if (age !== 0 && fallingCount > 0) this.#reduceTtls(packet, falling, fallingCount, length, age);
+    if (this.fixedTtl > 0) this.#fixTtls(packet, falling, fallingCount, length);
+    else if (age !== 0 && fallingCount > 0)
+      this.#reduceTtls(packet, falling, fallingCount, length, age);
     const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
     return this.#finish(packet, at, length, high, low, words[cut + 1] as number);
   }
@@ -144,6 +148,15 @@ export class ReplyWriter {
     }
   }
 
+  /** Sets the TTLs that fall to `fixedTtl`. */
+  #fixTtls(packet: Uint8Array, falling: number, count: number, length: number): void {
+    for (let i = 0; i < count; i++) {
+      const offset = this.#words[falling + i] as number;
+      if (offset >= length) return;
+      write32(packet, this.#question.end + offset, this.fixedTtl);
+    }
+  }
+
   /** Completes the reply: header and OPT. */
   #finish(
     packet: Uint8Array,
@@ -192,9 +205,12 @@ function subtract32(octets: Uint8Array, at: number, amount: number): void {
     ((octets[at + 1] as number) << 16) |
     ((octets[at + 2] as number) << 8) |
     (octets[at + 3] as number);
-  const less = value - amount;
-  octets[at] = less >>> 24;
-  octets[at + 1] = less >>> 16;
-  octets[at + 2] = less >>> 8;
-  octets[at + 3] = less;
+  write32(octets, at, value - amount);
+}
+
+function write32(octets: Uint8Array, at: number, value: number): void {
+  octets[at] = value >>> 24;
+  octets[at + 1] = value >>> 16;
+  octets[at + 2] = value >>> 8;
+  octets[at + 3] = value;
 }
