@@ -60,6 +60,8 @@ export class NewestEntry {
   #addChange(change: Change): void {
     if (change.kind === 'put') {
       this.#entry = change.entry;
+      // A later change of the same batch may delete the key.
+      this.#revision = change.entry.modRevision;
       this.#isDeleted = false;
     } else if (change.key === this.#entry?.key) {
       this.#isDeleted = true;

@@ -625,6 +625,25 @@ function histories(test: Register): void {
     return undefined;
   }
 
+  test('A watch continues after a batch in which the newest key was put and deleted', async (store, prefix) => {
+    await mustPut(store, `${prefix}a`, '1');
+    const { history, revision: before } = mustHave((await pagesOf(store, prefix))[0]);
+    const seen = new NewestEntry();
+    for (const page of await pagesOf(store, prefix)) seen.addPage(page);
+    await mustPut(store, `${prefix}b`, '1');
+    const { revision } = await mustDelete(store, `${prefix}b`);
+    const changes = await changesUntil(store, prefix, before + 1, `${prefix}b`, { kind: 'delete' });
+    assert.deepEqual(
+      changes.map(({ kind }) => kind),
+      ['put', 'delete'],
+    );
+    seen.addBatch({ revision, changes });
+    const followed = { history, fingerprint: seen.fingerprint() };
+    const next = await mustPut(store, `${prefix}a`, '2');
+    const after = firstRevision(store, prefix, revision + 1, followed);
+    assert.equal(await soon(after), next.entry.modRevision);
+  });
+
   test('A watch continues in the same history', async (store, prefix) => {
     const empty = await readAll(store, prefix);
     const first = await mustPut(store, `${prefix}a`, '1');
