@@ -21,6 +21,8 @@ class CountingStore extends FaultyStore {
   /** Watches that have not ended. */
   openWatches = 0;
   gate: Promise<void> | undefined;
+  /** Before a batch of a watch. */
+  watchGate: Promise<void> | undefined;
 
   override async *snapshot(
     prefix: string,
@@ -40,7 +42,10 @@ class CountingStore extends FaultyStore {
     this.watches++;
     this.openWatches++;
     try {
-      yield* super.watch(...args);
+      for await (const batch of super.watch(...args)) {
+        await this.watchGate;
+        yield batch;
+      }
     } finally {
       this.openWatches--;
     }
@@ -53,13 +58,13 @@ class CountingStore extends FaultyStore {
   }
 
   /** Returns the function that opens the gate. */
-  shut(): () => void {
+  shut(gate: 'gate' | 'watchGate' = 'gate'): () => void {
     let open = (): void => undefined;
-    this.gate = new Promise((resolve) => {
+    this[gate] = new Promise((resolve) => {
       open = resolve;
     });
     return () => {
-      this.gate = undefined;
+      this[gate] = undefined;
       open();
     };
   }
@@ -92,8 +97,10 @@ interface Scene {
   assertEqual(following: Following): Promise<void>;
 }
 
-async function onScene(play: (scene: Scene) => Promise<void>): Promise<void> {
-  const store = new CountingStore();
+async function onScene(
+  play: (scene: Scene) => Promise<void>,
+  store = new CountingStore(),
+): Promise<void> {
   for (let i = 0; i < 25; i++) await store.write(`k${i}`);
   const all: Following[] = [];
   let writes = 0;
@@ -113,7 +120,8 @@ async function onScene(play: (scene: Scene) => Promise<void>): Promise<void> {
     await until('it equals the store', () => isEqual() && mirror.state().kind === 'synced');
   };
   try {
-    await until('the first is loaded', () => first.mirror.state().kind === 'synced');
+    if (store.gate === undefined)
+      await until('the first is loaded', () => first.mirror.state().kind === 'synced');
     await play({ store, first, join, assertEqual });
   } finally {
     for (const { mirror } of all) mirror.close();
@@ -174,6 +182,63 @@ describe('mirrors that share a watch', () => {
       await until('it is loaded', () => late.mirror.state().kind !== 'loading');
       for (const each of [first, late]) await assertEqual(each);
       assert.deepEqual(late.replica.gaps, []);
+    }));
+
+  it('A mirror that joins during the first load is listed after it', () => {
+    const store = new CountingStore();
+    const open = store.shut();
+    return onScene(async ({ first, join, assertEqual }) => {
+      await until('the first has a page', () => first.replica.entries.size === 10);
+      const late = join();
+      open();
+      for (const each of [first, late]) await assertEqual(each);
+      assert.deepEqual([store.watches, store.listings], [1, 2]);
+    }, store);
+  });
+
+  it('A change that the watch brings late does not undo a newer one of the snapshot', () =>
+    onScene(async ({ store, first, join, assertEqual }) => {
+      await assertEqual(first);
+      const openWatch = store.shut('watchGate');
+      const older = await store.write('k1', 'older');
+      await store.write('k1', 'newer');
+      const open = store.shut();
+      const late = join();
+      await until('it has a page', () => late.replica.entries.size === 10);
+      // The watch brings only the older change.
+      openWatch();
+      const openAgain = store.shut('watchGate');
+      await first.mirror.waitFor(older);
+      open();
+      await until('it is loaded', () => late.mirror.state().kind === 'synced');
+      assert.deepEqual(late.replica.content(), await contentOf(store, PREFIX));
+      openAgain();
+      for (const each of [first, late]) await assertEqual(each);
+    }));
+
+  it('A mirror that joins takes no snapshot of another store than the one that is watched', () =>
+    onScene(async ({ store, first, join, assertEqual }) => {
+      await assertEqual(first);
+      store.replace();
+      const late = join();
+      await until('it has failed', () => late.mirror.counters().failures > 1);
+      assert.equal(late.mirror.state().kind, 'loading');
+      assert.equal(first.mirror.counters().failures, 0);
+      store.cut(lost());
+      for (const each of [first, late]) await assertEqual(each);
+    }));
+
+  it('A mirror that is being listed does not fail with the watch of the others', () =>
+    onScene(async ({ store, first, join, assertEqual }) => {
+      await assertEqual(first);
+      const open = store.shut();
+      const late = join();
+      await until('it has a page', () => late.replica.entries.size === 10);
+      store.cut(lost());
+      await until('the watch is lost', () => first.mirror.counters().failures === 1);
+      open();
+      for (const each of [first, late]) await assertEqual(each);
+      assert.equal(late.mirror.counters().failures, 0);
     }));
 
   it('A mirror that joins while another store replaces the first is listed with the others', () =>
