@@ -40,7 +40,8 @@ export async function benchScale(options: ScaleBenchOptions): Promise<string> {
   const load = figure(loadavg()[0] ?? Number.NaN, 1);
   for (const [title, command] of options.etcds)
     columns.push({ title, rows: await measure(title, command, options) });
-  const names = columns[0]?.rows.map(([what]) => what) ?? [];
+  const [longest] = columns.map(({ rows }) => rows).sort((a, b) => b.length - a.length);
+  const names = longest?.map(([what]) => what) ?? [];
   const rows = names.map((what, i) => [what, ...columns.map(({ rows }) => rows[i]?.[1] ?? '–')]);
   const { hosts, keys } = options;
   return [
@@ -65,9 +66,19 @@ async function measure(
   const setup = { etcd, hosts: count, processes: PROCESSES, leaseTtlSeconds };
   const hosts = new Hosts(setup);
   const rows: Row[] = [];
+  let hasFailed = false;
+  /** After a failure the later phases would measure something else, so the table has only the rows before it. */
   const phase = async (name: string, run: () => Promise<readonly Row[]>): Promise<void> => {
+    if (hasFailed) return;
     const startMs = performance.now();
-    const added = await run();
+    let added: readonly Row[] = [];
+    try {
+      added = await run();
+    } catch (error) {
+      hasFailed = true;
+      process.exitCode = 1;
+      console.error(`${title}: ${name} failed:`, error);
+    }
     rows.push(...added);
     console.error(`${title}: ${name}, ${figure((performance.now() - startMs) / 1000, 1)} s`);
     for (const [what, value] of added) console.error(`    ${what}: ${value}`);
@@ -109,14 +120,16 @@ async function during(etcd: Etcd, run: () => Promise<unknown>): Promise<EtcdFigu
 }
 
 async function renewals({ etcd, hosts }: Scene): Promise<readonly Row[]> {
-  let renewed = 0;
+  let renewals = { renewed: 0, unanswered: 0 };
   const used = await during(etcd, async () => {
-    renewed = await hosts.renew(RENEWALS);
+    renewals = await hosts.renew(RENEWALS);
   });
+  const { renewed, unanswered } = renewals;
   const perSecond = renewed / (used.atMs / 1000);
   return [
     ['etcd, CPU of a lease renewal, µs', figure((used.cpuSeconds * 1e6) / renewed)],
     ['renewals/s reached', figure(perSecond)],
+    ['renewals without an answer in time', figure(unanswered)],
   ];
 }
 
@@ -203,7 +216,7 @@ async function compacted(scene: Scene): Promise<readonly Row[]> {
   await hosts.all('cut');
   for (let i = 0; i < PUTS; i++) await hosts.put(`cut-${i}`);
   const { revision } = await hosts.put();
-  await etcd.etcdctl(['compact', String(revision)]);
+  await etcd.etcdctl(['compact', '--command-timeout', '60s', String(revision)]);
   const startMs = epochMs();
   let times: number[] = [];
   const used = await during(etcd, async () => {

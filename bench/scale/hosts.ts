@@ -8,6 +8,7 @@ import {
   type MirrorCheck,
   TIMED_PREFIX,
 } from '../../test/support/hostMirrors.ts';
+import { untilAnswered } from '../../test/support/untilAnswered.ts';
 import { type LineChild, startLineChild } from '../lineChild.ts';
 import type { HostsAnswer, HostsRequest } from './hostsMain.ts';
 
@@ -47,14 +48,15 @@ export class Hosts {
     });
     const left = transactions(keys, leases);
     const work = async (): Promise<void> => {
-      for (const success of left) await this.#client.kv.txn({ success });
+      for (const success of left) await untilAnswered(() => this.#client.kv.txn({ success }));
     };
     await Promise.all(Array.from({ length: CONCURRENT_TXNS }, work));
   }
 
-  /** Renews every lease that often; resolves with the number of renewals. */
-  async renew(times: number): Promise<number> {
-    return (await this.#registrars.request({ kind: 'renew', times })).renewed ?? 0;
+  /** Renews every lease that often; resolves with the numbers of renewals and of calls without an answer. */
+  async renew(times: number): Promise<{ readonly renewed: number; readonly unanswered: number }> {
+    const { renewals } = await this.#registrars.request({ kind: 'renew', times });
+    return renewals ?? { renewed: 0, unanswered: 0 };
   }
 
   /** Starts all mirrors at once. */
@@ -71,8 +73,12 @@ export class Hosts {
     await Promise.all(this.#mirrors.map((child) => child.request({ kind })));
   }
 
-  /** Puts a timed key; resolves with its revision and the time of the request. */
-  async put(name = 'mark'): Promise<{ revision: number; atMs: number }> {
+  /** Puts a timed key; resolves with its revision and the time of the request that etcd answered. */
+  put(name = 'mark'): Promise<{ revision: number; atMs: number }> {
+    return untilAnswered(() => this.#put(name));
+  }
+
+  async #put(name: string): Promise<{ revision: number; atMs: number }> {
     const atMs = epochMs();
     const value = serviceText(0, Math.floor(atMs));
     const { header } = await this.#client.kv.put({

@@ -15,7 +15,7 @@ export type HostsRequest =
 export interface HostsAnswer {
   readonly leases?: readonly string[];
   readonly leaseLosses?: number;
-  readonly renewed?: number;
+  readonly renewals?: { readonly renewed: number; readonly unanswered: number };
   /** See `epochMs`. */
   readonly times?: readonly number[];
   readonly arrivals?: readonly (readonly number[])[];
@@ -34,7 +34,7 @@ async function answer(request: HostsRequest): Promise<HostsAnswer> {
     case 'register':
       return { leases: await leases.start(request.first, request.count) };
     case 'renew':
-      return { renewed: await leases.renew(request.times) };
+      return { renewals: await leases.renew(request.times) };
     case 'start':
       mirrors.start(request.count);
       return {};

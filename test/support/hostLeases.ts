@@ -6,6 +6,7 @@ import type { Self } from '../../src/registrar/leadership/identity.ts';
 import { Leadership } from '../../src/registrar/leadership/leadership.ts';
 import { answerWithinMs, Locks } from '../../src/registrar/leadership/locks.ts';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
+import { asStoreError } from '../../src/store/store.ts';
 import { systemClock } from '../../src/timing/clock.ts';
 import { HOSTS_PREFIX } from './hostMirrors.ts';
 import { until } from './until.ts';
@@ -43,17 +44,24 @@ export class HostLeases {
     return leases;
   }
 
-  /** Renews every lease that often, and returns the number of renewals. */
-  async renew(times: number): Promise<number> {
+  /** Renews every lease that often, and returns the numbers of renewals and of calls without an answer. */
+  async renew(times: number): Promise<{ renewed: number; unanswered: number }> {
     let renewed = 0;
+    let unanswered = 0;
     const renewOne = async ({ store, leadership }: OneRegistrar): Promise<void> => {
       for (let i = 0; i < times; i++) {
         const state = leadership.state();
-        if (state.kind === 'held' && (await store.renewLease(state.leaseId))) renewed++;
+        if (state.kind !== 'held') continue;
+        try {
+          if (await store.renewLease(state.leaseId)) renewed++;
+        } catch (error) {
+          asStoreError(error);
+          unanswered++;
+        }
       }
     };
     await Promise.all(this.#registrars.map(renewOne));
-    return renewed;
+    return { renewed, unanswered };
   }
 
   async close(): Promise<void> {

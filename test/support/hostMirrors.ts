@@ -9,6 +9,7 @@ import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
 import { Mirror, type Replica } from '../../src/store/mirror.ts';
 import { type FollowedHistory, StoreError, type WatchBatch } from '../../src/store/store.ts';
 import { untilCut } from './cutWatch.ts';
+import { untilAnswered } from './untilAnswered.ts';
 
 export const HOSTS_PREFIX = '/skydns/';
 /** The changes of keys below this one are timed, and are not among the names that must stay. */
@@ -183,11 +184,7 @@ export class HostMirrors {
 
   /** Compares every mirror with etcd, while nothing is written. */
   async check(): Promise<MirrorCheck> {
-    const stored = new Map<string, number>();
-    const store = new EtcdStore({ endpoints: [this.#endpoint] });
-    for await (const { entries } of store.snapshot(HOSTS_PREFIX, { bulk: true }))
-      for (const { key, modRevision } of entries) stored.set(key, modRevision);
-    await store.close();
+    const stored = await untilAnswered(() => this.#stored());
     const sums = { wrong: 0, missing: 0, losses: 0, relists: 0, failures: 0 };
     let leastSize = Number.POSITIVE_INFINITY;
     for (const { replica, mirror } of this.#mirrors) {
@@ -206,6 +203,19 @@ export class HostMirrors {
       reasons: this.#reasons,
       ...sums,
     };
+  }
+
+  /** The revisions of all keys in etcd. */
+  async #stored(): Promise<ReadonlyMap<string, number>> {
+    const stored = new Map<string, number>();
+    const store = new EtcdStore({ endpoints: [this.#endpoint] });
+    try {
+      for await (const { entries } of store.snapshot(HOSTS_PREFIX, { bulk: true }))
+        for (const { key, modRevision } of entries) stored.set(key, modRevision);
+    } finally {
+      await store.close();
+    }
+    return stored;
   }
 
   async close(): Promise<void> {
