@@ -18,6 +18,8 @@ import { RegisteredHost } from '../support/registeredHost.ts';
 
 const HOSTS = 20;
 const CONTAINERS = 100;
+/** As `soradns up` has: the server's and the registrar's. */
+const MIRRORS_PER_HOST = 2;
 const STORM_MS = 60_000;
 /** A look at all names takes time that the hosts of this process need. */
 const LOOK_EVERY_MS = 250;
@@ -38,8 +40,8 @@ describe('twenty hosts on one etcd', { concurrency: 1 }, () => {
     client = new EtcdStore({ endpoints: [etcd.endpoint] });
     for (const host of hosts) host.start(etcd.endpoint);
     await stored();
-    steady = new HostMirrors(etcd.endpoint);
-    restarted = new HostMirrors(etcd.endpoint);
+    steady = new HostMirrors(etcd.endpoint, MIRRORS_PER_HOST);
+    restarted = new HostMirrors(etcd.endpoint, MIRRORS_PER_HOST);
     steady.start(5);
     restarted.start(HOSTS);
     await agree();

@@ -6,7 +6,7 @@
 
 import type { Change, Lease } from '../../src/service/change.ts';
 import { EtcdStore } from '../../src/store/etcd/etcdStore.ts';
-import { Mirror, type Replica } from '../../src/store/mirror.ts';
+import { Mirror, type MirrorEvent, type Replica } from '../../src/store/mirror.ts';
 import { type FollowedHistory, StoreError, type WatchBatch } from '../../src/store/store.ts';
 import { untilCut } from './cutWatch.ts';
 import { untilAnswered } from './untilAnswered.ts';
@@ -144,16 +144,19 @@ export interface MirrorCheck {
 
 export class HostMirrors {
   readonly #endpoint: string;
+  readonly #mirrorsPerHost: number;
   readonly #numbers = new KeyNumbers();
   #mirrors: OneMirror[] = [];
   readonly #reasons: Record<string, number> = {};
 
-  constructor(endpoint: string) {
+  /** The mirrors of one host share a watch. */
+  constructor(endpoint: string, mirrorsPerHost = 1) {
     this.#endpoint = endpoint;
+    this.#mirrorsPerHost = mirrorsPerHost;
   }
 
-  start(count: number): void {
-    for (let i = 0; i < count; i++) this.#mirrors.push(this.#open());
+  start(hosts: number): void {
+    for (let i = 0; i < hosts; i++) this.#open();
   }
 
   /** Resolves with the times at which the mirrors had every change up to the revision. */
@@ -222,7 +225,9 @@ export class HostMirrors {
     const closing = this.#mirrors;
     this.#mirrors = [];
     for (const { mirror } of closing) mirror.close();
-    await Promise.all(closing.map(({ store }) => store.close()));
+    await Promise.all(
+      [...new Set(closing.map(({ store }) => store))].map((store) => store.close()),
+    );
   }
 
   #note(error: unknown): void {
@@ -230,22 +235,24 @@ export class HostMirrors {
     this.#reasons[reason] = (this.#reasons[reason] ?? 0) + 1;
   }
 
-  #open(): OneMirror {
+  #open(): void {
     const store = new CuttableStore({ endpoints: [this.#endpoint] });
-    const replica = new HostReplica(this.#numbers);
-    const mirror = new Mirror({
-      store,
-      prefix: HOSTS_PREFIX,
-      replica,
-      onEvent: (event) => {
+    let first: Mirror | undefined;
+    for (let i = 0; i < this.#mirrorsPerHost; i++) {
+      const replica = new HostReplica(this.#numbers);
+      const onEvent = (event: MirrorEvent): void => {
         if (event.kind === 'lost') this.#note(event.error);
         if (event.kind !== 'loaded') return;
         replica.isLoaded = true;
         replica.leastSize = replica.size;
-      },
-    });
-    mirror.start();
-    return { store, mirror, replica };
+      };
+      const following = { replica, onEvent };
+      const mirror: Mirror =
+        first?.beside(following) ?? new Mirror({ store, prefix: HOSTS_PREFIX, ...following });
+      first ??= mirror;
+      mirror.start();
+      this.#mirrors.push({ store, mirror, replica });
+    }
   }
 }
 
