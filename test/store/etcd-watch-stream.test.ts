@@ -197,6 +197,17 @@ describe('streams', { concurrency: 4 }, () => {
       await fails(nobody.open(undefined), 'unavailable', /ECONNREFUSED/);
     }));
 
+  it('A stream may be cancelled as soon as it is opened', () =>
+    withConnections(createServer(), async (watches) => {
+      for (const pause of [undefined, process.nextTick, setImmediate]) {
+        const stream = watches.open(undefined);
+        if (pause !== undefined) await new Promise<void>((resolve) => pause(() => resolve()));
+        stream.cancel();
+        // Node emits the connection's event later; an exception in its handler would end the process.
+        await sleep(50);
+      }
+    }));
+
   it('While the reader is busy the peer has to wait, and no message is lost', () => {
     const count = 64;
     const message = Buffer.alloc(1 << 20, 7);

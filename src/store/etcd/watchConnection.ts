@@ -121,6 +121,9 @@ function sessionTo(options: WatchConnectionOptions): ClientHttp2Session {
     // The windows limit the memory, and Node would refuse further watches at its own limit.
     maxSessionMemory: Number.MAX_SAFE_INTEGER,
   });
-  session.once('connect', () => session.setLocalWindowSize(WINDOW_OCTETS));
+  // Node emits this event even if the last watch has ended the session in the meantime.
+  session.once('connect', () => {
+    if (!session.destroyed) session.setLocalWindowSize(WINDOW_OCTETS);
+  });
   return session;
 }
