@@ -14,12 +14,47 @@ if (problem !== undefined) {
   process.stderr.write(`soradns: ${problem}\n`);
   process.exit(1);
 }
+resolveOwnFiles();
 const [{ StandardOutput }, { runCli }, { COMMAND_TABLE }, output] = await Promise.all([
   import('./app/process/standardOutput.ts'),
   import('./cli/cli.ts'),
   import('./cli/commands/commands.ts'),
   import('./cli/output.ts'),
 ]);
+
+/**
+ * Spares Node the search for the program's own files, which is a third of their loading: an import of `./x.js` always
+ * names the file beside it, an ES module. Node 20 lacks this.
+ */
+function resolveOwnFiles(): void {
+  const { registerHooks } = process.getBuiltinModule('node:module') as Partial<ModuleHooks>;
+  const own = new URL('.', import.meta.url).href;
+  registerHooks?.({
+    resolve(specifier, context, next) {
+      const { parentURL = '' } = context;
+      if (!/^\.\.?\/.*\.js$/.test(specifier) || !parentURL.startsWith(own))
+        return next(specifier, context);
+      return { url: new URL(specifier, parentURL).href, format: 'module', shortCircuit: true };
+    },
+  });
+}
+
+/** What `@types/node` of Node 20 lacks of node:module. */
+interface ModuleHooks {
+  registerHooks(hooks: { resolve: FileResolver }): void;
+}
+
+type FileResolver = (
+  specifier: string,
+  context: { readonly parentURL?: string },
+  next: (specifier: string, context: { readonly parentURL?: string }) => ResolvedFile,
+) => ResolvedFile;
+
+interface ResolvedFile {
+  readonly url: string;
+  readonly format?: string;
+  readonly shortCircuit?: boolean;
+}
 
 const stopping = new AbortController();
 let handlesSignals = false;
