@@ -15,15 +15,13 @@ import { type Decided, serialOf } from '../../zone/answer.ts';
 import type { Basis } from '../../zone/lookupState.ts';
 import { isWildcard } from '../../zone/select.ts';
 import { findNode, type Node } from '../../zone/tree.ts';
-import {
-  type ConsulNames,
-  type DerivedForm,
-  type DerivedRule,
-  type Freshness,
-  type NameFacts,
-  NO_EXTERNALS,
-  type View,
-  type ZoneSettings,
+import type {
+  ConsulNames,
+  DerivedForm,
+  DerivedRule,
+  Freshness,
+  NameFacts,
+  ZoneSettings,
 } from '../../zone/view.ts';
 import { type PackedRule, packRules, RuleForm } from '../reply/derivedCheck.ts';
 import { packNegatives } from '../reply/negatives.ts';
@@ -75,11 +73,7 @@ export class Publisher {
     this.#options = options;
     this.#table = options.table;
     this.#names = new OwnerNames(options.root, options.table);
-    this.#renewals = new Renewals({
-      view: () => this.#view(),
-      publish: (decided) => this.publish(decided),
-      ...{ monotonicMs: options.monotonicMs, onError: options.onError },
-    });
+    this.#renewals = new Renewals({ ...options, publish: (decided) => this.publish(decided) });
   }
 
   /** Call this when the freshness of the zones' data changes. It begins as `loading`. */
@@ -288,16 +282,6 @@ export class Publisher {
     if (address === 0) return 0;
     this.#dependents.forget(address);
     return this.#table.withdraw(address);
-  }
-
-  /** What an answer depends on now that holds for every client. */
-  #view(): View {
-    const { root, settings, facts, monotonicMs, unixSeconds, random, onError } = this.#options;
-    return {
-      ...{ root, facts, settings: settings(), externals: NO_EXTERNALS, onFault: onError },
-      ...{ nowMs: monotonicMs(), unixSeconds: unixSeconds(), sampleStart: random() },
-      ...{ localAddress: undefined, recursionDesired: true, roomOctets: this.#table.maxUdpOctets },
-    };
   }
 }
 

@@ -10,14 +10,21 @@ import { Cursor } from '../../dns/cursor.ts';
 import type { Question } from '../../dns/message.ts';
 import { Class } from '../../dns/rr.ts';
 import { answer, type Decided } from '../../zone/answer.ts';
-import type { View } from '../../zone/view.ts';
+import type { Node } from '../../zone/tree.ts';
+import { type NameFacts, NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
 import { TABLE_TYPES } from '../table/answerKinds.ts';
+import type { AnswerTable } from '../table/table.ts';
 
 export interface RenewalsOptions {
-  /** What an answer for every client depends on now. */
-  readonly view: () => View;
-  readonly publish: (decided: Decided) => void;
+  readonly table: Pick<AnswerTable, 'maxUdpOctets'>;
+  readonly root: Node;
+  readonly settings: () => ZoneSettings;
+  readonly facts: NameFacts;
   readonly monotonicMs: () => number;
+  readonly unixSeconds: () => number;
+  /** In [0, 1). */
+  readonly random: () => number;
+  readonly publish: (decided: Decided) => void;
   /** Receives errors that are bugs. Must not throw. */
   readonly onError: (error: unknown) => void;
 }
@@ -49,29 +56,49 @@ export class Renewals {
     const names = [...this.#names.values()];
     this.#names.clear();
     try {
+      const view = this.#view();
       const untilMs = monotonicMs() + MOST_MS;
       for (const { name, kinds } of names) {
         if (monotonicMs() >= untilMs) return;
-        this.#renew(name, kinds);
+        this.#renew(view, name, kinds);
       }
     } catch (error) {
       onError(error);
     }
   }
 
-  #renew(name: Uint8Array, kinds: number): void {
+  #renew(view: View, name: Uint8Array, kinds: number): void {
     const qname = new Cursor(name).name();
     TABLE_TYPES.forEach(([, qtype], kind) => {
-      if ((kinds & (1 << kind)) !== 0) this.#decide({ qname, qtype, qclass: Class.IN });
+      if ((kinds & (1 << kind)) !== 0) this.#decide(view, { qname, qtype, qclass: Class.IN });
     });
   }
 
-  #decide(question: Question): void {
-    const view = this.#options.view();
+  #decide(view: View, question: Question): void {
     const decision = answer(view, question);
     if (decision.kind !== 'response' || decision.basis === undefined) return;
     const { response, basis } = decision;
     if (basis.leadsOutside || basis.isPersonal) return;
     this.#options.publish({ question, view, response, basis });
+  }
+
+  /** What an answer for every client depends on now. */
+  #view(): View {
+    const { table, root, settings, facts, monotonicMs, unixSeconds, random, onError } =
+      this.#options;
+    // In the order of the slow path's views: the code that reads views is faster if they all have one shape.
+    return {
+      root,
+      settings: settings(),
+      nowMs: monotonicMs(),
+      unixSeconds: unixSeconds(),
+      sampleStart: random(),
+      externals: NO_EXTERNALS,
+      facts,
+      localAddress: undefined,
+      recursionDesired: true,
+      roomOctets: table.maxUdpOctets,
+      onFault: onError,
+    };
   }
 }
