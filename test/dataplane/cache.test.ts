@@ -234,17 +234,34 @@ test('A reader that finds an answer in the last part of its life notes its quest
   opened.cache.publish({ ...entryOf(opened.cache, 1, { until: 100 }), prefetchAtSecond: 90 }, 0);
   opened.cache.publish({ ...entryOf(opened.cache, 2, { until: 100 }), prefetchAtSecond: NEVER }, 0);
   for (const id of [1, 2]) ask({ id, second: 89 });
-  assert.deepEqual(opened.cache.takeNotes(), []);
+  assert.deepEqual(opened.cache.takeNotes(9), []);
   for (const id of [1, 2, 1]) ask({ id, second: 90 });
-  const [note, ...others] = opened.cache.takeNotes();
+  const [note, ...others] = opened.cache.takeNotes(9);
   assert.deepEqual(others, []);
   assert.deepEqual(Buffer.from(note?.name ?? []), checkedName(1));
   assert.equal(note?.qtype, A);
   ask({ id: 1, second: 91 });
-  assert.deepEqual(opened.cache.takeNotes(), []);
+  assert.deepEqual(opened.cache.takeNotes(9), []);
   opened.cache.publish({ ...entryOf(opened.cache, 1, { until: 200 }), prefetchAtSecond: 190 }, 91);
   ask({ id: 1, second: 195 });
-  assert.equal(opened.cache.takeNotes().length, 1);
+  assert.equal(opened.cache.takeNotes(9).length, 1);
+});
+
+test('An answer whose note finds no place is noted by a later question, so none is lost', () => {
+  const opened = openCache(MIB);
+  const { ask } = asker(opened);
+  const ids = Array.from({ length: 1_000 }, (_, id) => id);
+  for (const id of ids)
+    opened.cache.publish({ ...entryOf(opened.cache, id, { until: 100 }), prefetchAtSecond: 90 }, 0);
+  const taken: string[] = [];
+  for (let round = 0; round < 40; round++) {
+    for (const id of ids) assert.equal(ask({ id, second: 95 }), 'whole');
+    const notes = opened.cache.takeNotes(64);
+    assert.ok(notes.length <= 64);
+    taken.push(...notes.map(({ name }) => Buffer.from(name).toString()));
+  }
+  assert.equal(new Set(taken).size, ids.length);
+  assert.equal(taken.length, ids.length, 'each once');
 });
 
 test('A question is remembered from its first time on, among many others', () => {

@@ -263,7 +263,7 @@ test('A stale answer leaves the one that has expired in the cache, with its data
   assert.equal(ttlOf(), 30);
   scene.nowMs = 15_999;
   assert.equal(ttlOf(), 30);
-  assert.deepEqual(scene.publisher.takeQuestions(), [], 'it is not prefetched');
+  assert.deepEqual(scene.publisher.takeQuestions(9), [], 'it is not prefetched');
   assert.deepEqual(scene.publisher.find(QUESTION), stored);
   assert.equal(scene.cache.stats.answers, 1);
   scene.nowMs = 16_000;
@@ -330,15 +330,15 @@ test('A question is noted for a new answer in the last tenth of its life, if tha
   scene.publisher.replace(QUESTION, answering(100));
   scene.nowMs = 5_000 + 89_000;
   scene.ask(QUESTION);
-  assert.deepEqual(scene.publisher.takeQuestions(), []);
+  assert.deepEqual(scene.publisher.takeQuestions(9), []);
   scene.nowMs = 5_000 + 90_000;
   scene.ask(QUESTION);
-  assert.deepEqual(scene.publisher.takeQuestions(), [QUESTION]);
+  assert.deepEqual(scene.publisher.takeQuestions(9), [QUESTION]);
   scene.prefetches = false;
   scene.publisher.replace(QUESTION, answering(100));
   scene.nowMs += 95_000;
   scene.ask(QUESTION);
-  assert.deepEqual(scene.publisher.takeQuestions(), []);
+  assert.deepEqual(scene.publisher.takeQuestions(9), []);
 });
 
 test('Each client gets its own spelling of the question', () => {

@@ -104,11 +104,9 @@ export class OutsideCache {
 
   #prefetchNoted(): void {
     const { forwarder } = this.#options.liveConfig;
-    for (const question of this.#publisher.takeQuestions()) {
-      // Answers that are not prefetched now expire, and their next questions are misses.
-      if (forwarder === undefined || this.#prefetching >= MAX_PREFETCHING) return;
+    if (forwarder === undefined) return;
+    for (const question of this.#publisher.takeQuestions(MAX_PREFETCHING - this.#prefetching))
       void this.#prefetch(question, forwarder);
-    }
   }
 
   async #prefetch(question: Question, forwarder: CachingForwarder): Promise<void> {
@@ -124,6 +122,7 @@ export class OutsideCache {
       onError(error);
     } finally {
       this.#prefetching--;
+      this.#prefetchNoted();
     }
   }
 }

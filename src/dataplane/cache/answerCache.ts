@@ -56,7 +56,8 @@ export class AnswerCache {
   readonly #ring: BlockRing;
   readonly #seed: number;
   readonly #asked: AskedBefore;
-  #notesTaken = 0;
+  /** Where the next look for notes begins, so that none waits longer than the others. */
+  #nextNote = 0;
   #published = 0;
   #evicted = 0;
 
@@ -140,21 +141,20 @@ export class AnswerCache {
     if (slot !== 0) this.#buckets.point(slot, 0, 0);
   }
 
-  /** The questions whose answers readers have found in the last part of their lives, since the last call. */
-  takeNotes(): CacheQuestion[] {
-    const words = this.#words;
-    const count = Atomics.load(words, CacheControl.NOTES);
-    const taken = Math.min((count - this.#notesTaken) >>> 0, NOTE_COUNT);
-    this.#notesTaken = count;
-    const slots = new Set<number>();
-    for (let i = 1; i <= taken; i++)
-      slots.add(Atomics.load(words, NOTES_AT + ((count - i) & (NOTE_COUNT - 1))));
-    return [...slots].flatMap((slot) => {
+  /**
+   * Questions whose answers readers have found in the last part of their lives, `most` of them at most. Notes that this
+   * call leaves are for later ones, and a reader that finds no place for its note leaves it to the next reader.
+   */
+  takeNotes(most: number): CacheQuestion[] {
+    const taken: CacheQuestion[] = [];
+    for (let i = 0; i < NOTE_COUNT && taken.length < most; i++) {
+      const slot = Atomics.exchange(this.#words, NOTES_AT + this.#nextNote, 0);
+      this.#nextNote = (this.#nextNote + 1) & (NOTE_COUNT - 1);
       const block = slot === 0 ? 0 : this.#buckets.blockIn(slot);
-      // The slot may have got another question since.
-      const isNoted = block !== 0 && this.#blocks.isNoted(block);
-      return isNoted ? [this.#blocks.questionOf(block)] : [];
-    });
+      // The slot may have got another block since.
+      if (block !== 0 && this.#blocks.takeNote(block)) taken.push(this.#blocks.questionOf(block));
+    }
+    return taken;
   }
 
   /** Removes the answers to the questions about these names. Returns how many still held at `nowSecond`. */

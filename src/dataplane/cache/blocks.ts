@@ -6,6 +6,7 @@ import {
   BlockField,
   CacheControl,
   NEVER,
+  NOTED,
   nameOctetsOf,
   packQuestion,
   qtypeOf,
@@ -120,9 +121,10 @@ export class Blocks {
     return this.#words[block + BlockField.USED] !== 0;
   }
 
-  /** Whether a reader has noted the block's slot; also true for an answer that is never prefetched. */
-  isNoted(block: number): boolean {
-    return this.#words[block + BlockField.PREFETCH_AT] === NEVER;
+  /** Whether a reader has noted the block's slot since it was written and since the last call. */
+  takeNote(block: number): boolean {
+    const at = block + BlockField.PREFETCH_AT;
+    return Atomics.compareExchange(this.#words, at, NOTED, NEVER) === NOTED;
   }
 
   isOf(block: number, { name, qtype }: CacheQuestion): boolean {

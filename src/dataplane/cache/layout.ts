@@ -3,7 +3,7 @@
  * threads without locks.
  *
  *     control words
- *     notes         a ring of the slots whose answers should be prefetched, written by readers
+ *     notes         places for the slots whose answers should be prefetched, which readers fill and the writer empties
  *     buckets       each with eight slots of two words: the hash of a question, and the address of its block
  *     ring          blocks, in the order in which they were written
  *
@@ -27,12 +27,10 @@ export const CacheControl = {
   ERA: 0,
   /** The number of buckets, which is a power of two, minus one. */
   BUCKET_MASK: 1,
-  /** How many notes were ever written. */
-  NOTES: 2,
 } as const;
 
 const CONTROL_WORDS = 16;
-/** A power of two. */
+/** Places for notes, each the address of a slot or 0: a power of two. */
 export const NOTE_COUNT = 256;
 export const NOTES_AT = CONTROL_WORDS;
 
@@ -51,15 +49,16 @@ export const BlockField = {
   QUESTION: 2,
   /** Not 0: a reader has found the block since the writer last looked. */
   USED: 3,
-  /** From this second on a reader that finds the block notes its slot, and stores `NEVER` here. */
+  /** From this second on a reader that finds the block notes its slot, and stores `NOTED` here. */
   PREFETCH_AT: 4,
   /** Before this second readers serve the answer although it has expired, as a stale one. */
   STALE_UNTIL: 5,
   WORDS: 6,
 } as const;
 
-/** In place of the second at which to prefetch. */
+/** In place of the second at which to prefetch: the answer is not prefetched, or has a note that the writer will take. */
 export const NEVER = 0x7fffffff;
+export const NOTED = 0x7ffffffe;
 
 /** In place of the second at which an answer expires: it had expired when it came, and nothing says when. */
 export const EXPIRED = 0;

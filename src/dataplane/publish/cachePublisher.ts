@@ -82,9 +82,9 @@ export class CachePublisher {
     }
   }
 
-  /** The questions whose answers clients have asked for at the end of their lives, since the last call. */
-  takeQuestions(): Question[] {
-    return this.#options.cache.takeNotes().map(({ name, qtype }) => {
+  /** Questions whose answers clients have asked for at the end of their lives; see `AnswerCache.takeNotes`. */
+  takeQuestions(most: number): Question[] {
+    return this.#options.cache.takeNotes(most).map(({ name, qtype }) => {
       return { qname: new Cursor(name).name(), qtype, qclass: Class.IN };
     });
   }

@@ -8,8 +8,8 @@ import {
   BUCKETS_AT,
   CacheControl,
   FRESH_OPT,
-  NEVER,
   NOTE_COUNT,
+  NOTED,
   NOTES_AT,
   packQuestion,
   questionHash,
@@ -19,6 +19,9 @@ import {
 } from '../cache/layout.ts';
 import { AnswerField, rcodeOf } from '../table/layout.ts';
 import type { QuestionReader } from './question.ts';
+
+/** Places that a slot's note may have. */
+const NOTE_PLACES = 8;
 
 export class CacheFinder {
   // Set by `find`.
@@ -86,9 +89,21 @@ export class CacheFinder {
     const block = this.#block;
     if (words[block + BlockField.USED] === 0) words[block + BlockField.USED] = 1;
     if (this.isStale || (words[block + BlockField.PREFETCH_AT] as number) > this.#second) return;
-    words[block + BlockField.PREFETCH_AT] = NEVER;
-    const note = Atomics.add(words, CacheControl.NOTES, 1) & (NOTE_COUNT - 1);
-    Atomics.store(words, NOTES_AT + note, this.#slot);
+    // Before the note, because the writer takes no note of a block without this mark.
+    words[block + BlockField.PREFETCH_AT] = NOTED;
+    if (!this.#note()) words[block + BlockField.PREFETCH_AT] = this.#second;
+  }
+
+  /** Notes the slot; false if other notes have its places. */
+  #note(): boolean {
+    const slot = this.#slot;
+    const first = Math.imul(slot, 0x9e3779b1) >>> 16;
+    for (let i = 0; i < NOTE_PLACES; i++) {
+      const place = NOTES_AT + ((first + i) & (NOTE_COUNT - 1));
+      const other = Atomics.compareExchange(this.#words, place, 0, slot);
+      if (other === 0 || other === slot) return true;
+    }
+    return false;
   }
 
   #isOfQuestion(block: number): boolean {

@@ -1,0 +1,96 @@
+/** The answer cache of a running server, with a real upstream and a reader in place of a worker. */
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { LiveConfig } from '../../src/app/answering/liveConfig.ts';
+import { OutsideCache } from '../../src/app/answering/outsideCache.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { openFastPath } from '../../src/dataplane/reply/reader.ts';
+import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
+import { AnswerTable } from '../../src/dataplane/table/table.ts';
+import { encodeQuery } from '../../src/dns/encode.ts';
+import type { Question, Response } from '../../src/dns/message.ts';
+import { Class, Rcode, Type } from '../../src/dns/rr.ts';
+import { until } from '../support/until.ts';
+import { startUpstream, type TestUpstream } from '../support/upstream.ts';
+
+const MAX_UDP_OCTETS = 1232;
+const TTL = 10;
+
+interface Scene {
+  readonly upstream: TestUpstream;
+  readonly outside: OutsideCache;
+  /** Whether a worker whose clock is ahead by these milliseconds has the answer. */
+  readonly ask: (question: Question, aheadMs: number) => boolean;
+}
+
+async function openScene(t: TestContext, names: readonly string[]): Promise<Scene> {
+  const records = names.map((name) => `${name} ${TTL} A 192.0.2.1`);
+  const upstream = await startUpstream({ records, behaviour: { delayMs: 20 } });
+  t.after(() => upstream.close());
+  const read = readConfig({
+    flags: { store: 'memory:', nameservers: `127.0.0.1:${upstream.port}`, addr: '127.0.0.1:5398' },
+    env: {},
+    readFile: () => ({ problem: 'ENOENT' }),
+    stateDirectory: '/nonexistent',
+  });
+  assert.ok(read.kind === 'config');
+  const write = () => {};
+  const log = {
+    debug: write,
+    info: write,
+    warn: write,
+    error: write,
+    close: write,
+    setLevel: write,
+  };
+  const liveConfig = new LiveConfig(read.config, '/skydns/config', log);
+  t.after(() => liveConfig.close());
+  const table = new AnswerTable(2 ** 18, 99, MAX_UDP_OCTETS);
+  table.active = true;
+  const onError = (error: unknown) => assert.fail(String(error));
+  const outside = new OutsideCache({ table: table.handle, liveConfig, onError });
+  t.after(() => outside.close());
+  let aheadMs = 0;
+  const handle = { ...table.handle, cache: outside.memory };
+  const counters = counterBlock(newCounterMemory(1), 0);
+  const fastPath = openFastPath(handle, 1, counters, () => performance.now() + aheadMs);
+  const packet = new Uint8Array(MAX_UDP_OCTETS);
+  const ask = (question: Question, ahead: number): boolean => {
+    aheadMs = ahead;
+    const query = encodeQuery({ id: 1, question, recursionDesired: true, checkingDisabled: false });
+    packet.set(query);
+    fastPath.beginBatch();
+    const length = fastPath.answer(packet, 0, query.length, true);
+    fastPath.endBatch();
+    return length > 0;
+  };
+  return { upstream, outside, ask };
+}
+
+function questionFor(name: string): Question {
+  return { qname: name.split('.'), qtype: Type.A, qclass: Class.IN };
+}
+
+function answerTo({ qname }: Question): Response {
+  const rdata = { kind: 'address', address: '192.0.2.1' } as const;
+  const answer = [{ owner: qname, type: Type.A, class: Class.IN, ttlSeconds: TTL, rdata }];
+  const flags = { authoritative: false, recursionAvailable: true };
+  return { rcode: Rcode.NOERROR, ...flags, answer, authority: [], additional: [] };
+}
+
+test('More answers than are prefetched at a time are all prefetched, each once', async (t) => {
+  const names = Array.from({ length: 150 }, (_, i) => `n${i}.outside.test`);
+  const { upstream, outside, ask } = await openScene(t, names);
+  const questions = names.map(questionFor);
+  for (const question of questions)
+    for (let i = 0; i < 2; i++) outside.offer(question, answerTo(question));
+  // The worker's clock is in the last tenth of their lives.
+  const sent = () => upstream.queries.map(({ name }) => name.toLowerCase());
+  await until('every question is sent', () => {
+    const known = new Set(sent());
+    const others = names.filter((name) => !known.has(name));
+    for (const name of others) ask(questionFor(name), 9_000);
+    return others.length === 0;
+  });
+  assert.deepEqual(sent().sort(), [...names].sort());
+});
