@@ -128,6 +128,19 @@ describe('the live configuration', () => {
     await liveConfig.close();
   });
 
+  it('A stored configuration with mistakes changes nothing at the start either', async () => {
+    const { liveConfig, lines } = liveConfigOf();
+    liveConfig.readChanges(put('{"ttl":"x","min_ttl":9,"domain":"other.example."}'));
+    liveConfig.applyStoreConfig();
+    assert.equal(liveConfig.settings.minTtlSeconds, 5);
+    assert.deepEqual(liveConfig.settings.apexes, [['skydns', 'local']]);
+    assert.deepEqual(liveConfig.reloads, { done: 0, failed: 1 });
+    assert.ok(lines.includes('the configuration has mistakes; keeping the previous one'));
+    liveConfig.reload(read({ 'min-ttl': '4' }));
+    assert.deepEqual(liveConfig.settings.apexes, [['skydns', 'local']]);
+    await liveConfig.close();
+  });
+
   it('The live configuration uses the stored key once the store is read, and keeps the key’s last valid value', async () => {
     const { liveConfig, changes } = liveConfigOf();
     liveConfig.readChanges(put('{"ttl":7}'));

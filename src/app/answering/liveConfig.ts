@@ -111,9 +111,13 @@ export class LiveConfig {
   applyStoreConfig(): void {
     this.#isStoreLoaded = true;
     this.#isStoreTextNew = false;
+    const { config, isSound } = this.#withStoreConfig(this.#storeText);
+    if (!isSound) {
+      this.#reject();
+      return;
+    }
     this.#appliedText = this.#storeText;
-    if (this.#storeText !== undefined)
-      this.#activate(this.#withStoreConfig(this.#storeText).config);
+    if (this.#storeText !== undefined) this.#activate(config);
   }
 
   /** Call it when answers reflect the changes given to `readChanges`. */
