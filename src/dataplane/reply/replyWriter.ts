@@ -39,7 +39,7 @@ export class ReplyWriter {
   second = 0;
   /** The OPT record for questions with OPT, without DO. Set it before each reply or batch. */
   opt: Uint8Array;
-  /** Not 0: the TTLs that fall are all this one instead. Set it before each reply, or never. */
+  /** If not 0, it replaces every falling TTL. Set it before each reply, or never. */
   fixedTtl = 0;
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;
@@ -86,7 +86,8 @@ export class ReplyWriter {
     const length = size & 0xffff;
     const fallingCount = sizes >>> 16;
     this.#copy(packet, (falling + fallingCount) * 4, length);
-    const age = this.second - (words[answer + AnswerField.TTLS_AT] as number);
+    // The answer may be newer than the batch's second.
+    const age = Math.max(0, this.second - (words[answer + AnswerField.TTLS_AT] as number));
     if (this.fixedTtl > 0) this.#fixTtls(packet, falling, fallingCount, length);
     else if (age !== 0 && fallingCount > 0)
       this.#reduceTtls(packet, falling, fallingCount, length, age);
