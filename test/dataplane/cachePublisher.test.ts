@@ -51,12 +51,13 @@ class Scene {
     this.#fastPath = openFastPath(handle, 1, this.counters, () => this.nowMs);
   }
 
-  /** A worker's reply; undefined if it has none. */
-  ask(question: Question, edns?: Edns): Buffer | undefined {
+  /** A worker's reply; undefined if it has none. `meanwhile` is called when the worker's batch has begun. */
+  ask(question: Question, edns?: Edns, meanwhile?: () => void): Buffer | undefined {
     const query = queryOf(question, edns);
     const packet = Buffer.alloc(MAX_UDP_OCTETS + 300);
     packet.set(encodeQuery(query));
     this.#fastPath.beginBatch();
+    meanwhile?.();
     const length = this.#fastPath.answer(packet, 0, encodeQuery(query).length, true);
     this.#fastPath.endBatch();
     return length > 0 ? packet.subarray(0, length) : undefined;
@@ -231,6 +232,26 @@ function answering(ttlSeconds: number, extendedError?: ExtendedError): Response 
   const sections = { answer, authority: NO_RRS, additional: NO_RRS };
   return { rcode: Rcode.NOERROR, ...flags, ...sections, extendedError };
 }
+
+test('An answer that comes in the second after a batch began has its own TTL', () => {
+  const scene = new Scene();
+  scene.nowMs = 5_999;
+  const reply = scene.ask(QUESTION, undefined, () => {
+    scene.nowMs = 6_000;
+    scene.publisher.replace(QUESTION, answering(60));
+  });
+  assert.equal(reply && decoded(reply).answer[0]?.ttlSeconds, 60);
+});
+
+test('A name outside our zones may have the labels that are wildcards in them', () => {
+  for (const label of ['any', '*']) {
+    const scene = new Scene();
+    const question = { ...QUESTION, qname: ['app', label, 'example'] };
+    const response = answering(60);
+    scene.publisher.replace(question, response);
+    assert.ok(scene.ask(question) !== undefined, label);
+  }
+});
 
 test('A stale answer says so to clients with EDNS, keeps its TTL, and holds for a second', () => {
   const scene = new Scene();

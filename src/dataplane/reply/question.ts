@@ -24,7 +24,7 @@ export class QuestionReader {
   /** Octets that the client can receive, from OPT; -1 without OPT. */
   udpSize = -1;
   dnssecOk = false;
-  /** The name has a wildcard label, so the table has no answer. */
+  /** The name has a wildcard label. In our zones the table has no answer to it. */
   isWildcard = false;
   /** Of the names' hashes. */
   readonly seed: number;
@@ -79,7 +79,6 @@ export class QuestionReader {
       }
       if ((length === 1 || length === 3) && isWildcardLabel(name, n, length)) {
         this.isWildcard = true;
-        return -1;
       }
     }
     return -1;

@@ -123,10 +123,10 @@ class TableReader implements FastPath {
       return Outcome.SLOW;
     }
     const question = this.#question;
-    if (!question.read(octets, at, length)) {
+    if (!question.read(octets, at, length) || !this.#isActive) {
       return question.isWildcard ? Outcome.WILDCARD : Outcome.SLOW;
     }
-    if (!this.#isActive) return Outcome.SLOW;
+    if (question.isWildcard) return this.#answerWildcard(octets, at, recursionAvailable);
     const record = this.#finder.find(question.hash, question.nameOctets, question.nameWords);
     if (record === 0) return this.#answerUnknownName(octets, at, recursionAvailable);
     const ra = recursionAvailable ? 0x80 : 0;
@@ -151,6 +151,12 @@ class TableReader implements FastPath {
     if (!this.#hasAllNames || this.#derived.mayExist()) return Outcome.SLOW;
     const low = Rcode.NXDOMAIN | (recursionAvailable ? 0x80 : 0);
     return this.#writer.writeNegative(octets, at, negatives, low);
+  }
+
+  /** Outside our zones `*` and `any` are labels like any other. */
+  #answerWildcard(octets: Uint8Array, at: number, recursionAvailable: boolean): number {
+    if (this.#negatives.find()) return Outcome.WILDCARD;
+    return this.#answerOutside(octets, at, recursionAvailable);
   }
 
   /** Other servers' answers are for clients that may recurse, and depend on RD, CD and DO. */
@@ -235,9 +241,9 @@ class CachedReplies {
 }
 
 /**
- * Opens the answer table, and its answer cache if it has one, for a thread. `thread` is below `MAX_THREADS` and unique; the main thread is 0. `nowMs` is the time on
- * the main thread's `performance.now()` scale. With `isStream` the client can receive any length, and only whole answers
- * are for it.
+ * Opens the answer table, and its answer cache if it has one, for a thread. `thread` is below `MAX_THREADS` and unique;
+ * the main thread is 0. `nowMs` is the time on the main thread's `performance.now()` scale. With `isStream` the client
+ * can receive any length, and only whole answers are for it.
  */
 export function openFastPath(
   handle: TableHandle,
