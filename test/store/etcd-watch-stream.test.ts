@@ -13,6 +13,9 @@ import { StoreError, type StoreErrorCode, type WatchBatch } from '../../src/stor
 import { startEtcd } from '../support/etcd.ts';
 import { until } from '../support/until.ts';
 
+/** Longer than the silence after which the busy watch requests a sign of life, and than its wait for that sign. */
+const BUSY_MS = 1_000;
+const PAUSE_MS = 10;
 const GRPC_HEADERS = { ':status': 200, 'content-type': 'application/grpc' };
 
 function framed(message: Uint8Array): Buffer {
@@ -261,6 +264,33 @@ describe('streams', { concurrency: 4 }, () => {
       second.cancel();
       await until('the connection is closed', () => connections === 0);
     });
+  });
+});
+
+describe('a watch of an etcd that lives', () => {
+  it('A watch does not end because its process was too busy to read', async () => {
+    const etcd = await startEtcd();
+    const store = new EtcdStore({ endpoints: [etcd.endpoint], watchSilenceMs: 400 });
+    const end = new AbortController();
+    const { revision } = await store.get('/a/0');
+    const batches: WatchBatch[] = [];
+    const watching = (async (): Promise<void> => {
+      for await (const batch of store.watch('/a/', revision + 1, end.signal)) batches.push(batch);
+    })();
+    await until('the watch is established', () => batches.length > 0);
+    const work = setInterval(() => {
+      const startMs = performance.now();
+      while (performance.now() - startMs < BUSY_MS);
+    }, BUSY_MS + PAUSE_MS);
+    try {
+      const quiet = sleep(10 * (BUSY_MS + PAUSE_MS)).then(() => 'the watch goes on');
+      assert.equal(await Promise.race([watching, quiet]), 'the watch goes on');
+    } finally {
+      clearInterval(work);
+      end.abort();
+      await store.close();
+      await etcd.stop();
+    }
   });
 });
 

@@ -22,6 +22,11 @@ import {
 
 /** The watch id in an answer to a progress request, which is about all watches of the stream. */
 const PROGRESS_ANSWER = -1;
+/**
+ * How long the process reads its sockets before it gives a silent member up. Timers run before sockets are read, so after
+ * a time in which the process was busy, the message that a timer waits for may have arrived without being read.
+ */
+const LAST_LOOK_MS = 100;
 
 export interface WatchRequest {
   readonly prefix: string;
@@ -154,7 +159,7 @@ class SilenceGuard {
   constructor(stream: GrpcStream, options: { createTimeoutMs: number; silenceMs: number }) {
     this.#stream = stream;
     this.#silenceMs = options.silenceMs;
-    this.#timer = setTimeout(() => this.#giveUp(), options.createTimeoutMs);
+    this.#timer = setTimeout(() => this.#lookOnce(), options.createTimeoutMs);
   }
 
   /** The stream's messages, those of one turn together. The reader's own time for them does not count as silence. */
@@ -179,7 +184,11 @@ class SilenceGuard {
   #onSilence(): void {
     this.#requestProgress();
     if (!this.#answersProgress) return;
-    this.#timer = setTimeout(() => this.#giveUp(), this.#silenceMs);
+    this.#timer = setTimeout(() => this.#lookOnce(), this.#silenceMs);
+  }
+
+  #lookOnce(): void {
+    this.#timer = setTimeout(() => this.#giveUp(), LAST_LOOK_MS);
   }
 
   #requestProgress(): void {
