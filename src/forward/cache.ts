@@ -185,19 +185,22 @@ export class ReplyCache {
     this.#evict(nowMs);
   }
 
-  /** Forgets the outcomes of a name and of the names below it, or of all names. Returns how many they were. */
-  flush(name: Name = []): number {
-    let count = 0;
+  /**
+   * Forgets the outcomes of a name and of the names below it. Returns the questions whose answers had not expired, each
+   * once, even if it was asked with and without DO or CD.
+   */
+  flush(name: Name, nowMs: number): Question[] {
+    const held = new Map<string, Question>();
     for (const map of [this.#entries, this.#expired])
       for (const [key, entry] of map) {
         if (!isSubdomainOf(qnameOf(key), name)) continue;
         this.#remove(key, entry);
-        count++;
+        const question = nowMs < entry.expiresMs ? questionOf(entry) : undefined;
+        if (question !== undefined) held.set(keyWithoutFlags(key), question);
       }
-    for (const key of this.#failures.keys()) {
-      if (isSubdomainOf(qnameOf(key), name) && this.#failures.delete(key)) count++;
-    }
-    return count;
+    for (const key of this.#failures.keys())
+      if (isSubdomainOf(qnameOf(key), name)) this.#failures.delete(key);
+    return [...held.values()];
   }
 
   #failure(key: string, nowMs: number): Forwarded | undefined {
@@ -254,6 +257,14 @@ export class ReplyCache {
     if (this.#entries.delete(key)) this.#expiries.delete(key, entry.expiresMs);
     this.#octets -= entry.octets;
   }
+}
+
+function questionOf({ outcome }: CachedReply): Question | undefined {
+  return outcome.kind === 'answered' ? outcome.message.questions[0] : undefined;
+}
+
+function keyWithoutFlags(key: string): string {
+  return key.slice(0, key.lastIndexOf(' '));
 }
 
 /** The folded qname of a key, whose labels each follow their length, up to one of length 0. */

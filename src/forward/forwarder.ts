@@ -16,7 +16,7 @@ import { randomInt as cryptoRandomInt, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { newServerId } from '../dns/edns.ts';
 import type { Question } from '../dns/message.ts';
-import type { Name } from '../dns/name.ts';
+import { isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { Probes, Stragglers } from './background.ts';
@@ -56,8 +56,11 @@ export interface CachingForwarder extends Forwarder {
    * share the question. Undefined if no upstream gave a usable reply; the cache then keeps what it has. Never rejects.
    */
   prefetch(question: Question, options: ForwardOptions): Promise<Forwarded | undefined>;
-  /** Forgets the replies about a name and the names below it, or all replies. Returns how many they were. */
-  flush(name?: Name): number;
+  /**
+   * Forgets the replies about a name and the names below it, or all replies. Replies to questions that were sent before
+   * are not kept either. Returns the questions whose answers had not expired.
+   */
+  flush(name?: Name): readonly Question[];
 }
 
 export interface ForwarderOptions {
@@ -176,12 +179,13 @@ class SocketForwarder implements CachingForwarder {
     this.#counters.prefetches++;
     const caller = { key: cacheKey(question, options), question, client: options.client };
     const outcome = await this.#ask(caller, options);
-    if (outcome.kind !== 'answered' || isFailure(outcome)) return undefined;
+    if (outcome.kind !== 'answered' || outcome.flushed || isFailure(outcome)) return undefined;
     return echoed(question, outcome);
   }
 
-  flush(name?: Name): number {
-    return this.#cache.flush(name);
+  flush(name: Name = []): readonly Question[] {
+    this.#singleFlight.forget((qname) => isSubdomainOf(qname, name));
+    return this.#cache.flush(name, this.#context.clock.monotonicMs());
   }
 
   async close(): Promise<void> {
@@ -264,7 +268,9 @@ class SocketForwarder implements CachingForwarder {
       onStragglers: (running) => this.#stragglers.add(running, () => tries.abort()),
     };
     let isCancelled = false;
-    const outcome = this.#fetch(query, context).then((fetched) => {
+    let isFlushed = false;
+    const outcome = this.#fetch(query, context).then((fetched): Forwarded => {
+      if (isFlushed) return fetched.kind === 'answered' ? { ...fetched, flushed: true } : fetched;
       if (!isCancelled) this.#cache.put(key, fetched, this.#context.clock.monotonicMs());
       return fetched;
     });
@@ -272,7 +278,10 @@ class SocketForwarder implements CachingForwarder {
       isCancelled = true;
       tries.abort();
     };
-    return { question: sent, outcome, abort };
+    const forget = (): void => {
+      isFlushed = true;
+    };
+    return { question: sent, outcome, abort, forget };
   }
 
   async #fetch(query: UpstreamQuery, context: QuestionContext): Promise<Forwarded> {

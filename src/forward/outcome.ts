@@ -17,9 +17,15 @@ export interface ForwardOptions {
 export type Forwarded =
   /**
    * An upstream's reply with any rcode: scrubbed, with aged TTLs if it came from the cache. `stale`: it has expired, but
-   * no upstream gave a usable reply in time (RFC 8767).
+   * no upstream gave a usable reply in time (RFC 8767). `flushed`: the question was sent before a flush of its name, so no
+   * cache may keep the answer.
    */
-  | { readonly kind: 'answered'; readonly message: Message; readonly stale?: true }
+  | {
+      readonly kind: 'answered';
+      readonly message: Message;
+      readonly stale?: true;
+      readonly flushed?: true;
+    }
   /** No upstream gave a usable reply in time. */
   | {
       readonly kind: 'failed';

@@ -12,6 +12,7 @@
  * pending one, so a loop never adds packets; it ends at the deadline.
  */
 import type { Question } from '../dns/message.ts';
+import type { Name } from '../dns/name.ts';
 import { identicalNames, letterCount } from './exchange/randomCase.ts';
 import type { Forwarded } from './outcome.ts';
 
@@ -21,6 +22,8 @@ export interface OutgoingQuestion {
   readonly outcome: Promise<Forwarded>;
   /** Ends the exchange with the upstreams; from then on `outcome` does not matter. */
   readonly abort: () => void;
+  /** Marks the outcome as one that no cache may keep. */
+  readonly forget: () => void;
 }
 
 export interface SingleFlightLimits {
@@ -60,6 +63,7 @@ interface PendingQuestion {
   readonly client: string;
   readonly outcome: Promise<Forwarded>;
   readonly cancel: () => void;
+  readonly forget: () => void;
 }
 
 export class SingleFlight {
@@ -70,6 +74,7 @@ export class SingleFlight {
   /** Callers by client. */
   readonly #waitingOf = new Map<string, number>();
   #waiting = 0;
+  #forgotten = 0;
 
   constructor(limits: SingleFlightLimits) {
     this.#limits = limits;
@@ -95,6 +100,12 @@ export class SingleFlight {
     } finally {
       this.#countWaiting(client, -1);
     }
+  }
+
+  /** Forgets the questions about these names: their callers get the outcomes, and later callers do not share them. */
+  forget(isMeant: (qname: Name) => boolean): void {
+    for (const { question, forget } of [...this.#pending.values()])
+      if (isMeant(question.qname)) forget();
   }
 
   /** Cancels all questions; resolves when none is pending. */
@@ -133,22 +144,35 @@ export class SingleFlight {
 
   #start(
     { key, client }: WaitingCaller,
-    { question, outcome: reply, abort }: OutgoingQuestion,
+    { question, outcome: reply, abort, forget: onForgotten }: OutgoingQuestion,
   ): PendingQuestion {
+    let ownKey = key;
     const { promise: cancelled, resolve } = withResolver<Forwarded>();
     const cancel = (): void => {
-      this.#remove(key, client);
+      this.#remove(ownKey, client);
       resolve(TOO_MANY);
       abort();
     };
     const outcome = Promise.race([reply, cancelled]).finally(() => {
-      if (this.#pending.get(key) === pending) this.#remove(key, client);
+      if (this.#pending.get(ownKey) === pending) this.#remove(ownKey, client);
     });
-    const pending = { question, client, outcome, cancel };
+    const forget = (): void => {
+      onForgotten();
+      this.#remove(ownKey, client);
+      // It still counts, under a key that no caller has.
+      ownKey = `${key} ${this.#forgotten++}`;
+      this.#add(ownKey, pending);
+    };
+    const pending = { question, client, outcome, cancel, forget };
+    this.#add(key, pending);
+    return pending;
+  }
+
+  #add(key: string, pending: PendingQuestion): void {
+    const { client } = pending;
     this.#pending.set(key, pending);
     const keys = this.#keysOf.get(client) ?? new Set();
     this.#keysOf.set(client, keys.add(key));
-    return pending;
   }
 
   #remove(key: string, client: string): void {

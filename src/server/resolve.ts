@@ -227,8 +227,9 @@ class Resolver {
     const { question } = query;
     const forwarded = await forwarder.resolve(question, optionsOf(context));
     const { response, back } = outsideResponse(question, forwarded, this.#options);
+    const isFlushed = forwarded.kind === 'answered' && forwarded.flushed === true;
     // Another configuration may have come meanwhile, with other upstreams.
-    const isCurrent = forwarder === this.#options.forwarder();
+    const isCurrent = forwarder === this.#options.forwarder() && !isFlushed;
     if (back === undefined && isCurrent && isPlain(query))
       this.#options.onForwarded?.(question, response);
     if (back === undefined || round === MAX_ROUNDS) return response;

@@ -1,8 +1,9 @@
 /** The answer cache of a running server, with a real upstream and a reader in place of a worker. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LiveConfig } from '../../src/app/answering/liveConfig.ts';
-import { OutsideCache } from '../../src/app/answering/outsideCache.ts';
+import { cacheSourceOf, OutsideCache } from '../../src/app/answering/outsideCache.ts';
 import { readConfig } from '../../src/config/config.ts';
 import { openFastPath } from '../../src/dataplane/reply/reader.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
@@ -16,8 +17,11 @@ import { startUpstream, type TestUpstream } from '../support/upstream.ts';
 const MAX_UDP_OCTETS = 1232;
 const TTL = 10;
 
+const PLAIN = { checkingDisabled: false, dnssecOk: false, client: '127.0.0.1' };
+
 interface Scene {
   readonly upstream: TestUpstream;
+  readonly liveConfig: LiveConfig;
   readonly outside: OutsideCache;
   /** Whether a worker whose clock is ahead by these milliseconds has the answer. */
   readonly ask: (question: Question, aheadMs: number) => boolean;
@@ -64,7 +68,7 @@ async function openScene(t: TestContext, names: readonly string[]): Promise<Scen
     fastPath.endBatch();
     return length > 0;
   };
-  return { upstream, outside, ask };
+  return { upstream, liveConfig, outside, ask };
 }
 
 function questionFor(name: string): Question {
@@ -93,4 +97,54 @@ test('More answers than are prefetched at a time are all prefetched, each once',
     return others.length === 0;
   });
   assert.deepEqual(sent().sort(), [...names].sort());
+});
+
+/** Flushes both caches. */
+function flush({ outside: outsideCache, liveConfig }: Scene): number | undefined {
+  const none = { blocks: [] };
+  return cacheSourceOf({ outsideCache, liveConfig, udp: none, tcp: none })?.flush(undefined);
+}
+
+function forward({ liveConfig }: Scene, name: string, dnssecOk = false): Promise<unknown> {
+  const { forwarder } = liveConfig;
+  assert.ok(forwarder !== undefined);
+  return forwarder.resolve(questionFor(name), { ...PLAIN, dnssecOk });
+}
+
+test('An answer that was prefetched before a flush does not come into the cache after it', async (t) => {
+  const names = ['www.outside.test', 'late.outside.test'];
+  const scene = await openScene(t, names);
+  const { upstream, outside, ask } = scene;
+  const question = questionFor('www.outside.test');
+  for (let i = 0; i < 2; i++) outside.offer(question, answerTo(question));
+  upstream.behave({ delayMs: 300 });
+  assert.ok(ask(question, 9_000));
+  await until('the question is sent', () => upstream.queries.length === 1);
+  assert.equal(flush(scene), 1);
+  // The upstream replies to this question after it has replied to the other.
+  await forward(scene, 'late.outside.test');
+  assert.equal(ask(question, 0), false);
+  assert.equal(flush(scene), 1, 'the later answer');
+});
+
+test('A flush counts each question once, if its answer had not expired', async (t) => {
+  const names = ['both.outside.test', 'forwarded.outside.test', 'shared.outside.test'];
+  const scene = await openScene(t, [...names, 'bad.outside.test']);
+  const { upstream, outside } = scene;
+  upstream.behave(({ name }) =>
+    name.toLowerCase().startsWith('bad') ? { rcode: 'SERVFAIL' } : {},
+  );
+  const [both = '', forwarded = '', shared = ''] = names;
+  await forward(scene, both);
+  await forward(scene, both, true);
+  await forward(scene, forwarded);
+  await forward(scene, 'bad.outside.test');
+  for (const question of [both, shared].map(questionFor))
+    for (let i = 0; i < 2; i++) outside.offer(question, answerTo(question));
+  assert.equal(flush(scene), 3);
+  assert.equal(flush(scene), 0);
+  upstream.serve([`${forwarded} 1 A 192.0.2.1`]);
+  await forward(scene, forwarded);
+  await sleep(1_100);
+  assert.equal(flush(scene), 0, 'it has expired');
 });

@@ -237,12 +237,51 @@ test('A flush forgets a name and the names below it, stale or fresh, or all name
       return upstreams.forwarder.peek(questionOf(name), options) !== undefined;
     });
   assert.deepEqual(known(), names);
-  assert.equal(upstreams.forwarder.flush(questionOf('EXAMPLE.com').qname), 2);
+  assert.equal(upstreams.forwarder.flush(questionOf('EXAMPLE.com').qname).length, 2);
   assert.deepEqual(known(), ['xample.com', 'notexample.com', 'example.net']);
   await upstreams.clock.advance(60_000);
   upstreams.script = () => 'closed';
   assert.match(seen(await upstreams.ask(questionOf('example.net'))), /^stale/);
-  assert.equal(upstreams.forwarder.flush(questionOf('net').qname), 1);
+  assert.deepEqual(upstreams.forwarder.flush(questionOf('net').qname), [], 'expired');
   assert.equal(seen(await upstreams.ask(questionOf('example.net'))), 'failed');
-  assert.equal(upstreams.forwarder.flush(), 3, 'two answers and one failure');
+  assert.deepEqual(upstreams.forwarder.flush(), [], 'two expired answers and one failure');
+});
+
+test('A flush reaches questions in flight: later callers do not share them, and no answer to them is kept', async (t) => {
+  const { upstreams } = setUp(t, after(1_000, { answer: ['@ 60 A 192.0.2.1'] }));
+  const options = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.1' };
+  const before = [
+    upstreams.forwarder.resolve(WWW, options),
+    upstreams.forwarder.resolve(questionOf('www.example.net'), options),
+  ];
+  await upstreams.clock.advance(10);
+  assert.deepEqual(upstreams.forwarder.flush(questionOf('example.com').qname), []);
+  upstreams.script = () => soon(address(2));
+  assert.equal(seen(await upstreams.ask(WWW)), FRESH_2);
+  const [www, other] = await upstreams.settled(before);
+  assert.ok(www !== undefined && other !== undefined);
+  assert.equal(seen(www), FRESH_1, 'its client gets it');
+  const isFlushed = ({ outcome }: Answered) => outcome.kind === 'answered' && outcome.flushed;
+  assert.deepEqual([isFlushed(www), isFlushed(other)], [true, undefined]);
+  upstreams.queries.length = 0;
+  assert.match(seen(await upstreams.ask(WWW)), /192\.0\.2\.2$/);
+  assert.match(seen(await upstreams.ask(questionOf('www.example.net'))), /192\.0\.2\.1$/);
+  assert.equal(upstreams.queries.length, 0);
+  upstreams.script = () => after(1_000, address(3));
+  const prefetched = upstreams.forwarder.prefetch(WWW, options);
+  await upstreams.clock.advance(10);
+  upstreams.forwarder.flush();
+  await upstreams.clock.advance(1_000);
+  assert.equal(await prefetched, undefined);
+  assert.equal(upstreams.forwarder.peek(WWW, options), undefined);
+});
+
+test('The forwarder’s end also ends questions that a flush has reached', async (t) => {
+  const { upstreams } = setUp(t, 'silent');
+  const options = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.1' };
+  const pending = upstreams.forwarder.resolve(WWW, options);
+  await upstreams.clock.advance(10);
+  upstreams.forwarder.flush();
+  await upstreams.forwarder.close();
+  assert.equal((await pending).kind, 'failed');
 });

@@ -272,6 +272,22 @@ describe('names that lead out and back', () => {
     assert.equal(forwarded.authoritative, false);
   });
 
+  it('The answer to a question that was sent before a flush is not offered to the answer cache', async () => {
+    const offered: string[] = [];
+    const forwarder = forwarderOf((asked): Forwarded => {
+      const message = messageOf(asked, Rcode.NOERROR);
+      const isFlushed = asked.qname[0] === 'flushed';
+      return { kind: 'answered', message, ...(isFlushed && { flushed: true }) };
+    });
+    const { ask } = responder({
+      forwarder: () => forwarder,
+      onForwarded: ({ qname }) => offered.push(qname.join('.')),
+    });
+    for (const name of ['flushed.example.com.', 'kept.example.com.'])
+      assert.equal((await ask(question(name, 'A'))).rcode, Rcode.NOERROR);
+    assert.deepEqual(offered, ['kept.example.com']);
+  });
+
   it('An answer does not wait for optional records of a slow upstream', async () => {
     const never: Forwarder = {
       peek: () => undefined,

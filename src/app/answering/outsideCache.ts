@@ -79,6 +79,11 @@ export class OutsideCache {
     this.#publisher.offer(question, response);
   }
 
+  /** Whether the answer cache has an answer to the question that holds. */
+  has(question: Question): boolean {
+    return this.#publisher.has(question);
+  }
+
   /** Forgets the answer cache's answers about a name and the names below it, or all. Returns how many held. */
   flush(name: Name | undefined): number {
     return this.#publisher.flush(name);
@@ -147,7 +152,10 @@ export function cacheSourceOf({
       const hits = liveConfig.forwardCounters.cacheHits + byReaders;
       return { answers, usedOctets, capacityOctets, hits, evicted };
     },
-    // The same answer may be in both caches.
-    flush: (name) => Math.max(outsideCache.flush(name), liveConfig.forwarder?.flush(name) ?? 0),
+    flush(name) {
+      const replies = liveConfig.forwarder?.flush(name) ?? [];
+      const others = replies.filter((question) => !outsideCache.has(question));
+      return others.length + outsideCache.flush(name);
+    },
   };
 }

@@ -28,7 +28,7 @@ export const cacheCommand: Command = {
     {
       name: 'action',
       describe:
-        'show: print its size and hits; flush: forget the answers about NAME and the names below it, without NAME all',
+        'show: print its size and hits; flush: forget the answers about NAME and the names below it, without NAME all, and print how many had not expired',
       required: true,
       choices: ['show', 'flush'],
     },

@@ -99,6 +99,11 @@ export class CachePublisher {
     return { message, storedMs: ttlsAtSecond * 1000, expiresMs: untilSecond * 1000 };
   }
 
+  /** Whether the cache has an answer to the question that holds. */
+  has(question: Question): boolean {
+    return question.qclass === Class.IN && this.#has(this.#asked(question));
+  }
+
   /** Removes the answers to questions about a name and the names below it, or all. Returns how many held. */
   flush(name: Name | undefined): number {
     const isMeant = (wire: Uint8Array): boolean =>

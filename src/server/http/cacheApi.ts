@@ -5,7 +5,7 @@
  *     DELETE /v1/cache          forgets every answer
  *     DELETE /v1/cache/NAME     forgets the answers about a name and the names below it
  *
- * The reply to DELETE has the number of answers that it removed, without those that had expired.
+ * The reply to DELETE has the number of questions to which a cache had an answer that had not expired.
  */
 import { type Name, parseName } from '../../dns/name.ts';
 import { type Exchange, type HttpReply, jsonReply, methodNotAllowed } from './exchange/exchange.ts';
@@ -22,7 +22,7 @@ export interface CacheSummary {
 
 export interface CacheSource {
   summary(): CacheSummary;
-  /** Forgets the answers about a name and the names below it, or all. Returns how many held. */
+  /** Forgets the answers about a name and the names below it, or all. Returns to how many questions an answer held. */
   flush(name: Name | undefined): number;
 }
 
