@@ -307,6 +307,16 @@ test('A stale NXDOMAIN has the code of its own', () => {
   assert.equal(reply.readUInt16BE(code), Ede.STALE_NXDOMAIN);
 });
 
+test('A new answer takes the place of one that has expired, however many other questions came between', () => {
+  const scene = new Scene();
+  scene.publisher.replace(QUESTION, answering(10));
+  for (let i = 0; i < 20_000; i++)
+    scene.publisher.offer({ ...QUESTION, qname: [`n${i}`, 'example'] }, answering(10));
+  scene.nowMs = 20_000;
+  scene.publisher.offer(QUESTION, answering(60));
+  assert.equal(scene.publisher.find(QUESTION)?.expiresMs, 80_000);
+});
+
 test('An answer that must not be kept takes the place of an earlier one', () => {
   const scene = new Scene();
   scene.publisher.replace(QUESTION, answering(60));

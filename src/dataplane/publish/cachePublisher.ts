@@ -60,14 +60,17 @@ export class CachePublisher {
   }
 
   /**
-   * Takes the response to a question of a client, unless this is the question's first time. The response must be the
-   * one for every client that sets RD, and neither CD nor DO.
+   * Takes the response to a question of a client if it is asked for again, or if the cache has an earlier answer, which
+   * has expired. The response must be the one for every client that sets RD, and neither CD nor DO.
    */
   offer(question: Question, response: Response): void {
     const { cache, onError } = this.#options;
     try {
       const asked = this.#asked(question);
-      if (cache.ask(asked) && !this.#has(asked)) this.#publish(question, asked, response);
+      const isAskedAgain = cache.ask(asked);
+      const earlier = cache.find(asked);
+      const isWanted = earlier === undefined ? isAskedAgain : !this.#isFresh(earlier);
+      if (isWanted) this.#publish(question, asked, response);
     } catch (error) {
       onError(error);
     }
@@ -101,7 +104,9 @@ export class CachePublisher {
 
   /** Whether the cache has an answer to the question that holds. */
   has(question: Question): boolean {
-    return question.qclass === Class.IN && this.#has(this.#asked(question));
+    if (question.qclass !== Class.IN) return false;
+    const found = this.#options.cache.find(this.#asked(question));
+    return found !== undefined && this.#isFresh(found);
   }
 
   /** Removes the answers to questions about a name and the names below it, or all. Returns how many held. */
@@ -115,9 +120,8 @@ export class CachePublisher {
     return this.#options.cache.question(wireName(foldName(qname)), qtype);
   }
 
-  #has(asked: CacheQuestion): boolean {
-    const found = this.#options.cache.find(asked);
-    return found !== undefined && found.untilSecond > this.#second();
+  #isFresh({ untilSecond }: CachedAnswer): boolean {
+    return untilSecond > this.#second();
   }
 
   #publish(question: Question, asked: CacheQuestion, response: Response): void {
