@@ -4,7 +4,8 @@
  * several times what an answer costs.
  *
  * A renewed answer is renewed again only if a client has asked for it meanwhile, so at most one renewal of each answer
- * is in vain. An answer that needs other servers is left to the next question.
+ * is in vain. An answer that needs other servers is left to the next question. After some renewals there are none for as
+ * long as these took: many changes below a name whose answer takes long must leave time for other work.
  */
 import { Cursor } from '../../dns/cursor.ts';
 import type { Question } from '../../dns/message.ts';
@@ -37,6 +38,7 @@ export class Renewals {
   readonly #options: RenewalsOptions;
   /** By owner name in wire form: the bits of the kinds. */
   readonly #names = new Map<string, { readonly name: Uint8Array; kinds: number }>();
+  #restUntilMs = 0;
 
   constructor(options: RenewalsOptions) {
     this.#options = options;
@@ -45,6 +47,7 @@ export class Renewals {
   /** Renews the name's answers of these kinds (`AnswerTable.withdraw`) after all changes of this turn. */
   add(name: Uint8Array, kinds: number): void {
     if (this.#names.size === MOST_NAMES) return;
+    if (this.#options.monotonicMs() < this.#restUntilMs) return;
     if (this.#names.size === 0) queueMicrotask(() => this.#renewAll());
     const key = Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1');
     const kindsBefore = this.#names.get(key)?.kinds ?? 0;
@@ -53,17 +56,22 @@ export class Renewals {
 
   #renewAll(): void {
     const { monotonicMs, onError } = this.#options;
-    const names = [...this.#names.values()];
-    this.#names.clear();
+    const beganMs = monotonicMs();
     try {
-      const view = this.#view();
-      const untilMs = monotonicMs() + MOST_MS;
-      for (const { name, kinds } of names) {
-        if (monotonicMs() >= untilMs) return;
-        this.#renew(view, name, kinds);
-      }
+      this.#renewUntil(beganMs + MOST_MS);
     } catch (error) {
       onError(error);
+    }
+    this.#names.clear();
+    const endedMs = monotonicMs();
+    this.#restUntilMs = endedMs + (endedMs - beganMs);
+  }
+
+  #renewUntil(untilMs: number): void {
+    const view = this.#view();
+    for (const { name, kinds } of this.#names.values()) {
+      this.#renew(view, name, kinds);
+      if (this.#options.monotonicMs() >= untilMs) return;
     }
   }
 
