@@ -36,7 +36,13 @@ import {
 import { eligibleFor, refusalOf } from './privateNames.ts';
 import { SOCKET_EXCHANGES, type UpstreamContext, type UpstreamExchanges } from './queryUpstream.ts';
 import { type QuestionContext, queryUpstreams } from './queryUpstreams.ts';
-import { LOOPED, type OutgoingQuestion, SingleFlight, type WaitingCaller } from './singleFlight.ts';
+import {
+  LOOPED,
+  type OutgoingQuestion,
+  SHUTTING_DOWN,
+  SingleFlight,
+  type WaitingCaller,
+} from './singleFlight.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
@@ -102,8 +108,6 @@ export interface ForwarderOptions {
 
 /** RFC 8767 §5: a client waits so long for an upstream before it gets a stale answer. */
 const STALE_AFTER_MS = 1_800;
-
-const SHUTTING_DOWN: Forwarded = { kind: 'failed', reason: 'network', text: 'shutting down' };
 
 /** Identifies this process in the paths of questions, so that it detects loops; all its forwarders share it. */
 const OWN_ID = newServerId(randomBytes);

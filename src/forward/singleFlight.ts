@@ -51,10 +51,20 @@ export const LOOPED: Forwarded = {
   kind: 'refused',
   text: 'our own question came back: an upstream forwards to us',
 };
-const TOO_MANY: Forwarded = {
+export const SHUTTING_DOWN: Forwarded = {
+  kind: 'failed',
+  reason: 'network',
+  text: 'shutting down',
+};
+const NO_ROOM: Forwarded = {
   kind: 'failed',
   reason: 'servfail',
   text: 'too many questions in flight',
+};
+const CANCELLED: Forwarded = {
+  kind: 'failed',
+  reason: 'servfail',
+  text: 'too many questions in flight: cancelled for the question of another client',
 };
 
 interface PendingQuestion {
@@ -62,7 +72,7 @@ interface PendingQuestion {
   /** The client whose question was the first. */
   readonly client: string;
   readonly outcome: Promise<Forwarded>;
-  readonly cancel: () => void;
+  readonly cancel: (why: Forwarded) => void;
   readonly forget: () => void;
 }
 
@@ -75,22 +85,27 @@ export class SingleFlight {
   readonly #waitingOf = new Map<string, number>();
   #waiting = 0;
   #forgotten = 0;
+  #isClosed = false;
 
   constructor(limits: SingleFlightLimits) {
     this.#limits = limits;
   }
 
-  /** The outcome of the pending question with this key. If none is pending, `send` sends the caller's. */
+  /**
+   * The outcome of the pending question with this key. If none is pending, `send` sends the caller's. After `close`
+   * nothing is sent.
+   */
   async join(caller: WaitingCaller, send: () => OutgoingQuestion): Promise<Forwarded> {
+    if (this.#isClosed) return SHUTTING_DOWN;
     const { key, question, client } = caller;
     const pending = this.#pending.get(key);
     if (pending !== undefined && isOurOwn(question, pending.question)) return LOOPED;
-    if (!this.#mayWait(client)) return TOO_MANY;
-    if (pending === undefined && !this.#makeRoom(client)) return TOO_MANY;
+    if (!this.#mayWait(client)) return NO_ROOM;
+    if (pending === undefined && !this.#makeRoom(client)) return NO_ROOM;
     const outcome = await this.#wait(client, pending ?? this.#start(caller, send()));
     // The question was cancelled because another client had too many; this caller sends it again.
     const isOtherClients = pending !== undefined && pending.client !== client;
-    return outcome === TOO_MANY && isOtherClients ? this.join(caller, send) : outcome;
+    return outcome === CANCELLED && isOtherClients ? this.join(caller, send) : outcome;
   }
 
   async #wait(client: string, { outcome }: PendingQuestion): Promise<Forwarded> {
@@ -110,8 +125,9 @@ export class SingleFlight {
 
   /** Cancels all questions; resolves when none is pending. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const all = [...this.#pending.values()];
-    for (const { cancel } of all) cancel();
+    for (const { cancel } of all) cancel(SHUTTING_DOWN);
     await Promise.all(all.map(({ outcome }) => outcome));
   }
 
@@ -138,7 +154,7 @@ export class SingleFlight {
     // Between clients with equal shares a cancellation would only lose a question that is about to be answered.
     if (most.size <= own + 1) return false;
     const [oldest = ''] = most;
-    this.#pending.get(oldest)?.cancel();
+    this.#pending.get(oldest)?.cancel(CANCELLED);
     return true;
   }
 
@@ -148,9 +164,9 @@ export class SingleFlight {
   ): PendingQuestion {
     let ownKey = key;
     const { promise: cancelled, resolve } = withResolver<Forwarded>();
-    const cancel = (): void => {
+    const cancel = (why: Forwarded): void => {
       this.#remove(ownKey, client);
-      resolve(TOO_MANY);
+      resolve(why);
       abort();
     };
     const outcome = Promise.race([reply, cancelled]).finally(() => {

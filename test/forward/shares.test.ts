@@ -10,6 +10,7 @@ import {
 } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { questionOf } from '../support/messages.ts';
+import { ScriptedUpstreams } from '../support/scriptedUpstreams.ts';
 import { startUpstream } from '../support/upstream.ts';
 
 async function setUp(t: TestContext, options: Partial<ForwarderOptions> = {}) {
@@ -70,7 +71,7 @@ test('When all permits are in use, a query replaces the oldest one of the client
   assert.deepEqual(first, {
     kind: 'failed',
     reason: 'servfail',
-    text: 'too many questions in flight',
+    text: 'too many questions in flight: cancelled for the question of another client',
   });
   await own;
   assert.equal(upstream.queries.filter(({ name }) => /own/i.test(name)).length > 0, true);
@@ -114,6 +115,34 @@ test('A caller whose query is sent again waits no longer than any other', async 
   assert.equal(isAnswered(await joined), false);
   const tookMs = performance.now() - began;
   assert.ok(tookMs < 2_200, `${tookMs} ms`);
+});
+
+test('No question is sent again when the forwarder closes, whichever caller waits for it', async () => {
+  const upstreams = new ScriptedUpstreams(1, () => 'silent', { maxInFlight: 2 });
+  const { forwarder, clock, queries } = upstreams;
+  const pending = ['10.0.0.66', '10.0.0.7'].map((client) => ask(forwarder, 'a.example', client));
+  void ask(forwarder, 'b.example', '10.0.0.66');
+  await clock.advance(100);
+  // The last client's question cancels the first one, and the caller that shared that one would send it again.
+  pending.push(ask(forwarder, 'c.example', '10.0.0.8'));
+  await forwarder.close();
+  const sent = queries.length;
+  await clock.advance(5_000);
+  assert.equal(queries.length, sent);
+  const texts = (await Promise.all(pending)).map((each) => each.kind === 'failed' && each.text);
+  const [cancelled, ...others] = texts;
+  assert.match(cancelled || '', /question of another client/);
+  assert.deepEqual(others, ['shutting down', 'shutting down']);
+});
+
+test('A caller learns that the forwarder closes', async () => {
+  const { forwarder, clock, queries } = new ScriptedUpstreams(1, () => 'silent');
+  const pending = ['10.0.0.1', '10.0.0.2'].map((client) => ask(forwarder, 'a.example', client));
+  await clock.advance(100);
+  await forwarder.close();
+  for (const outcome of await Promise.all(pending))
+    assert.deepEqual(outcome, { kind: 'failed', reason: 'network', text: 'shutting down' });
+  assert.equal(queries.length, 1);
 });
 
 test('Waiting callers are limited for each client too', async (t) => {
