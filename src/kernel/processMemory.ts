@@ -2,7 +2,7 @@
  * Gives memory of this process back to the system. These functions save memory only, so they do nothing where they
  * cannot: outside Linux, without koffi, with musl, and in a program that has not loaded libc, since koffi would cost more.
  */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { hasLibc, loadKoffi } from './libc.ts';
 
 interface MemoryCalls {
@@ -29,17 +29,6 @@ export function dropFilePages(path: string): void {
   for (const { address, octets } of sharedMappings(path)) madvise(address, octets, MADV_DONTNEED);
 }
 
-/**
- * Takes the pages of Node's own program out of this process, as `dropFilePages` does those of a file: most of them were
- * needed only at the start. Leaves out each part of the program in which this process has changed a page, because the
- * change would be lost.
- */
-export function dropProgramPages(): void {
-  const madvise = memoryCalls()?.madvise;
-  if (madvise === undefined) return;
-  for (const { address, octets } of programMappings()) madvise(address, octets, MADV_DONTNEED);
-}
-
 interface Mapping {
   readonly address: number;
   readonly octets: number;
@@ -50,35 +39,11 @@ function sharedMappings(path: string): readonly Mapping[] {
   return readFileSync('/proc/self/maps', 'latin1')
     .split('\n')
     .filter((line) => line.endsWith(` ${Buffer.from(path).toString('latin1')}`))
-    .flatMap((line) => mappingOf(line, 'r--s'));
-}
-
-/**
- * The program's code and the constants before it, in mappings that have no page of this process's own, resident or
- * swapped out (proc_pid_smaps(5)). The constants behind the code have such pages: the addresses of the libraries'
- * functions.
- */
-function programMappings(): readonly Mapping[] {
-  const program = ` ${readlinkSync('/proc/self/exe', 'latin1')}`;
-  const mappings = readFileSync('/proc/self/smaps', 'latin1')
-    .split(/\n(?=[0-9a-f]+-[0-9a-f]+ )/)
-    .map((mapping) => mapping.split('\n'))
-    .filter(([head]) => head?.endsWith(program));
-  const codeAt = mappings.findLastIndex(([head = '']) => mappingOf(head, 'r-xp').length > 0);
-  return mappings.slice(0, codeAt + 1).flatMap(([head = '', ...fields]) => {
-    const isNone = (name: string) =>
-      fields.some((field) => field.startsWith(name) && / 0 kB$/.test(field));
-    if (!isNone('Anonymous:') || !isNone('Swap:')) return [];
-    return [...mappingOf(head, 'r-xp'), ...mappingOf(head, 'r--p')];
-  });
-}
-
-/** The mapping of a line, if it has these permissions. */
-function mappingOf(line: string, permissions: string): readonly Mapping[] {
-  const [, from = '', to = '', found] = /^([0-9a-f]+)-([0-9a-f]+) (\S+) /.exec(line) ?? [];
-  const address = Number.parseInt(from, 16);
-  const octets = Number.parseInt(to, 16) - address;
-  return found === permissions ? [{ address, octets }] : [];
+    .flatMap((line) => {
+      const [, from = '', to = ''] = /^([0-9a-f]+)-([0-9a-f]+) r--s /.exec(line) ?? [];
+      const address = Number.parseInt(from, 16);
+      return from === '' ? [] : [{ address, octets: Number.parseInt(to, 16) - address }];
+    });
 }
 
 function memoryCalls(): MemoryCalls | undefined {

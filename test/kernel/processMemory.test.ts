@@ -1,14 +1,11 @@
-/** Memory that goes back to the system, with real mappings of an lmdb file and of Node's own program. */
+/** Memory that goes back to the system, with real mappings of an lmdb file. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { Worker } from 'node:worker_threads';
-import { brotliCompressSync, brotliDecompressSync } from 'node:zlib';
 import { loadLibc } from '../../src/kernel/libc.ts';
-import { dropFilePages, dropProgramPages, trimAllocator } from '../../src/kernel/processMemory.ts';
+import { dropFilePages, trimAllocator } from '../../src/kernel/processMemory.ts';
 import { openFileStore } from '../../src/store/file/fileStore.ts';
 import { withTempDir } from '../support/tempDir.ts';
 
@@ -59,21 +56,6 @@ describe('memory of this process', { skip: libc.kind === 'missing' && libc.reaso
       assert.equal(residentOf(path), before);
       await store.close();
     }));
-
-  it('Most pages of Node’s program leave the process, which runs on', async () => {
-    const program = readlinkSync('/proc/self/exe');
-    const before = residentOf(program);
-    dropProgramPages();
-    const after = residentOf(program);
-    assert.ok(after > 0 && after < before / 2, `${after} of ${before}`);
-    // Code that this process has not used yet, and another thread.
-    assert.equal(brotliDecompressSync(brotliCompressSync('text')).toString(), 'text');
-    const worker = new Worker('require("node:worker_threads").parentPort.postMessage("here")', {
-      eval: true,
-    });
-    assert.deepEqual(await once(worker, 'message'), ['here']);
-    assert.equal(new Intl.NumberFormat('de').format(1234.5), '1.234,5');
-  });
 
   it('Trimming the allocator keeps what is in use', () => {
     const buffers = Array.from({ length: 100 }, (_, index) =>

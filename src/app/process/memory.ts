@@ -5,7 +5,7 @@
 import { performance } from 'node:perf_hooks';
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { dropProgramPages, trimAllocator } from '../../kernel/processMemory.ts';
+import { trimAllocator } from '../../kernel/processMemory.ts';
 
 /**
  * From now on V8 does not enlarge the space of new objects, in which it would keep up to 32 MB once the modules are
@@ -63,8 +63,7 @@ const SMALL_HEAP_OCTETS = 64 * 2 ** 20;
 
 /**
  * Compacts the heap once the process has become idle after its start, and from then on whenever it is idle and V8 keeps
- * memory that it does not use. The first time it also drops the pages of Node's program, of which the start has used
- * about 40 MB; those that the process still needs come back in less than a millisecond. Returns a function that stops it.
+ * memory that it does not use. Returns a function that stops it.
  */
 export function releaseIdleMemory(): () => void {
   let timer: NodeJS.Timeout;
@@ -73,10 +72,9 @@ export function releaseIdleMemory(): () => void {
     const before = performance.eventLoopUtilization();
     timer = setTimeout(() => {
       const { utilization } = performance.eventLoopUtilization(before);
-      const isIdle = utilization < IDLE;
-      if (isIdle && !hasSettled) dropProgramPages();
-      if (isIdle && (!hasSettled || hasWastedSpace()) && hasSmallHeap()) compactSmallHeap();
-      hasSettled ||= isIdle;
+      if (utilization < IDLE && (!hasSettled || hasWastedSpace()) && hasSmallHeap())
+        compactSmallHeap();
+      hasSettled ||= utilization < IDLE;
       checkIn(hasSettled ? CHECK_MS : SETTLING_MS);
     }, delayMs).unref();
   };
