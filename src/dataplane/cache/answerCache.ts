@@ -4,8 +4,8 @@
  * Used by: app, app/answering, dataplane/publish, dataplane/reply.
  *
  * The writer's side of the cache. It never exceeds its memory: the oldest answers leave before a new one finds no room.
- * When an answer is the oldest and a reader has found it since it was written, it is written again at the head of the
- * ring instead. So answers that clients ask for stay (the CLOCK algorithm, with the ring as the clock).
+ * When an answer is the oldest, has not expired, and a reader has found it since it was written, it is written again at
+ * the head of the ring instead. So answers that clients ask for stay (the CLOCK algorithm, with the ring as the clock).
  *
  * An answer leaves when its slot no longer has its block. The block stays in the ring until it is the oldest.
  */
@@ -233,7 +233,7 @@ export class AnswerCache {
   }
 }
 
-/** Places that a question may have: those of its group. */
+/** The number of places in a group. A question has one of its group's. */
 const GROUP = 4;
 
 /**

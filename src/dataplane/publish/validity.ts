@@ -2,8 +2,8 @@
  * How long an answer in the table holds, unless a change withdraws it earlier. A lease ends at a whole second of the
  * clock (`serviceTtl`). So a TTL that a lease limits falls by one each second until it reaches the least TTL. Any other
  * TTL stays the same until the lease has less time left. The table reduces falling TTLs by itself. It holds an answer
- * until one of its TTLs begins or ceases to fall, but at most 15 s and a quarter of the least TTL that a lease limits,
- * because it does not notice the renewal of the lease.
+ * until one of its TTLs begins or ceases to fall, but at most 15 s, or a quarter of the least TTL that a lease limits if
+ * that is less, because it does not notice the renewal of the lease.
  */
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
