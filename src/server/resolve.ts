@@ -232,7 +232,10 @@ class Resolver {
     const isCurrent = forwarder === this.#options.forwarder() && !isFlushed;
     if (back === undefined && isCurrent && isPlain(query))
       this.#options.onForwarded?.(question, response);
-    if (back === undefined || round === MAX_ROUNDS) return response;
+    if (back === undefined || round === MAX_ROUNDS) {
+      const { settings, random } = this.#options;
+      return inRandomOrder(question, response, settings(), random);
+    }
     // The upstream has no authority over the rest of the chain, which is in our zones.
     const onward = {
       ...context,

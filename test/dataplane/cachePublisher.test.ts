@@ -1,6 +1,7 @@
 /** Answers of other servers that a worker takes from the cache are those that the main thread would send. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import { AnswerCache } from '../../src/dataplane/cache/answerCache.ts';
 import { CachePublisher } from '../../src/dataplane/publish/cachePublisher.ts';
@@ -30,6 +31,7 @@ const HTTPS = 65;
 class Scene {
   nowMs = 5_000;
   prefetches = true;
+  roundRobin = false;
   readonly cache: AnswerCache;
   readonly publisher: CachePublisher;
   readonly counters = counterBlock(newCounterMemory(1), 0);
@@ -42,6 +44,8 @@ class Scene {
     this.publisher = new CachePublisher({
       ...{ cache: this.cache, maxUdpOctets: MAX_UDP_OCTETS },
       mayPrefetch: () => this.prefetches,
+      roundRobin: () => this.roundRobin,
+      random: () => 0,
       monotonicMs: () => this.nowMs,
       onError(error) {
         throw error;
@@ -188,13 +192,72 @@ test('A worker’s reply from the cache is the main thread’s, until the least 
   );
 });
 
-/** The cache cuts where the main thread may cut. */
+/** The cache cuts where the main thread may cut, and its first record is any of the set. */
 function checkCut(cut: Message, slow: Message, response: Response, age: number): void {
   assert.equal(cut.truncated, true);
   assert.equal(cut.rcode, slow.rcode);
   const whole = response.answer.map((each) => ({ ...each, ttlSeconds: each.ttlSeconds - age }));
-  assert.deepEqual(cut.answer, whole.slice(0, cut.answer.length));
+  const setAt = whole.findIndex(({ type }) => type !== Type.CNAME);
+  const set = whole.slice(setAt);
+  const before = cut.answer.slice(0, setAt);
+  assert.deepEqual(before, whole.slice(0, before.length));
+  const records = cut.answer.slice(setAt);
+  const from = set.findIndex((each) => isDeepStrictEqual(each, records[0]));
+  const rotated = [...set.slice(from), ...set.slice(0, from)];
+  assert.deepEqual(records, rotated.slice(0, records.length));
 }
+
+/** The records of replies that one worker sends one after the other. */
+function repliesTo(scene: Scene, count: number, size?: number): (string | undefined)[][] {
+  const opt = size === undefined ? undefined : { version: 0, udpSize: size, dnssecOk: false };
+  return Array.from({ length: count }, () => {
+    const reply = scene.ask(QUESTION, opt as Edns | undefined);
+    assert.ok(reply !== undefined);
+    return decoded(reply).answer.map(({ rdata }) =>
+      rdata.kind === 'address' ? rdata.address : undefined,
+    );
+  });
+}
+
+function manyAddresses(count: number): { response: Response; addresses: string[] } {
+  const addresses = Array.from({ length: count }, (_, i) => `192.0.2.${i + 1}`);
+  const answer = addresses.map((address) =>
+    rr(QUESTION.qname, Type.A, 60, { kind: 'address', address }),
+  );
+  return { response: { ...answering(60), answer }, addresses };
+}
+
+test('Replies that do not fit begin with different records, and together have all of them', () => {
+  for (const roundRobin of [false, true])
+    for (const count of [40, 70, 200]) {
+      const scene = new Scene();
+      scene.roundRobin = roundRobin;
+      const { response, addresses } = manyAddresses(count);
+      scene.publisher.replace(QUESTION, response);
+      const replies = repliesTo(scene, 40);
+      const firsts = replies.map(([first]) => first);
+      assert.ok(new Set(firsts).size >= 3, `${new Set(firsts).size} of ${count}`);
+      assert.ok(
+        firsts.every((first, i) => first !== firsts[i + 1]),
+        'each time another one',
+      );
+      if (count <= 70) assert.equal(new Set(replies.flat()).size, count);
+      if (count === 40 && !roundRobin)
+        assert.deepEqual(repliesTo(scene, 3, 1232), [addresses, addresses, addresses]);
+    }
+});
+
+test('With round robin each record comes first, and the main thread reads all of them back', () => {
+  const scene = new Scene();
+  scene.roundRobin = true;
+  const { response, addresses } = manyAddresses(4);
+  scene.publisher.replace(QUESTION, response);
+  const replies = repliesTo(scene, 8);
+  assert.deepEqual(new Set(replies.map(([first]) => first)), new Set(addresses));
+  for (const reply of replies) assert.deepEqual([...reply].sort(), addresses);
+  assert.deepEqual(scene.publisher.find(QUESTION)?.message.answer, response.answer);
+  assert.ok(scene.cache.stats.usedOctets < 1_000);
+});
 
 test('The main thread reads an answer back with its TTLs and times', () => {
   fc.assert(

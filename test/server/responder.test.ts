@@ -272,6 +272,28 @@ describe('names that lead out and back', () => {
     assert.equal(forwarded.authoritative, false);
   });
 
+  it('With round robin the addresses of a name outside come in changing order too', async () => {
+    const forwarder = forwarderOf((asked): Forwarded => {
+      const answer = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map((address) =>
+        rrOf(asked.qname, Type.A, { kind: 'address', address }),
+      );
+      return { kind: 'answered', message: { ...messageOf(asked, Rcode.NOERROR), answer } };
+    });
+    for (const roundRobin of [true, false]) {
+      const { ask } = responder({
+        forwarder: () => forwarder,
+        settings: () => ({ ...settingsOf(), roundRobin }),
+        random: Math.random,
+      });
+      const firsts = new Set<string>();
+      for (let i = 0; i < 30; i++) {
+        const { answer } = await ask(question('www.example.com.', 'A'));
+        firsts.add(JSON.stringify(answer[0]?.rdata));
+      }
+      assert.equal(firsts.size, roundRobin ? 3 : 1);
+    }
+  });
+
   it('The answer to a question that was sent before a flush is not offered to the answer cache', async () => {
     const offered: string[] = [];
     const forwarder = forwarderOf((asked): Forwarded => {

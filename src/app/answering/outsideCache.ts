@@ -59,6 +59,8 @@ export class OutsideCache {
     this.#publisher = new CachePublisher({
       ...{ cache: this.#cache, maxUdpOctets, onError },
       mayPrefetch: () => liveConfig.config.prefetch,
+      roundRobin: () => liveConfig.settings.roundRobin,
+      random: Math.random,
       monotonicMs: () => performance.now(),
     });
     this.#basis = this.#currentBasis();
@@ -96,7 +98,8 @@ export class OutsideCache {
   #currentBasis(): CacheBasis {
     const { forwarder, settings, config } = this.#options.liveConfig;
     const { rebindProtection, rebindAllow } = config;
-    return { forwarder, rules: { apexes: settings.apexes, rebindProtection, rebindAllow } };
+    const { apexes, roundRobin } = settings;
+    return { forwarder, rules: { apexes, roundRobin, rebindProtection, rebindAllow } };
   }
 
   #onChanged(): void {

@@ -12,6 +12,7 @@ import type { AnswerCache } from '../cache/answerCache.ts';
 import type { CachedAnswer, CacheEntry, CacheQuestion } from '../cache/blocks.ts';
 import { EXPIRED, NEVER } from '../cache/layout.ts';
 import {
+  AnswerField,
   CUT_WORDS,
   FOREVER,
   rcodeOf,
@@ -19,7 +20,7 @@ import {
   variantCountOf,
   wordsFor,
 } from '../table/layout.ts';
-import { encodeBehindQuestion, variantsOf } from './variants.ts';
+import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
 
 export interface CachePublisherOptions {
   readonly cache: AnswerCache;
@@ -27,6 +28,10 @@ export interface CachePublisherOptions {
   readonly maxUdpOctets: number;
   /** Whether answers that clients ask for are prefetched. */
   readonly mayPrefetch: () => boolean;
+  /** Whether addresses come in another order in each reply, as in those about our names. */
+  readonly roundRobin: () => boolean;
+  /** In [0, 1). */
+  readonly random: () => number;
   /** The clock of the cache's readers. */
   readonly monotonicMs: () => number;
   /** Receives the error if an answer could not be published, which is a bug. Must not throw. */
@@ -49,6 +54,12 @@ export interface CachedMessage {
  * when an upstream has replied meanwhile; the forwarder also limits how often it sends the question.
  */
 const STALE_SECONDS = 1;
+/**
+ * All orders of one answer's records take so many octets at most, so that answers with many records do not displace
+ * others; but there are always so many orders that the records of each come to clients that get a part of the answer.
+ */
+const ORDERS_OCTETS = 4096;
+const LEAST_ORDERS = 3;
 /** An answer is prefetched in the last part of its life. */
 const PREFETCH_PART = 10;
 
@@ -156,19 +167,29 @@ export class CachePublisher {
     response: Response,
     { untilSecond, staleUntilSecond, prefetchAtSecond }: EntryTimes,
   ): void {
-    const { cache, maxUdpOctets } = this.#options;
+    const { cache, maxUdpOctets, roundRobin, random } = this.#options;
     const qname = foldName(question.qname);
     const neutral = withQname(response, qname);
-    const encoded = encodeBehindQuestion({ ...question, qname }, neutral, maxUdpOctets);
+    const encode = (order: Response) =>
+      encodeBehindQuestion({ ...question, qname }, order, maxUdpOctets);
+    const encoded = encode(neutral);
     if (encoded.cuts.length === 0) {
       cache.remove(asked);
       return;
     }
-    const variants = variantsOf([{ response: neutral, encoded }], () => true);
+    const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
+    const most = Math.max(LEAST_ORDERS, Math.floor(ORDERS_OCTETS / encoded.octets.length));
+    const rules = { roundRobin: roundRobin(), mayBeCut, start: random(), most };
+    const { rotations, isFixed } = rotationsOf(question, neutral, rules);
+    const orders = rotations.map((order) => ({
+      response: order,
+      encoded: order === neutral ? encoded : encode(order),
+    }));
+    const variants = variantsOf(orders, () => true);
     const second = this.#second();
     const answer = {
       ...{ untilSecond, ttlsAtSecond: second, rcode: response.rcode, words: variants.words },
-      ...{ authoritative: false, plainOnly: true, fixedOrder: false, variants: variants.count },
+      ...{ authoritative: false, plainOnly: true, fixedOrder: isFixed, variants: variants.count },
     };
     cache.publish({ ...asked, answer, staleUntilSecond, prefetchAtSecond }, second);
   }
@@ -196,8 +217,12 @@ function freshnessOf({ rcode, extendedError }: Response): 'fresh' | 'stale' | un
 
 /** The reply that the cache holds, as a message with the folded qname; `undefined` if it is not whole. */
 function messageOf(question: Question, found: CachedAnswer): Message | undefined {
-  const { words, variant, head } = found;
-  if (variantCountOf(head) !== 1) return undefined;
+  const { words, variant: variants, head } = found;
+  // Before several variants come their addresses, relative to the answer.
+  const isSingle = variantCountOf(head) === 1;
+  const variant = isSingle
+    ? variants
+    : variants - AnswerField.VARIANTS + (words[variants] as number);
   const sizes = words[variant] as number;
   const longest = words[variant + 1] as number;
   const isTruncated = longest >>> 16 !== 0;

@@ -217,7 +217,8 @@ export class Publisher {
     const encoded = encode(response);
     if (encoded.cuts.length === 0) return false;
     const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
-    const { rotations, isComplete, isFixed } = rotationsOf(decided, mayBeCut, random());
+    const rules = { roundRobin: settings.roundRobin, mayBeCut, start: random() };
+    const { rotations, isComplete, isFixed } = rotationsOf(question, response, rules);
     const orders = rotations.map((order) => ({
       response: order,
       encoded: order === response ? encoded : encode(order),

@@ -14,7 +14,6 @@ import {
   MAX_MESSAGE_OCTETS,
   QUESTION_FIELDS_OCTETS,
 } from '../../dns/wire.ts';
-import type { Decided } from '../../zone/answer.ts';
 import { isRoundRobinType, startOfRrset } from '../../zone/rrset.ts';
 import {
   AnswerField,
@@ -234,24 +233,33 @@ export interface Rotations {
   readonly isFixed: boolean;
 }
 
+export interface RotationRules {
+  readonly roundRobin: boolean;
+  /** Some client gets a part of the answer. */
+  readonly mayBeCut: boolean;
+  /** A fraction of the set in [0, 1), at which the first rotation begins. */
+  readonly start: number;
+  /** The most rotations; default `MAX_VARIANTS`, which is also the most that a reader can choose from. */
+  readonly most?: number;
+}
+
 /**
- * The rotations of the RRset that the question asks for: all of them, or `MAX_VARIANTS` of a large set. The first
- * begins at `start`, a fraction of the set in [0, 1): readers count their replies to all names together, so two names
- * that clients query alternately would otherwise always begin with the same record. Without round robin the canonical
- * order comes first. Then there are further rotations only if some client gets a part of the answer (`mayBeCut`), so
- * that clients together receive all records.
+ * The rotations of the RRset that the question asks for: all of them, or `most` of a large set. The first begins at
+ * `start`: readers count their replies to all names together, so two names that clients query alternately would
+ * otherwise always begin with the same record. Without round robin the canonical order comes first. Then there are
+ * further rotations only if some client gets a part of the answer, so that clients together receive all records.
  */
 export function rotationsOf(
-  { question, view, response }: Decided,
-  mayBeCut: boolean,
-  start: number,
+  question: Question,
+  response: Response,
+  { roundRobin, mayBeCut, start, most = MAX_VARIANTS }: RotationRules,
 ): Rotations {
-  const isRoundRobin = view.settings.roundRobin && isRoundRobinType(question.qtype);
+  const isRoundRobin = roundRobin && isRoundRobinType(question.qtype);
   const setAt = isRoundRobin || mayBeCut ? startOfRrset(question, response) : undefined;
   if (setAt === undefined) return { rotations: [response], isComplete: true, isFixed: false };
   const before = response.answer.slice(0, setAt);
   const set = response.answer.slice(setAt);
-  const count = Math.min(set.length, MAX_VARIANTS);
+  const count = Math.min(set.length, most, MAX_VARIANTS);
   const isComplete = count === set.length;
   const first = isRoundRobin ? Math.floor(start * set.length) : 0;
   const rotations = Array.from({ length: count }, (_, i) => {
