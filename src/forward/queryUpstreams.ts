@@ -1,12 +1,12 @@
 /**
  * One question to the upstreams, in the order of `UpstreamHealth`, until one gives a usable reply or the time is over.
  *
- * The next upstream gets the question at once when one fails. It also gets it when the one before has taken longer than
+ * The next upstream gets the question at once when the one that was asked last fails. It also gets it when the one before has taken longer than
  * nearly all of its recent answers did; the forwarder then listens to both, and the first usable reply counts. At most
  * two upstreams have the question at the same time.
  *
- * Each upstream gets the question once. At the end, those that sent nothing get it a second time, since a packet may
- * have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
+ * Each upstream gets the question once. If none gives a usable reply, those that sent nothing get it a second time,
+ * since a packet may have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
  */
 import { printSocketAddress } from '../dns/address.ts';
 import type { Timer } from '../timing/clock.ts';
@@ -29,6 +29,8 @@ const MIN_TRY_MS = 50;
 /** The shortest delay of Node's timers. */
 const LAST_POLL_MS = 1;
 
+const NOT_ASKED: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
+
 /** Upstreams that have one question at the same time. */
 const MAX_RUNNING = 2;
 
@@ -40,13 +42,15 @@ export async function queryUpstreams(
 ): Promise<Forwarded> {
   const { clock } = context;
   const deadlineMs = clock.monotonicMs() + context.totalTimeoutMs;
-  const first = await new Pass(query, upstreams, deadlineMs, context).run();
-  if (first.outcome.kind === 'answered' || first.silent.length === 0) return first.outcome;
+  const first = await new Pass(query, upstreams, deadlineMs, NOT_ASKED, context).run();
+  const { outcome } = first;
+  const isUsable = outcome.kind === 'answered' && isUsableReply(outcome.message);
+  if (isUsable || first.silent.length === 0) return outcome;
   // A packet may have been lost: the silent upstreams share the time that is left.
   const tryTimeoutMs = (deadlineMs - clock.monotonicMs()) / first.silent.length;
-  if (tryTimeoutMs < MIN_TRY_MS) return first.outcome;
+  if (tryTimeoutMs < MIN_TRY_MS) return outcome;
   const again = { ...context, tryTimeoutMs };
-  return (await new Pass(query, first.silent, deadlineMs, again).run()).outcome;
+  return (await new Pass(query, first.silent, deadlineMs, outcome, again).run()).outcome;
 }
 
 interface PassResult {
@@ -56,8 +60,8 @@ interface PassResult {
 }
 
 /**
- * Gives each upstream the question once. Ends at the first usable reply; else the outcome is the last reply, or how the
- * last upstream failed. Upstreams that have the question at the end are still listened to, for their health.
+ * Gives each upstream the question once. Ends at the first usable reply; else the outcome is the last reply, even one
+ * from before the pass, or how the last upstream failed. Upstreams that have the question at the end are still listened to, for their health.
  */
 class Pass {
   readonly #query: UpstreamQuery;
@@ -67,10 +71,11 @@ class Pass {
   readonly #left: Upstream[];
   readonly #silent: Upstream[] = [];
   readonly #running = new Set<Promise<void>>();
-  #outcome: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no time left to ask' };
+  #outcome: Forwarded;
   /** Fires when the upstream that was asked last takes longer than usual. */
   #timer: Timer | undefined;
   #isOverdue = false;
+  #askedLast: Upstream | undefined;
   /** Whether the upstream that was asked last was down then. All that follow in the order are down too. */
   #isAskedDown = false;
   #isHedged = false;
@@ -80,11 +85,13 @@ class Pass {
     query: UpstreamQuery,
     upstreams: readonly Upstream[],
     deadlineMs: number,
+    before: Forwarded,
     context: QuestionContext,
   ) {
     this.#query = query;
     this.#context = context;
     this.#deadlineMs = deadlineMs;
+    this.#outcome = before;
     this.#left = [...upstreams];
   }
 
@@ -118,6 +125,7 @@ class Pass {
 
   #ask(upstream: Upstream): void {
     const { health } = this.#context;
+    this.#askedLast = upstream;
     this.#isAskedDown = health.isDown(upstream);
     this.#isOverdue = false;
     this.#timer?.cancel();
@@ -156,7 +164,8 @@ class Pass {
     const next = outcomeOf(result, upstream);
     if (next.kind === 'answered' || this.#outcome.kind !== 'answered') this.#outcome = next;
     if (result.kind === 'reply' && isUsableReply(result.message)) this.#settle();
-    else if (this.#running.size === 0 || this.#isOverdue) this.#askNext();
+    else if (this.#running.size === 0 || this.#isOverdue || upstream === this.#askedLast)
+      this.#askNext();
   }
 
   #settle(): void {

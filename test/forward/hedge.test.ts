@@ -93,6 +93,40 @@ test('After a failure the next upstream gets the question at once', async (t) =>
   }
 });
 
+test('After a failure the next upstream gets the question at once, even while a slow one may still answer', async (t) => {
+  const { ask } = setUp(t, ['silent', SERVFAIL, answer(10)]);
+  assert.deepEqual((await ask()).sent, [
+    [0, 0],
+    [1, 300],
+    [2, 301],
+  ]);
+});
+
+test('An upstream whose packet was lost gets the question again although another one refused it', async (t) => {
+  let lost = 0;
+  const { upstreams, ask } = setUp(t, ['silent', SERVFAIL]);
+  upstreams.script = ({ upstream }) =>
+    upstream === 1 ? SERVFAIL : lost++ === 0 ? 'silent' : answer(5);
+  const { outcome, sent } = await ask();
+  assert.match(JSON.stringify(outcome), /192\.0\.2\.1/);
+  assert.deepEqual(sent, [
+    [0, 0],
+    [1, 300],
+    [0, 1_200],
+  ]);
+});
+
+test('The outcome is the reply of an upstream that refused if the others stay silent', async (t) => {
+  const { upstreams, ask } = setUp(t, ['silent', SERVFAIL]);
+  const { outcome, sent } = await ask();
+  assert.ok(outcome.kind === 'answered' && outcome.message.rcode === 2);
+  assert.equal(sent.length, 3);
+  // It is down now, so it would likely only cost its timeout.
+  await upstreams.clock.advance(1_000);
+  const { tookMs } = await ask();
+  assert.ok(tookMs < 10, `${tookMs} ms`);
+});
+
 test('At most two upstreams have the question at a time', async (t) => {
   const { ask } = setUp(t, ['silent', 'silent', 'silent', 'silent']);
   const { kind, tookMs, sent } = await ask();
