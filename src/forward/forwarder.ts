@@ -291,7 +291,8 @@ class SocketForwarder implements CachingForwarder {
   async #fetch(query: UpstreamQuery, context: QuestionContext): Promise<Forwarded> {
     const { question, dnssecOk } = query;
     const eligible = this.#eligible(question);
-    this.#probes.send(query, eligible);
+    // The first one gets the question in any case, even if all are down.
+    this.#probes.send(query, eligible.slice(1));
     const outcome = await queryUpstreams(query, eligible, context);
     if (outcome.kind !== 'answered') return outcome;
     const scrubbed = scrub(outcome.message, question, dnssecOk, this.#ttlLimits);

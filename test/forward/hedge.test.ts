@@ -182,6 +182,13 @@ test('An upstream whose late replies never come is down', async (t) => {
   assert.deepEqual((await ask()).sent, [[1, 0]]);
 });
 
+test('An upstream that gets the question anyway gets no probe', async (t) => {
+  const { upstreams, ask } = setUp(t, ['closed']);
+  for (let i = 0; i < 2; i++) await ask();
+  await upstreams.clock.advance(3_000);
+  assert.deepEqual((await ask()).sent, [[0, 0]]);
+});
+
 test('While one upstream may still answer, those that are down do not get the question', async (t) => {
   const scripts: Script[] = [answer(10), 'closed'];
   const { upstreams, ask } = setUp(t, scripts, { policy: 'listed' });
