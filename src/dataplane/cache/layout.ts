@@ -56,8 +56,9 @@ export const BlockField = {
   WORDS: 6,
 } as const;
 
-/** In place of the second at which to prefetch: the answer is not prefetched, or has a note that the writer will take. */
+/** In place of the second at which to prefetch: the answer is not prefetched, or not again. */
 export const NEVER = 0x7fffffff;
+/** In the same place: the slot has a note that the writer has not taken yet. */
 export const NOTED = 0x7ffffffe;
 
 /** In place of the second at which an answer expires: it had expired when it came, and nothing says when. */

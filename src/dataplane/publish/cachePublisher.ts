@@ -54,11 +54,9 @@ export interface CachedMessage {
  * when an upstream has replied meanwhile; the forwarder also limits how often it sends the question.
  */
 const STALE_SECONDS = 1;
-/**
- * All orders of one answer's records take so many octets at most, so that answers with many records do not displace
- * others; but there are always so many orders that the records of each come to clients that get a part of the answer.
- */
+/** The orders of one answer's records take about so many octets at most, so that long answers displace few others. */
 const ORDERS_OCTETS = 4096;
+/** With fewer, clients that get a part of a long answer would never get some of its records. */
 const LEAST_ORDERS = 3;
 /** An answer is prefetched in the last part of its life. */
 const PREFETCH_PART = 10;
