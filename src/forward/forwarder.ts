@@ -237,7 +237,8 @@ class SocketForwarder implements CachingForwarder {
     const nowMs = clock.monotonicMs();
     const stale = this.#cache.getStale(key, nowMs);
     if (stale === undefined) return inTime ?? asked;
-    this.#cache.hold(key, nowMs);
+    // Once the outcome of the question is known, the cache does so itself. A question without room was never sent.
+    if (this.#singleFlight.isPending(key)) this.#cache.hold(key, nowMs);
     return stale;
   }
 
@@ -264,18 +265,22 @@ class SocketForwarder implements CachingForwarder {
       edns: true,
       path: [...path, OWN_ID],
     };
+    const { clock, tryTimeoutMs } = this.#context;
+    const leftMs = deadlineMs - clock.monotonicMs();
     const tries = new AbortController();
     const context: QuestionContext = {
       ...this.#context,
       signal: tries.signal,
-      totalTimeoutMs: deadlineMs - this.#context.clock.monotonicMs(),
+      totalTimeoutMs: leftMs,
       onStragglers: (running) => this.#stragglers.add(running, () => tries.abort()),
     };
     let isCancelled = false;
     let isFlushed = false;
     const outcome = this.#fetch(query, context).then((fetched): Forwarded => {
       if (isFlushed) return fetched.kind === 'answered' ? { ...fetched, flushed: true } : fetched;
-      if (!isCancelled) this.#cache.put(key, fetched, this.#context.clock.monotonicMs());
+      // Little time was left if the caller had waited for another client's question: no upstream has failed then.
+      const isTooShort = leftMs < tryTimeoutMs && isTimeout(fetched);
+      if (!isCancelled && !isTooShort) this.#cache.put(key, fetched, clock.monotonicMs());
       return fetched;
     });
     const abort = (): void => {
@@ -317,6 +322,10 @@ function contextOf(
     tryTimeoutMs: options.tryTimeoutMs ?? 1_200,
     totalTimeoutMs: options.totalTimeoutMs ?? 3_800,
   };
+}
+
+function isTimeout(outcome: Forwarded): boolean {
+  return outcome.kind === 'failed' && outcome.reason === 'timeout';
 }
 
 /** The outcome with the qname in the case that this client sent. */

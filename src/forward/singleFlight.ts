@@ -108,6 +108,11 @@ export class SingleFlight {
     return outcome === CANCELLED && isOtherClients ? this.join(caller, send) : outcome;
   }
 
+  /** Whether the question with this key is sent and not answered. */
+  isPending(key: string): boolean {
+    return this.#pending.has(key);
+  }
+
   async #wait(client: string, { outcome }: PendingQuestion): Promise<Forwarded> {
     this.#countWaiting(client, 1);
     try {

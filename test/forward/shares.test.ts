@@ -26,6 +26,12 @@ async function setUp(t: TestContext, options: Partial<ForwarderOptions> = {}) {
   return { forwarder, upstream };
 }
 
+function scripted(t: TestContext, options: Partial<ForwarderOptions>) {
+  const upstreams = new ScriptedUpstreams(1, () => 'silent', options);
+  t.after(() => upstreams.forwarder.close());
+  return upstreams;
+}
+
 function ask(forwarder: Forwarder, name: string, client: string): Promise<Forwarded> {
   const options = { checkingDisabled: false, dnssecOk: false, client };
   return forwarder.resolve(questionOf(name), options);
@@ -143,6 +149,28 @@ test('A caller learns that the forwarder closes', async () => {
   for (const outcome of await Promise.all(pending))
     assert.deepEqual(outcome, { kind: 'failed', reason: 'network', text: 'shutting down' });
   assert.equal(queries.length, 1);
+});
+
+test('The failure of a caller that had little time left is not the outcome of the next one', async (t) => {
+  const limits = { maxInFlight: 3, totalTimeoutMs: 1_500 };
+  for (const [leftMs, tookMs] of [
+    [30, 0],
+    [400, 400],
+  ] as const) {
+    const upstreams = scripted(t, limits);
+    const { forwarder, clock, queries } = upstreams;
+    for (const name of ['shared', 'a', 'b']) void ask(forwarder, `${name}.example`, '10.0.0.66');
+    const joined = ask(forwarder, 'shared.example', '10.0.0.7');
+    await clock.advance(1_500 - leftMs);
+    // Cancels the shared question, which the caller that joined sends again.
+    void ask(forwarder, 'third.example', '10.0.0.8');
+    const [failed] = await upstreams.settled([joined]);
+    assert.deepEqual([failed?.outcome.kind, failed?.tookMs], ['failed', tookMs]);
+    const sent = queries.length;
+    void ask(forwarder, 'shared.example', '10.0.0.9');
+    await clock.advance(1);
+    assert.equal(queries.length, sent + 1, `${leftMs} ms`);
+  }
 });
 
 test('Waiting callers are limited for each client too', async (t) => {

@@ -195,6 +195,21 @@ test('A question with a stale answer is sent again as soon as a probe shows that
   assert.equal(seen(await upstreams.ask(WWW)), FRESH_2);
 });
 
+test('A question for which there was no room is sent as soon as there is', async (t) => {
+  const { upstreams } = setUp(t, soon(address(1)), { maxInFlight: 1 });
+  await expired(upstreams);
+  upstreams.script = ({ question }) =>
+    /^www$/i.test(question.qname[0] ?? '') ? soon(address(2)) : after(1_000, address(3));
+  const slow = upstreams.forwarder.resolve(questionOf('slow.example.com'), {
+    checkingDisabled: false,
+    dnssecOk: false,
+    client: '192.0.2.1',
+  });
+  assert.equal(seen(await upstreams.ask(WWW)), STALE_1);
+  await upstreams.settled([slow]);
+  assert.equal(seen(await upstreams.ask(WWW)), FRESH_2);
+});
+
 test('An answer that may not be cached replaces the expired one', async (t) => {
   const { upstreams } = setUp(t, soon(address(1)));
   await expired(upstreams);
