@@ -148,17 +148,8 @@ export class FedReplica {
     const changes = changesAfter(this.#cursor, batch.changes);
     if (changes.length > 0 && !this.#attempt(() => this.#options.replica.apply(changes))) return;
     this.#counters.events += changes.length;
-    this.onAlive();
+    this.#onAlive();
     if (batch.revision > this.#cursor) this.#advance(batch.revision);
-  }
-
-  /** The watch works. */
-  onAlive(): void {
-    if (this.#isClosed || this.#needsListing) return;
-    if (this.#state.kind === 'stale')
-      this.#options.onEvent?.({ kind: 'resumed', revision: this.#cursor });
-    this.#failure = undefined;
-    this.#setSynced();
   }
 
   /** The watch, or the listing that this replica needs, has failed. */
@@ -192,6 +183,14 @@ export class FedReplica {
     this.#cursor = Math.max(revision, watchedTo);
     this.#setSynced();
     this.#advance(this.#cursor);
+  }
+
+  /** The watch works. */
+  #onAlive(): void {
+    if (this.#state.kind === 'stale')
+      this.#options.onEvent?.({ kind: 'resumed', revision: this.#cursor });
+    this.#failure = undefined;
+    this.#setSynced();
   }
 
   #setSynced(): void {

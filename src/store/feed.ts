@@ -28,11 +28,6 @@ export interface FeedOptions {
  * least the time that the last listing took: that time is long for many keys and for a busy store.
  */
 const RETRY = { minMs: 50, maxMs: 5_000 };
-/**
- * A watch without messages counts as healthy after this time without a failure. It is longer than any store waits for a
- * silent peer, so a watch whose liveness is still being probed does not count.
- */
-const HEALTHY_AFTER_MS = 6_000;
 /** After this long without a pause the feed lets the event loop run other work. */
 const SLICE_MS = 8;
 
@@ -170,18 +165,13 @@ export class Feed {
 
   /** Brings the changes of a watch until the watch fails. */
   async #follow(): Promise<void> {
-    const { store, prefix, clock } = this.#options;
-    const healthTimer = clock.startTimer(HEALTHY_AFTER_MS, () => this.#onAlive());
-    try {
-      const { signal } = this.#abort;
-      const watch = (store.watchMerged ?? store.watch).bind(store);
-      for await (const batch of watch(prefix, this.#cursor + 1, signal, this.#followed())) {
-        if (signal.aborted) return;
-        this.#deliver(batch);
-        await this.#yieldIfBusy();
-      }
-    } finally {
-      healthTimer.cancel();
+    const { store, prefix } = this.#options;
+    const { signal } = this.#abort;
+    const watch = (store.watchMerged ?? store.watch).bind(store);
+    for await (const batch of watch(prefix, this.#cursor + 1, signal, this.#followed())) {
+      if (signal.aborted) return;
+      this.#deliver(batch);
+      await this.#yieldIfBusy();
     }
     throw new StoreError('unavailable', 'the watch ended');
   }
@@ -196,11 +186,6 @@ export class Feed {
     this.#cursor = batch.revision;
     this.#newest.addBatch(batch);
     for (const replica of this.#replicas) replica.receive(batch);
-  }
-
-  #onAlive(): void {
-    this.#failuresInARow = 0;
-    for (const replica of this.#replicas) replica.onAlive();
   }
 
   /** Records a failure of the watch, or of the listing for all, and returns how long to wait before the next attempt. */

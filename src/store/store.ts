@@ -26,8 +26,8 @@ export interface SnapshotPage {
 }
 
 /**
- * Changes that became visible together. A batch without changes reports that the watcher has every change up to
- * `revision`.
+ * Changes that became visible together. A batch without changes reports that the watch works, and that the watcher has
+ * every change up to `revision`.
  */
 export interface WatchBatch {
   readonly revision: number;
@@ -117,7 +117,7 @@ export interface Store {
 
   /**
    * Every change below the prefix from `fromRevision` on, in order and each once, as it happens. Changes of one
-   * revision come in one batch. The iteration throws StoreError `compacted` when the store has forgotten
+   * revision come in one batch. When the watch is established, it yields a batch without changes. The iteration throws StoreError `compacted` when the store has forgotten
    * `fromRevision`, and `unavailable` when the connection to the store fails. It returns when `signal` is aborted. It
    * does not reconnect: the caller keeps the last batch's revision and watches again from the next one. With `followed`
    * it throws `replaced` when the store has another history, or cannot rule that out.

@@ -547,6 +547,18 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     await soon(pending.catch(() => undefined));
   });
 
+  test('A watch brings a batch without changes when it is established', async (store, prefix) => {
+    const { revision } = await store.get(prefix);
+    const abort = new AbortController();
+    const watch = store.watch(prefix, revision + 1, abort.signal)[Symbol.asyncIterator]();
+    const first = await soon(watch.next());
+    assert.ok(first.done !== true);
+    assert.deepEqual(first.value.changes, []);
+    assert.ok(first.value.revision >= revision);
+    abort.abort();
+    await soon(Promise.resolve(watch.return?.()));
+  });
+
   test('A watch from a future revision waits for it', async (store, prefix) => {
     const { revision } = await store.get(prefix);
     const abort = new AbortController();

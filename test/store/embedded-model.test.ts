@@ -317,7 +317,8 @@ class Run {
   }
 
   #fold({ revision, changes }: WatchBatch): void {
-    assert.equal(revision, this.#seen + 1, 'each revision comes once, in order');
+    const expected = changes.length === 0 ? this.#seen : this.#seen + 1;
+    assert.equal(revision, expected, 'each revision comes once, in order');
     this.#seen = revision;
     for (const change of changes) {
       assert.ok(change.kind === 'put' || change.previous !== undefined);

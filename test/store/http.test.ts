@@ -136,6 +136,29 @@ it('An http watch continues with only keepalives and ends when the server stops'
   }
 });
 
+it('A watch brings nothing from a server that lives but has no watch of its own store', async () => {
+  const cut = new AbortController();
+  const memory = createMemoryStore();
+  const cutOff = delegateStore(memory, {
+    async *watch(...args) {
+      await once(cut.signal, 'abort');
+      await memory.close();
+      yield* memory.watch(...args);
+    },
+  });
+  const server = await startHttp({ store: cutOff, limits: { heartbeatMs: 10 } });
+  const store = new HttpStore({ url: server.url });
+  try {
+    const next = store.watch('/', 1, new AbortController().signal)[Symbol.asyncIterator]().next();
+    assert.equal(await Promise.race([next, sleep(300, 'nothing')]), 'nothing');
+    cut.abort();
+    await assert.rejects(Promise.resolve(next), isStoreError('unavailable'));
+  } finally {
+    await store.close();
+    await server.stop();
+  }
+});
+
 it('The http store finds out that a lease is renewed directly in the server’s store', async () => {
   const memory = createMemoryStore();
   const lease = { id: 'host', ttlSeconds: 2, expiresAtMs: performance.now() + 2000 };

@@ -1,5 +1,6 @@
 /** The mirror on a memory store that fails on request: alone, and beside another mirror that shares its watch. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change } from '../../src/service/change.ts';
@@ -187,6 +188,12 @@ function mirrorContract(onScene: Play): void {
       async ({ store, mirror, events, put }) => {
         await mirror.waitFor(await put('a'));
         for (let i = 0; i < 3; i++) store.watchFaults.push(new StoreError('denied', 'no more'));
+        const { watch } = store;
+        const back = new AbortController();
+        store.watch = async function* (...args) {
+          if (store.watchFaults.length === 0) await once(back.signal, 'abort');
+          yield* watch.apply(store, args);
+        };
         store.cut(lost());
         await until('it is stale', () => mirror.state().kind === 'stale');
         const state = mirror.state();
@@ -195,10 +202,37 @@ function mirrorContract(onScene: Play): void {
         assert.ok(state.kind === 'stale' && later.kind === 'stale');
         assert.equal(later.sinceMs, state.sinceMs);
         assert.equal(later.reason, 'no more');
+        back.abort();
         await until('it is back', () => mirror.state().kind === 'synced');
         assert.deepEqual(kinds(events), ['loaded', 'lost', 'lost', 'lost', 'lost', 'resumed']);
       },
       { clock: systemClock, random: () => 0 },
+    ));
+
+  it('The mirror stays stale, and its failures add up, while its watches bring nothing', () =>
+    onScene(
+      (store) => fill(store, 3),
+      async ({ store, mirror, events, put }) => {
+        await mirror.waitFor(await put('a'));
+        const { watch } = store;
+        let silences = 0;
+        store.watch = async function* (...args) {
+          if (silences++ < 3) {
+            // For the mirror's clock this is 15 s, the time that an http store waits for a silent peer.
+            await sleep(300);
+            throw lost();
+          }
+          yield* watch.apply(store, args);
+        };
+        store.cut(lost());
+        await until('it has failed 4 times', () => mirror.counters().failures === 4);
+        await until('it is back', () => mirror.state().kind === 'synced');
+        const failures = events.flatMap((each) =>
+          each.kind === 'lost' ? [each.failuresInARow] : [],
+        );
+        assert.deepEqual(failures, [1, 2, 3, 4]);
+        assert.deepEqual(kinds(events), ['loaded', 'lost', 'lost', 'lost', 'lost', 'resumed']);
+      },
     ));
 
   it('The mirror doubles the ceiling of its backoff up to 5 s, and pauses for a random part of it', () =>

@@ -105,6 +105,7 @@ export class EmbeddedStore implements LeaseStore {
       changes: bounds.changes * 2,
       octets: bounds.octets * 2,
     });
+    this.#watchers.setCurrent();
     this.#reads = new EmbeddedReader({
       ...options,
       leases: this.#leases,

@@ -76,6 +76,7 @@ export class Watchers {
   readonly #history: History;
   readonly #bounds: ChangeBounds;
   readonly #byPrefix = new Map<string, Set<Watcher>>();
+  #isCurrent = false;
 
   /** `bounds` should be well above the history's, because the replay of the history waits in the same queue. */
   constructor(history: History, bounds: ChangeBounds) {
@@ -93,6 +94,14 @@ export class Watchers {
     return this.#history.since(revision);
   }
 
+  /** The history has every change of the store up to now. The watches, and all later ones, report it. */
+  setCurrent(): void {
+    if (this.#isCurrent) return;
+    this.#isCurrent = true;
+    for (const watchers of this.#byPrefix.values())
+      for (const each of watchers) this.#reportTo(each);
+  }
+
   /** As `Store.watch`. The history provides the changes up to now. */
   async *watch(
     prefix: string,
@@ -106,6 +115,7 @@ export class Watchers {
     signal.addEventListener('abort', abort, { once: true });
     try {
       for (const batch of earlier) offer(watcher, below(prefix, batch));
+      if (this.#isCurrent) this.#reportTo(watcher);
       for (;;) {
         const batches = await watcher.next();
         if (batches === undefined) return;
@@ -133,6 +143,12 @@ export class Watchers {
   /** Ends every watch with the error. */
   endAll(error: StoreError): void {
     for (const watchers of this.#byPrefix.values()) for (const each of watchers) each.end(error);
+  }
+
+  /** Reports that the watch is established. */
+  #reportTo(watcher: Watcher): void {
+    const revision = Math.max(this.#history.revision, watcher.fromRevision - 1);
+    watcher.push({ revision, changes: [] });
   }
 
   #add(prefix: string, fromRevision: number): Watcher {

@@ -136,17 +136,19 @@ export class HttpStore implements LeaseStore {
     const path = `watch?${query}`;
     let changes: Change[] = [];
     let seenRevision = fromRevision - 1;
+    let isEstablished = false;
     try {
       for await (const part of this.#lines(path, this.#silenceTimeoutMs, this.#toPart, signal)) {
         if (signal.aborted) return;
         if (part === 'alive') {
-          // This batch reports that the watch is established, without a new change.
-          if (changes.length === 0) yield { revision: seenRevision, changes: [] };
+          // The server is alive, but the watch of its own store may not be established.
+          if (isEstablished && changes.length === 0) yield { revision: seenRevision, changes: [] };
           continue;
         }
         changes.push(...part.changes);
         if (part.more) continue;
         seenRevision = part.revision;
+        isEstablished ||= changes.length === 0;
         yield { revision: seenRevision, changes };
         changes = [];
       }

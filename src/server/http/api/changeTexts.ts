@@ -21,6 +21,8 @@ export class ChangeTexts {
   /** The lines of a batch in order; at least one. */
   linesOf(batch: WatchBatch): Iterable<LineParts> {
     const { changes } = batch;
+    // Each watch reports once, with a batch of its own, that it is established.
+    if (changes.length === 0) return this.#makeLines(batch);
     const isSmall = changes.every((change) => octetsOf(change) < LARGE_OCTETS);
     const makeAll = () => [...this.#makeLines(batch)];
     // The text of each large change is cached separately.

@@ -168,6 +168,7 @@ class SharedWatch {
     try {
       for await (const batch of store.watch(prefix, fromRevision, this.#ending.signal, followed)) {
         if (batch.changes.length > 0) this.#watchers.deliver(batch);
+        else this.#watchers.setCurrent();
       }
       this.#endAll(new StoreError('unavailable', 'the watch ended'));
     } catch (cause) {
