@@ -168,6 +168,17 @@ test('The forwarder tries the next upstream when one truncates and refuses TCP',
   assert.deepEqual(sent(first, second), [2, 1]);
 });
 
+test('The forwarder tries the next upstream when a reply is truncated even over TCP', async (t) => {
+  const first = await upstreamFor(t, {
+    records: ['www.example.com. 60 A 192.0.2.99'],
+    behaviour: { truncate: true, truncateTcp: true },
+  });
+  const second = await upstreamFor(t);
+  const forwarder = forwarderFor(t, [first, second]);
+  assert.deepEqual(await addresses(forwarder), ['www.example.com. 60 IN A 192.0.2.1']);
+  assert.deepEqual(sent(first, second), [2, 1]);
+});
+
 test('The forwarder repeats a query over TCP when an upstream does not keep its case (0x20)', async (t) => {
   const upstream = await upstreamFor(t, { behaviour: { lowerCase: true } });
   assert.equal((await addresses(forwarderFor(t, [upstream]))).length, 1);

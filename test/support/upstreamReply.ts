@@ -9,6 +9,8 @@ export interface Behaviour {
   readonly delayMs?: number;
   /** TC and no records over UDP. */
   readonly truncate?: boolean;
+  /** TC over TCP, with the records. */
+  readonly truncateTcp?: boolean;
   readonly wrongId?: boolean;
   /** The reply's question has this name. */
   readonly wrongQuestion?: string;
@@ -49,6 +51,7 @@ export function makeReply(
   const refused = behaviour.refuseEdns === true && opt !== undefined;
   const truncated = behaviour.truncate === true && transport === 'udp';
   const found = lookUp(records, question.name, question.type);
+  const hasTc = truncated || (behaviour.truncateTcp === true && transport === 'tcp');
   const rcode = refused ? 'FORMERR' : (behaviour.rcode ?? found.rcode);
   const isEmpty = truncated || refused || behaviour.rcode !== undefined;
   const name =
@@ -57,8 +60,7 @@ export function makeReply(
   const reply: Packet = {
     type: behaviour.isQuery === true ? 'query' : 'response',
     id: ((query.id ?? 0) + (behaviour.wrongId === true ? 1 : 0)) & 0xffff,
-    flags:
-      RCODES[rcode] | 0x0100 | (behaviour.flags ?? RECURSION_AVAILABLE) | (truncated ? 0x0200 : 0),
+    flags: RCODES[rcode] | 0x0100 | (behaviour.flags ?? RECURSION_AVAILABLE) | (hasTc ? 0x0200 : 0),
     questions: [{ ...question, name }],
     answers: isEmpty ? [] : [...found.answer, ...(behaviour.extraAnswer ?? []).map(parseRecord)],
     authorities: [

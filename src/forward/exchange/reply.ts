@@ -46,7 +46,12 @@ export function readReply(packet: Uint8Array, sent: SentQuery): ExchangeResult |
   if (message === undefined || !message.isResponse || message.opcode !== 0) return undefined;
   const match = matchQuestion(message, sent.question);
   if (match === 'other') return undefined;
-  if (sent.transport === 'tcp') return { kind: 'reply', message };
+  if (sent.transport === 'tcp') {
+    // RFC 2181 §9: a truncated reply is not complete, and no other transport carries more.
+    return message.truncated
+      ? { kind: 'network', text: 'the reply over TCP is truncated' }
+      : { kind: 'reply', message };
+  }
   if (message.truncated) return { kind: 'truncated' };
   return match === 'caseChanged' ? { kind: 'caseChanged' } : { kind: 'reply', message };
 }
