@@ -32,9 +32,11 @@ export interface UpstreamContext {
   readonly totalTimeoutMs: number;
 }
 
+const CANCELLED: ExchangeResult = { kind: 'network', text: 'the question was cancelled' };
+
 /**
  * The final result of one upstream: over TCP if UDP could not carry or prove the reply, without EDNS if the upstream
- * does not understand it. An upstream that changes the case and has no TCP port cannot be used, since a forged reply
+ * does not understand it; never `truncated` or `caseChanged`. An upstream that changes the case and has no TCP port cannot be used, since a forged reply
  * looks the same.
  */
 export async function queryUpstream(
@@ -57,7 +59,7 @@ export async function queryUpstream(
     result = await exchanges.udp(upstream, sent, options());
   }
   // A cancelled question says nothing about the upstream.
-  if (signal.aborted) return result;
+  if (signal.aborted) return CANCELLED;
   const isSilent = result.kind === 'timeout' || result.kind === 'network';
   if (isSilent) health.failed(upstream, clock.monotonicMs());
   else health.succeeded(upstream);

@@ -10,6 +10,10 @@ import type { ExchangeOptions, UpstreamQuery } from '../../src/forward/exchange/
 import { exchangeTcp } from '../../src/forward/exchange/exchangeTcp.ts';
 import { exchangeUdp } from '../../src/forward/exchange/exchangeUdp.ts';
 import type { ExchangeResult } from '../../src/forward/exchange/reply.ts';
+import { UpstreamHealth } from '../../src/forward/health.ts';
+import { newForwardCounters } from '../../src/forward/outcome.ts';
+import { queryUpstream } from '../../src/forward/queryUpstream.ts';
+import { FakeClock } from '../support/fakeClock.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstreamOptions } from '../support/upstream.ts';
@@ -251,4 +255,24 @@ test('An exchange leaves no socket and no timer behind', async (t) => {
   }
   assert.equal(active(/Timeout/), timers);
   await until('all sockets are gone', () => active(/UDP|TCP/) <= sockets);
+});
+
+test('A question that is cancelled as its truncated reply arrives ends as a failure', async () => {
+  const tries = new AbortController();
+  const truncated = async (): Promise<ExchangeResult> => {
+    tries.abort();
+    return { kind: 'truncated' };
+  };
+  const upstream = { address: '192.0.2.1', port: 53 };
+  const result = await queryUpstream(ASK, upstream, 1_000, {
+    health: new UpstreamHealth([upstream]),
+    exchanges: { udp: truncated, tcp: truncated },
+    randomInt,
+    clock: new FakeClock(),
+    counters: newForwardCounters(),
+    signal: tries.signal,
+    tryTimeoutMs: 1_000,
+    totalTimeoutMs: 1_000,
+  });
+  assert.equal(result.kind, 'network');
 });
