@@ -26,6 +26,7 @@ import type { UpstreamQuery } from './exchange/exchange.ts';
 import { inCaseOf, type RandomInt, randomizeCase, withoutCaseOf } from './exchange/randomCase.ts';
 import { type ForwardPolicy, UpstreamHealth } from './health.ts';
 import {
+  countOutcome,
   countQuery,
   type ForwardCounters,
   type Forwarded,
@@ -157,8 +158,8 @@ class SocketForwarder implements CachingForwarder {
     const known = this.#known(question, options);
     if (known === undefined) return undefined;
     counters.requests++;
-    if (known.kind === 'answered' && known.stale) counters.stale++;
-    else counters.cacheHits++;
+    if (!isFailure(known) && !(known.kind === 'answered' && known.stale)) counters.cacheHits++;
+    countOutcome(counters, known);
     return echoed(question, known);
   }
 

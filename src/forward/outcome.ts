@@ -43,11 +43,11 @@ export type ForwardFailure = Extract<Forwarded, { kind: 'failed' }>['reason'];
 export interface ForwardCounters {
   /** Questions outside our zones that reached the forwarder. */
   requests: number;
-  /** Answered from the cache, within the TTL. */
+  /** Answered from the cache, within the TTL. A cached failure counts as a failure. */
   cacheHits: number;
   /** Answered from the cache with an answer that has expired. */
   stale: number;
-  /** Sent to a further upstream while the ones before had not failed, only taken longer than usual. */
+  /** Sent to a further upstream while the ones before had not failed but were slower than usual. */
   hedged: number;
   /** Sent before the cached answer expired, for no client. */
   prefetches: number;
@@ -88,15 +88,20 @@ export async function countQuery(
   counters.inFlight++;
   try {
     const outcome = await pending;
-    const failure = failureOf(outcome);
-    if (failure !== undefined) counters.failures[failure]++;
-    if (outcome.kind === 'refused') counters.refused++;
-    if (outcome.kind === 'answered' && outcome.stale) counters.stale++;
+    countOutcome(counters, outcome);
     return outcome;
   } finally {
     counters.inFlight--;
     observe(counters, (clock() - startedMs) / 1000);
   }
+}
+
+/** Counts a failure, a refusal or a stale answer. */
+export function countOutcome(counters: ForwardCounters, outcome: Forwarded): void {
+  const failure = failureOf(outcome);
+  if (failure !== undefined) counters.failures[failure]++;
+  if (outcome.kind === 'refused') counters.refused++;
+  if (outcome.kind === 'answered' && outcome.stale) counters.stale++;
 }
 
 /** Whether the outcome says nothing about the name: no reply, or one with an rcode like SERVFAIL or REFUSED. */

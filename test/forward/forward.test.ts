@@ -9,7 +9,7 @@ import {
   type Forwarder,
   type ForwarderOptions,
 } from '../../src/forward/forwarder.ts';
-import type { Forwarded } from '../../src/forward/outcome.ts';
+import { type Forwarded, newForwardCounters } from '../../src/forward/outcome.ts';
 import { type Clock, systemClock } from '../../src/timing/clock.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';
 import { until } from '../support/until.ts';
@@ -444,4 +444,17 @@ test('Closing the forwarder ends every question and leaves nothing open', async 
   for (const outcome of await Promise.all(asked)) assert.equal(outcome.kind, 'failed');
   assert.equal((await forwarder.resolve(WWW, PLAIN)).kind, 'failed');
   await until('the sockets are gone', () => active() <= before);
+});
+
+test('A failure from the cache counts as a failure, and an answer from the cache as a hit', async (t) => {
+  const counters = newForwardCounters();
+  const upstream = await upstreamFor(t, { behaviour: { rcode: 'SERVFAIL' } });
+  const { clock } = handClock();
+  const forwarder = forwarderFor(t, [upstream], { counters, clock });
+  for (let i = 0; i < 3; i++) await forwarder.resolve(WWW, PLAIN);
+  assert.deepEqual([counters.failures.servfail, counters.cacheHits], [3, 0]);
+  upstream.behave({});
+  for (let i = 0; i < 3; i++) await forwarder.resolve(questionOf('ftp.example.com'), PLAIN);
+  assert.deepEqual([counters.failures.servfail, counters.cacheHits], [3, 2]);
+  assert.deepEqual(sent(upstream), [2]);
 });
