@@ -21,7 +21,15 @@ import type {
   ITxnResponse,
 } from 'etcd3';
 import type { Endpoint } from './endpoint.ts';
-import { isAuthDisabled, isNeverSent, isTokenRefused, storeErrorOf } from './failure.ts';
+import {
+  GRPC,
+  GrpcFailure,
+  isAuthDisabled,
+  isNeverSent,
+  isTokenRefused,
+  LoginFailure,
+  storeErrorOf,
+} from './failure.ts';
 import type { GrpcStream } from './grpcStream.ts';
 
 interface CallTraits {
@@ -64,6 +72,14 @@ export interface Login {
   readonly password: string;
 }
 
+/** A login on one member. Every member accepts its token. */
+interface Session {
+  readonly endpoint: Endpoint;
+  /** Undefined: etcd requires none. */
+  readonly token: Promise<string | undefined>;
+  isReady: boolean;
+}
+
 /** Reads a range from one member. Rejects with a StoreError. */
 export type ReadRange = (request: IRangeRequest) => Promise<IRangeResponse>;
 
@@ -79,7 +95,7 @@ export class Cluster {
   readonly #login: Login | undefined;
   readonly #callTimeoutMs: number;
   #current = 0;
-  #token: Promise<string | undefined> | undefined;
+  #session: Session | undefined;
 
   constructor(
     endpoints: readonly Endpoint[],
@@ -179,28 +195,61 @@ export class Cluster {
       const response = await endpoint.call(service, rpc, request, options);
       return response as Calls[Name][1];
     };
-    const token = this.#token;
+    const session = this.#session;
     try {
       return await call();
     } catch (error) {
       if (this.#login === undefined || !isTokenRefused(error)) throw error;
       // Several calls may get this error at once; only the first one drops the token.
-      if (this.#token === token) this.#token = undefined;
+      if (this.#session === session) this.#session = undefined;
       return await call();
     }
   }
 
-  #tokenFrom(endpoint: Endpoint, timeoutMs: number): Promise<string | undefined> {
+  /** Calls share a login, but each waits only for its own time. Rejects with a LoginFailure. */
+  async #tokenFrom(endpoint: Endpoint, timeoutMs: number): Promise<string | undefined> {
     const login = this.#login;
-    if (login === undefined) return Promise.resolve(undefined);
-    if (this.#token === undefined) {
-      const token = authenticate(endpoint, login, Math.max(1, timeoutMs));
-      token.catch(() => {
-        if (this.#token === token) this.#token = undefined;
-      });
-      this.#token = token;
+    if (login === undefined) return undefined;
+    let session = this.#session;
+    // A member that has not answered a login yet may be dead, so a call on another member does not wait for it.
+    if (session === undefined || (!session.isReady && session.endpoint !== endpoint)) {
+      session = this.#logIn(endpoint, login);
     }
-    return this.#token;
+    try {
+      return await within(session.token, timeoutMs);
+    } catch (error) {
+      throw new LoginFailure(error);
+    }
+  }
+
+  #logIn(endpoint: Endpoint, login: Login): Session {
+    // Keep time for the other members if this one stays silent.
+    const timeoutMs = this.#callTimeoutMs / (this.#endpoints.length > 1 ? 2 : 1);
+    const token = authenticate(endpoint, login, timeoutMs);
+    const session: Session = { endpoint, token, isReady: false };
+    this.#session = session;
+    token.then(
+      () => {
+        session.isReady = true;
+      },
+      () => {
+        if (this.#session === session) this.#session = undefined;
+      },
+    );
+    return session;
+  }
+}
+
+async function within<T>(result: Promise<T>, timeoutMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const failure = new GrpcFailure(GRPC.deadlineExceeded, 'the login has not been answered');
+    timer = setTimeout(() => reject(failure), Math.max(1, timeoutMs));
+  });
+  try {
+    return await Promise.race([result, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -29,6 +29,18 @@ export class GrpcFailure extends Error {
   }
 }
 
+/** The login before a call failed, so the call was not sent. */
+export class LoginFailure extends Error {
+  readonly code: number | undefined;
+  readonly details: string;
+  constructor(cause: unknown) {
+    const details = textOf(cause);
+    super(details, { cause });
+    this.code = codeOf(cause);
+    this.details = details;
+  }
+}
+
 const TOO_LARGE = /larger than max|request is too large/i;
 const BAD_CERTIFICATE = /certificate|altname|self.signed|alert unknown ca/i;
 const NO_LOGIN = /authentication failed|user name is empty|permission denied|invalid auth token/i;
@@ -97,7 +109,8 @@ export const isAuthDisabled = (error: unknown): boolean =>
 
 /** The request has certainly not reached the store. */
 export const isNeverSent = (error: unknown): boolean =>
-  codeOf(error) === GRPC.unavailable && NEVER_SENT.test(textOf(error));
+  error instanceof LoginFailure ||
+  (codeOf(error) === GRPC.unavailable && NEVER_SENT.test(textOf(error)));
 
 /** A message was larger than one side accepts. */
 export const isTooLarge = (error: unknown): boolean =>
