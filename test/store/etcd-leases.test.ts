@@ -38,6 +38,56 @@ describe('the lease table', () => {
     table.close();
   });
 
+  it('The lease table limits the lookups for which a caller waits too, and makes them first', async () => {
+    let asking = 0;
+    let most = 0;
+    const asked: string[] = [];
+    const table = new EtcdLeases({
+      nowMs: () => 0,
+      concurrency: 4,
+      async lookUp(id) {
+        asked.push(id);
+        most = Math.max(most, ++asking);
+        await new Promise((resolve) => setImmediate(resolve));
+        asking--;
+        return alive(600, 500);
+      },
+    });
+    const leases = Array.from({ length: 40 }, (_, i) => table.of(`${i}`));
+    await table.lookUpUnknown(leases.slice(20).map(({ id }) => id));
+    assert.equal(most, 4);
+    const awaited = asked.filter((id) => Number(id) >= 20);
+    assert.equal(awaited.length, 20);
+    assert.ok(
+      asked.slice(4, 24).every((id) => Number(id) >= 20),
+      asked.join(),
+    );
+    await until('all are known', () => leases.every((lease) => lease.expiresAtMs === 500_000));
+    assert.equal(most, 4);
+    table.close();
+  });
+
+  it('A lookup that was sent before a renewal does not change the renewed expiry', async () => {
+    let nowMs = 0;
+    const answers: Array<(life: LeaseLife) => void> = [];
+    const lookUp = () => new Promise<LeaseLife>((resolve) => answers.push(resolve));
+    const table = new EtcdLeases({ nowMs: () => nowMs, lookUp });
+    for (const late of [alive(10, 3), { kind: 'gone' } as const]) {
+      answers.length = 0;
+      const lease = table.of(late.kind);
+      nowMs += 2_000;
+      table.renewed(late.kind, 10, nowMs - 100);
+      const expiresAtMs = nowMs - 100 + 10_000;
+      assert.equal(lease.expiresAtMs, expiresAtMs);
+      const looked = table.lookUpUnknown([late.kind]);
+      answers[0]?.(late);
+      await looked;
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(lease.expiresAtMs, expiresAtMs);
+    }
+    table.close();
+  });
+
   it('The lease table keeps the exact expiry of its own grant while etcd’s answers agree', async () => {
     let nowMs = 0;
     let life = alive(2, 1);

@@ -24,6 +24,8 @@ class KnownLease implements Lease {
   /** Not looked up until its expiry is read. A lease of this store's own never rests. */
   isResting = false;
   isOwn = false;
+  /** When the last renewal by this store was answered. */
+  renewedAtMs = Number.NEGATIVE_INFINITY;
   /** Whether the expiry was read since the last lookup. */
   wasRead = false;
   readonly #onWake: (lease: KnownLease) => void;
@@ -72,6 +74,8 @@ export class EtcdLeases {
   readonly #queue = new Set<string>();
   /** Ids to look up later, by the tick of that time. */
   readonly #later = new Map<number, string[]>();
+  /** Lookups that come before the queue and wait for others in flight. */
+  #waitingFirst = 0;
   readonly #inFlight = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -105,6 +109,7 @@ export class EtcdLeases {
     if (lease === undefined) return;
     lease.ttlSeconds = ttlSeconds;
     lease.knownExpiryMs = renewedAtMs + ttlSeconds * 1_000;
+    lease.renewedAtMs = this.#options.nowMs();
     lease.isResting = false;
     this.#schedule(id, lease.knownExpiryMs);
   }
@@ -119,7 +124,7 @@ export class EtcdLeases {
       const lease = this.#leases.get(id);
       if (this.#closed || lease === undefined || lease.expiresAtMs !== undefined) continue;
       this.#queue.delete(id);
-      lookUps.push(this.#update(id));
+      lookUps.push(this.#updateFirst(id));
     }
     await Promise.all(lookUps);
   }
@@ -154,12 +159,23 @@ export class EtcdLeases {
   }
 
   #pump(): void {
-    const limit = this.#options.concurrency ?? DEFAULT_CONCURRENCY;
     for (const id of this.#queue) {
-      if (this.#inFlight.size >= limit) return;
+      if (this.#waitingFirst > 0 || this.#isFull()) return;
       this.#queue.delete(id);
       if (this.#leases.get(id) !== undefined) void this.#update(id);
     }
+  }
+
+  #isFull(): boolean {
+    return this.#inFlight.size >= (this.#options.concurrency ?? DEFAULT_CONCURRENCY);
+  }
+
+  /** Looks the lease up as soon as fewer lookups than the limit are in flight, before those in the queue. */
+  async #updateFirst(id: string): Promise<void> {
+    this.#waitingFirst++;
+    while (this.#isFull() && !this.#inFlight.has(id)) await Promise.race(this.#inFlight.values());
+    this.#waitingFirst--;
+    await this.#update(id);
   }
 
   #update(id: string): Promise<void> {
@@ -177,7 +193,8 @@ export class EtcdLeases {
       lease.wasRead = false;
       lease.isResting = false;
       if (life === undefined) this.#lookUpLater(id, RETRY_MS);
-      else this.#apply(lease, life, sentAtMs);
+      // An earlier lookup may tell the time before the renewal.
+      else if (sentAtMs > lease.renewedAtMs) this.#apply(lease, life, sentAtMs);
     }
     this.#pump();
   }
