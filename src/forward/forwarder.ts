@@ -34,7 +34,7 @@ import {
   isFailure,
   newForwardCounters,
 } from './outcome.ts';
-import { eligibleFor, refusalOf } from './privateNames.ts';
+import { eligibleFor, unaskedOutcome } from './privateNames.ts';
 import { SOCKET_EXCHANGES, type UpstreamContext, type UpstreamExchanges } from './queryUpstream.ts';
 import { type QuestionContext, queryUpstreams } from './queryUpstreams.ts';
 import {
@@ -48,8 +48,8 @@ import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
   /**
-   * The outcome if it needs no upstream: a refusal, a reply from the cache, or a stale one whose question was sent in
-   * vain a moment ago.
+   * The outcome if it needs no upstream: a refusal, NXDOMAIN for a name that no server has, a reply from the cache, or a
+   * stale one whose question was sent in vain a moment ago.
    */
   peek(question: Question, options: ForwardOptions): Forwarded | undefined;
   /** Never rejects; settles within 4 s. */
@@ -149,11 +149,11 @@ class SocketForwarder implements CachingForwarder {
 
   peek(question: Question, options: ForwardOptions): Forwarded | undefined {
     const counters = this.#counters;
-    const refusal = this.#refusalOf(question);
-    if (refusal !== undefined) {
+    const unasked = this.#unaskedOutcome(question);
+    if (unasked !== undefined) {
       counters.requests++;
       counters.refused++;
-      return { kind: 'refused', text: refusal };
+      return unasked;
     }
     const known = this.#known(question, options);
     if (known === undefined) return undefined;
@@ -180,7 +180,7 @@ class SocketForwarder implements CachingForwarder {
 
   async prefetch(question: Question, options: ForwardOptions): Promise<Forwarded | undefined> {
     const isLoop = options.path?.includes(OWN_ID) === true;
-    if (this.#closing.signal.aborted || isLoop || this.#refusalOf(question)) return undefined;
+    if (this.#closing.signal.aborted || isLoop || this.#unaskedOutcome(question)) return undefined;
     this.#counters.prefetches++;
     const caller = { key: cacheKey(question, options), question, client: options.client };
     const outcome = await this.#ask(caller, options);
@@ -243,8 +243,8 @@ class SocketForwarder implements CachingForwarder {
     return stale;
   }
 
-  #refusalOf(question: Question): string | undefined {
-    return refusalOf(question, this.#ndots, this.#upstreams);
+  #unaskedOutcome(question: Question): Forwarded | undefined {
+    return unaskedOutcome(question, this.#ndots, this.#upstreams);
   }
 
   #eligible({ qname }: Question): readonly Upstream[] {

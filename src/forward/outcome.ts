@@ -51,7 +51,7 @@ export interface ForwardCounters {
   hedged: number;
   /** Sent before the cached answer expired, for no client. */
   prefetches: number;
-  /** Sent to no upstream: too few labels, private names, no upstream. */
+  /** Sent to no upstream: too few labels, private names, names that no server has, no upstream. */
   refused: number;
   readonly failures: Record<ForwardFailure, number>;
   /** Questions that wait for an upstream. */

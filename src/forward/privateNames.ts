@@ -3,14 +3,18 @@
  * public server cannot answer such a name, and the query would reveal to that server what runs here. An upstream on a
  * private address may know the name, so it still gets the query.
  */
-import type { Question } from '../dns/message.ts';
+import type { Message, Question } from '../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
-import { Class, type Rr, Type } from '../dns/rr.ts';
+import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { addressSet, cidrs } from './addresses.ts';
+import type { Forwarded } from './outcome.ts';
 import type { Upstream } from './upstream.ts';
 
 /** RFC 6762, RFC 6761, RFC 7686, RFC 8375, and ICANN's `internal`. */
 const SPECIAL_NAMES = ['local', 'localhost', 'invalid', 'test', 'onion', 'internal', 'home.arpa'];
+
+/** No DNS server has them: RFC 7686 §2 (4) and RFC 6761 §6.4 (4) ask a caching server for NXDOMAIN without a query. */
+const ABSENT_NAMES: readonly Name[] = [['onion'], ['invalid']];
 
 /** RFC 6303 §4 and RFC 7793: reverse zones of addresses that are not globally unique. */
 const PRIVATE_REVERSE_ZONES = [
@@ -85,17 +89,65 @@ export function eligibleFor(qname: Name, upstreams: readonly Upstream[]): readon
   return upstreams.filter(({ address }) => !isPublicAddress(address));
 }
 
-/** Why the question is forwarded to no upstream; `undefined` if it may be. */
-export function refusalOf(
-  { qname, qtype, qclass }: Question,
+/** The outcome of a question that is forwarded to no upstream; `undefined` if it may be forwarded. */
+export function unaskedOutcome(
+  question: Question,
   ndots: number,
   upstreams: readonly Upstream[],
-): string | undefined {
-  if (qname.length < ndots) return `the name has fewer than ${ndots} labels (--ndots)`;
-  if (qclass !== Class.IN) return 'only class IN is forwarded';
-  if (qtype === Type.AXFR || qtype === Type.IXFR) return 'zone transfers are not forwarded';
+): Forwarded | undefined {
+  const { qname, qtype, qclass } = question;
+  if (qclass !== Class.IN) return refused('only class IN is forwarded');
+  if (qtype === Type.AXFR || qtype === Type.IXFR)
+    return refused('zone transfers are not forwarded');
+  const absent = ABSENT_NAMES.find((name) => isSubdomainOf(qname, name));
+  if (absent !== undefined) return nxdomain(question, absent);
+  if (qname.length < ndots) return refused(`the name has fewer than ${ndots} labels (--ndots)`);
   if (eligibleFor(qname, upstreams).length > 0) return undefined;
-  return isPrivateName(qname)
-    ? 'no upstream, or only public ones, which are not asked for private names'
-    : 'no upstream to forward to (--nameservers)';
+  return refused(
+    isPrivateName(qname)
+      ? 'no upstream, or only public ones, which are not asked for private names'
+      : 'no upstream to forward to (--nameservers)',
+  );
+}
+
+function refused(text: string): Forwarded {
+  return { kind: 'refused', text };
+}
+
+/** With the SOA of RFC 6303 §3, without which no client may keep the answer. */
+function nxdomain(question: Question, zone: Name): Forwarded {
+  const soa: Rr = {
+    owner: zone,
+    type: Type.SOA,
+    class: Class.IN,
+    ttlSeconds: 10_800,
+    rdata: {
+      kind: 'soa',
+      mname: zone,
+      rname: ['nobody', 'invalid'],
+      serial: 1,
+      refreshSeconds: 3_600,
+      retrySeconds: 1_200,
+      expireSeconds: 604_800,
+      minimumSeconds: 10_800,
+    },
+  };
+  const message: Message = {
+    id: 0,
+    isResponse: true,
+    opcode: 0,
+    authoritative: false,
+    truncated: false,
+    recursionDesired: true,
+    recursionAvailable: true,
+    authenticData: false,
+    checkingDisabled: false,
+    rcode: Rcode.NXDOMAIN,
+    questions: [question],
+    answer: [],
+    authority: [soa],
+    additional: [],
+    edns: undefined,
+  };
+  return { kind: 'answered', message };
 }

@@ -132,6 +132,20 @@ test('The forwarder sends private names only to upstreams on private addresses',
   assert.deepEqual(await addresses(both, questionOf('nas.local')), ['nas.local. 60 IN A 10.0.0.9']);
 });
 
+test('Names below onion and invalid do not exist, and no upstream is asked', async (t) => {
+  const near = await upstreamFor(t, { records: ['hidden.onion. 60 A 10.0.0.9'] });
+  for (const upstreams of [[near], []]) {
+    const forwarder = forwarderFor(t, upstreams);
+    for (const name of ['hidden.onion', 'a.b.Invalid', 'onion']) {
+      const message = messageIn(await forwarder.resolve(questionOf(name), PLAIN));
+      assert.deepEqual([message.rcode, message.answer], [3, []], name);
+      assert.match(printed(message.authority).join(), /^(onion|invalid)\. 10800 IN SOA /);
+      assert.deepEqual(message.questions, [questionOf(name)]);
+    }
+  }
+  assert.deepEqual(sent(near), [0]);
+});
+
 test('The forwarder neither passes on nor caches unrelated records of an upstream', async (t) => {
   const upstream = await upstreamFor(t, {
     behaviour: {
