@@ -31,8 +31,9 @@ interface CachedReply {
   readonly expiresMs: number;
   readonly octets: number;
   /** The question is not sent again before this time, unless `retryAll` was called since. */
-  heldUntilMs: number;
-  heldInEra: number;
+  postponedUntilMs: number;
+  /** The value of `#retries` then. */
+  postponedAtRetries: number;
 }
 
 interface CachedFailure {
@@ -75,7 +76,8 @@ export class ReplyCache {
   /** The oldest first. */
   readonly #failures = new Map<string, CachedFailure>();
   #octets = 0;
-  #era = 0;
+  /** How often `retryAll` was called. */
+  #retries = 0;
 
   constructor(limits: CacheLimits) {
     this.#limits = limits;
@@ -122,34 +124,38 @@ export class ReplyCache {
     return stale(entry.outcome);
   }
 
-  /** Call this when a question that has a stale answer was sent in vain: it `isHeld` for 5 s. */
-  hold(key: string, nowMs: number): void {
+  /** Call this when a question that has a stale answer was sent in vain: it `isPostponed` for 5 s. */
+  postpone(key: string, nowMs: number): void {
     const entry = this.#expired.get(key) ?? this.#entries.get(key);
     if (entry === undefined) return;
-    entry.heldUntilMs = nowMs + RECHECK_MS;
-    entry.heldInEra = this.#era;
+    entry.postponedUntilMs = nowMs + RECHECK_MS;
+    entry.postponedAtRetries = this.#retries;
   }
 
   /** Whether the question has an answer that may be served stale instead of sending the question again. */
-  isHeld(key: string, nowMs: number): boolean {
+  isPostponed(key: string, nowMs: number): boolean {
     const entry = this.#expired.get(key);
-    return entry !== undefined && entry.heldInEra === this.#era && nowMs < entry.heldUntilMs;
+    return (
+      entry !== undefined &&
+      entry.postponedAtRetries === this.#retries &&
+      nowMs < entry.postponedUntilMs
+    );
   }
 
-  /** Ends every hold. */
+  /** Ends every postponement. */
   retryAll(): void {
-    this.#era++;
+    this.#retries++;
   }
 
   /**
    * Keeps the outcome for `lifetimeSeconds` in place of the previous one. A failure replaces no answer that can still be
-   * served: the question is held instead.
+   * served: the question is postponed instead.
    */
   put(key: string, outcome: Forwarded, nowMs: number): void {
     if (outcome.kind === 'refused') return;
     const old = this.#expired.get(key) ?? this.#entries.get(key);
     if (isFailure(outcome)) {
-      if (old !== undefined && this.#isServable(old, nowMs)) this.hold(key, nowMs);
+      if (old !== undefined && this.#isServable(old, nowMs)) this.postpone(key, nowMs);
       else this.#putFailure(key, outcome, nowMs);
       return;
     }
@@ -179,7 +185,12 @@ export class ReplyCache {
   ): void {
     const octets = memoryOctets(key, reply.outcome);
     if (octets > this.#limits.maxOctets) return;
-    this.#entries.set(key, { ...reply, octets, heldUntilMs: 0, heldInEra: this.#era });
+    this.#entries.set(key, {
+      ...reply,
+      octets,
+      postponedUntilMs: 0,
+      postponedAtRetries: this.#retries,
+    });
     this.#expiries.add(key, reply.expiresMs);
     this.#octets += octets;
     this.#evict(nowMs);

@@ -213,7 +213,7 @@ class SocketForwarder implements CachingForwarder {
       this.#recoveries = health.recoveries;
       this.#cache.retryAll();
     }
-    return this.#cache.isHeld(key, nowMs) ? this.#cache.getStale(key, nowMs) : undefined;
+    return this.#cache.isPostponed(key, nowMs) ? this.#cache.getStale(key, nowMs) : undefined;
   }
 
   /** The outcome of the pending question with the caller's key, which is sent if none is pending. */
@@ -239,7 +239,7 @@ class SocketForwarder implements CachingForwarder {
     const stale = this.#cache.getStale(key, nowMs);
     if (stale === undefined) return inTime ?? asked;
     // Once the outcome of the question is known, the cache does so itself. A question without room was never sent.
-    if (this.#singleFlight.isPending(key)) this.#cache.hold(key, nowMs);
+    if (this.#singleFlight.isPending(key)) this.#cache.postpone(key, nowMs);
     return stale;
   }
 

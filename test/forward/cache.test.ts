@@ -112,7 +112,7 @@ test('A failure replaces no answer that may be served, and one that came after i
   const failure: Forwarded = { kind: 'failed', reason: 'timeout', text: '' };
   cache.put('k', failure, 50_000);
   assert.equal(cache.get('k', 50_000), undefined);
-  assert.ok(cache.isHeld('k', 54_999) && !cache.isHeld('k', 55_000));
+  assert.ok(cache.isPostponed('k', 54_999) && !cache.isPostponed('k', 55_000));
   assert.ok(cache.getStale('k', 109_999));
   cache.put('k', failure, 110_000);
   assert.equal(cache.getStale('k', 110_000), undefined);
