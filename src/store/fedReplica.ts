@@ -141,14 +141,15 @@ export class FedReplica {
     this.#onListed(revision, listing);
   }
 
-  /** Brings a batch of the watch. */
-  receive(batch: WatchBatch): void {
+  /** Brings a batch of the watch. `isCurrent`: the watch has brought what the store had when the watch began. */
+  receive(batch: WatchBatch, isCurrent: boolean): void {
     if (this.#listing !== undefined) addMeanwhile(this.#listing, batch);
     if (this.#isClosed || this.#needsListing) return;
     const changes = changesAfter(this.#cursor, batch.changes);
     if (changes.length > 0 && !this.#attempt(() => this.#options.replica.apply(changes))) return;
     this.#counters.events += changes.length;
-    this.#onAlive();
+    this.#failure = undefined;
+    if (isCurrent) this.#onCurrent(batch.revision);
     if (batch.revision > this.#cursor) this.#advance(batch.revision);
   }
 
@@ -185,11 +186,9 @@ export class FedReplica {
     this.#advance(this.#cursor);
   }
 
-  /** The watch works. */
-  #onAlive(): void {
+  #onCurrent(revision: number): void {
     if (this.#state.kind === 'stale')
-      this.#options.onEvent?.({ kind: 'resumed', revision: this.#cursor });
-    this.#failure = undefined;
+      this.#options.onEvent?.({ kind: 'resumed', revision: Math.max(revision, this.#cursor) });
     this.#setSynced();
   }
 
@@ -200,7 +199,7 @@ export class FedReplica {
 
   #advance(revision: number): void {
     this.#cursor = revision;
-    if (this.#state.kind === 'synced') this.#state = { ...this.#state, revision };
+    if (this.#state.kind !== 'loading') this.#state = { ...this.#state, revision };
     for (const waiting of this.#waiting.splice(0)) {
       if (waiting.revision <= revision) waiting.resolve();
       else this.#waiting.push(waiting);

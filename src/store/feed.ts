@@ -54,6 +54,8 @@ export class Feed {
   /** The history of the cursor; undefined when it is uncertain. */
   #history: string | undefined;
   #newest = new NewestEntry();
+  /** Whether the watch has brought all changes that the store had when the watch began. */
+  #isCurrent = false;
   #failuresInARow = 0;
   /** How long the last listing took, complete or not. */
   #listingMs = 0;
@@ -167,6 +169,7 @@ export class Feed {
   async #follow(): Promise<void> {
     const { store, prefix } = this.#options;
     const { signal } = this.#abort;
+    this.#isCurrent = false;
     const watch = (store.watchMerged ?? store.watch).bind(store);
     for await (const batch of watch(prefix, this.#cursor + 1, signal, this.#followed())) {
       if (signal.aborted) return;
@@ -185,7 +188,8 @@ export class Feed {
     this.#failuresInARow = 0;
     this.#cursor = batch.revision;
     this.#newest.addBatch(batch);
-    for (const replica of this.#replicas) replica.receive(batch);
+    this.#isCurrent ||= batch.changes.length === 0;
+    for (const replica of this.#replicas) replica.receive(batch, this.#isCurrent);
   }
 
   /** Records a failure of the watch, or of the listing for all, and returns how long to wait before the next attempt. */

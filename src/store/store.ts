@@ -117,10 +117,11 @@ export interface Store {
 
   /**
    * Every change below the prefix from `fromRevision` on, in order and each once, as it happens. Changes of one
-   * revision come in one batch. When the watch is established, it yields a batch without changes. The iteration throws StoreError `compacted` when the store has forgotten
-   * `fromRevision`, and `unavailable` when the connection to the store fails. It returns when `signal` is aborted. It
-   * does not reconnect: the caller keeps the last batch's revision and watches again from the next one. With `followed`
-   * it throws `replaced` when the store has another history, or cannot rule that out.
+   * revision come in one batch. A batch without changes follows as soon as the watch is established and has brought all
+   * changes up to then. The iteration throws StoreError `compacted` when the store has forgotten `fromRevision`, and
+   * `unavailable` when the connection to the store fails. It returns when `signal` is aborted. It does not reconnect:
+   * the caller keeps the last batch's revision and watches again from the next one. With `followed` it throws
+   * `replaced` when the store has another history, or cannot rule that out.
    */
   watch(
     prefix: string,

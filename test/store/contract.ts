@@ -9,7 +9,7 @@ import { describe, it } from 'node:test';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '../../src/service/change.ts';
 import { NewestEntry } from '../../src/store/fingerprint.ts';
-import type { FollowedHistory, LeaseStore, Store } from '../../src/store/store.ts';
+import type { FollowedHistory, LeaseStore, Store, WatchBatch } from '../../src/store/store.ts';
 import {
   assertAscending,
   assertCode,
@@ -557,6 +557,27 @@ function watching(test: Register, canCompact: ContractOptions['canCompact']): vo
     assert.ok(first.value.revision >= revision);
     abort.abort();
     await soon(Promise.resolve(watch.return?.()));
+  });
+
+  test('A watch is established after it has brought the changes up to then', async (store, prefix) => {
+    const first = await mustPut(store, `${prefix}a`, '1');
+    await mustPut(store, `${prefix}b`, '2');
+    const { revision } = await mustDelete(store, `${prefix}b`);
+    const abort = new AbortController();
+    const batches: WatchBatch[] = [];
+    const read = async (): Promise<void> => {
+      for await (const batch of store.watch(prefix, first.entry.modRevision, abort.signal)) {
+        batches.push(batch);
+        if (batch.changes.length === 0) return;
+      }
+    };
+    await soon(read());
+    abort.abort();
+    assert.deepEqual(
+      batches.flatMap(({ changes }) => changes.map(shown)),
+      [`put ${prefix}a 1`, `put ${prefix}b 2`, `delete ${prefix}b`],
+    );
+    assert.ok((batches.at(-1)?.revision ?? 0) >= revision);
   });
 
   test('A watch from a future revision waits for it', async (store, prefix) => {

@@ -1,6 +1,5 @@
 /** The mirror on a memory store that fails on request: alone, and beside another mirror that shares its watch. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Change } from '../../src/service/change.ts';
@@ -89,6 +88,14 @@ async function playWith(
 const fill = async (store: Store, count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await store.put(`${PREFIX}k${i}`, Buffer.from(`${i}`));
 };
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open = (): void => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open: () => open() };
+}
+
 const kinds = (events: readonly MirrorEvent[]): string[] => events.map((event) => event.kind);
 
 describe('a mirror alone', () => mirrorContract(alone));
@@ -189,9 +196,9 @@ function mirrorContract(onScene: Play): void {
         await mirror.waitFor(await put('a'));
         for (let i = 0; i < 3; i++) store.watchFaults.push(new StoreError('denied', 'no more'));
         const { watch } = store;
-        const back = new AbortController();
+        const back = gate();
         store.watch = async function* (...args) {
-          if (store.watchFaults.length === 0) await once(back.signal, 'abort');
+          if (store.watchFaults.length === 0) await back.opened;
           yield* watch.apply(store, args);
         };
         store.cut(lost());
@@ -202,11 +209,36 @@ function mirrorContract(onScene: Play): void {
         assert.ok(state.kind === 'stale' && later.kind === 'stale');
         assert.equal(later.sinceMs, state.sinceMs);
         assert.equal(later.reason, 'no more');
-        back.abort();
+        back.open();
         await until('it is back', () => mirror.state().kind === 'synced');
         assert.deepEqual(kinds(events), ['loaded', 'lost', 'lost', 'lost', 'lost', 'resumed']);
       },
       { clock: systemClock, random: () => 0 },
+    ));
+
+  it('The mirror is stale until it has the changes that it missed', () =>
+    onScene(
+      (store) => fill(store, 3),
+      async ({ store, mirror, events, put }) => {
+        await mirror.waitFor(await put('a'));
+        const { watch } = store;
+        const established = gate();
+        store.watch = async function* (...args) {
+          for await (const batch of watch.apply(store, args)) {
+            if (batch.changes.length === 0) await established.opened;
+            yield batch;
+          }
+        };
+        store.cut(lost());
+        const missed = await put('missed');
+        await mirror.waitFor(missed);
+        const state = mirror.state();
+        assert.ok(state.kind === 'stale' && state.revision === missed, state.kind);
+        established.open();
+        await until('it is back', () => mirror.state().kind === 'synced');
+        const resumed = events.find(({ kind }) => kind === 'resumed');
+        assert.ok(resumed?.kind === 'resumed' && resumed.revision === missed);
+      },
     ));
 
   it('The mirror stays stale, and its failures add up, while its watches bring nothing', () =>

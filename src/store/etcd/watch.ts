@@ -5,7 +5,10 @@
  * A batch takes its revision from events, or from a progress notice with the watch's own id: etcd sends such notices
  * through the same queue as the events, and only while the watch is up to date. Other header revisions are not used.
  * The revision of `created`, and of an answer to a progress request (before etcd 3.4.25 and 3.5.8), may be ahead of
- * events that etcd has not sent yet. So an answer to a progress request shows only that the member lives.
+ * events that etcd has not sent yet. So an answer to a progress request gives no revision.
+ *
+ * Such an answer reports that the watch is established: later versions answer only once all events up to then are sent,
+ * and earlier ones are asked only after a pause in which they would have sent more.
  */
 import type { Change, Lease } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
@@ -27,6 +30,8 @@ const PROGRESS_ANSWER = -1;
  * a time in which the process was busy, the message that a timer waits for may have arrived without being read.
  */
 const LAST_LOOK_MS = 100;
+/** The pause before the first progress request. etcd looks for earlier events every 100 ms. */
+const QUIET_MS = 200;
 
 export interface WatchRequest {
   readonly prefix: string;
@@ -84,29 +89,39 @@ async function* readBatches(
   request: WatchRequest,
   guard: SilenceGuard,
 ): AsyncGenerator<WatchBatch> {
-  const { fromRevision } = request;
+  const { fromRevision, memberRevision } = request;
+  let reached = fromRevision - 1;
+  let isEstablished = false;
   let watchId: number | undefined;
   let fragments: readonly WatchEvent[] = [];
   for await (const messages of guard.messages()) {
     const changes: Change[] = [];
     let revision = 0;
+    let isAnswered = false;
     let end: StoreError | undefined;
     for (const message of messages) {
       if (message.created && watchId === undefined) watchId = message.watchId;
+      if (message.watchId === PROGRESS_ANSWER) isAnswered = true;
       if (message.watchId !== watchId) continue;
       if (message.canceled) {
         end = cancellation(message);
         break;
       }
-      // This batch reports that the watch is established, before any change.
-      if (message.created) yield { revision: fromRevision - 1, changes: [] };
       const events = fragments.length === 0 ? message.events : fragments.concat(message.events);
       fragments = message.fragment ? events : [];
       if (message.fragment || message.created) continue;
       if (events.length === 0) revision = message.revision;
       else addChanges(changes, events, request);
     }
-    yield* newBatches(changes, revision, request);
+    for (const batch of newBatches(changes, revision, request)) {
+      reached = batch.revision;
+      yield batch;
+    }
+    const isReached = watchId !== undefined && reached >= memberRevision;
+    if (!isEstablished && end === undefined && (isAnswered || isReached)) {
+      isEstablished = true;
+      yield { revision: reached, changes: [] };
+    }
     if (end !== undefined) throw end;
   }
 }
@@ -155,10 +170,12 @@ class SilenceGuard {
   readonly #silenceMs: number;
   #timer: NodeJS.Timeout;
   #answersProgress = false;
+  #pauseMs: number;
 
   constructor(stream: GrpcStream, options: { createTimeoutMs: number; silenceMs: number }) {
     this.#stream = stream;
     this.#silenceMs = options.silenceMs;
+    this.#pauseMs = Math.min(QUIET_MS, options.silenceMs);
     this.#timer = setTimeout(() => this.#lookOnce(), options.createTimeoutMs);
   }
 
@@ -167,13 +184,13 @@ class SilenceGuard {
     for await (const turn of this.#stream) {
       this.stop();
       const messages = turn.map(readMessage);
-      for (const message of messages) {
-        // etcd before 3.4 ignores progress requests; for it only HTTP/2's pings find a dead peer.
-        if (message.created) this.#requestProgress();
-        else if (message.watchId === PROGRESS_ANSWER) this.#answersProgress = true;
-      }
+      for (const message of messages)
+        if (message.watchId === PROGRESS_ANSWER) {
+          this.#answersProgress = true;
+          this.#pauseMs = this.#silenceMs;
+        }
       yield messages;
-      this.#timer = setTimeout(() => this.#onSilence(), this.#silenceMs);
+      this.#timer = setTimeout(() => this.#onSilence(), this.#pauseMs);
     }
   }
 
@@ -182,17 +199,18 @@ class SilenceGuard {
   }
 
   #onSilence(): void {
-    this.#requestProgress();
-    if (!this.#answersProgress) return;
-    this.#timer = setTimeout(() => this.#lookOnce(), this.#silenceMs);
+    this.#stream.write(PROGRESS_REQUEST);
+    if (this.#answersProgress) {
+      this.#timer = setTimeout(() => this.#lookOnce(), this.#silenceMs);
+      return;
+    }
+    // Until etcd has sent the earlier events it gives no answer, and only HTTP/2's pings find a dead peer.
+    this.#pauseMs = Math.min(this.#pauseMs * 2, this.#silenceMs);
+    this.#timer = setTimeout(() => this.#onSilence(), this.#pauseMs);
   }
 
   #lookOnce(): void {
     this.#timer = setTimeout(() => this.#giveUp(), LAST_LOOK_MS);
-  }
-
-  #requestProgress(): void {
-    this.#stream.write(PROGRESS_REQUEST);
   }
 
   #giveUp(): void {
