@@ -2,9 +2,9 @@
  * Keeps a replica equal to the keys below a prefix of a store: loads them at one revision, then applies every change
  * from the next revision on.
  *
- * Invariants: the cursor is the last revision whose changes the replica has, and a lost watch continues from the next
- * one. When the store has forgotten that revision, or is another store, the mirror takes a snapshot at one revision and
- * applies the difference in one step. A reader of a loaded replica therefore never sees an empty or partial state.
+ * `Feed` has the watch and `FedReplica` the replica's part. When the store has forgotten the revision at which a watch
+ * should continue, or is another store, they take a snapshot at one revision and apply the difference in one step. A
+ * reader of a loaded replica therefore never sees an empty or partial state.
  */
 import { type Clock, systemClock } from '../timing/clock.ts';
 import { FedReplica } from './fedReplica.ts';

@@ -1,7 +1,7 @@
 /**
  * One etcd member over gRPC: calls with a deadline, and streams for watches. Of etcd3 this file uses only the proto
- * files and the pool of service clients, and not for watches. It does not use etcd3's retries, circuit breaker, tokens and Watcher, because they
- * hide which member answered, retry writes, and lose events.
+ * files and the pool of service clients, and not for watches. It does not use etcd3's retries, circuit breaker, tokens
+ * and Watcher, because they hide which member answered, retry writes, and lose events.
  *
  * Invariant: every call ends within its deadline, and the endpoint closes a connection whose peer is silent.
  */
