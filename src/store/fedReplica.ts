@@ -1,8 +1,10 @@
 /**
- * One replica of a feed: up to which revision it has the store's changes, and what it still needs. The feed brings it the pages of a listing,
- * then the changes of the watch. While the watch goes on beside a listing, the changes wait for the listing's end.
+ * One replica of a feed: up to which revision it has the store's changes, and what it still needs. The feed brings it
+ * the pages of a listing, then the changes of the watch. While the watch goes on beside a listing, the changes wait for
+ * the listing's end.
  *
- * After a replica has thrown, its content is uncertain. It is listed again, and the feed's other replicas are not affected.
+ * After a replica has thrown, its content is uncertain. It is listed again, and the feed's other replicas are not
+ * affected.
  */
 import { type Change, keyOfChange } from '../service/change.ts';
 import type { Clock } from '../timing/clock.ts';
