@@ -19,7 +19,7 @@ export const SEED = Number(process.env.SORADNS_TEST_SEED ?? 20_240_607);
 /** Shortens the pauses between attempts, so that hundreds of faults fit into a test. */
 export const hasty: Clock = {
   ...systemClock,
-  startTimer: (delayMs, callback) => systemClock.startTimer(delayMs / 50, callback),
+  startTimer: (delayMs, callback) => systemClock.startTimer(delayMs / 500, callback),
 };
 
 export interface Scene {
