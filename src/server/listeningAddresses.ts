@@ -45,27 +45,28 @@ function addressesIn(
 }
 
 /**
- * The addresses of the candidates whose process also accepts TCP connections there. Reads no more of the table than it
- * must: whenever it is read beyond its listening sockets, the kernel searches its table of connections, which takes
- * milliseconds even if that is empty.
+ * The addresses of the candidates whose process also accepts TCP connections there, in the candidates' order. Reads no
+ * more of the table than it must: whenever it is read beyond its listening sockets, the kernel searches its table of
+ * connections, which takes milliseconds even if that is empty.
  */
 function withStream(
   candidates: readonly OwnedSocket[],
   table: TableName,
 ): readonly SocketAddress[] {
-  const found: SocketAddress[] = [];
-  let waiting = candidates;
-  if (waiting.length === 0) return found;
+  /** By address; undefined until its TCP socket is found. */
+  const found = new Map<string, SocketAddress | undefined>();
+  for (const { socket } of candidates) found.set(addressKey(socket), undefined);
+  let missing = found.size;
+  if (missing === 0) return [];
   for (const stream of acceptingSockets(table)) {
     const key = addressKey(stream);
     const isServer = ({ socket, inodes }: OwnedSocket): boolean =>
       addressKey(socket) === key && inodes.has(stream.inode);
-    if (!waiting.some(isServer)) continue;
-    found.push(reachableAddress(stream));
-    waiting = waiting.filter(({ socket }) => addressKey(socket) !== key);
-    if (waiting.length === 0) break;
+    if (found.get(key) !== undefined || !candidates.some(isServer)) continue;
+    found.set(key, reachableAddress(stream));
+    if (--missing === 0) break;
   }
-  return found;
+  return [...found.values()].filter((address) => address !== undefined);
 }
 
 /** About one line of the table. */
