@@ -8,12 +8,15 @@ import { posix } from 'node:path';
 
 /**
  * Files and folders (with `/`) that use more of Node but do not test it: tests of the project's texts, tests of the
- * image, which has its own Node, and tests of soradns with other programs (engines, resolvers, shells). Other tests,
- * with one dockerd, cover what these need of Node. CI runs the examples of the pages in a separate step.
+ * image, which has its own Node, and tests of soradns with other programs (engines, resolvers, shells), with the kernel's
+ * connections, with damaged files and with a parser. Other tests, with one dockerd, cover what these need of Node. CI
+ * runs the examples of the pages in a separate step.
  */
 export const INDEPENDENT_OF_NODE = [
   'test/bench/',
+  'test/ambassador/nft/flows.test.ts',
   'test/cli/completion.test.ts',
+  'test/cli/plainLine.test.ts',
   'test/tools/integrate.test.ts',
   'test/deploy/',
   'test/registrar/engine/dockerd.test.ts',
@@ -58,6 +61,7 @@ export const INDEPENDENT_OF_NODE = [
   'test/meta/options.test.ts',
   'test/meta/docs.test.ts',
   'test/registrar/registrarHostReal.test.ts',
+  'test/store/file-damage.test.ts',
   'test/store/manyHosts.test.ts',
   'test/support/hosts.test.ts',
   'test/tools/doctor/ambassador/dockerReal.test.ts',
