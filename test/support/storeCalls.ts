@@ -53,6 +53,7 @@ export async function changesUntil(
   return batches.flatMap((batch) => batch.changes);
 }
 
+/** The watch's batches that have changes, up to the one with the last change. */
 export async function batchesUntil(
   store: Store,
   prefix: string,
@@ -65,7 +66,7 @@ export async function batchesUntil(
   const timer = setTimeout(() => abort.abort(), WAIT_MS);
   try {
     for await (const batch of store.watch(prefix, fromRevision, abort.signal)) {
-      batches.push(batch);
+      if (batch.changes.length > 0) batches.push(batch);
       const isLast = (change: Change) => change.kind === last.kind && keyOf(change) === lastKey;
       if (batch.changes.some(isLast)) return batches;
     }
