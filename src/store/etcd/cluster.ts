@@ -20,6 +20,7 @@ import type {
   ITxnRequest,
   ITxnResponse,
 } from 'etcd3';
+import { withDeadline } from '../../timing/deadline.ts';
 import type { Endpoint } from './endpoint.ts';
 import {
   GRPC,
@@ -216,7 +217,9 @@ export class Cluster {
       session = this.#logIn(endpoint, login);
     }
     try {
-      return await within(session.token, timeoutMs);
+      return await withDeadline(session.token, timeoutMs, () => {
+        throw new GrpcFailure(GRPC.deadlineExceeded, 'the login has not been answered');
+      });
     } catch (error) {
       throw new LoginFailure(error);
     }
@@ -237,19 +240,6 @@ export class Cluster {
       },
     );
     return session;
-  }
-}
-
-async function within<T>(result: Promise<T>, timeoutMs: number): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    const failure = new GrpcFailure(GRPC.deadlineExceeded, 'the login has not been answered');
-    timer = setTimeout(() => reject(failure), Math.max(1, timeoutMs));
-  });
-  try {
-    return await Promise.race([result, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * store/etcd/: The store on an etcd cluster. The only folder that uses gRPC.
- * Imports: service, store.
+ * Imports: service, store, timing.
  * Used by: app/process.
  *
  * This file implements the store's calls (API v3; etcd 3.4 or newer). Without a reachable member the calls reject with
