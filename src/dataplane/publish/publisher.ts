@@ -275,7 +275,8 @@ export class Publisher {
   /** Withdraws the name's answers, and renews those that clients ask for. */
   #invalidate(address: number): void {
     const asked = this.#withdraw(address);
-    if (asked !== 0) this.#renewals.add(this.#table.nameOf(address), asked);
+    if (asked === 0 || !this.#renewals.hasRoom) return;
+    this.#renewals.add(this.#table.nameOf(address), asked);
   }
 
   /** Returns the kinds that clients ask for; see `AnswerTable.withdraw`. */

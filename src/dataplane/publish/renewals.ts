@@ -44,10 +44,14 @@ export class Renewals {
     this.#options = options;
   }
 
+  /** Whether `add` takes another name now. */
+  get hasRoom(): boolean {
+    return this.#names.size < MOST_NAMES && this.#options.monotonicMs() >= this.#restUntilMs;
+  }
+
   /** Renews the name's answers of these kinds (`AnswerTable.withdraw`) after all changes of this turn. */
   add(name: Uint8Array, kinds: number): void {
-    if (this.#names.size === MOST_NAMES) return;
-    if (this.#options.monotonicMs() < this.#restUntilMs) return;
+    if (!this.hasRoom) return;
     if (this.#names.size === 0) queueMicrotask(() => this.#renewAll());
     const key = Buffer.from(name.buffer, name.byteOffset, name.length).toString('latin1');
     const kindsBefore = this.#names.get(key)?.kinds ?? 0;
