@@ -61,7 +61,8 @@ interface PassResult {
 
 /**
  * Gives each upstream the question once. Ends at the first usable reply; else the outcome is the last reply, even one
- * from before the pass, or how the last upstream failed. Upstreams that have the question at the end are still listened to, for their health.
+ * from before the pass, or how the last upstream failed. Upstreams that have the question at the end are still listened
+ * to, for their health.
  */
 class Pass {
   readonly #query: UpstreamQuery;

@@ -200,7 +200,7 @@ describe('streams', { concurrency: 4 }, () => {
       await fails(nobody.open(undefined), 'unavailable', /ECONNREFUSED/);
     }));
 
-  it('A stream may be cancelled as soon as it is opened', () =>
+  it('A caller can cancel a stream at any moment while its connection opens', () =>
     withConnections(createServer(), async (watches) => {
       for (const pause of [undefined, process.nextTick, setImmediate]) {
         const stream = watches.open(undefined);

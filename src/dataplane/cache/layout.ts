@@ -10,7 +10,8 @@
  * Addresses are indexes of 32-bit words; 0 is none. Readers rely on these invariants:
  *
  * 1. A block's words change only before its address is stored in a slot. Its words `USED`, `PREFETCH_AT` and
- *    `STALE_UNTIL` are exceptions: readers and the writer store to them without locks, and readers may see any of the values.
+ *    `STALE_UNTIL` are exceptions: readers and the writer store to them without locks, and readers may see any of the
+ *    values.
  * 2. A slot's hash and address may be of different questions while the writer changes them. So a reader compares the
  *    question with the one that the block holds.
  * 3. The writer reuses a block's words only after every thread has ended the batch that it was in when the block left
