@@ -13,7 +13,7 @@
 import { printSocketAddress, type SocketAddress } from './dns/address.ts';
 import { rcodeName } from './dns/mnemonic.ts';
 import { Class, Rcode, Type } from './dns/rr.ts';
-import { listeningAddresses } from './server/listeningAddresses.ts';
+import { listeningAddresses } from './server/listening/listeningAddresses.ts';
 
 const TIMEOUT_MS = 3000;
 

@@ -9,9 +9,13 @@ import { type Rr, Type } from '../dns/rr.ts';
 import { DEFAULT_WEIGHT } from '../service/service.ts';
 import type { Trail } from '../zone/chain.ts';
 import { followTarget } from '../zone/follow.ts';
-import { type LookupState, type MissingQuestion, newLookupState } from '../zone/lookupState.ts';
-import { servicesAt } from '../zone/services.ts';
-import { apexOf, type View } from '../zone/view.ts';
+import {
+  type LookupState,
+  type MissingQuestion,
+  newLookupState,
+} from '../zone/tree/lookupState.ts';
+import { servicesAt } from '../zone/tree/services.ts';
+import { apexOf, type View } from '../zone/tree/view.ts';
 import {
   choiceOfPort,
   hasChosenPort,

@@ -3,10 +3,10 @@ import { foldName, type Name, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { type ExposedPort, printExposedPort } from '../service/linking.ts';
 import { DEFAULT_WEIGHT, NO_SRV } from '../service/service.ts';
-import { newLookupState } from '../zone/lookupState.ts';
-import type { Selected } from '../zone/select.ts';
-import { servicesAt } from '../zone/services.ts';
-import { apexOf, type View } from '../zone/view.ts';
+import { newLookupState } from '../zone/tree/lookupState.ts';
+import type { Selected } from '../zone/tree/select.ts';
+import { servicesAt } from '../zone/tree/services.ts';
+import { apexOf, type View } from '../zone/tree/view.ts';
 import type { ReachedPort, Variable } from './linkVariables.ts';
 import { virtualPortOf } from './portChoice.ts';
 

@@ -5,7 +5,7 @@
 import { keyOfName } from '../service/key.ts';
 import { type ExposedPort, printExposedPort } from '../service/linking.ts';
 import { NO_SRV, type ServiceAttributes } from '../service/service.ts';
-import type { Selected } from '../zone/select.ts';
+import type { Selected } from '../zone/tree/select.ts';
 import type { Protocol, Target } from './route.ts';
 
 export type InstanceTarget = Extract<Target, { kind: 'service' | 'virtualPort' }>;

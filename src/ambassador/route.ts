@@ -1,6 +1,6 @@
 /**
  * ambassador/: Routes: who connects where, which service serves the connection, and which of its backends. Pure.
- * Imports: dns, kernel, registrar/links, service, zone.
+ * Imports: dns, kernel, registrar/links, service, zone, zone/tree.
  * Used by: ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app,
  *   app/ambassador, app/answering, cli/linking, tools/doctor/ambassador.
  *

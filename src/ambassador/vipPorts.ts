@@ -3,9 +3,9 @@ import type { Name } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { type ExposedPort, printExposedPort } from '../service/linking.ts';
 import { NO_SRV } from '../service/service.ts';
-import { newLookupState } from '../zone/lookupState.ts';
-import { servicesAt } from '../zone/services.ts';
-import { apexOf, type View } from '../zone/view.ts';
+import { newLookupState } from '../zone/tree/lookupState.ts';
+import { servicesAt } from '../zone/tree/services.ts';
+import { apexOf, type View } from '../zone/tree/view.ts';
 import { virtualPortOf } from './portChoice.ts';
 import type { Route } from './route.ts';
 

@@ -1,6 +1,6 @@
 /** Which names ask for a virtual address, from the records of their containers. */
 import { type Name, nameKey } from '../dns/name.ts';
-import type { Node, Registration } from '../zone/tree.ts';
+import type { Node, Registration } from '../zone/tree/tree.ts';
 
 export interface VipRequest {
   readonly name: Name;

@@ -10,7 +10,7 @@ import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { TcpListener } from '../server/tcp.ts';
 import type { Mirror } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
-import type { Catalog } from '../zone/catalog.ts';
+import type { Catalog } from '../zone/tree/catalog.ts';
 import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
 import type { LiveConfig } from './answering/liveConfig.ts';
 import type { OutsideCache } from './answering/outsideCache.ts';

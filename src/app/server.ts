@@ -23,7 +23,7 @@ import {
   type InheritedSocket,
   type ListenFailure,
   listenAll,
-} from '../server/listen.ts';
+} from '../server/listening/listen.ts';
 import { cacheSourceOf } from './answering/outsideCache.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';

@@ -26,7 +26,7 @@ import { keyPrefix } from '../service/key.ts';
 import { Mirror, type MirrorEvent } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { afterNextPoll } from '../timing/fairScheduler.ts';
-import { Catalog } from '../zone/catalog.ts';
+import { Catalog } from '../zone/tree/catalog.ts';
 import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
 import { reserveTable, startRefreshing } from './answering/answerTable.ts';
 import { LiveConfig } from './answering/liveConfig.ts';

@@ -10,9 +10,9 @@ import type { DnsClient, Respond } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import type { Log } from '../observability/log.ts';
-import { asInTable, openSockets, readSockets } from '../server/socketTable.ts';
+import { asInTable, openSockets, readSockets } from '../server/listening/socketTable.ts';
 import { withDeadline } from '../timing/deadline.ts';
-import type { Node } from '../zone/tree.ts';
+import type { Node } from '../zone/tree/tree.ts';
 import type { HttpOutcome, StartRefusal } from './httpServer.ts';
 
 /** Whether the new server may share the addresses, or why not. */

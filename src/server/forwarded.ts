@@ -16,7 +16,7 @@ import { Rcode, Type } from '../dns/rr.ts';
 import type { Forwarded } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
 import { foreignPart } from '../zone/follow.ts';
-import type { External, ZoneSettings } from '../zone/view.ts';
+import type { External, ZoneSettings } from '../zone/tree/view.ts';
 
 export function externalOf(forwarded: Forwarded): External {
   switch (forwarded.kind) {

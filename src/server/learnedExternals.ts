@@ -3,8 +3,8 @@ import type { Question } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
 import { Class } from '../dns/rr.ts';
 import { withDeadline } from '../timing/deadline.ts';
-import type { MissingQuestion } from '../zone/lookupState.ts';
-import { type External, type Externals, externalKey } from '../zone/view.ts';
+import type { MissingQuestion } from '../zone/tree/lookupState.ts';
+import { type External, type Externals, externalKey } from '../zone/tree/view.ts';
 
 /** How long an answer waits for optional answers of other servers. */
 const OPTIONAL_WAIT_MS = 300;

@@ -20,9 +20,9 @@ import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
 import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart } from '../zone/follow.ts';
-import type { Basis, MissingQuestion } from '../zone/lookupState.ts';
 import { inRandomOrder } from '../zone/rrset.ts';
-import type { Node } from '../zone/tree.ts';
+import type { Basis, MissingQuestion } from '../zone/tree/lookupState.ts';
+import type { Node } from '../zone/tree/tree.ts';
 import type {
   External,
   Externals,
@@ -30,7 +30,7 @@ import type {
   NameFacts,
   View,
   ZoneSettings,
-} from '../zone/view.ts';
+} from '../zone/tree/view.ts';
 import { externalOf, outsideResponse, staleError } from './forwarded.ts';
 import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';

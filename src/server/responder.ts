@@ -1,9 +1,8 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
- * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, forward, kernel, timing,
- *   zone.
- * Used by: ambassador/proxy, app, app/ambassador, app/answering, app/process, cli/host, cli/linking, main,
- *   server/http, server/http/exchange, tools/doctor.
+ * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, forward, timing, zone,
+ *   zone/tree.
+ * Used by: app, app/ambassador, app/answering, server/http.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.
  * It catches every exception of a query: the client gets SERVFAIL if answering failed, and no reply if reading or

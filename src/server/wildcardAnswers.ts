@@ -8,8 +8,8 @@
 import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
-import { isWildcard } from '../zone/select.ts';
-import type { View } from '../zone/view.ts';
+import { isWildcard } from '../zone/tree/select.ts';
+import type { View } from '../zone/tree/view.ts';
 
 /** Few, because an answer over TCP may have more than a thousand records. */
 const MAX_ENTRIES = 32;

@@ -1,8 +1,7 @@
 /**
  * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
- * Imports: dns, service.
- * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, cli/linking,
- *   dataplane/publish, server, server/http/api.
+ * Imports: dns, service, zone/tree.
+ * Used by: ambassador, dataplane/publish, server.
  *
  * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
  * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the
@@ -26,9 +25,9 @@ import {
   type LookupState,
   type MissingQuestion,
   newLookupState,
-} from './lookupState.ts';
-import { isLeaderName } from './meaning.ts';
-import { apexOf, consulOf, type View, type ZoneSettings } from './view.ts';
+} from './tree/lookupState.ts';
+import { isLeaderName } from './tree/meaning.ts';
+import { apexOf, consulOf, type View, type ZoneSettings } from './tree/view.ts';
 
 export type Decision =
   /** `basis` is set if the answer was made from our names. */

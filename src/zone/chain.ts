@@ -2,10 +2,10 @@
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
-import type { LookupState, Need } from './lookupState.ts';
-import type { Selected } from './select.ts';
-import type { NameServices } from './services.ts';
-import { leastTtl, serviceTtl, type Ttl, timedRr } from './ttl.ts';
+import type { LookupState, Need } from './tree/lookupState.ts';
+import type { Selected } from './tree/select.ts';
+import type { NameServices } from './tree/services.ts';
+import { leastTtl, serviceTtl, type Ttl, timedRr } from './tree/ttl.ts';
 
 export type Followed =
   | {

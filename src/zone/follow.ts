@@ -16,10 +16,10 @@ import {
   type Trail,
 } from './chain.ts';
 import { gather } from './gather.ts';
-import { greaterNeed, type LookupState, type Need } from './lookupState.ts';
-import type { GivenAddress } from './meaning.ts';
-import { servicesAt } from './services.ts';
-import { apexOf, type External, type ZoneSettings } from './view.ts';
+import { greaterNeed, type LookupState, type Need } from './tree/lookupState.ts';
+import type { GivenAddress } from './tree/meaning.ts';
+import { servicesAt } from './tree/services.ts';
+import { apexOf, type External, type ZoneSettings } from './tree/view.ts';
 
 const START: Trail = { names: [], need: 'required' };
 

@@ -14,10 +14,10 @@ import {
   ownNodata,
   type Trail,
 } from './chain.ts';
-import type { LookupState, Need } from './lookupState.ts';
 import { fittingTexts, rrset, type TimedRdata } from './rrset.ts';
-import type { Selected } from './select.ts';
-import { leaseLeftOf, leastTtl, serviceTtl, type Ttl } from './ttl.ts';
+import type { LookupState, Need } from './tree/lookupState.ts';
+import type { Selected } from './tree/select.ts';
+import { leaseLeftOf, leastTtl, serviceTtl, type Ttl } from './tree/ttl.ts';
 
 export interface Gathering {
   readonly owner: Name;

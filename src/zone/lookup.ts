@@ -9,14 +9,14 @@ import { Class, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
-import type { LookupState } from './lookupState.ts';
-import { virtualAddressesAt } from './meaning.ts';
 import { fitting, rrset, type TimedRdata } from './rrset.ts';
-import { type Selected, selectExact, selectExactAndBelow } from './select.ts';
-import { nameExists, servicesAt } from './services.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
-import { serviceTtl } from './ttl.ts';
-import { consulOf } from './view.ts';
+import type { LookupState } from './tree/lookupState.ts';
+import { virtualAddressesAt } from './tree/meaning.ts';
+import { type Selected, selectExact, selectExactAndBelow } from './tree/select.ts';
+import { nameExists, servicesAt } from './tree/services.ts';
+import { serviceTtl } from './tree/ttl.ts';
+import { consulOf } from './tree/view.ts';
 
 export type Lookup =
   | {

@@ -8,8 +8,8 @@ import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import { type Ttl, timedRr } from './ttl.ts';
-import type { ZoneSettings } from './view.ts';
+import { type Ttl, timedRr } from './tree/ttl.ts';
+import type { ZoneSettings } from './tree/view.ts';
 
 /** Rdata with the TTL of its service. */
 export interface TimedRdata {

@@ -6,12 +6,12 @@ import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { DEFAULT_WEIGHT, NO_SRV, type Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
-import type { LookupState } from './lookupState.ts';
 import { appendNew, fitting, rrset, type TimedRdata } from './rrset.ts';
-import type { Selected } from './select.ts';
-import { instanceName } from './services.ts';
-import type { Registration } from './tree.ts';
-import { serviceTtl, type Ttl } from './ttl.ts';
+import type { LookupState } from './tree/lookupState.ts';
+import type { Selected } from './tree/select.ts';
+import { instanceName } from './tree/services.ts';
+import type { Registration } from './tree/tree.ts';
+import { serviceTtl, type Ttl } from './tree/ttl.ts';
 
 export interface WithGlue {
   readonly answer: Rr[];

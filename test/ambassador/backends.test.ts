@@ -6,7 +6,7 @@ import { parseTarget } from '../../src/ambassador/targetText.ts';
 import { printSocketAddress } from '../../src/dns/address.ts';
 import { isSubdomainOf } from '../../src/dns/name.ts';
 import { Class, Type } from '../../src/dns/rr.ts';
-import { type External, externalKey } from '../../src/zone/view.ts';
+import { type External, externalKey } from '../../src/zone/tree/view.ts';
 import { catalogOf, name, type Services, viewOf } from '../support/zone.ts';
 
 const REDIS = 'redis.east.skydns.local';

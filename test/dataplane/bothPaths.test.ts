@@ -17,7 +17,7 @@ import {
   type External,
   externalKey,
   type ZoneSettings,
-} from '../../src/zone/view.ts';
+} from '../../src/zone/tree/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { name } from '../support/zone.ts';
 

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DerivedNames } from '../../src/dataplane/publish/derivedNames.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
-import type { ConsulSettings } from '../../src/zone/view.ts';
+import type { ConsulSettings } from '../../src/zone/tree/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { ask, asked, held, queryOf } from '../support/heldAnswers.ts';
 import { name } from '../support/zone.ts';

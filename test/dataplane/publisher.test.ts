@@ -10,8 +10,8 @@ import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import type { Decided } from '../../src/zone/answer.ts';
-import { Node } from '../../src/zone/tree.ts';
-import { externalKey } from '../../src/zone/view.ts';
+import { Node } from '../../src/zone/tree/tree.ts';
+import { externalKey } from '../../src/zone/tree/view.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { name, question } from '../support/zone.ts';
 

@@ -12,8 +12,8 @@ import {
   type ListenFailure,
   type ListenOutcome,
   listenAll,
-} from '../../src/server/listen.ts';
-import { findPortHolder } from '../../src/server/portHolder.ts';
+} from '../../src/server/listening/listen.ts';
+import { findPortHolder } from '../../src/server/listening/portHolder.ts';
 import { TcpListener } from '../../src/server/tcp.ts';
 import { FramedClient, messageWithId } from '../support/framedClient.ts';
 

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import test from 'node:test';
 import { printSocketAddress } from '../../src/dns/address.ts';
-import { listeningAddresses } from '../../src/server/listeningAddresses.ts';
+import { listeningAddresses } from '../../src/server/listening/listeningAddresses.ts';
 import { freePort } from '../support/freePort.ts';
 
 type Transport = 'udp' | 'tcp';

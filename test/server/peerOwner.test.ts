@@ -10,7 +10,7 @@ import {
   peerOwner,
   seesOwners,
   trustedUsers,
-} from '../../src/server/peerOwner.ts';
+} from '../../src/server/listening/peerOwner.ts';
 import { NOBODY, noOtherUsers, startAs } from '../support/otherUser.ts';
 import { until } from '../support/until.ts';
 

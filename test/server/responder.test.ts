@@ -10,7 +10,7 @@ import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
 import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
-import { NO_FACTS } from '../../src/zone/view.ts';
+import { NO_FACTS } from '../../src/zone/tree/view.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
 
 const CLIENT: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 40_000 };

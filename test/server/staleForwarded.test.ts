@@ -5,7 +5,7 @@ import type { Response } from '../../src/dns/message.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResolve } from '../../src/server/resolve.ts';
 import type { Decided } from '../../src/zone/answer.ts';
-import { NO_FACTS } from '../../src/zone/view.ts';
+import { NO_FACTS } from '../../src/zone/tree/view.ts';
 import { type MessageText, messageOf } from '../support/messages.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
 

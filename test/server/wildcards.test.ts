@@ -6,7 +6,7 @@ import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { printRdata, printRr } from '../../src/dns/rdata.ts';
 import { createResponder } from '../../src/server/responder.ts';
-import { NO_FACTS } from '../../src/zone/view.ts';
+import { NO_FACTS } from '../../src/zone/tree/view.ts';
 import { catalogOf, question, respond, type Services, settingsOf } from '../support/zone.ts';
 
 function many(count: number, of: (i: number) => unknown): Services {

@@ -14,8 +14,8 @@ import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
 import type { NameTable } from '../../src/service/key.ts';
 import type { Decided } from '../../src/zone/answer.ts';
-import { Catalog } from '../../src/zone/catalog.ts';
-import { type External, externalKey, type ZoneSettings } from '../../src/zone/view.ts';
+import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { type External, externalKey, type ZoneSettings } from '../../src/zone/tree/view.ts';
 import { type TestTables, tablesOf } from './nameTables.ts';
 import { settingsOf } from './zone.ts';
 

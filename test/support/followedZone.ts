@@ -2,8 +2,8 @@
 import { OutsideAnswers } from '../../src/ambassador/follow/outsideAnswers.ts';
 import { ZoneFollower } from '../../src/ambassador/follow/zoneFollower.ts';
 import type { Question } from '../../src/dns/message.ts';
-import { Catalog } from '../../src/zone/catalog.ts';
-import { type External, NO_FACTS } from '../../src/zone/view.ts';
+import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { type External, NO_FACTS } from '../../src/zone/tree/view.ts';
 import { FakeClock } from './fakeClock.ts';
 import { settingsOf } from './zone.ts';
 

@@ -7,8 +7,8 @@ import { QueryAliases } from '../../src/ambassador/names/queryAliases.ts';
 import { VirtualAddresses } from '../../src/ambassador/names/virtualAddresses.ts';
 import type { Change } from '../../src/service/change.ts';
 import { type NameTable, tablePrefix } from '../../src/service/key.ts';
-import type { Catalog } from '../../src/zone/catalog.ts';
-import type { NameFacts } from '../../src/zone/view.ts';
+import type { Catalog } from '../../src/zone/tree/catalog.ts';
+import type { NameFacts } from '../../src/zone/tree/view.ts';
 
 const PREFIX = '/skydns/';
 

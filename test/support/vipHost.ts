@@ -14,8 +14,8 @@ import { keyOfName, keyPrefix, tablePrefix } from '../../src/service/key.ts';
 import { Mirror } from '../../src/store/mirror.ts';
 import type { Store } from '../../src/store/store.ts';
 import { systemClock } from '../../src/timing/clock.ts';
-import { Catalog } from '../../src/zone/catalog.ts';
-import { NO_FACTS } from '../../src/zone/view.ts';
+import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { NO_FACTS } from '../../src/zone/tree/view.ts';
 import { until } from './until.ts';
 import { name, settingsOf } from './zone.ts';
 

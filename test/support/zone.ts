@@ -11,7 +11,7 @@ import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { answer, type Decision } from '../../src/zone/answer.ts';
-import { Catalog } from '../../src/zone/catalog.ts';
+import { Catalog } from '../../src/zone/tree/catalog.ts';
 import {
   type External,
   type Externals,
@@ -20,7 +20,7 @@ import {
   NO_FACTS,
   type View,
   type ZoneSettings,
-} from '../../src/zone/view.ts';
+} from '../../src/zone/tree/view.ts';
 
 export function name(text: string): Name {
   const parsed = parseName(text);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Class, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
-import { type External, externalKey } from '../../src/zone/view.ts';
+import { type External, externalKey } from '../../src/zone/tree/view.ts';
 import { assertResponse, catalogOf, name, respond, type Services, text } from '../support/zone.ts';
 
 const TYPES = ['A', 'AAAA', 'TXT', 'MX', 'CNAME', 'NS', 'SOA', 'HTTPS', 'CAA', 'TYPE65280'];

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Class, Rcode, type Rr, Type } from '../../src/dns/rr.ts';
 import { answer } from '../../src/zone/answer.ts';
-import { type External, externalKey } from '../../src/zone/view.ts';
+import { type External, externalKey } from '../../src/zone/tree/view.ts';
 import {
   ask,
   assertResponse,

@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import { consulMeaning } from '../../src/ambassador/names/consulName.ts';
 import { Ede } from '../../src/dns/message.ts';
 import { Rcode } from '../../src/dns/rr.ts';
-import type { ConsulSettings } from '../../src/zone/view.ts';
+import type { ConsulSettings } from '../../src/zone/tree/view.ts';
 import { giveAddresses, tableDelete, tablePut, tablesOf } from '../support/nameTables.ts';
 import { assertResponse, catalogOf, type Expected, name, respond, text } from '../support/zone.ts';
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Change } from '../../src/service/change.ts';
-import { Catalog } from '../../src/zone/catalog.ts';
-import { type LookupState, newLookupState } from '../../src/zone/lookupState.ts';
-import { isWildcard, type Purpose, type Selection, select } from '../../src/zone/select.ts';
-import { findNode, type Node } from '../../src/zone/tree.ts';
+import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { type LookupState, newLookupState } from '../../src/zone/tree/lookupState.ts';
+import { isWildcard, type Purpose, type Selection, select } from '../../src/zone/tree/select.ts';
+import { findNode, type Node } from '../../src/zone/tree/tree.ts';
 import { viewOf } from '../support/zone.ts';
 
 const component = fc.constantFrom('a', 'b', 'c', 'A', 'a.b', '__proto__', 'constructor', '1', '2');

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { findNode, type Node } from '../../src/zone/tree.ts';
+import { findNode, type Node } from '../../src/zone/tree/tree.ts';
 import { giveAddresses, tableDelete, tablePut, tablesOf } from '../support/nameTables.ts';
 import { assertResponse, catalogOf, type Expected, name, respond } from '../support/zone.ts';
 

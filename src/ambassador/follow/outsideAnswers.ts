@@ -6,8 +6,8 @@ import type { Question } from '../../dns/message.ts';
 import { type Name, nameKey } from '../../dns/name.ts';
 import { Class, type Rr } from '../../dns/rr.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
-import type { MissingQuestion } from '../../zone/lookupState.ts';
-import { type External, type Externals, externalKey } from '../../zone/view.ts';
+import type { MissingQuestion } from '../../zone/tree/lookupState.ts';
+import { type External, type Externals, externalKey } from '../../zone/tree/view.ts';
 
 export interface OutsideAnswersOptions {
   /** Asks other servers; must not reject. */

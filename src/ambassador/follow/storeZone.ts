@@ -7,9 +7,9 @@ import { keyOfName, keyPrefix, tablePrefix } from '../../service/key.ts';
 import { Mirror, type MirrorEvent } from '../../store/mirror.ts';
 import type { Store } from '../../store/store.ts';
 import type { Clock } from '../../timing/clock.ts';
-import { Catalog } from '../../zone/catalog.ts';
-import type { Node } from '../../zone/tree.ts';
-import { type NameFacts, NO_FACTS, type ZoneSettings } from '../../zone/view.ts';
+import { Catalog } from '../../zone/tree/catalog.ts';
+import type { Node } from '../../zone/tree/tree.ts';
+import { type NameFacts, NO_FACTS, type ZoneSettings } from '../../zone/tree/view.ts';
 import { LeaderChoices } from '../names/leaderChoices.ts';
 import type { FollowedZone } from './zoneFollower.ts';
 

@@ -1,6 +1,6 @@
 /**
  * ambassador/follow/: Keeps what routes need from the zone true: backends, ports, and the names that containers ask for.
- * Imports: ambassador, ambassador/names, dns, service, store, timing, zone.
+ * Imports: ambassador, ambassador/names, dns, service, store, timing, zone/tree.
  * Used by: app/ambassador.
  *
  * `ZoneFollower` computes values from the zone and computes each again when a name that it depends on changes. It works
@@ -8,9 +8,9 @@
  */
 import { type Name, nameKey } from '../../dns/name.ts';
 import type { Clock } from '../../timing/clock.ts';
-import type { MissingQuestion } from '../../zone/lookupState.ts';
-import type { Node } from '../../zone/tree.ts';
-import type { External, Externals, NameFacts, View, ZoneSettings } from '../../zone/view.ts';
+import type { MissingQuestion } from '../../zone/tree/lookupState.ts';
+import type { Node } from '../../zone/tree/tree.ts';
+import type { External, Externals, NameFacts, View, ZoneSettings } from '../../zone/tree/view.ts';
 import type { OutsideAnswers } from './outsideAnswers.ts';
 
 /** The zone's data, and whether the store was read. */

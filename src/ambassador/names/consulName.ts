@@ -7,13 +7,13 @@ import { addressOfHex } from '../../dns/address.ts';
 import { foldLabel, type Label, type Name, utf8Octets } from '../../dns/name.ts';
 import { CONSUL_WORD, PROTOCOL_LABELS, UNSUPPORTED_WORDS } from '../../service/consulWords.ts';
 import type { QueryAlias } from '../../service/queryAlias.ts';
-import { isWildcard } from '../../zone/select.ts';
+import { isWildcard } from '../../zone/tree/select.ts';
 import type {
   ConsulInstances,
   ConsulMeaning,
   ConsulPlace,
   ConsulSettings,
-} from '../../zone/view.ts';
+} from '../../zone/tree/view.ts';
 
 const MISSING: ConsulMeaning = { kind: 'missing' };
 const EMPTY: ConsulMeaning = { kind: 'empty' };

@@ -4,7 +4,12 @@
  */
 import type { Label, Name } from '../../dns/name.ts';
 import { CONSUL_WORD, PROTOCOL_LABELS, UNSUPPORTED_WORDS } from '../../service/consulWords.ts';
-import type { ConsulNames, ConsulPlace, ConsulSettings, DerivedRule } from '../../zone/view.ts';
+import type {
+  ConsulNames,
+  ConsulPlace,
+  ConsulSettings,
+  DerivedRule,
+} from '../../zone/tree/view.ts';
 import { aliasName } from './consulName.ts';
 
 /** `aliases`: the ids of all aliases. */

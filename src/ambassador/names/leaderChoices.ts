@@ -2,8 +2,8 @@
 import { type Name, nameKey } from '../../dns/name.ts';
 import { nameOfKey, tablePrefix } from '../../service/key.ts';
 import { parseLeaderChoice } from '../../service/leader.ts';
-import type { Catalog } from '../../zone/catalog.ts';
-import { findNode } from '../../zone/tree.ts';
+import type { Catalog } from '../../zone/tree/catalog.ts';
+import { findNode } from '../../zone/tree/tree.ts';
 import { type RowChange, StoreTable } from './storeTable.ts';
 
 export interface LeaderChoice {

@@ -5,14 +5,14 @@
 import { foldName, type Name, nameKey } from '../../dns/name.ts';
 import { isSameState, type ServiceState } from '../../service/instances.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
-import type { Node } from '../../zone/tree.ts';
+import type { Node } from '../../zone/tree/tree.ts';
 import {
   apexOf,
   type Freshness,
   type NameFacts,
   type View,
   type ZoneSettings,
-} from '../../zone/view.ts';
+} from '../../zone/tree/view.ts';
 import { findService } from './serviceState.ts';
 
 /** The zones' data. */

@@ -5,10 +5,10 @@ import { foldName, type Name, printName } from '../../dns/name.ts';
 import { Type } from '../../dns/rr.ts';
 import type { LeadingRule, ListedInstance, ServiceState } from '../../service/instances.ts';
 import { DEFAULT_WEIGHT } from '../../service/service.ts';
-import { newLookupState } from '../../zone/lookupState.ts';
-import { find, type Selected } from '../../zone/select.ts';
-import { instanceName, type NameServices, servicesAt } from '../../zone/services.ts';
-import { apexOf, type View } from '../../zone/view.ts';
+import { newLookupState } from '../../zone/tree/lookupState.ts';
+import { find, type Selected } from '../../zone/tree/select.ts';
+import { instanceName, type NameServices, servicesAt } from '../../zone/tree/services.ts';
+import { apexOf, type View } from '../../zone/tree/view.ts';
 
 export interface FoundService {
   readonly state: ServiceState;

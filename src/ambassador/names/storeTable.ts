@@ -1,6 +1,6 @@
 /**
  * ambassador/names/: What the store says about names besides their services. Pure.
- * Imports: ambassador, dns, service, store, timing, zone.
+ * Imports: ambassador, dns, service, store, timing, zone/tree.
  * Used by: ambassador/follow, app, app/ambassador, app/answering, cli/linking.
  *
  * A table has the values of all keys below a prefix, kept by a mirror. An invalid value counts as absent, and is

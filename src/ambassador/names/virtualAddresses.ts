@@ -2,7 +2,7 @@
 import type { Name } from '../../dns/name.ts';
 import { tablePrefix } from '../../service/key.ts';
 import { parseVirtualAddress, type VirtualAddressHolder } from '../../service/virtualAddress.ts';
-import type { Catalog } from '../../zone/catalog.ts';
+import type { Catalog } from '../../zone/tree/catalog.ts';
 import {
   findNode,
   insertVirtualAddress,
@@ -10,7 +10,7 @@ import {
   removeVirtualAddress,
   type VirtualAddress,
   virtualAddressOf,
-} from '../../zone/tree.ts';
+} from '../../zone/tree/tree.ts';
 import { isInRange, type VipRange } from '../vipRange.ts';
 import { type RowChange, StoreTable } from './storeTable.ts';
 

@@ -1,7 +1,11 @@
 /** Opens the sockets of a listen address, all or none. A failure is a value: a taken port is a common outcome. */
 import type { SocketAddress } from '../../dns/address.ts';
-import { type BindFailure, bindFailureOf, type InheritedSocket } from '../../server/listen.ts';
-import { findPortHolder, printProcess } from '../../server/portHolder.ts';
+import {
+  type BindFailure,
+  bindFailureOf,
+  type InheritedSocket,
+} from '../../server/listening/listen.ts';
+import { findPortHolder, printProcess } from '../../server/listening/portHolder.ts';
 import type { ListenAddress } from '../route.ts';
 import { printListen } from '../targetText.ts';
 import type { StreamAddress, StreamSocket } from './carry/carrier.ts';

@@ -1,6 +1,6 @@
 /**
  * ambassador/proxy/: Carries the connections of routes through this process: accepts, chooses a backend, passes on.
- * Imports: ambassador, ambassador/proxy/carry, dataplane/listeners, dns, kernel, server, timing.
+ * Imports: ambassador, ambassador/proxy/carry, dataplane/listeners, dns, kernel, server/listening, timing.
  * Used by: app/ambassador.
  *
  * `ProxyPlane` opens listeners and gives each of their clients a backend of its destination. `StreamListener` does so
@@ -10,7 +10,7 @@
  */
 import { createOwnAddresses } from '../../dataplane/listeners/ownAddresses.ts';
 import type { SocketAddress } from '../../dns/address.ts';
-import type { InheritedSocket } from '../../server/listen.ts';
+import type { InheritedSocket } from '../../server/listening/listen.ts';
 import type { Clock } from '../../timing/clock.ts';
 import type { Balance } from '../choice.ts';
 import type { ListenAddress, Protocol } from '../route.ts';

@@ -4,7 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { type ClearOutcome, clearKernel } from '../../ambassador/nft/clearKernel.ts';
-import { findSocketHolders, type ListeningProcess } from '../../server/portHolder.ts';
+import { findSocketHolders, type ListeningProcess } from '../../server/listening/portHolder.ts';
 
 /** The bit of NFNLGRP_NFTABLES (7) in a mask of groups. */
 const NFTABLES_BIT = 1 << 6;

@@ -1,8 +1,8 @@
 /**
  * app/ambassador/: Runs ambassadors as parts of the program: of a host in a server, and in a process of its own.
- * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy,
- *   ambassador/proxy/carry, app/process, config, config/options, dataplane/listeners, dns, forward, kernel,
- *   observability, registrar, registrar/links, server, server/http/exchange, service, store, timing, zone.
+ * Imports: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry,
+ *   app/process, config, config/options, dataplane/listeners, dns, forward, kernel, observability, registrar,
+ *   registrar/links, server, server/http/exchange, server/listening, service, store, timing, zone/tree.
  * Used by: app, app/answering, cli/linking, tools/doctor/ambassador.
  *
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
@@ -32,7 +32,7 @@ import { type Exchange, type HttpReply, jsonReply } from '../../server/http/exch
 import { keyOfName, tablePrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
 import { systemClock, type Timer } from '../../timing/clock.ts';
-import type { Node } from '../../zone/tree.ts';
+import type { Node } from '../../zone/tree/tree.ts';
 import type { AmbassadorSources } from './ambassadorMetrics.ts';
 import {
   AMBASSADOR_PATH,

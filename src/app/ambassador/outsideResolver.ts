@@ -6,7 +6,7 @@ import { Class, type Rr, Type } from '../../dns/rr.ts';
 import { createForwarder, type Forwarder } from '../../forward/forwarder.ts';
 import type { Upstream } from '../../forward/upstream.ts';
 import { externalOf } from '../../server/forwarded.ts';
-import type { External } from '../../zone/view.ts';
+import type { External } from '../../zone/tree/view.ts';
 
 /** Names of one label are asked for too: Docker's resolver knows containers by them. */
 const NDOTS = 0;

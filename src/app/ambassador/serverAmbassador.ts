@@ -4,7 +4,7 @@ import { maskedNetwork } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { readKnownNetworks } from '../../kernel/knownNetworks.ts';
 import type { RegistrarHost } from '../../registrar/registrarHost.ts';
-import type { ZoneSettings } from '../../zone/view.ts';
+import type { ZoneSettings } from '../../zone/tree/view.ts';
 import { Failure } from '../process/failure.ts';
 import { HostAmbassador, type HostAmbassadorOptions } from './hostAmbassador.ts';
 import type { HostPlane } from './hostPlane.ts';

@@ -19,7 +19,7 @@ import { withoutOwnAddresses } from '../../forward/upstream.ts';
 import { hostInterfaces } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Change } from '../../service/change.ts';
-import type { ConsulSettings, ZoneSettings } from '../../zone/view.ts';
+import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
 import { upstreamsOf } from '../process/network.ts';
 

@@ -14,8 +14,8 @@ import type { Log } from '../../observability/log.ts';
 import { type NameTable, tablePrefix } from '../../service/key.ts';
 import { Mirror, type MirrorState, type Replica } from '../../store/mirror.ts';
 import type { Store } from '../../store/store.ts';
-import type { Catalog } from '../../zone/catalog.ts';
-import type { NameFacts } from '../../zone/view.ts';
+import type { Catalog } from '../../zone/tree/catalog.ts';
+import type { NameFacts } from '../../zone/tree/view.ts';
 import { createTableLog } from '../process/mirrorReports.ts';
 
 export interface NameTablesOptions {

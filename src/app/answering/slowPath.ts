@@ -7,7 +7,7 @@ import type { QueryLog } from '../../observability/queryLog.ts';
 import type { AnswerCounters } from '../../server/answerCounters.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
 import type { Mirror } from '../../store/mirror.ts';
-import type { Catalog } from '../../zone/catalog.ts';
+import type { Catalog } from '../../zone/tree/catalog.ts';
 import { type LiveConfig, rebindRule } from './liveConfig.ts';
 import type { NameTables } from './nameTables.ts';
 import type { OutsideCache } from './outsideCache.ts';

@@ -3,8 +3,8 @@
  * process.
  */
 import { readlink } from 'node:fs/promises';
-import type { InheritedSocket } from '../../server/listen.ts';
-import { readSockets } from '../../server/socketTable.ts';
+import type { InheritedSocket } from '../../server/listening/listen.ts';
+import { readSockets } from '../../server/listening/socketTable.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './process.ts';
 

@@ -10,7 +10,7 @@ import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import { type KnownNetworks, readKnownNetworks } from '../../kernel/knownNetworks.ts';
 import { type EngineEndpoint, resolveEndpoint } from '../../registrar/engine/endpoint.ts';
 import type { Engine, EngineInfo } from '../../registrar/engine/engine.ts';
-import { readSockets } from '../../server/socketTable.ts';
+import { readSockets } from '../../server/listening/socketTable.ts';
 import { knownBridgeAddress, readOwnAddresses } from './bridgeAddress.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './process.ts';

@@ -12,8 +12,8 @@ import type { SocketAddress } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
 import type { HttpListenerOptions } from '../../server/http/listener.ts';
-import { isHostAddress, seesOwners, trustedUsers } from '../../server/peerOwner.ts';
-import { listenersAt } from '../../server/portHolder.ts';
+import { isHostAddress, seesOwners, trustedUsers } from '../../server/listening/peerOwner.ts';
+import { listenersAt } from '../../server/listening/portHolder.ts';
 import { makeFolder, PRIVATE_FILE } from '../../store/file/folder.ts';
 
 /** The listener's options that decide which clients may write. */

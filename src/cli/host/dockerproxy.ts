@@ -14,7 +14,7 @@ import { endpointLabel } from '../../registrar/engine/endpoint.ts';
 import type { ProxyPeer } from '../../registrar/engine/proxyPermits.ts';
 import { readableMetadata } from '../../registrar/engine/reducedAnswers.ts';
 import { ReplacedSocket } from '../../registrar/engine/replacedSocket.ts';
-import { descriptorOf } from '../../server/peerOwner.ts';
+import { descriptorOf } from '../../server/listening/peerOwner.ts';
 import { systemClock } from '../../timing/clock.ts';
 import type { Command } from '../command.ts';
 

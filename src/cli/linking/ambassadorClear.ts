@@ -3,7 +3,7 @@ import { clearHost, findKeeper } from '../../app/ambassador/clearHost.ts';
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { printProcess } from '../../server/portHolder.ts';
+import { printProcess } from '../../server/listening/portHolder.ts';
 import { jsonLine } from '../output.ts';
 
 const RIGHTS =

@@ -7,8 +7,8 @@ import type { ServiceState } from '../../service/instances.ts';
 import { keyOfName, tablePrefix } from '../../service/key.ts';
 import { Mirror, type MirrorEvent } from '../../store/mirror.ts';
 import { systemClock } from '../../timing/clock.ts';
-import { Catalog } from '../../zone/catalog.ts';
-import { NO_FACTS } from '../../zone/view.ts';
+import { Catalog } from '../../zone/tree/catalog.ts';
+import { NO_FACTS } from '../../zone/tree/view.ts';
 import type { StoreAccess } from '../storeAccess.ts';
 import { settingsFor } from './storedNames.ts';
 

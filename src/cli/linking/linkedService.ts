@@ -9,9 +9,9 @@ import {
 import { type Name, printName } from '../../dns/name.ts';
 import { Type } from '../../dns/rr.ts';
 import { printExposedPort } from '../../service/linking.ts';
-import { newLookupState } from '../../zone/lookupState.ts';
-import { servicesAt } from '../../zone/services.ts';
-import { apexOf, type View } from '../../zone/view.ts';
+import { newLookupState } from '../../zone/tree/lookupState.ts';
+import { servicesAt } from '../../zone/tree/services.ts';
+import { apexOf, type View } from '../../zone/tree/view.ts';
 import type { WantedLink } from './linkArguments.ts';
 import type { PrintedLink } from './linkFormats.ts';
 

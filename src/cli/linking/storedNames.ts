@@ -8,10 +8,10 @@ import { foldName, type Name, parseName, ROOT } from '../../dns/name.ts';
 import { keyOfName, type NameTable, tablePrefix } from '../../service/key.ts';
 import type { Replica } from '../../store/mirror.ts';
 import { StoreError } from '../../store/store.ts';
-import { Catalog } from '../../zone/catalog.ts';
-import { isLeaderName } from '../../zone/meaning.ts';
-import { isWildcard } from '../../zone/select.ts';
-import { NO_FACTS, type View, type ZoneSettings } from '../../zone/view.ts';
+import { Catalog } from '../../zone/tree/catalog.ts';
+import { isLeaderName } from '../../zone/tree/meaning.ts';
+import { isWildcard } from '../../zone/tree/select.ts';
+import { NO_FACTS, type View, type ZoneSettings } from '../../zone/tree/view.ts';
 import { servedDomains } from '../nameChecks.ts';
 import type { StoreAccess } from '../storeAccess.ts';
 

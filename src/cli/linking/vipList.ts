@@ -14,7 +14,7 @@ import { printable } from '../../observability/printable.ts';
 import { tablePrefix } from '../../service/key.ts';
 import { printExposedPort } from '../../service/linking.ts';
 import { printGivenPort } from '../../service/virtualAddress.ts';
-import type { View } from '../../zone/view.ts';
+import type { View } from '../../zone/tree/view.ts';
 import { jsonLine, printAge, table } from '../output.ts';
 import type { StoreAccess } from '../storeAccess.ts';
 import { readNames } from './storedNames.ts';

@@ -2,7 +2,7 @@
  * Which published answers depend on names outside their own subtree: an alias depends on its target, an SRV on the
  * addresses of another name.
  */
-import type { Node } from '../../zone/tree.ts';
+import type { Node } from '../../zone/tree/tree.ts';
 
 /**
  * A name on which an answer depends: the node of an existing name, or the text of a missing one. So the first record of

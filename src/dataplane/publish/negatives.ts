@@ -5,7 +5,7 @@ import { isSubdomainOf, type Name, nameOctets, printName, wireName } from '../..
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { RR_FIELDS_OCTETS } from '../../dns/wire.ts';
 import { answer } from '../../zone/answer.ts';
-import { Node } from '../../zone/tree.ts';
+import { Node } from '../../zone/tree/tree.ts';
 import {
   apexOf,
   consulOf,
@@ -13,7 +13,7 @@ import {
   NO_FACTS,
   type View,
   type ZoneSettings,
-} from '../../zone/view.ts';
+} from '../../zone/tree/view.ts';
 import type { LeaderDenial, Negative } from '../reply/negatives.ts';
 import { encodeBehindQuestion, endOfName } from './variants.ts';
 

@@ -7,8 +7,8 @@
  * refer to it.
  */
 import { type Label, type Name, printName, wireName } from '../../dns/name.ts';
-import { findNode, type Node } from '../../zone/tree.ts';
-import type { ZoneSettings } from '../../zone/view.ts';
+import { findNode, type Node } from '../../zone/tree/tree.ts';
+import type { ZoneSettings } from '../../zone/tree/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
 import { DerivedNames } from './derivedNames.ts';
 

@@ -1,6 +1,6 @@
 /**
  * dataplane/publish/: Puts answers into the table, and withdraws the answers that a change can affect.
- * Imports: dataplane/cache, dataplane/reply, dataplane/table, dns, zone.
+ * Imports: dataplane/cache, dataplane/reply, dataplane/table, dns, zone, zone/tree.
  * Used by: app, app/answering.
  *
  * The publisher adds a name to the table when the name comes into the zone tree, and an answer when the slow path has
@@ -12,9 +12,9 @@ import type { Response } from '../../dns/message.ts';
 import { foldName, isSubdomainOf, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
 import { type Decided, serialOf } from '../../zone/answer.ts';
-import type { Basis } from '../../zone/lookupState.ts';
-import { isWildcard } from '../../zone/select.ts';
-import { findNode, type Node } from '../../zone/tree.ts';
+import type { Basis } from '../../zone/tree/lookupState.ts';
+import { isWildcard } from '../../zone/tree/select.ts';
+import { findNode, type Node } from '../../zone/tree/tree.ts';
 import type {
   ConsulNames,
   DerivedForm,
@@ -22,7 +22,7 @@ import type {
   Freshness,
   NameFacts,
   ZoneSettings,
-} from '../../zone/view.ts';
+} from '../../zone/tree/view.ts';
 import { type PackedRule, packRules, RuleForm } from '../reply/derivedCheck.ts';
 import { packNegatives } from '../reply/negatives.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';

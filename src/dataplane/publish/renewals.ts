@@ -11,8 +11,13 @@ import { Cursor } from '../../dns/cursor.ts';
 import type { Question } from '../../dns/message.ts';
 import { Class } from '../../dns/rr.ts';
 import { answer, type Decided } from '../../zone/answer.ts';
-import type { Node } from '../../zone/tree.ts';
-import { type NameFacts, NO_EXTERNALS, type View, type ZoneSettings } from '../../zone/view.ts';
+import type { Node } from '../../zone/tree/tree.ts';
+import {
+  type NameFacts,
+  NO_EXTERNALS,
+  type View,
+  type ZoneSettings,
+} from '../../zone/tree/view.ts';
 import { TABLE_TYPES } from '../table/answerKinds.ts';
 import type { AnswerTable } from '../table/table.ts';
 

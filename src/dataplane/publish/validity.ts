@@ -8,9 +8,9 @@
 import type { Response } from '../../dns/message.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
 import { serialLifeSeconds } from '../../zone/answer.ts';
-import type { Basis } from '../../zone/lookupState.ts';
-import { leaseLeftOf } from '../../zone/ttl.ts';
-import type { ZoneSettings } from '../../zone/view.ts';
+import type { Basis } from '../../zone/tree/lookupState.ts';
+import { leaseLeftOf } from '../../zone/tree/ttl.ts';
+import type { ZoneSettings } from '../../zone/tree/view.ts';
 
 /** For a sample, and for an answer that depends on other servers' answers. */
 const SHORT_LIFE_SECONDS = 1;

@@ -11,7 +11,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
-import type { PeerOwner } from '../peerOwner.ts';
+import type { PeerOwner } from '../listening/peerOwner.ts';
 import type { ConnectedClient } from './exchange/client.ts';
 
 /** The host of a Host header in lower case, without port and brackets; undefined if the header is malformed. */

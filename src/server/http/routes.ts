@@ -1,7 +1,7 @@
 /** Refuses a request for its Host, Origin or missing write permission, or passes it to its handler. */
 import type { IncomingHttpHeaders } from 'node:http';
 import type { LeaseStore, StoreErrorCode } from '../../store/store.ts';
-import { trustedUsers } from '../peerOwner.ts';
+import { trustedUsers } from '../listening/peerOwner.ts';
 import {
   checkWriter,
   configCause,

@@ -1,7 +1,7 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
- * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server, service, store, timing,
- *   tools/doctor/ambassador, tools/doctor/judge.
+ * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server/listening, service, store,
+ *   timing, tools/doctor/ambassador, tools/doctor/judge.
  * Used by: cli/commands, cli/host, cli/linking.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
@@ -13,7 +13,7 @@ import {
   reachableAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
-import { findHeldPort } from '../../server/portHolder.ts';
+import { findHeldPort } from '../../server/listening/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
 import { collectAmbassador, examinedServer } from './ambassador/ambassadorFindings.ts';
 import { ambassadorWords } from './ambassador/startWords.ts';

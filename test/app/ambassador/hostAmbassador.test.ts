@@ -11,8 +11,8 @@ import type { LocalBackend } from '../../../src/registrar/links/localBackends.ts
 import { RegistrarHost } from '../../../src/registrar/registrarHost.ts';
 import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
 import { settingsOfVip } from '../../../src/tools/doctor/ambassador/startWords.ts';
-import { Catalog } from '../../../src/zone/catalog.ts';
-import { NO_FACTS } from '../../../src/zone/view.ts';
+import { Catalog } from '../../../src/zone/tree/catalog.ts';
+import { NO_FACTS } from '../../../src/zone/tree/view.ts';
 import { settingsOf } from '../../support/zone.ts';
 
 const PREFIX = '/skydns/';

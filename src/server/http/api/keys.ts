@@ -1,6 +1,6 @@
 /**
  * server/http/api/: The keys API of etcd v2, and the API between soradns servers.
- * Imports: dns, server/http/exchange, service, store, store/embedded, store/http, timing, zone.
+ * Imports: dns, server/http/exchange, service, store, store/embedded, store/http, timing, zone/tree.
  * Used by: app, server/http.
  *
  * This file serves /v2/keys, etcd's v2 keys API over any store: it parses the request and writes the reply.

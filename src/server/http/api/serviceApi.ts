@@ -9,7 +9,7 @@
  */
 import { foldName, type Name, parseName, printName } from '../../../dns/name.ts';
 import type { ServiceState } from '../../../service/instances.ts';
-import { isWildcard } from '../../../zone/select.ts';
+import { isWildcard } from '../../../zone/tree/select.ts';
 import {
   type Exchange,
   type HttpReply,

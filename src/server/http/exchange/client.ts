@@ -2,7 +2,7 @@
 import type { Socket } from 'node:net';
 import { addressFamily, clientAddress, ipv6Octets } from '../../../dns/address.ts';
 import { isLoopback } from '../../../forward/addresses.ts';
-import { inodeOf, type PeerOwner, peerOwner } from '../../peerOwner.ts';
+import { inodeOf, type PeerOwner, peerOwner } from '../../listening/peerOwner.ts';
 import type { ClientConnection } from './exchange.ts';
 
 export interface ConnectedClient extends ClientConnection {

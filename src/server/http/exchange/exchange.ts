@@ -1,6 +1,6 @@
 /**
  * server/http/exchange/: One HTTP request and its reply, and the limits of each client.
- * Imports: dns, forward, server, store.
+ * Imports: dns, forward, server/listening, store.
  * Used by: app, app/ambassador, app/registrar, server/http, server/http/api.
  *
  * An `Exchange` is one request and its reply without sockets and node:http objects. The listener makes one for each

@@ -9,9 +9,9 @@
  */
 import { fstatSync, readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
-import { clientAddress, type SocketAddress } from '../dns/address.ts';
-import { isLoopback } from '../forward/addresses.ts';
-import { interfaceAddresses } from '../kernel/interfaces.ts';
+import { clientAddress, type SocketAddress } from '../../dns/address.ts';
+import { isLoopback } from '../../forward/addresses.ts';
+import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import { columnsOf, readTable, type TableName, TCP_LISTEN } from './socketTable.ts';
 
 /** A connection that this process has accepted. */

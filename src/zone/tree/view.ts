@@ -2,9 +2,9 @@
  * The inputs of the decision about one question: the tree, the settings, the time, and the known answers for names
  * outside our zones. Read only.
  */
-import type { CanonicalAddress } from '../dns/address.ts';
-import { equalNames, isSubdomainOf, type Label, type Name, nameKey } from '../dns/name.ts';
-import type { Rr } from '../dns/rr.ts';
+import type { CanonicalAddress } from '../../dns/address.ts';
+import { equalNames, isSubdomainOf, type Label, type Name, nameKey } from '../../dns/name.ts';
+import type { Rr } from '../../dns/rr.ts';
 import type { Node } from './tree.ts';
 
 export interface ZoneSettings {

@@ -1,6 +1,6 @@
 /** What a name in our zones stands for: mostly its own services, but some names are special. */
-import { equalNames, foldLabel, type Label, type Name } from '../dns/name.ts';
-import { Type } from '../dns/rr.ts';
+import { equalNames, foldLabel, type Label, type Name } from '../../dns/name.ts';
+import { Type } from '../../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
 import { find, hasName, isWildcard } from './select.ts';
 import { findNode, virtualAddressOf } from './tree.ts';

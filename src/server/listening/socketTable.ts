@@ -2,8 +2,13 @@
  * Reads Linux's tables of sockets (/proc/net/udp, udp6, tcp and tcp6), and lists the sockets that a process has open.
  * On other systems both are empty.
  */
-import { addressOctets, isIpv4Mapped, printAddress, type SocketAddress } from '../dns/address.ts';
-import type { DnsClient } from '../dns/message.ts';
+import {
+  addressOctets,
+  isIpv4Mapped,
+  printAddress,
+  type SocketAddress,
+} from '../../dns/address.ts';
+import type { DnsClient } from '../../dns/message.ts';
 
 export interface KernelSocket extends SocketAddress {
   readonly transport: DnsClient['transport'];

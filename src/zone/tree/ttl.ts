@@ -1,6 +1,6 @@
 /** The TTLs of services' records, and how their leases limit them. */
-import type { Name } from '../dns/name.ts';
-import { Class, MAX_TTL_SECONDS, type Rdata, type Rr } from '../dns/rr.ts';
+import type { Name } from '../../dns/name.ts';
+import { Class, MAX_TTL_SECONDS, type Rdata, type Rr } from '../../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
 import type { Registration } from './tree.ts';
 

@@ -8,7 +8,7 @@
  * fraction goes to the next level. Sample starts are spread evenly over [0, 1), so repeated questions reach every
  * service.
  */
-import { equalNames, type Label, type Name } from '../dns/name.ts';
+import { equalNames, type Label, type Name } from '../../dns/name.ts';
 import type { LookupState } from './lookupState.ts';
 import { findNode, type Node, type Registration } from './tree.ts';
 

@@ -3,11 +3,11 @@
  * because it is synchronous. An invalid value does not enter the tree: the catalog keeps the reason, and no other name
  * is affected.
  */
-import type { Name } from '../dns/name.ts';
-import type { Change, Entry } from '../service/change.ts';
-import { configKey, keyOfName, nameOfKey } from '../service/key.ts';
-import { NO_LINKING } from '../service/linking.ts';
-import { parseService, type ServiceAttributes } from '../service/service.ts';
+import type { Name } from '../../dns/name.ts';
+import type { Change, Entry } from '../../service/change.ts';
+import { configKey, keyOfName, nameOfKey } from '../../service/key.ts';
+import { NO_LINKING } from '../../service/linking.ts';
+import { parseService, type ServiceAttributes } from '../../service/service.ts';
 import { insertRegistration, Node, removeRegistration } from './tree.ts';
 
 /** The most different attributes in the pool. */

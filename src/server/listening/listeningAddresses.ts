@@ -2,7 +2,7 @@
  * Finds the addresses that a server on this host answers at, for the health check. Reads files while it waits, because
  * Node's promises of files take longer to load than the whole check.
  */
-import { reachableAddress, type SocketAddress } from '../dns/address.ts';
+import { reachableAddress, type SocketAddress } from '../../dns/address.ts';
 import {
   inodesOfLink,
   type KernelSocket,

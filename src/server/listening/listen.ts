@@ -1,10 +1,15 @@
 /**
+ * server/listening/: Opens the server's sockets, and finds the processes that hold a port or a socket.
+ * Imports: dataplane/listeners, dns, forward, kernel.
+ * Used by: ambassador/proxy, app, app/ambassador, app/process, cli/host, cli/linking, main, server/http,
+ *   server/http/exchange, tools/doctor.
+ *
  * Listens on all configured addresses or on none, over UDP and TCP on the same port of each. A failure is a value,
  * because a port that another process holds is a common outcome.
  */
-import type { Bound, Listen } from '../dataplane/listeners/udpListener.ts';
-import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
-import type { DnsClient } from '../dns/message.ts';
+import type { Bound, Listen } from '../../dataplane/listeners/udpListener.ts';
+import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import type { DnsClient } from '../../dns/message.ts';
 import { findPortHolder, type ListeningProcess, printProcess } from './portHolder.ts';
 
 export interface DnsListeners {

@@ -2,8 +2,8 @@
  * The state of one look-up: its limits, which bound the work for any qname, and what the answer depends on. When a
  * limit is reached, the answer is made from what was found so far.
  */
-import type { ExtendedError, Question } from '../dns/message.ts';
-import type { Name } from '../dns/name.ts';
+import type { ExtendedError, Question } from '../../dns/message.ts';
+import type { Name } from '../../dns/name.ts';
 import type { View } from './view.ts';
 
 export interface LookupState {

@@ -1,4 +1,9 @@
 /**
+ * zone/tree/: The names of the zones as a tree, and the services that a name stands for. Pure.
+ * Imports: dns, service.
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, cli/linking,
+ *   dataplane/publish, server, server/http/api, zone.
+ *
  * The tree of owner names (RFC 1034 §3.1) with the services registered at them, and their virtual addresses. A node
  * exists exactly while one of these is registered at it or below it, so empty non-terminals and NXDOMAIN follow from the
  * walk. Every node counts the services at it and below it; inserting and removing changes only the path to the root.
@@ -6,9 +11,9 @@
  * Built for a million names: a node with few children has one array of the exact size, a node with many has an array
  * and a Map. A node has a flat copy of its label, because a slice would keep a longer string alive.
  */
-import type { Label, Name } from '../dns/name.ts';
-import type { Lease } from '../service/change.ts';
-import type { Service } from '../service/service.ts';
+import type { Label, Name } from '../../dns/name.ts';
+import type { Lease } from '../../service/change.ts';
+import type { Service } from '../../service/service.ts';
 
 /** What one key registers at its owner name. */
 export interface Registration extends Service {

@@ -1,6 +1,6 @@
 /** The services that answer for a name in our zones: selects them, and applies the group rule. */
-import { familyOfAddress } from '../dns/address.ts';
-import { Ede, type ExtendedError } from '../dns/message.ts';
+import { familyOfAddress } from '../../dns/address.ts';
+import { Ede, type ExtendedError } from '../../dns/message.ts';
 import {
   equalNames,
   foldLabel,
@@ -9,12 +9,12 @@ import {
   type Name,
   nameOctets,
   utf8Octets,
-} from '../dns/name.ts';
-import { Type } from '../dns/rr.ts';
-import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import { chooseLeader } from '../service/leader.ts';
-import type { Linking } from '../service/linking.ts';
-import { NO_SRV, type Service } from '../service/service.ts';
+} from '../../dns/name.ts';
+import { Type } from '../../dns/rr.ts';
+import { COMPRESSED_RR_OCTETS } from '../../dns/wire.ts';
+import { chooseLeader } from '../../service/leader.ts';
+import type { Linking } from '../../service/linking.ts';
+import { NO_SRV, type Service } from '../../service/service.ts';
 import type { LookupState } from './lookupState.ts';
 import { type GivenAddress, meaningOf, virtualAddressesAt } from './meaning.ts';
 import { find, hasName, MAX_SELECTED, type Purpose, type Selected, select } from './select.ts';

@@ -3,7 +3,7 @@
  * Best effort, for messages: it finds no process on other systems, and without root no process of another user.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import type { DnsClient } from '../dns/message.ts';
+import type { DnsClient } from '../../dns/message.ts';
 import { asInTable, type KernelSocket, openSockets, readSockets } from './socketTable.ts';
 
 export interface ListeningProcess {
