@@ -2,6 +2,7 @@
 import { ServiceFollower } from '../ambassador/names/serviceFollower.ts';
 import type { Config } from '../config/config.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
+import type { Name } from '../dns/name.ts';
 import type { FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
 import { LOCKS } from '../registrar/leadership/lock.ts';
@@ -50,6 +51,7 @@ export interface HttpSources {
   readonly stats: () => ServerStats;
   readonly services: ServiceSource;
   readonly cache: CacheSource | undefined;
+  readonly domains: () => readonly Name[];
   /** As in `HttpListenerOptions`. */
   readonly page: (exchange: Exchange) => HttpReply | undefined;
 }
@@ -62,7 +64,7 @@ export async function startHttp(
 ): Promise<HttpOutcome> {
   const { http } = config;
   if (http === undefined) return { kind: 'started', endpoint: undefined, close: async () => {} };
-  const { stateDirectory, ...parts } = sources;
+  const { stateDirectory, domains, ...parts } = sources;
   const prefix = keyPrefix(config.pathPrefix);
   const isRemote = config.store.kind === 'etcd' || config.store.kind === 'http';
   const store = isRemote ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
@@ -72,6 +74,7 @@ export async function startHttp(
     ...(await writersOf(config, http, stateDirectory, log)),
     limits: httpLimits(log),
     configKey: configKey(prefix),
+    challenges: { prefix, domains },
     version: version(),
     allowedHosts: config.httpHosts,
     onRequest: (line) => log.debug({ ...line }, 'http'),

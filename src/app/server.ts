@@ -252,7 +252,11 @@ function startPages(
   const warnings = () => registrar?.warnings() ?? [];
   const { store, services } = parts;
   const cache = cacheSourceOf(parts);
-  const sources = { store, services, cache, stateDirectory, readiness, warnings, stats, page };
+  const domains = () => parts.liveConfig.config.domains;
+  const sources = {
+    ...{ store, services, cache, domains, stateDirectory },
+    ...{ readiness, warnings, stats, page },
+  };
   const start = () => startHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }

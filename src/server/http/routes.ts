@@ -16,6 +16,7 @@ import { type ServiceSource, serveServices } from './api/serviceApi.ts';
 import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
 import { type CacheSource, cacheReply } from './cacheApi.ts';
+import { type ChallengeSource, serveChallenges } from './challengeApi.ts';
 import type { ConnectedClient } from './exchange/client.ts';
 import { type Exchange, type HttpReply, textReply } from './exchange/exchange.ts';
 import { yieldingStore } from './exchange/yieldLoop.ts';
@@ -28,6 +29,8 @@ export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   readonly services?: ServiceSource | undefined;
   /** Undefined: the listener has no path for the cache. */
   readonly cache?: CacheSource | undefined;
+  /** Undefined: the listener takes no challenges. */
+  readonly challenges?: ChallengeSource | undefined;
   /** Pages besides the health pages: returns the reply to a GET or HEAD, or undefined for another path. */
   readonly page?: ((exchange: Exchange) => HttpReply | undefined) | undefined;
   /** A client with this token may write every key. */
@@ -100,7 +103,7 @@ export class Routes {
     const page =
       healthReply(this.#health, exchange) ?? (writes ? undefined : this.#options.page?.(exchange));
     if (page !== undefined) return exchange.send(page);
-    const { services, cache } = this.#options;
+    const { services, cache, challenges } = this.#options;
     const ofCache = cache && cacheReply(cache, exchange);
     if (ofCache !== undefined) return exchange.send(ofCache);
     if (
@@ -111,6 +114,7 @@ export class Routes {
     if (this.#stores !== undefined) {
       const { whole, guarded } = this.#stores;
       const store = permission?.kind === 'localUser' ? guarded : whole;
+      if (challenges !== undefined && (await serveChallenges(store, challenges, exchange))) return;
       if (await serveKeys(store, exchange, this.#shared)) return;
       if (await serveStoreApi(store, exchange, this.#shared, this.#heartbeatMs)) return;
     }

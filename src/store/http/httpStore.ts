@@ -1,7 +1,7 @@
 /**
  * store/http/: The store of another soradns server, over its HTTP API.
  * Imports: service, store.
- * Used by: app/process, server/http/api.
+ * Used by: app/process, server/http, server/http/api.
  *
  * This file is the store `http://`, the client of `server/http/api/storeApi.ts`. Revisions, conditions and batches are
  * those of the server's store. Each call has a deadline, and a watch ends when its server has sent nothing for 15 s.
