@@ -5,13 +5,13 @@
  * The checks run from the outside in: whether the packet deserves a reply, the opcode, the counts, the question, OPT.
  * Wrong record counts and octets after the last RR lead to FORMERR, since no resolver sends them. RRs other than OPT
  * and TSIG in the additional section are skipped, and so are unknown EDNS options and flags, as RFC 6891 §6.1.2 and
- * §6.1.4 demand.
+ * §6.1.4 demand. A query with a TSIG is accepted, and its signature is not judged here.
  */
 import { Cursor } from './cursor.ts';
 import { readQuestion } from './decode.ts';
-import { areWellFormedOptions, ednsOf, readPathOption } from './edns.ts';
+import { areWellFormedOptions, ednsOf, readOptions } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
-import type { Edns, Query, Question } from './message.ts';
+import type { Edns, Query, QuerySignature, Question } from './message.ts';
 import type { Name } from './name.ts';
 import { Class, Rcode, type Rr, Type } from './rr.ts';
 import { replyLimit } from './truncate.ts';
@@ -54,33 +54,36 @@ function acceptQuery(cursor: Cursor, id: number, flags: number): AcceptOutcome {
   if (cursor.failed) return rejectHeader(id, flags, Rcode.FORMERR, 'malformed question');
   const hasFittingCounts = unwanted === 0 && additionalCount <= MAX_ADDITIONAL;
   const additional = hasFittingCounts ? readAdditional(cursor, additionalCount) : WRONG_COUNTS;
-  const query = queryOf(id, flags, question, additional.edns);
+  const query = queryOf(id, flags, question, additional);
   if (additional.fault !== undefined) return reject(query, Rcode.FORMERR, additional.fault);
   if (additional.edns !== undefined && additional.edns.version > 0)
     return reject(query, Rcode.BADVERS, 'EDNS version');
   if (!additional.hasValidOptions) return reject(query, Rcode.FORMERR, 'malformed options');
-  if (additional.tsig !== undefined)
-    return reject(query, Rcode.NOTAUTH, 'unknown key', additional.tsig);
   if (question.qtype === Type.OPT) return reject(query, Rcode.FORMERR, 'qtype');
   return { kind: 'query', query };
 }
 
-function queryOf(id: number, flags: number, question: Question, edns: Edns | undefined): Query {
-  return {
+function queryOf(
+  id: number,
+  flags: number,
+  question: Question,
+  { edns, tsig }: Pick<Additional, 'edns' | 'tsig'>,
+): Query {
+  const query = {
     id,
     recursionDesired: (flags & Flag.RD) !== 0,
     checkingDisabled: (flags & Flag.CD) !== 0,
     question,
     edns,
   };
+  return tsig === undefined ? query : { ...query, tsig };
 }
 
 /** The content of the additional section. After a fault `edns` is still set if the reply may carry OPT. */
 interface Additional {
   readonly edns: Edns | undefined;
   readonly hasValidOptions: boolean;
-  /** The TSIG record of the reply to a signed query. */
-  readonly tsig?: Rr;
+  readonly tsig?: QuerySignature;
   readonly fault?: string;
 }
 
@@ -90,6 +93,7 @@ const NOTHING: Additional = { edns: undefined, hasValidOptions: true };
 function readAdditional(cursor: Cursor, count: number): Additional {
   let found = NOTHING;
   for (let i = 0; i < count; i++) {
+    const recordAt = cursor.at;
     const owner = cursor.name();
     const type = cursor.u16();
     const [classField, ttlField] = [cursor.u16(), cursor.u32()];
@@ -98,18 +102,17 @@ function readAdditional(cursor: Cursor, count: number): Additional {
     if (cursor.failed) return { ...found, fault: 'malformed record' };
     if (type === Type.TSIG) {
       // RFC 8945 §5.1: TSIG is the last record, so there is at most one.
-      const tsig = i === count - 1 ? badKey(owner, cursor.octets, start, cursor.at) : undefined;
-      if (tsig === undefined) return { ...found, fault: 'malformed TSIG' };
-      found = { ...found, tsig };
+      const denial = i === count - 1 ? badKey(owner, cursor.octets, start, cursor.at) : undefined;
+      if (denial === undefined) return { ...found, fault: 'malformed TSIG' };
+      found = { ...found, tsig: { at: recordAt, badKey: denial } };
     }
     if (type !== Type.OPT) continue;
     // RFC 6891 §6.1.1 and §6.1.2
     if (found.edns !== undefined) return { ...NOTHING, fault: 'two OPT records' };
     if (owner.length > 0) return { ...NOTHING, fault: 'OPT not at the root' };
     const hasValidOptions = areWellFormedOptions(cursor.octets, start, cursor.at);
-    const path = readPathOption(cursor.octets, start, cursor.at);
-    const edns = ednsOf(classField, ttlField);
-    found = { ...found, edns: path === undefined ? edns : { ...edns, path }, hasValidOptions };
+    const options = readOptions(cursor.octets, start, cursor.at);
+    found = { ...found, edns: { ...ednsOf(classField, ttlField), ...options }, hasValidOptions };
   }
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }
@@ -118,9 +121,8 @@ function rejectHeader(id: number, flags: number, rcode: number, reason: string):
   return { kind: 'reject', rcode, reply: encodeHeaderOnly(id, flags, rcode), reason };
 }
 
-function reject(query: Query, rcode: number, reason: string, tsig?: Rr): AcceptOutcome {
+function reject(query: Query, rcode: number, reason: string): AcceptOutcome {
   const response = {
-    tsig,
     rcode,
     authoritative: false,
     recursionAvailable: false,
@@ -137,11 +139,7 @@ const BADKEY = 17;
 /** Time signed and fudge. */
 const TIME_OCTETS = 8;
 
-/**
- * The TSIG record of the reply to a signed query (RFC 8945 §5.2.1, §5.3.2): the query's own, unsigned, with BADKEY,
- * since this server has no keys and an unsigned answer would look forged to the client. `start` to `end` is the rdata
- * in the query; `undefined` if it is malformed.
- */
+/** See `QuerySignature.badKey`. `start` to `end` is the rdata in the query; `undefined` if it is malformed. */
 function badKey(owner: Name, packet: Uint8Array, start: number, end: number): Rr | undefined {
   const cursor = new Cursor(packet, start);
   cursor.end = end;

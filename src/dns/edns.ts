@@ -1,8 +1,8 @@
 /**
  * The OPT pseudo-record (RFC 6891 §6.1): reads its fields and options, and writes the one that this server sends, with
- * an extended error (RFC 8914) or with the path of a question through soradns servers.
+ * an extended error (RFC 8914) and other options, or with the path of a question through soradns servers.
  */
-import type { Edns, ExtendedError, ServerId } from './message.ts';
+import type { Edns, ExtendedError, ReplyOption, ServerId } from './message.ts';
 import { Type } from './rr.ts';
 import { MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
@@ -20,34 +20,61 @@ export const MAX_UDP_SIZE = 4096;
 export const DO_OFFSET = 7;
 export const DO_IN_OCTET = 0x80;
 
-const EXTENDED_ERROR = 15;
-const DO = 0x8000;
+/** Codes of the options that this server reads or writes. */
+export const OptionCode = {
+  NSID: 3,
+  COOKIE: 10,
+  KEEPALIVE: 11,
+  PADDING: 12,
+  EXTENDED_ERROR: 15,
+  /**
+   * A path. The code is from the range for local use (RFC 6891 §9), so the data begin with a mark that other uses of
+   * the code do not have. Servers that do not know the option skip it (§6.1.2).
+   */
+  PATH: 65_083,
+} as const;
 
-/** RFC 8914 §3 wants EXTRA-TEXT short. With this bound the question, OPT and text always fit 512 octets. */
-const MAX_EXTRA_TEXT_OCTETS = 160;
+const DO = 0x8000;
+const CO = 0x4000;
+
+/**
+ * RFC 8914 §3 wants EXTRA-TEXT short. With this bound the longest question, OPT, the text, a cookie and an NSID of
+ * `MAX_NSID_OCTETS` fit 512 octets.
+ */
+const MAX_EXTRA_TEXT_OCTETS = 128;
+
+/** The longest text of an NSID that this server sends. */
+export const MAX_NSID_OCTETS = 64;
 
 /** The content of an OPT record's CLASS and TTL fields. */
 export function ednsOf(classField: number, ttlField: number): Edns {
-  return {
+  const edns = {
     udpSize: classField,
     version: (ttlField >>> 16) & 0xff,
     dnssecOk: (ttlField & DO) !== 0,
   };
+  return (ttlField & CO) === 0 ? edns : { ...edns, compactOk: true };
 }
 
-/** The path in an OPT record's options; `undefined` without the path option. */
-export function readPathOption(
-  octets: Uint8Array,
-  start: number,
-  end: number,
-): readonly ServerId[] | undefined {
+type OptionFields = Pick<Edns, 'nsid' | 'cookie' | 'keepaliveOctets' | 'isPadded' | 'path'>;
+
+/** The known options from `start` to `end`. Of several with one code the first counts (RFC 7873 §5.2). */
+export function readOptions(octets: Uint8Array, start: number, end: number): OptionFields {
+  const read: { -readonly [Field in keyof OptionFields]: OptionFields[Field] } = {};
   for (let at = start; at + 4 <= end; ) {
-    const dataEnd = at + 4 + u16(octets, at + 2);
-    if (u16(octets, at) === PATH_OPTION && dataEnd <= end)
-      return decodePath(octets.subarray(at + 4, dataEnd));
-    at = dataEnd;
+    const code = u16(octets, at);
+    const dataAt = at + 4;
+    at = dataAt + u16(octets, at + 2);
+    if (at > end) break;
+    if (code === OptionCode.NSID) read.nsid = true;
+    // Not `slice`, which shares the memory of a Buffer.
+    else if (code === OptionCode.COOKIE)
+      read.cookie ??= new Uint8Array(octets.subarray(dataAt, at));
+    else if (code === OptionCode.KEEPALIVE) read.keepaliveOctets ??= at - dataAt;
+    else if (code === OptionCode.PADDING) read.isPadded = true;
+    else if (code === OptionCode.PATH) read.path ??= decodePath(octets.subarray(dataAt, at));
   }
-  return undefined;
+  return read;
 }
 
 function u16(octets: Uint8Array, at: number): number {
@@ -72,6 +99,7 @@ export interface Opt {
   readonly dnssecOk: boolean;
   readonly rcode: number;
   readonly extendedError?: { readonly code: number; readonly text: Buffer } | undefined;
+  readonly options?: readonly ReplyOption[] | undefined;
   /** Of a query: the servers that the question has passed. */
   readonly path?: readonly ServerId[] | undefined;
 }
@@ -88,15 +116,16 @@ export function encodedOptOctets(opt: Opt): number {
   return MIN_RR_OCTETS + optionOctets(opt);
 }
 
-function optionOctets({ extendedError, path }: Opt): number {
+function optionOctets({ extendedError, options = [], path }: Opt): number {
   return (
     (extendedError === undefined ? 0 : 6 + extendedError.text.length) +
+    options.reduce((octets, { data }) => octets + 4 + data.length, 0) +
     (path === undefined ? 0 : 4 + pathOctets(path))
   );
 }
 
 export function writeOpt(writer: MessageWriter, opt: Opt): void {
-  const { udpSize, rcode, dnssecOk, extendedError, path } = opt;
+  const { udpSize, rcode, dnssecOk, extendedError, options = [], path } = opt;
   writer.u8(0);
   writer.u16(Type.OPT);
   writer.u16(udpSize);
@@ -105,24 +134,20 @@ export function writeOpt(writer: MessageWriter, opt: Opt): void {
   writer.u16(dnssecOk ? DO : 0);
   writer.u16(optionOctets(opt));
   if (extendedError !== undefined) {
-    writer.u16(EXTENDED_ERROR);
+    writer.u16(OptionCode.EXTENDED_ERROR);
     writer.u16(2 + extendedError.text.length);
     writer.u16(extendedError.code);
     writer.raw(extendedError.text);
   }
-  if (path !== undefined) {
-    const data = encodePath(path);
-    writer.u16(PATH_OPTION);
-    writer.u16(data.length);
-    writer.raw(data);
-  }
+  for (const option of options) writeOption(writer, option);
+  if (path !== undefined) writeOption(writer, { code: OptionCode.PATH, data: encodePath(path) });
 }
 
-/**
- * The EDNS option that carries a path. Its code is from the range for local use (RFC 6891 §9), so its data begins with
- * a mark that other uses of the code do not have. Servers that do not know the option skip it (§6.1.2).
- */
-const PATH_OPTION = 65_083;
+function writeOption(writer: MessageWriter, { code, data }: ReplyOption): void {
+  writer.u16(code);
+  writer.u16(data.length);
+  writer.raw(data);
+}
 
 const MARK = Buffer.from('sora');
 const ID_OCTETS = 8;

@@ -44,12 +44,13 @@ export function encodeResponse(
   return writer.finish();
 }
 
-function replyOpt(dnssecOk: boolean, { rcode, extendedError }: Response): Opt {
+function replyOpt(dnssecOk: boolean, { rcode, extendedError, options }: Response): Opt {
   return {
     udpSize: UDP_SIZE,
     dnssecOk,
     rcode,
     extendedError: extendedError && encodedError(extendedError),
+    options,
   };
 }
 

@@ -29,8 +29,32 @@ export interface Edns {
   readonly udpSize: number;
   readonly version: number;
   readonly dnssecOk: boolean;
+  /** CO: the client understands NXDOMAIN in compact denial of existence (RFC 9824 §5.1). */
+  readonly compactOk?: boolean | undefined;
+  /** The client asks which server answers (RFC 5001). */
+  readonly nsid?: boolean | undefined;
+  /** The client's cookie and, behind it, the server's if the client has one (RFC 7873 §4): as sent, of any length. */
+  readonly cookie?: Uint8Array | undefined;
+  /** The client asks how long a connection may be idle (RFC 7828). Octets of the option's data; a query has 0. */
+  readonly keepaliveOctets?: number | undefined;
+  /** The client has padded the query (RFC 7830). */
+  readonly isPadded?: boolean | undefined;
   /** The soradns servers that have forwarded the question. */
   readonly path?: readonly ServerId[] | undefined;
+}
+
+/** An EDNS option of a reply. */
+export interface ReplyOption {
+  readonly code: number;
+  readonly data: Uint8Array;
+}
+
+/** The TSIG record at the end of a query (RFC 8945 §4.2). */
+export interface QuerySignature {
+  /** Offset of the record in the packet: its owner name begins there. */
+  readonly at: number;
+  /** The TSIG record of a reply that says BADKEY (§5.2.1, §5.3.2): the query's own, unsigned. */
+  readonly badKey: Rr;
 }
 
 /** A query that the header policy accepts: opcode QUERY, one question, at most one OPT of version 0. */
@@ -40,6 +64,8 @@ export interface Query {
   readonly checkingDisabled: boolean;
   readonly question: Question;
   readonly edns: Edns | undefined;
+  /** Not verified; absent in an unsigned query. */
+  readonly tsig?: QuerySignature | undefined;
 }
 
 /** RFC 8914. The text is for logs and tools, and has no full stop. */
@@ -86,6 +112,8 @@ export interface Response {
   readonly extendedError?: ExtendedError | undefined;
   /** RRs were left out that only a reply over TCP can carry, so TC is set even if the rest fits. */
   readonly truncated?: boolean;
+  /** Options of the reply's OPT record, which it has if the query has one. */
+  readonly options?: readonly ReplyOption[] | undefined;
   /** The last RR of the message (RFC 8945 §5.1). */
   readonly tsig?: Rr | undefined;
 }
@@ -158,6 +186,11 @@ export function refused(text: string, ede: number = Ede.PROHIBITED): Response {
 
 export function servfail(ede: number, text: string): Response {
   return withoutRrs(Rcode.SERVFAIL, ede, text);
+}
+
+/** The answer to a query that is signed with an unknown key: to its client an unsigned answer would look forged. */
+export function unknownKey({ badKey }: QuerySignature): Response {
+  return { ...authoritative(Rcode.NOTAUTH, []), authoritative: false, tsig: badKey };
 }
 
 /** The sender of a packet. */

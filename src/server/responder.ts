@@ -17,6 +17,7 @@ import {
   type Respond,
   type Response,
   servfail,
+  unknownKey,
 } from '../dns/message.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import { withDeadline } from '../timing/deadline.ts';
@@ -110,6 +111,7 @@ class Responder {
   }
 
   #resolved({ client }: ReceivedPacket, query: Query): Response | Promise<Response> {
+    if (query.tsig !== undefined) return unknownKey(query.tsig);
     try {
       return this.#resolve(query, client);
     } catch (error) {

@@ -225,13 +225,30 @@ test('accept rejects an OPT record whose RDLENGTH exceeds the packet or cuts its
   }
 });
 
-test('accept takes empty options, ECS and cookies', () => {
+test('accept gives CO and the known options, of each its first, and skips ECS', () => {
   const rdata = Buffer.concat([
-    rawOption(3, Buffer.of()),
+    rawOption(3, unhex('01')),
     rawOption(8, unhex('0001 18 00 c00002')),
     rawOption(10, unhex('0102030405060708')),
+    rawOption(10, unhex('ff')),
+    rawOption(11, unhex('0064')),
+    rawOption(12, Buffer.alloc(30)),
   ]);
-  assert.ok(query(withOpt(rawOpt({ rdata }))).edns);
+  assert.deepEqual(query(withOpt(rawOpt({ rdata, flags: 0x4000 }))).edns, {
+    ...{ udpSize: 1232, version: 0, dnssecOk: false, compactOk: true },
+    ...{ nsid: true, cookie: Uint8Array.from(unhex('0102030405060708')) },
+    ...{ keepaliveOctets: 2, isPadded: true },
+  });
+});
+
+test('accept copies a cookie of any length out of the packet', () => {
+  for (const length of [0, 7, 8, 24, 41]) {
+    const packet = rawPacket(withOpt(rawOpt({ rdata: rawOption(10, Buffer.alloc(length, 7)) })));
+    const accepted = accept(packet, PORT);
+    packet.fill(0);
+    assert.ok(accepted.kind === 'query');
+    assert.deepEqual(accepted.query.edns?.cookie, new Uint8Array(length).fill(7));
+  }
 });
 
 test('accept rejects a higher EDNS version with BADVERS, OPT of version 0 and the question, before it reads options', () => {
@@ -260,19 +277,18 @@ function tsigRdata(): Buffer {
   return Buffer.concat([HMAC_SHA256, SIGNED_AT, mac, unhex('beef00000000')]);
 }
 
-test('accept rejects a query signed with an unknown key with NOTAUTH and the TSIG error BADKEY', () => {
+test('accept gives the place of a TSIG, and the TSIG with BADKEY of a reply to it', () => {
   const tsig = rawRr(wireName('key'), 250, tsigRdata());
-  for (const body of [
+  for (const packet of [
     withOpt(rawOpt(), tsig),
     { counts: [1, 0, 0, 1], body: [rawQuestion(), tsig] },
   ] as const) {
-    const accepted = accept(rawPacket(body), PORT);
-    const message = accepted.kind === 'reject' ? decodeMessage(accepted.reply) : undefined;
-    assert.ok(message);
-    assert.equal(message.rcode, Rcode.NOTAUTH);
-    const [record, ...others] = message.additional;
-    assert.deepEqual([record?.owner, record?.type, record?.class, others], [['key'], 250, 255, []]);
-    assert.ok(record?.rdata.kind === 'unknown');
+    const signature = query(packet).tsig;
+    assert.ok(signature);
+    assert.equal(signature.at, rawPacket(packet).length - tsig.length);
+    const { badKey: record } = signature;
+    assert.deepEqual([record.owner, record.type, record.class], [['key'], 250, 255]);
+    assert.ok(record.rdata.kind === 'unknown');
     const expected = Buffer.concat([HMAC_SHA256, SIGNED_AT, unhex('0000beef00110000')]);
     assert.deepEqual(Buffer.from(record.rdata.octets), expected);
   }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
+import { MAX_NSID_OCTETS, OptionCode } from '../../src/dns/edns.ts';
 import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
 import { Ede, type Query, type Response } from '../../src/dns/message.ts';
 import { splitText } from '../../src/dns/rdata.ts';
@@ -138,14 +139,20 @@ test('An extended error is sent in OPT, and is left out without OPT', () => {
   assert.equal(decodeMessage(encoded(queryFor('x'), { extendedError }))?.edns, undefined);
 });
 
-test('A long EDE text is cut between characters and never displaces the question', () => {
+test('A long EDE text is cut between characters and leaves room for the question, an NSID and a cookie', () => {
   const qname = `${'a'.repeat(63)}.${'b'.repeat(63)}.${'c'.repeat(63)}.${'d'.repeat(61)}`;
   for (const text of ['é'.repeat(500), 'x'.repeat(5000), `x${'é'.repeat(100)}`, '€'.repeat(99)]) {
     const extendedError = { code: Ede.OTHER, text };
-    const octets = encoded(queryFor(qname, 1, {}), { extendedError }, 512);
+    const options = [
+      { code: OptionCode.NSID, data: Buffer.alloc(MAX_NSID_OCTETS) },
+      { code: OptionCode.COOKIE, data: Buffer.alloc(24) },
+    ];
+    const octets = encoded(queryFor(qname, 1, {}), { extendedError, options }, 512);
     assert.ok(octets.length <= 512);
-    const sent = new TextDecoder('utf-8', { fatal: true }).decode(octets.subarray(271 + 17));
-    assert.ok(text.startsWith(sent) && sent.length > 50);
+    const textOctets = octets.length - (271 + 17) - (4 + MAX_NSID_OCTETS) - (4 + 24);
+    const sentOctets = octets.subarray(271 + 17, 271 + 17 + textOctets);
+    const sent = new TextDecoder('utf-8', { fatal: true }).decode(sentOctets);
+    assert.ok(text.startsWith(sent) && sent.length > 40);
   }
 });
 

@@ -11,6 +11,7 @@ import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { createResponder, type ResponderOptions } from '../../src/server/responder.ts';
 import { NO_FACTS } from '../../src/zone/tree/view.ts';
+import { rawOpt, rawPacket, rawQuestion, rawRr, u16, wireName } from '../support/packets.ts';
 import { catalogOf, question, settingsOf, text } from '../support/zone.ts';
 
 const CLIENT: DnsClient = { transport: 'udp', address: '127.0.0.1', port: 40_000 };
@@ -119,6 +120,21 @@ describe('responder', () => {
     broken = false;
     const second = await ask(question('web.skydns.local.', 'A'));
     assert.deepEqual(text(second.answer), ['web.skydns.local. 3600 IN A 10.0.0.1']);
+  });
+
+  it('The responder answers a signed query with NOTAUTH and the TSIG error BADKEY', () => {
+    const rdata = Buffer.concat([wireName('hmac-sha256'), Buffer.alloc(8), u16(0, 1, 0, 0)]);
+    const tsig = rawRr(wireName('key'), Type.TSIG, rdata);
+    const packet = rawPacket({ counts: [1, 0, 0, 2], body: [rawQuestion(), rawOpt(), tsig] });
+    let reply: Message | undefined;
+    responder().respond(packet, CLIENT, (octets) => {
+      reply = decodeMessage(octets);
+    });
+    assert.equal(reply?.rcode, Rcode.NOTAUTH);
+    assert.deepEqual([reply?.answer, reply?.edns?.version], [[], 0]);
+    const [record] = reply?.additional ?? [];
+    const error = Buffer.from(record?.rdata.kind === 'unknown' ? record.rdata.octets : []);
+    assert.deepEqual([record?.type, error.readUInt16BE(error.length - 4)], [Type.TSIG, 17]);
   });
 
   it('The responder sets RA only for clients that may use recursion', async () => {

@@ -1,7 +1,9 @@
 /**
- * Reads the question of a packet for the answer table. It rejects every unusual packet; `dns/accept` then reads that
- * packet on the main thread. A packet that it accepts has the same meaning for `dns/accept`.
+ * Reads the question of a packet for the answer table. It rejects every unusual packet, such as one with a signature
+ * (TSIG); `dns/accept` then reads that packet on the main thread. A packet that it accepts has the same meaning for
+ * `dns/accept`.
  */
+import { OptionCode } from '../../dns/edns.ts';
 import { MAX_LABEL_OCTETS, MAX_NAME_OCTETS } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
 import { HEADER_OCTETS, MIN_RR_OCTETS } from '../../dns/wire.ts';
@@ -24,6 +26,13 @@ export class QuestionReader {
   /** Octets that the client can receive, from OPT; -1 without OPT. */
   udpSize = -1;
   dnssecOk = false;
+  /** CO (RFC 9824 §5.1). */
+  compactOk = false;
+  /** The options in OPT: the bits `optionBit` of their codes. */
+  options = 0;
+  /** Where the data of the first cookie begins, if `options` has one, and its octets. */
+  cookieAt = 0;
+  cookieOctets = 0;
   /** The name has a wildcard label. In our zones the table has no answer to it. */
   isWildcard = false;
   /** Of the names' hashes. */
@@ -52,6 +61,8 @@ export class QuestionReader {
     if (qclass !== Class.IN || this.kind === NO_KIND) return false;
     this.udpSize = -1;
     this.dnssecOk = false;
+    this.compactOk = false;
+    this.options = 0;
     return additional === 0 ? this.end === end : this.#readOpt(octets, this.end, end);
   }
 
@@ -100,16 +111,38 @@ export class QuestionReader {
     const isOpt = octets[at] === 0 && octets[at + 1] === 0 && octets[at + 2] === Type.OPT;
     if (!isOpt || octets[at + 6] !== 0) return false;
     this.udpSize = ((octets[at + 3] as number) << 8) | (octets[at + 4] as number);
-    this.dnssecOk = ((octets[at + 7] as number) & 0x80) !== 0;
+    const flags = octets[at + 7] as number;
+    this.dnssecOk = (flags & 0x80) !== 0;
+    this.compactOk = (flags & 0x40) !== 0;
     let option = at + MIN_RR_OCTETS;
     if (option + (((octets[at + 9] as number) << 8) | (octets[at + 10] as number)) !== end) {
       return false;
     }
     while (option + 4 <= end) {
-      option += 4 + (((octets[option + 2] as number) << 8) | (octets[option + 3] as number));
+      const length = ((octets[option + 2] as number) << 8) | (octets[option + 3] as number);
+      const isKnown = octets[option] === 0 && (octets[option + 1] as number) < KNOWN_CODES;
+      if (isKnown) this.#noteOption(octets[option + 1] as number, option + 4, length);
+      option += 4 + length;
     }
     return option === end;
   }
+
+  #noteOption(code: number, dataAt: number, length: number): void {
+    const bit = optionBit(code);
+    if (code === OptionCode.COOKIE && (this.options & bit) === 0) {
+      this.cookieAt = dataAt;
+      this.cookieOctets = length;
+    }
+    this.options |= bit;
+  }
+}
+
+/** Options with lower codes have a bit in `QuestionReader.options`. */
+const KNOWN_CODES = 31;
+
+/** The bit of an option's code, which is below `KNOWN_CODES`. */
+export function optionBit(code: number): number {
+  return 1 << code;
 }
 
 /** Opcode QUERY, one question, no answer or authority records, fewer than 256 additional records. */
