@@ -29,6 +29,7 @@ import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts'
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
+import { readUpstreamCa } from './process/pemFiles.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {
   assemble,
@@ -93,7 +94,10 @@ export interface StartOptions {
   readonly onSocketReplaced?: () => void;
 }
 
-/** Throws a `Failure` if an embedded store cannot be opened, or if this host cannot have an ambassador of these settings. */
+/**
+ * Throws a `Failure` if an embedded store cannot be opened, if this host cannot have an ambassador of these settings,
+ * or if a file of certificates cannot be read.
+ */
 export async function startServer(
   config: Config,
   log: Log,
@@ -104,6 +108,7 @@ export async function startServer(
     const { refuseRangeClash } = await import('./ambassador/serverAmbassador.ts');
     await refuseRangeClash(config.ambassador);
   }
+  if (config.upstreamCaFile !== undefined) readUpstreamCa(config.upstreamCaFile);
   const onWarning = (line: string) => log.warn({}, line);
   const parts = assemble(
     config,

@@ -72,6 +72,16 @@ export function forwardFamilies(
       'reason',
       Object.entries(forward.failures),
     ),
+    counters(
+      'soradns_forward_tls_connections_total',
+      'Connections to upstreams over TLS: opened anew, opened with an earlier session, or failed.',
+      'result',
+      [
+        ['new', forward.tls.opened - forward.tls.resumed],
+        ['resumed', forward.tls.resumed],
+        ['failed', forward.tls.failed],
+      ],
+    ),
     gauge('soradns_forward_in_flight', 'Queries that wait for an upstream.', forward.inFlight),
     {
       kind: 'histogram',

@@ -4,7 +4,13 @@
  */
 import type { Edns, ExtendedError, ReplyOption, ServerId } from './message.ts';
 import { Type } from './rr.ts';
-import { MIN_RR_OCTETS } from './wire.ts';
+import {
+  HEADER_OCTETS,
+  MAX_MESSAGE_OCTETS,
+  MIN_RR_OCTETS,
+  QUESTION_FIELDS_OCTETS,
+  RR_FIELDS_OCTETS,
+} from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
 /**
@@ -178,4 +184,128 @@ function encodePath(path: readonly ServerId[]): Buffer {
 /** A random id, unique in practice; `randomOctets` returns `count` octets from a cryptographic source. */
 export function newServerId(randomOctets: (count: number) => Buffer): ServerId {
   return randomOctets(ID_OCTETS).toString('hex');
+}
+
+/** RFC 7828 §3.1. */
+const KEEPALIVE = 11;
+/** RFC 7830 §3. */
+const PADDING = 12;
+/** RFC 7828 §3.1: the time is in units of 100 ms, in 16 bits. */
+const KEEPALIVE_UNIT_MS = 100;
+const OPTION_HEADER_OCTETS = 4;
+
+/** The options that only connections have, as read from a message. */
+export interface StreamOptions {
+  /** The message has padding (RFC 7830). */
+  readonly isPadded: boolean;
+  /** The message has the keepalive option (RFC 7828). */
+  readonly hasKeepalive: boolean;
+  /** Of a server's keepalive option. */
+  readonly keepaliveMs: number | undefined;
+}
+
+export const NO_STREAM_OPTIONS: StreamOptions = {
+  isPadded: false,
+  hasKeepalive: false,
+  keepaliveMs: undefined,
+};
+
+/** The stream options in the OPT record of a whole message. Never throws. */
+export function readStreamOptions(octets: Uint8Array): StreamOptions {
+  const opt = optAt(octets);
+  if (opt < 0) return NO_STREAM_OPTIONS;
+  let isPadded = false;
+  let hasKeepalive = false;
+  let keepaliveMs: number | undefined;
+  let at = opt + MIN_RR_OCTETS;
+  const end = at + u16(octets, at - 2);
+  while (at + OPTION_HEADER_OCTETS <= end) {
+    const code = u16(octets, at);
+    const length = u16(octets, at + 2);
+    if (code === PADDING) isPadded = true;
+    if (code === KEEPALIVE) hasKeepalive = true;
+    if (code === KEEPALIVE && length === 2 && at + 6 <= end)
+      keepaliveMs = u16(octets, at + 4) * KEEPALIVE_UNIT_MS;
+    at += OPTION_HEADER_OCTETS + length;
+  }
+  return { isPadded, hasKeepalive, keepaliveMs };
+}
+
+/** The stream options to add to a message. */
+export interface AddedStreamOptions {
+  /** A keepalive option: a server's with its time, a client's (`ask`) without. */
+  readonly keepalive?: number | 'ask' | undefined;
+  /** Pad the message to a multiple of this many octets (RFC 8467). */
+  readonly paddedTo?: number | undefined;
+}
+
+/**
+ * A copy of the message with the options in its OPT record; the message itself if that is not its last record, or if the
+ * options would make it too long.
+ */
+export function withStreamOptions(
+  message: Uint8Array,
+  { keepalive, paddedTo = 0 }: AddedStreamOptions,
+): Uint8Array {
+  const opt = optAt(message);
+  const optEnd = opt < 0 ? -1 : opt + MIN_RR_OCTETS + u16(message, opt + 9);
+  if (optEnd !== message.length) return message;
+  const keepaliveOctets = keepalive === undefined ? 0 : keepalive === 'ask' ? 4 : 6;
+  const unpadded = message.length + keepaliveOctets + OPTION_HEADER_OCTETS;
+  const padded = Math.ceil(unpadded / paddedTo) * paddedTo;
+  const isPadded = paddedTo > 0 && padded <= MAX_MESSAGE_OCTETS;
+  const length = isPadded ? padded : unpadded - OPTION_HEADER_OCTETS;
+  if (length > MAX_MESSAGE_OCTETS) return message;
+  const octets = new Uint8Array(length);
+  octets.set(message);
+  put16(octets, opt + 9, length - opt - MIN_RR_OCTETS);
+  let at = message.length;
+  if (keepalive !== undefined) {
+    put16(octets, at, KEEPALIVE);
+    put16(octets, at + 2, keepaliveOctets - OPTION_HEADER_OCTETS);
+    if (keepalive !== 'ask') put16(octets, at + 4, Math.min(keepalive / KEEPALIVE_UNIT_MS, 0xffff));
+    at += keepaliveOctets;
+  }
+  if (isPadded) {
+    put16(octets, at, PADDING);
+    put16(octets, at + 2, length - at - OPTION_HEADER_OCTETS);
+  }
+  return octets;
+}
+
+/** Offset of the message's OPT record; -1 if it has none, or if its records cannot be followed. */
+function optAt(octets: Uint8Array): number {
+  const end = octets.length;
+  if (end < HEADER_OCTETS) return -1;
+  let at = HEADER_OCTETS;
+  for (let left = u16(octets, 4); left > 0 && at > 0; left--)
+    at = nameEnd(octets, at) + QUESTION_FIELDS_OCTETS;
+  const before = u16(octets, 6) + u16(octets, 8);
+  const records = before + u16(octets, 10);
+  for (let i = 0; i < records; i++) {
+    const fields = nameEnd(octets, at);
+    const dataAt = fields + RR_FIELDS_OCTETS;
+    if (fields < 0 || dataAt > end) return -1;
+    const next = dataAt + u16(octets, dataAt - 2);
+    if (next > end) return -1;
+    if (i >= before && fields === at + 1 && u16(octets, fields) === Type.OPT) return at;
+    at = next;
+  }
+  return -1;
+}
+
+/** Offset behind the name at `at`; a negative number if the name does not end in the message. */
+function nameEnd(octets: Uint8Array, at: number): number {
+  for (let p = at; p < octets.length; ) {
+    const length = octets[p] as number;
+    if (length === 0) return p + 1;
+    if (length >= 0xc0) return p + 2;
+    p += 1 + length;
+  }
+  return Number.MIN_SAFE_INTEGER;
+}
+
+function put16(octets: Uint8Array, at: number, value: number): void {
+  octets[at] = value >>> 8;
+  octets[at + 1] = value & 0xff;
 }

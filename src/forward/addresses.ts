@@ -66,7 +66,8 @@ function isInRange(octets: Uint8Array, range: Range): boolean {
   return rest === 0 || ((octets[whole] ?? 0) ^ (range.octets[whole] ?? 0)) >> (8 - rest) === 0;
 }
 
-function withoutZone(address: string): string {
+/** The address without `%eth0`. */
+export function withoutZone(address: string): string {
   const at = address.indexOf('%');
   return at < 0 ? address : address.slice(0, at);
 }

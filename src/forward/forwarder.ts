@@ -1,6 +1,6 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
- * Imports: dns, forward/exchange, timing.
+ * Imports: dns, forward/exchange, forward/tls, timing.
  * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, config/options, server,
  *   server/http/exchange, server/listening, tools/doctor, tools/doctor/judge, tools/integrate.
  *
@@ -35,7 +35,7 @@ import {
   newForwardCounters,
 } from './outcome.ts';
 import { eligibleFor, unaskedOutcome } from './privateNames.ts';
-import { SOCKET_EXCHANGES, type UpstreamContext, type UpstreamExchanges } from './queryUpstream.ts';
+import { socketExchanges, type UpstreamContext, type UpstreamExchanges } from './queryUpstream.ts';
 import { type QuestionContext, queryUpstreams } from './queryUpstreams.ts';
 import {
   LOOPED,
@@ -44,6 +44,7 @@ import {
   SingleFlight,
   type WaitingCaller,
 } from './singleFlight.ts';
+import type { TlsEvents } from './tls/reachability.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
@@ -75,6 +76,8 @@ export interface ForwarderOptions {
   readonly upstreams: readonly Upstream[];
   /** Names with fewer labels are refused; SkyDNS's default is 2. */
   readonly ndots: number;
+  /** The CAs of upstreams over TLS, in PEM. Default: those of this system. */
+  readonly upstreamCaPem?: string | undefined;
   /** Default `listed`. */
   readonly policy?: ForwardPolicy;
   /** Default `DEFAULT_TTL_LIMITS`. */
@@ -105,6 +108,8 @@ export interface ForwarderOptions {
   readonly clock?: Clock;
   /** Default: over sockets. */
   readonly exchanges?: UpstreamExchanges;
+  /** About upstreams over TLS. Default: not reported. */
+  readonly tlsEvents?: TlsEvents;
 }
 
 /** RFC 8767 §5: a client waits so long for an upstream before it gets a stale answer. */
@@ -196,6 +201,7 @@ class SocketForwarder implements CachingForwarder {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all([this.#singleFlight.close(), this.#probes.ended(), this.#stragglers.close()]);
+    this.#context.exchanges.close?.();
   }
 
   /** What the cache says without asking an upstream. */
@@ -311,13 +317,15 @@ function contextOf(
   counters: ForwardCounters,
   signal: AbortSignal,
 ): UpstreamContext {
-  const randomInt = options.randomInt ?? ((below: number) => cryptoRandomInt(below));
-  const { policy = 'listed' } = options;
+  const { policy = 'listed', clock = systemClock, upstreamCaPem: caPem } = options;
+  const { randomInt = (below: number) => cryptoRandomInt(below) } = options;
+  const { tlsEvents: events = { onUnreachable: () => {} } } = options;
+  const tls = { caPem, clock, randomInt, counters: counters.tls, events };
   return {
     health: new UpstreamHealth(options.upstreams, { policy, randomInt }),
-    exchanges: options.exchanges ?? SOCKET_EXCHANGES,
+    exchanges: options.exchanges ?? socketExchanges(tls),
     randomInt,
-    clock: options.clock ?? systemClock,
+    clock,
     counters,
     signal,
     tryTimeoutMs: options.tryTimeoutMs ?? 1_200,

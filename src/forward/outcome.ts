@@ -4,6 +4,8 @@
  */
 import type { Message, ServerId } from '../dns/message.ts';
 import { Rcode } from '../dns/rr.ts';
+import { newTlsCounters } from './tls/tlsUpstreams.ts';
+import type { TlsCounters } from './tls/upstreamConnections.ts';
 
 export interface ForwardOptions {
   readonly checkingDisabled: boolean;
@@ -29,7 +31,7 @@ export type Forwarded =
   /** No upstream gave a usable reply in time. */
   | {
       readonly kind: 'failed';
-      readonly reason: 'timeout' | 'network' | 'servfail';
+      readonly reason: 'timeout' | 'network' | 'untrusted' | 'servfail';
       readonly text: string;
     }
   /** The question is not forwarded: no upstream may get it, or a rule forbids it. */
@@ -54,6 +56,8 @@ export interface ForwardCounters {
   /** Sent to no upstream: too few labels, private names, names that no server has, no upstream. */
   refused: number;
   readonly failures: Record<ForwardFailure, number>;
+  /** Connections to upstreams over TLS. */
+  readonly tls: TlsCounters;
   /** Questions that wait for an upstream. */
   inFlight: number;
   /**
@@ -71,7 +75,8 @@ export function newForwardCounters(): ForwardCounters {
     hedged: 0,
     prefetches: 0,
     refused: 0,
-    failures: { timeout: 0, network: 0, servfail: 0 },
+    failures: { timeout: 0, network: 0, untrusted: 0, servfail: 0 },
+    tls: newTlsCounters(),
     inFlight: 0,
     waits: new Array<number>(FORWARD_BOUNDS_SECONDS.length + 1).fill(0),
     waitSeconds: 0,

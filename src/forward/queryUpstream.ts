@@ -1,4 +1,4 @@
-/** One question to one upstream, over UDP and where necessary over TCP, and what its outcome says about the upstream. */
+/** One question to one upstream, over UDP and where necessary over TCP, or over TLS alone, and what its outcome says about the upstream. */
 import { Rcode } from '../dns/rr.ts';
 import type { Clock } from '../timing/clock.ts';
 import { isUsableReply } from './bailiwick.ts';
@@ -10,15 +10,28 @@ import type { ExchangeResult } from './exchange/reply.ts';
 import type { UpstreamHealth } from './health.ts';
 import type { ForwardCounters } from './outcome.ts';
 import { isPublicAddress } from './privateNames.ts';
+import { type SendOverTls, TlsUpstreams, type TlsUpstreamsOptions } from './tls/tlsUpstreams.ts';
 import type { Upstream } from './upstream.ts';
 
 /** How queries reach upstreams; `truncated` and `caseChanged` come over UDP only. */
 export interface UpstreamExchanges {
   readonly udp: SendQuery;
   readonly tcp: SendQuery;
+  /** To upstreams with a `tlsName`, which get nothing over the other two. */
+  readonly tls: SendOverTls;
+  /** Ends connections that are kept open. */
+  readonly close?: () => void;
 }
 
-export const SOCKET_EXCHANGES: UpstreamExchanges = { udp: exchangeUdp, tcp: exchangeTcp };
+export function socketExchanges(options: TlsUpstreamsOptions): UpstreamExchanges {
+  const overTls = new TlsUpstreams(options);
+  return {
+    udp: exchangeUdp,
+    tcp: exchangeTcp,
+    tls: overTls.exchange,
+    close: () => overTls.close(),
+  };
+}
 
 export interface UpstreamContext {
   readonly health: UpstreamHealth;
@@ -35,8 +48,8 @@ export interface UpstreamContext {
 const CANCELLED: ExchangeResult = { kind: 'network', text: 'the question was cancelled' };
 
 /**
- * The final result of one upstream: over TCP if UDP could not carry or prove the reply, without EDNS if the upstream
- * does not understand it; never `truncated` or `caseChanged`. An upstream that changes the case and has no TCP port cannot be used, since a forged reply
+ * The final result of one upstream: over TLS if it has a `tlsName`; else over UDP, and over TCP if UDP could not carry or
+ * prove the reply. Without EDNS if the upstream does not understand it; never `truncated` or `caseChanged`. An upstream that changes the case and has no TCP port cannot be used, since a forged reply
  * looks the same.
  */
 export async function queryUpstream(
@@ -46,6 +59,7 @@ export async function queryUpstream(
   context: UpstreamContext,
 ): Promise<ExchangeResult> {
   const { health, clock, signal, randomInt, exchanges } = context;
+  const { tlsName } = upstream;
   const startedMs = clock.monotonicMs();
   const options = (): ExchangeOptions => {
     const leftMs = deadlineMs - clock.monotonicMs();
@@ -53,14 +67,19 @@ export async function queryUpstream(
   };
   // Other soradns servers have private addresses, and old public servers may fail on an option that they do not know.
   let sent = isPublicAddress(upstream.address) ? { ...query, path: undefined } : query;
-  let result = await exchanges.udp(upstream, sent, options());
+  const send = (): Promise<ExchangeResult> =>
+    tlsName === undefined
+      ? exchanges.udp(upstream, sent, options())
+      : exchanges.tls({ ...upstream, tlsName }, sent, options());
+  let result = await send();
   if (sent.edns && isEdnsRefusal(result)) {
     sent = { ...sent, edns: false };
-    result = await exchanges.udp(upstream, sent, options());
+    result = await send();
   }
   // A cancelled question says nothing about the upstream.
   if (signal.aborted) return CANCELLED;
-  const isSilent = result.kind === 'timeout' || result.kind === 'network';
+  const isSilent =
+    result.kind === 'timeout' || result.kind === 'network' || result.kind === 'untrusted';
   if (isSilent) health.failed(upstream, clock.monotonicMs());
   else health.succeeded(upstream);
   if (result.kind === 'truncated' || result.kind === 'caseChanged')

@@ -8,14 +8,13 @@
  * Each upstream gets the question once. If none gives a usable reply, those that sent nothing get it a second time,
  * since a packet may have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
  */
-import { printSocketAddress } from '../dns/address.ts';
 import type { Timer } from '../timing/clock.ts';
 import { isReferral, isUsableReply } from './bailiwick.ts';
 import type { UpstreamQuery } from './exchange/exchange.ts';
 import type { ExchangeResult } from './exchange/reply.ts';
 import type { Forwarded } from './outcome.ts';
 import { queryUpstream, type UpstreamContext } from './queryUpstream.ts';
-import type { Upstream } from './upstream.ts';
+import { printUpstream, type Upstream } from './upstream.ts';
 
 /** For one question. */
 export interface QuestionContext extends UpstreamContext {
@@ -179,7 +178,7 @@ class Pass {
 }
 
 function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
-  const server = printSocketAddress(upstream);
+  const server = printUpstream(upstream);
   switch (result.kind) {
     case 'reply':
       if (isReferral(result.message))
@@ -188,7 +187,8 @@ function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
     case 'timeout':
       return { kind: 'failed', reason: 'timeout', text: `${server} did not reply` };
     case 'network':
-      return { kind: 'failed', reason: 'network', text: `${server}: ${result.text}` };
+    case 'untrusted':
+      return { kind: 'failed', reason: result.kind, text: `${server}: ${result.text}` };
     case 'truncated':
     case 'caseChanged':
       throw new Error(`${result.kind} is never the final result`);

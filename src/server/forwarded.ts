@@ -95,7 +95,8 @@ function responseOfForwarded(forwarded: Forwarded): Response {
     }
     case 'failed': {
       const { reason, text } = forwarded;
-      return servfail(reason === 'servfail' ? Ede.NO_REACHABLE_AUTHORITY : Ede.NETWORK_ERROR, text);
+      const isUnreached = reason === 'servfail' || reason === 'untrusted';
+      return servfail(isUnreached ? Ede.NO_REACHABLE_AUTHORITY : Ede.NETWORK_ERROR, text);
     }
     case 'refused':
       return refused(forwarded.text, Ede.NOT_AUTHORITATIVE);

@@ -586,7 +586,10 @@ describe('/skydns/config', () => {
     assert.deepEqual({ ...config, ndots: 2 }, before);
     assert.equal(config.ndots, 1);
     assert.match(warnings.join('\n'), /ttl: -?"?-1/);
-    assert.match(warnings.join('\n'), /nameservers: \["x"\] is not an IP or IP:PORT/);
+    assert.match(
+      warnings.join('\n'),
+      /nameservers: \["x"\] is not an IP, IP:PORT or tls:\/\/IP\[:PORT\]\[#NAME\]/,
+    );
     assert.match(warnings.join('\n'), /no-rec is unknown; did you mean no_rec\?/);
     assert.match(warnings.join('\n'), /dnssec is not available/);
     assert.match(warnings.join('\n'), /rcache has no effect/);

@@ -266,7 +266,7 @@ test('A question that is cancelled as its truncated reply arrives ends as a fail
   const upstream = { address: '192.0.2.1', port: 53 };
   const result = await queryUpstream(ASK, upstream, 1_000, {
     health: new UpstreamHealth([upstream]),
-    exchanges: { udp: truncated, tcp: truncated },
+    exchanges: { udp: truncated, tcp: truncated, tls: truncated },
     randomInt,
     clock: new FakeClock(),
     counters: newForwardCounters(),

@@ -4,11 +4,16 @@ import {
   type Interfaces,
   parseNameserver,
   parseResolvConf,
+  printUpstream,
   type Upstream,
   withoutOwnAddresses,
 } from '../../src/forward/upstream.ts';
 
 const at = (address: string, port = 53): Upstream => ({ address, port });
+
+function overTls(address: string, tlsName: string, port = 853): Upstream {
+  return { address, port, tlsName };
+}
 
 const nameservers: readonly [string, Upstream | undefined][] = [
   ['1.1.1.1', at('1.1.1.1')],
@@ -28,11 +33,35 @@ const nameservers: readonly [string, Upstream | undefined][] = [
   ['dns.example.com', undefined],
   ['dns.example.com:53', undefined],
   ['', undefined],
+  ['tls://1.1.1.1', overTls('1.1.1.1', '1.1.1.1')],
+  ['tls://1.1.1.1:8853', overTls('1.1.1.1', '1.1.1.1', 8853)],
+  ['tls://1.1.1.1#One.one.one.one', overTls('1.1.1.1', 'one.one.one.one')],
+  ['tls://1.1.1.1:8853#dns.example.com', overTls('1.1.1.1', 'dns.example.com', 8853)],
+  ['tls://10.0.0.2#192.0.2.1', overTls('10.0.0.2', '192.0.2.1')],
+  ['tls://2001:db8::1', overTls('2001:db8::1', '2001:db8::1')],
+  ['tls://[2001:db8::1]:8853#dns.example', overTls('2001:db8::1', 'dns.example', 8853)],
+  ['tls://fe80::1%eth0', overTls('fe80::1%eth0', 'fe80::1')],
+  ['tls://', undefined],
+  ['tls://dns.example.com', undefined],
+  ['tls://1.1.1.1:0', undefined],
+  ['tls://1.1.1.1#', undefined],
+  ['tls://1.1.1.1#dns.example.com.', undefined],
+  ['tls://1.1.1.1#1.1.1', undefined],
+  ['tls://1.1.1.1#a#b', undefined],
+  ['1.1.1.1#dns.example.com', undefined],
+  ['https://1.1.1.1', undefined],
 ];
 
 for (const [text, expected] of nameservers)
   test(`The nameserver "${text}" is ${expected ? 'accepted' : 'refused'}`, () =>
     assert.deepEqual(parseNameserver(text), expected));
+
+test('A printed upstream is read as the same upstream again', () => {
+  for (const [, upstream] of nameservers) {
+    if (upstream === undefined) continue;
+    assert.deepEqual(parseNameserver(printUpstream(upstream)), upstream);
+  }
+});
 
 test('resolv.conf gives its nameservers in order and each once', () => {
   const text = [

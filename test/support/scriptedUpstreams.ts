@@ -64,7 +64,7 @@ export class ScriptedUpstreams {
       upstreams,
       ndots: 1,
       clock: this.clock,
-      exchanges: { udp: send, tcp: send },
+      exchanges: { udp: send, tcp: send, tls: send },
       ...options,
     });
   }

@@ -15,13 +15,14 @@ import {
 } from '../../forward/forwarder.ts';
 import { newForwardCounters } from '../../forward/outcome.ts';
 import { mayRebind } from '../../forward/privateNames.ts';
-import { withoutOwnAddresses } from '../../forward/upstream.ts';
+import { printUpstream, withoutOwnAddresses } from '../../forward/upstream.ts';
 import { hostInterfaces } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Change } from '../../service/change.ts';
 import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
 import { upstreamsOf } from '../process/network.ts';
+import { readUpstreamCa } from '../process/pemFiles.ts';
 
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
@@ -43,6 +44,13 @@ export class LiveConfig {
   readonly #shared: SharedByForwarders = {
     counters: this.forwardCounters,
     stored: (question) => this.#storedReplies?.(question),
+    tlsEvents: {
+      onUnreachable: (upstream, reason) =>
+        this.#log.warn(
+          { upstream: printUpstream(upstream), reason },
+          'no TLS connection to upstream',
+        ),
+    },
   };
   #storedReplies: ForwarderOptions['stored'];
   /** Counts the configurations that were read again: applied and rejected. */
@@ -256,7 +264,7 @@ function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
   };
 }
 
-type SharedByForwarders = Required<Pick<ForwarderOptions, 'counters' | 'stored'>>;
+type SharedByForwarders = Required<Pick<ForwarderOptions, 'counters' | 'stored' | 'tlsEvents'>>;
 
 /** A forwarder and the options that it was made from. */
 interface Forwarding {
@@ -283,6 +291,7 @@ function forwardingOf(
   );
   const options: ForwarderOptions = {
     upstreams,
+    upstreamCaPem: upstreamCaOf(config, before, log),
     ndots: config.ndots,
     policy: config.forwardPolicy,
     ttlLimits: {
@@ -299,6 +308,22 @@ function forwardingOf(
   const apexes = config.domains.map(printName).join(' ');
   log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
   return { options, forwarder: undefined };
+}
+
+/** In PEM; undefined: the system's. A file that cannot be read is a `Failure` at the start, and later changes nothing. */
+function upstreamCaOf(
+  { upstreamCaFile }: Config,
+  before: Forwarding | undefined,
+  log: Log,
+): string | undefined {
+  if (upstreamCaFile === undefined) return undefined;
+  try {
+    return readUpstreamCa(upstreamCaFile);
+  } catch (error) {
+    if (before === undefined) throw error;
+    log.error({}, `${(error as Error).message}; keeping the previous CAs`);
+    return before.options.upstreamCaPem;
+  }
 }
 
 /** The part of `--cache-memory` that the reply cache gets: a quarter. The answer cache gets the rest. */

@@ -4,6 +4,7 @@
 import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
 import { type LeaseStore, StoreError } from '../../store/store.ts';
 import { Failure } from './failure.ts';
+import { readPemFile } from './pemFiles.ts';
 
 export interface OpenStoreOptions {
   /** May hold the token of a server on this host. */
@@ -102,9 +103,9 @@ export interface TlsCredentials {
  */
 function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
   const tls = {
-    ...readPem('ca', '--ca-cert', caFile, 'CERTIFICATE'),
-    ...readPem('cert', '--tls-pem', certFile, 'CERTIFICATE'),
-    ...readPem('key', '--tls-key', keyFile, '(?:[A-Z]+ )?PRIVATE KEY'),
+    ...readPem('ca', '--ca-cert', caFile, 'certificate'),
+    ...readPem('cert', '--tls-pem', certFile, 'certificate'),
+    ...readPem('key', '--tls-key', keyFile, 'private key'),
   };
   try {
     // An import would load all root certificates.
@@ -123,23 +124,7 @@ function readPem(
   field: keyof TlsCredentials,
   option: string,
   path: string | undefined,
-  kind: string,
+  content: 'certificate' | 'private key',
 ): { readonly [F in keyof TlsCredentials]?: Buffer } {
-  if (path === undefined) return {};
-  const pem = readOctets(option, path);
-  if (!new RegExp(`^-----BEGIN ${kind}-----`, 'm').test(pem.toString('latin1'))) {
-    const what = kind === 'CERTIFICATE' ? 'certificate' : 'private key';
-    throw new Failure('usage', `${option}: ${path} contains no ${what} in PEM`, 'see openssl x509');
-  }
-  return { [field]: pem };
-}
-
-function readOctets(option: string, path: string): Buffer {
-  try {
-    return process.getBuiltinModule('node:fs').readFileSync(path);
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code;
-    const problem = `${option}: cannot read ${path} (${reason})`;
-    throw new Failure('usage', problem, 'name a readable file');
-  }
+  return path === undefined ? {} : { [field]: readPemFile(option, path, content) };
 }

@@ -2,6 +2,7 @@
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
 import { engineEndpoint } from '../../app/process/network.ts';
 import { etcdOptions } from '../../app/process/openStore.ts';
+import { readUpstreamCa } from '../../app/process/pemFiles.ts';
 import type { Io } from '../../app/process/process.ts';
 import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../../config/config.ts';
 import { SERVE_AMBASSADOR_OPTIONS } from '../../config/options/ambassadorOptions.ts';
@@ -58,9 +59,10 @@ function checkConfig({ flags }: Arguments, io: Io): CheckResult {
   const { env, readFile, stateDirectory } = io;
   const read = readConfig({ flags, env, readFile, stateDirectory });
   if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
-  const { store, registrar } = read.config;
+  const { store, registrar, upstreamCaFile } = read.config;
   const mistakes = [
     ...mistakesOf(() => store.kind === 'etcd' && etcdOptions(store)),
+    ...mistakesOf(() => upstreamCaFile && readUpstreamCa(upstreamCaFile)),
     ...mistakesOf(
       () =>
         registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io),

@@ -1,11 +1,10 @@
 /** The option rows for names outside the server's domains. */
-import type { SocketAddress } from '../../dns/address.ts';
 import type { Name } from '../../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
 import { type Cidr, DEFAULT_RECURSION_RANGES, parseCidr } from '../../forward/addresses.ts';
 import { DEFAULT_TTL_LIMITS } from '../../forward/bailiwick.ts';
 import { FORWARD_POLICIES, type ForwardPolicy } from '../../forward/health.ts';
-import { parseNameserver } from '../../forward/upstream.ts';
+import { parseNameserver, type Upstream } from '../../forward/upstream.ts';
 import { option } from './option.ts';
 import {
   listOf,
@@ -13,23 +12,36 @@ import {
   oneOfValue,
   parseDomain,
   parsedBy,
+  plainText,
   switchValue,
   wholeNumberValue,
 } from './valueForms.ts';
 
 export const FORWARD_OPTIONS = {
-  nameservers: option<'resolv.conf' | readonly SocketAddress[]>({
+  nameservers: option<'resolv.conf' | readonly Upstream[]>({
     name: 'nameservers',
     form: 'list',
-    placeholder: 'IP[:PORT]',
-    describe: 'upstream DNS servers; repeatable',
+    placeholder: 'SERVER',
+    describe: 'upstream DNS servers, IP[:PORT] or tls://IP[:PORT][#NAME]; repeatable',
     schema: listOf(parsedBy(parseNameserver)),
     fallback: 'resolv.conf',
     defaultText: "the host's resolv.conf",
-    expects: 'an IP or IP:PORT',
+    expects: 'an IP, IP:PORT or tls://IP[:PORT][#NAME]',
     example: '192.0.2.53:53',
     env: ['SKYDNS_NAMESERVERS'],
     jsonKeys: ['nameservers'],
+    live: true,
+  }),
+  upstreamCaFile: option<string | undefined>({
+    name: 'upstream-ca',
+    form: 'text',
+    placeholder: 'FILE',
+    describe: 'CAs of the upstreams of tls://, in PEM',
+    schema: plainText,
+    fallback: undefined,
+    defaultText: "the system's",
+    expects: 'a file',
+    example: '/etc/soradns/upstream-ca.pem',
     live: true,
   }),
   recursion: option<boolean>({

@@ -1,7 +1,7 @@
 /**
  * forward/exchange/: One question to one upstream: sends it, and recognizes the reply.
  * Imports: dns, timing.
- * Used by: forward.
+ * Used by: forward, forward/tls.
  *
  * What the exchanges over UDP and TCP have in common.
  */

@@ -1,0 +1,47 @@
+/** Reads files with certificates and keys in PEM, and says which option names a file that is not what it should be. */
+import { Failure } from './failure.ts';
+
+const PEM_LABELS = {
+  certificate: 'CERTIFICATE',
+  'private key': '(?:[A-Z]+ )?PRIVATE KEY',
+} as const;
+
+/** The content of a file that `option` names. Throws a `Failure` that names the option. */
+export function readPemFile(
+  option: string,
+  path: string,
+  content: keyof typeof PEM_LABELS,
+): Buffer {
+  const pem = readOctets(option, path);
+  const begin = new RegExp(`^-----BEGIN ${PEM_LABELS[content]}-----`, 'm');
+  if (begin.test(pem.toString('latin1'))) return pem;
+  throw new Failure(
+    'usage',
+    `${option}: ${path} contains no ${content} in PEM`,
+    'see openssl x509',
+  );
+}
+
+/** The CAs of `--upstream-ca`, in PEM. Throws a `Failure` if OpenSSL cannot read them. */
+export function readUpstreamCa(path: string): string {
+  const option = '--upstream-ca';
+  const pem = readPemFile(option, path, 'certificate').toString('latin1');
+  try {
+    // An import would load all root certificates.
+    process.getBuiltinModule('node:tls').createSecureContext({ ca: pem });
+  } catch (error) {
+    const problem = `${option}: OpenSSL cannot use ${path} (${(error as Error).message})`;
+    throw new Failure('usage', problem, 'give certificates in PEM');
+  }
+  return pem;
+}
+
+function readOctets(option: string, path: string): Buffer {
+  try {
+    return process.getBuiltinModule('node:fs').readFileSync(path);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    const problem = `${option}: cannot read ${path} (${reason})`;
+    throw new Failure('usage', problem, 'name a readable file');
+  }
+}
