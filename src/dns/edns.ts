@@ -255,7 +255,7 @@ export function withStreamOptions(
   const padded = Math.ceil(unpadded / paddedTo) * paddedTo;
   const isPadded = paddedTo > 0 && padded <= MAX_MESSAGE_OCTETS;
   const length = isPadded ? padded : unpadded - OPTION_HEADER_OCTETS;
-  if (length > MAX_MESSAGE_OCTETS) return message;
+  if (length > MAX_MESSAGE_OCTETS || length === message.length) return message;
   const octets = new Uint8Array(length);
   octets.set(message);
   put16(octets, opt + 9, length - opt - MIN_RR_OCTETS);

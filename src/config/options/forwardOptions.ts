@@ -7,12 +7,12 @@ import { FORWARD_POLICIES, type ForwardPolicy } from '../../forward/health.ts';
 import { parseNameserver, type Upstream } from '../../forward/upstream.ts';
 import { option } from './option.ts';
 import {
+  filePath,
   listOf,
   mappedValue,
   oneOfValue,
   parseDomain,
   parsedBy,
-  plainText,
   switchValue,
   wholeNumberValue,
 } from './valueForms.ts';
@@ -36,10 +36,9 @@ export const FORWARD_OPTIONS = {
     name: 'upstream-ca',
     form: 'text',
     placeholder: 'FILE',
-    describe: 'CAs of the upstreams of tls://, in PEM',
-    schema: plainText,
+    describe: 'CAs of the upstreams of tls://, in PEM; without it those of this system',
+    schema: filePath,
     fallback: undefined,
-    defaultText: "the system's",
     expects: 'a file',
     example: '/etc/soradns/upstream-ca.pem',
     live: true,

@@ -84,6 +84,11 @@ export const secretText: ValueReader<Secret> = parsedBy((text) =>
 
 export const plainText: ValueReader<string> = parsedBy((text) => (text === '' ? undefined : text));
 
+/** Without control characters, which no path has on purpose. */
+export const filePath: ValueReader<string> = parsedBy((text) =>
+  /^[^\p{Cc}]+$/u.test(text) ? text : undefined,
+);
+
 /** A domain that can be part of keys, in lower case: no label has `/`, blanks or control octets, or is a wildcard. */
 export function parseDomain(text: string): Name | undefined {
   const name = parseName(text);

@@ -62,7 +62,8 @@ export class TlsConnection {
   #openTimer: Timer | undefined;
   #idleTimer: Timer | undefined;
   #idleMs = IDLE_MS;
-  #readAtMs = 0;
+  /** When octets came last. */
+  #readAtMs = Number.NEGATIVE_INFINITY;
   #isDoubtful = false;
   /** What failed, for the questions and for the log. */
   #fault: { readonly isUntrusted: boolean; readonly text: string } | undefined;
@@ -117,7 +118,6 @@ export class TlsConnection {
   #onOpen(): void {
     this.#isOpen = true;
     this.#openTimer?.cancel();
-    this.#readAtMs = this.#options.clock.monotonicMs();
     this.#options.onOpen(this.#socket.isSessionReused());
     const waiting = this.#unsent;
     this.#unsent = new Set();
