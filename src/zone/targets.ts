@@ -138,6 +138,7 @@ function rrsFor(
   for (const { service, target } of targeted) {
     const ttl = serviceTtl(state, service);
     members.push({ rdata: build(service, target), ttl });
+    if (state.view.listing !== undefined) continue;
     if (service.target === undefined) glue.addAddress(target, service, ttl);
     else glue.addName(target);
   }

@@ -54,7 +54,7 @@ const MAX_TEXT_OCTETS = 200_000;
  * The label below an apex under which name servers and the apex's own addresses are registered. Aggregation leaves out
  * this label.
  */
-const RESERVED: Label = 'dns';
+export const RESERVED: Label = 'dns';
 
 export function isWildcard(label: Label): boolean {
   return label === '*' || label === 'any';
@@ -74,8 +74,9 @@ export function select(state: LookupState, name: Name, purpose: Purpose): Select
   if (walk.isSample) state.isSample = true;
   if (walk.isCut) state.isCut = true;
   state.roomOctets = undefined;
-  // For a wildcard the group rule takes the shallowest services of the sample itself.
-  const sampledBelow = walk.isSample && firstWildcard < 0 ? top : undefined;
+  // For a wildcard, and in a listing, the group rule takes the shallowest services of those selected.
+  const isListing = state.view.listing !== undefined;
+  const sampledBelow = walk.isSample && firstWildcard < 0 && !isListing ? top : undefined;
   return { kind: 'exists', services: walk.services, isWhole: walk.isWhole, sampledBelow };
 }
 
@@ -171,8 +172,9 @@ class Walk {
   }
 
   takeOwn(node: Node, depth: number): void {
+    const takesUseful = this.isSample && this.#state.view.listing === undefined;
     for (let at = node.first; at !== undefined && !this.#isFull(); at = at.next) {
-      if (this.isSample && !this.#purpose.isUseful(at)) continue;
+      if (takesUseful && !this.#purpose.isUseful(at)) continue;
       this.#textOctets += at.attributes.text.length;
       this.services.push({ node, depth, registration: at });
       this.#state.servicesLeft--;
@@ -234,7 +236,8 @@ class Walk {
    * one.
    */
   #eachChild(node: Node, start: number, visit: (child: Node, rest: number) => void): void {
-    const { children } = node;
+    const { listing } = this.#state.view;
+    const children = listing === undefined ? node.children : listing.inOrder(node);
     if (children === undefined) return;
     const position = this.#startsAnywhere ? start * children.length : 0;
     const first = Math.floor(position);

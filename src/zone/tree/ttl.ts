@@ -25,7 +25,7 @@ const UNKNOWN_LEFT_SECONDS = 5;
 export function serviceTtl(state: LookupState, { attributes, lease }: Registration): Ttl {
   const { settings, nowMs } = state.view;
   const own = attributes.ttlSeconds || settings.ttlSeconds;
-  if (lease === undefined) {
+  if (lease === undefined || state.view.listing !== undefined) {
     return { ttlSeconds: own, leaseLeftSeconds: Number.POSITIVE_INFINITY };
   }
   state.isLeased = true;

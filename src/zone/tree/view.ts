@@ -87,8 +87,19 @@ export interface View {
    * Octets of the longest reply over UDP; `undefined` over TCP. Samples and wildcards stop when the reply is full.
    */
   readonly roomOctets: number | undefined;
+  /** Set while the contents of a zone are listed, in place of the answer to one question. */
+  readonly listing?: ZoneListing | undefined;
   /** Receives errors in optional parts of the answer. Must not throw. */
   readonly onFault: (error: unknown) => void;
+}
+
+/**
+ * The records of a listing depend on the services only: TTLs are the records' own, whatever is left of a lease; of too
+ * many services the first ones count, in place of a sample; no record is looked up for the additional section.
+ */
+export interface ZoneListing {
+  /** Children in the order of their labels; of many, at least the first thousand. */
+  readonly inOrder: (node: Node) => readonly Node[];
 }
 
 /** What is known about names besides the services at them. */

@@ -1,0 +1,158 @@
+/**
+ * The contents of a zone: all records that its names really have, as a transfer lists them (RFC 5936 §2.2). They are
+ * the answers to questions for these names, with what one answer decides anew each time taken out: TTLs do not count
+ * down with a lease, and of too many services the first ones count instead of a sample.
+ *
+ * Not in a zone: answers to questions with wildcards, the name `leader` in front of another, and the names below `dns`
+ * except the name servers'. No zone can have records beside a CNAME (RFC 1034 §3.6.2), so an alias has nothing else,
+ * and hosts outside our zones give a CNAME only if the name has no other records.
+ */
+import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
+import { Class, type Rr, Type } from '../dns/rr.ts';
+import { NO_SRV } from '../service/service.ts';
+import { answer } from './answer.ts';
+import { aliasOf, cnameOf } from './chain.ts';
+import { newLookupState } from './tree/lookupState.ts';
+import { isWildcard, RESERVED } from './tree/select.ts';
+import { type NameServices, servicesAt } from './tree/services.ts';
+import { findNode, type Node } from './tree/tree.ts';
+import { apexOf, consulOf, NO_EXTERNALS, type View, type ZoneSettings } from './tree/view.ts';
+
+export interface NameContents {
+  /** RRset after RRset; empty for a name without records. */
+  readonly rrs: readonly Rr[];
+  /** Folded names at or below which services were looked for: the records depend on them. */
+  readonly names: readonly Name[];
+}
+
+/** Everything that the contents of zones depend on. */
+export type ZoneData = Pick<View, 'root' | 'settings' | 'unixSeconds' | 'facts' | 'onFault'>;
+
+/** The view in which a zone's contents are looked up. */
+export function listingView(
+  data: ZoneData,
+  inOrder: (node: Node) => readonly Node[] = childrenInOrder,
+): View {
+  return {
+    ...data,
+    nowMs: 0,
+    sampleStart: 0,
+    externals: NO_EXTERNALS,
+    localAddress: undefined,
+    recursionDesired: false,
+    roomOctets: undefined,
+    listing: { inOrder },
+  };
+}
+
+/** A node's children in the order of their labels' octets. */
+export function childrenInOrder(node: Node): readonly Node[] {
+  const { children = [] } = node;
+  return children.length < 2 ? children : [...children].sort(byLabel);
+}
+
+export function byLabel(a: Pick<Node, 'label'>, b: Pick<Node, 'label'>): number {
+  return a.label < b.label ? -1 : Number(a.label > b.label);
+}
+
+/** The apex of the zone whose contents have the folded name; `undefined` if no zone's have it. */
+export function zoneWith(settings: ZoneSettings, name: Name): Name | undefined {
+  const apex = apexOf(settings, name);
+  if (apex === undefined || consulOf(settings, apex) !== undefined) return undefined;
+  if (name.some(isWildcard)) return undefined;
+  const isReserved = isSubdomainOf(name, [RESERVED, ...apex]);
+  return !isReserved || isSubdomainOf(name, nameServersOf(apex)) ? apex : undefined;
+}
+
+/** The name below which the name servers of a zone are registered. */
+function nameServersOf(apex: Name): Name {
+  return ['ns', RESERVED, ...apex];
+}
+
+/**
+ * All names that the contents of a zone may have, each once, in no order. The tree may change between two names: a name
+ * that comes meanwhile may be left out, and one that goes may be given.
+ */
+export function* namesOf({ root, settings }: ZoneData, apex: Name): Iterable<Name> {
+  yield apex;
+  const waiting = [{ name: apex, node: findNode(root, apex) }];
+  for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
+    // A copy: a node's children move when one of them leaves.
+    for (const child of [...(at.node?.children ?? [])]) {
+      const name = [child.label, ...at.name];
+      if (settings.apexes.some((other) => equalNames(other, name))) continue;
+      if (zoneWith(settings, name) !== undefined) yield name;
+      if (child.children !== undefined) waiting.push({ name, node: child });
+    }
+  }
+}
+
+export interface ContentsRules {
+  /** Names without a service of their own have the records of the services below them. */
+  readonly aggregates: boolean;
+}
+
+/** The records of a folded name in a listing. A name that no zone's contents have has none. */
+export function contentsAt(view: View, name: Name, rules: ContentsRules): NameContents {
+  const apex = zoneWith(view.settings, name);
+  if (apex === undefined) return NOTHING;
+  const isApex = name.length === apex.length;
+  const rrs: Rr[] = [];
+  const names: Name[] = [];
+  const take = (types: readonly number[]): void => {
+    for (const qtype of types) {
+      const decided = answer(view, { qname: name, qtype, qclass: Class.IN });
+      if (decided.kind !== 'response') continue;
+      // Not a CNAME that leads outside our zones, and not the records at the end of one.
+      const isOwn = ({ type, owner }: Rr) => type === qtype && equalNames(owner, name);
+      rrs.push(...decided.response.answer.filter(isOwn));
+      names.push(...(decided.basis?.names ?? []));
+    }
+  };
+  if (isApex) take([Type.SOA, Type.NS]);
+  if (!rules.aggregates && !hasOwn(view, name, isApex)) return { rrs, names: [name, ...names] };
+  const state = newLookupState(view);
+  const at = servicesAt(state, name, apex, Type.CNAME);
+  const types = at === undefined ? [] : typesOf(at);
+  const isReserved = isSubdomainOf(name, nameServersOf(apex));
+  const alias = at && !isReserved && aliasOf(state, name, apex, at);
+  names.push(...state.namesRead);
+  if (alias) return { rrs: [cnameOf(name, alias)], names };
+  // An apex may have addresses that no service at or below it has.
+  if (isApex || isReserved) take(ADDRESS_TYPES);
+  if (!isReserved) take(isApex ? types.filter((type) => !ADDRESS_TYPES.includes(type)) : types);
+  return { rrs, names };
+}
+
+const NOTHING: NameContents = { rrs: [], names: [] };
+
+/** The types that services may give to a name, in the order of the listing. */
+const SERVICE_TYPES = [Type.A, Type.AAAA, Type.TXT, Type.SRV, Type.MX, Type.PTR];
+
+const ADDRESS_TYPES: readonly number[] = [Type.A, Type.AAAA];
+
+/** Whether a name has something besides the services below it. */
+function hasOwn({ root, settings }: View, name: Name, isApex: boolean): boolean {
+  const node = findNode(root, name);
+  if (node === undefined) return false;
+  if (isApex && findNode(root, ['apex', RESERVED, ...name]) !== undefined) return true;
+  return (
+    node.first !== undefined || (settings.virtualAddresses && node.virtualAddresses.length > 0)
+  );
+}
+
+/** The types of which the services may make records. */
+function typesOf({ services, given }: NameServices): readonly number[] {
+  const types = new Set<number>(given === undefined ? [] : ADDRESS_TYPES);
+  for (const { registration } of services) {
+    const { family, target, attributes } = registration;
+    if (family === 4 || target !== undefined) types.add(Type.A);
+    if (family === 6 || target !== undefined) types.add(Type.AAAA);
+    if (attributes.text !== '' || target !== undefined) types.add(Type.TXT);
+    if (family === 0 && target === undefined) continue;
+    if (attributes.port !== NO_SRV) types.add(Type.SRV);
+    if (attributes.mail) types.add(Type.MX);
+    if (target !== undefined) types.add(Type.PTR);
+  }
+  return SERVICE_TYPES.filter((type) => types.has(type));
+}
