@@ -85,8 +85,7 @@ async function apply(
   if (path === '/acme/cleanup') {
     await store.delete(key);
   } else {
-    // A challenge is no service of the names above it.
-    const service = { text: value, ttl: TTL_SECONDS, aggregate: false };
+    const service = { text: value, ttl: TTL_SECONDS };
     const ttlSeconds = LEASE_SECONDS;
     await store.put(key, Buffer.from(JSON.stringify(service), 'utf8'), { ttlSeconds });
   }

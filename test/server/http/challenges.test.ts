@@ -99,7 +99,6 @@ test('A challenge is a value of its own with a lease of an hour', async () => {
     assert.deepEqual(JSON.parse(Buffer.from(entry?.value ?? '').toString('utf8')), {
       text: DIGEST,
       ttl: 5,
-      aggregate: false,
     });
     const left = (entry?.lease?.expiresAtMs ?? 0) - performance.now();
     assert.ok(left > 3_500_000 && left <= 3_600_000, `${left} ms`);
