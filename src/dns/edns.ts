@@ -52,6 +52,15 @@ const MAX_EXTRA_TEXT_OCTETS = 128;
 /** The longest text of an NSID that this server sends. */
 export const MAX_NSID_OCTETS = 64;
 
+/** The client's cookie, and the server's of RFC 9018. */
+export const COOKIE_OCTETS = 8 + 16;
+
+/** CODE and LENGTH of an option. */
+export const OPTION_HEAD_OCTETS = 4;
+
+/** The most that the options besides the extended error add to a reply. */
+export const MAX_OPTIONS_OCTETS: number = 2 * OPTION_HEAD_OCTETS + MAX_NSID_OCTETS + COOKIE_OCTETS;
+
 /** The content of an OPT record's CLASS and TTL fields. */
 export function ednsOf(classField: number, ttlField: number): Edns {
   const edns = {
@@ -125,8 +134,8 @@ export function encodedOptOctets(opt: Opt): number {
 function optionOctets({ extendedError, options = [], path }: Opt): number {
   return (
     (extendedError === undefined ? 0 : 6 + extendedError.text.length) +
-    options.reduce((octets, { data }) => octets + 4 + data.length, 0) +
-    (path === undefined ? 0 : 4 + pathOctets(path))
+    options.reduce((octets, { data }) => octets + OPTION_HEAD_OCTETS + data.length, 0) +
+    (path === undefined ? 0 : OPTION_HEAD_OCTETS + pathOctets(path))
   );
 }
 

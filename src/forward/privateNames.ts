@@ -13,8 +13,11 @@ import type { Upstream } from './upstream.ts';
 /** RFC 6762, RFC 6761, RFC 7686, RFC 8375, and ICANN's `internal`. */
 const SPECIAL_NAMES = ['local', 'localhost', 'invalid', 'test', 'onion', 'internal', 'home.arpa'];
 
-/** No DNS server has them: RFC 7686 §2 (4) and RFC 6761 §6.4 (4) ask a caching server for NXDOMAIN without a query. */
-const ABSENT_NAMES: readonly Name[] = [['onion'], ['invalid']];
+/**
+ * RFC 7686 §2 (4) and RFC 6761 §6.4 (4) ask a caching server for NXDOMAIN without a query, and RFC 9462 §6.1 asks a
+ * forwarder to pass on no question about the last one: it is each resolver's own.
+ */
+const ABSENT_NAMES: readonly Name[] = [['onion'], ['invalid'], ['resolver', 'arpa']];
 
 /** RFC 6303 §4 and RFC 7793: reverse zones of addresses that are not globally unique. */
 const PRIVATE_REVERSE_ZONES = [
@@ -114,9 +117,9 @@ function refused(text: string): Forwarded {
   return { kind: 'refused', text };
 }
 
-/** With the SOA of RFC 6303 §3, without which no client may keep the answer. */
-function nxdomain(question: Question, zone: Name): Forwarded {
-  const soa: Rr = {
+/** The SOA of a zone without names, without which no client may keep a negative answer (RFC 6303 §3). */
+export function emptyZoneSoa(zone: Name): Rr {
+  return {
     owner: zone,
     type: Type.SOA,
     class: Class.IN,
@@ -132,6 +135,9 @@ function nxdomain(question: Question, zone: Name): Forwarded {
       minimumSeconds: 10_800,
     },
   };
+}
+
+function nxdomain(question: Question, zone: Name): Forwarded {
   const message: Message = {
     id: 0,
     isResponse: true,
@@ -145,7 +151,7 @@ function nxdomain(question: Question, zone: Name): Forwarded {
     rcode: Rcode.NXDOMAIN,
     questions: [question],
     answer: [],
-    authority: [soa],
+    authority: [emptyZoneSoa(zone)],
     additional: [],
     edns: undefined,
   };

@@ -14,6 +14,7 @@ import {
   servfail,
 } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
+import { Class } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
@@ -33,6 +34,12 @@ import type {
 } from '../zone/tree/view.ts';
 import { externalOf, outsideResponse, staleError } from './forwarded.ts';
 import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
+import {
+  chaosAnswer,
+  DEFAULT_VERSION_TEXT,
+  resolverArpaAnswer,
+  type ServerTexts,
+} from './ownNames.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
 export interface ResolveOptions {
@@ -48,6 +55,8 @@ export interface ResolveOptions {
   readonly mayRecurse: (address: string) => boolean;
   /** Whether a name outside our zones may lead to private addresses and into our zones. */
   readonly mayRebind: (qname: Name) => boolean;
+  /** What the server says about itself; absent: the defaults. */
+  readonly texts?: (() => ServerTexts) | undefined;
   /** Octets of the longest reply over UDP, for clients that can receive it. */
   readonly maxUdpOctets: number;
   readonly monotonicMs: () => number;
@@ -117,6 +126,8 @@ class Resolver {
     round: number,
   ): Response | Promise<Response> {
     const { question } = context.query;
+    if (question.qclass === Class.CH)
+      return chaosAnswer(question, this.#options.texts?.() ?? DEFAULT_TEXTS);
     const freshness = this.#options.freshness();
     if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
       return servfail(Ede.NOT_READY, 'the store has not been read yet');
@@ -135,10 +146,13 @@ class Resolver {
         if (learned.isStale) return marked(ordered, staleError(ordered.rcode));
         return freshness === 'stale' ? marked(ordered, STALE) : ordered;
       }
-      case 'notOurs':
+      case 'notOurs': {
+        const own = resolverArpaAnswer(question);
+        if (own !== undefined) return own;
         return context.mayRecurse
           ? this.#forward(context, round)
           : refused(NOT_OURS, Ede.NOT_AUTHORITATIVE);
+      }
       case 'incomplete':
         if (round === MAX_ROUNDS) return servfail(Ede.OTHER, 'the chain of names is too long');
         return this.#learn(context, decided.missing, learned).then(() =>
@@ -251,6 +265,8 @@ class Resolver {
     };
   }
 }
+
+const DEFAULT_TEXTS: ServerTexts = { identity: undefined, version: DEFAULT_VERSION_TEXT };
 
 const NOT_OURS = 'not one of our zones';
 

@@ -16,12 +16,14 @@ import {
   type Query,
   type Respond,
   type Response,
+  refused,
   servfail,
   unknownKey,
 } from '../dns/message.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import type { AnswerCounters } from './answerCounters.ts';
+import type { ClientGate } from './clientGate.ts';
 import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
 
 export interface Answered {
@@ -32,6 +34,8 @@ export interface Answered {
 }
 
 export interface ResponderOptions extends ResolveOptions {
+  /** Absent: every client gets the answer and nothing else. */
+  readonly gate?: ClientGate | undefined;
   /** Called after each reply to a query; absent if queries are not logged. */
   readonly onAnswered?: ((answered: Answered) => void) | undefined;
   /** Receives each answer that waits for other servers. It resolves when the reply was sent, and never rejects. */
@@ -54,6 +58,8 @@ const DROP_REASON = {
   short: 'short',
   response: 'response',
 } as const;
+
+const NOT_ALLOWED = 'this server does not answer your address';
 
 export function createResponder(options: ResponderOptions): Respond {
   const responder = new Responder(options);
@@ -111,6 +117,7 @@ class Responder {
   }
 
   #resolved({ client }: ReceivedPacket, query: Query): Response | Promise<Response> {
+    if (this.#options.gate?.admits(client) === false) return refused(NOT_ALLOWED);
     if (query.tsig !== undefined) return unknownKey(query.tsig);
     try {
       return this.#resolve(query, client);
@@ -119,8 +126,10 @@ class Responder {
     }
   }
 
-  #finish(arrived: ReceivedPacket, query: Query, response: Response): void {
+  #finish(arrived: ReceivedPacket, query: Query, answer: Response): void {
     const { client } = arrived;
+    const options = this.#options.gate?.optionsFor(query);
+    const response = options === undefined ? answer : { ...answer, options };
     const reply = this.#encode(query, response, client);
     const durationMs = this.#send(arrived, query, response.rcode, reply);
     this.#report(client, query, response, durationMs);

@@ -5,7 +5,8 @@
 import { type FamilyBlock, familyBlock, familyBlocks } from '../dataplane/listeners/udpListener.ts';
 import type { FastPath } from '../dataplane/reply/fastPath.ts';
 import { openFastPath } from '../dataplane/reply/reader.ts';
-import { type AddressRange, RecursionRanges } from '../dataplane/sockets/recursionRanges.ts';
+import { AddressRanges } from '../dataplane/sockets/addressRanges.ts';
+import type { ClientPolicy, PolicyFollower } from '../dataplane/sockets/clientPolicy.ts';
 import {
   bucketOf,
   count,
@@ -25,7 +26,7 @@ const MOST_QUERIES = 16;
 const MOST_QUERY_OCTETS = 512;
 const LENGTH_OCTETS = 2;
 
-export class StreamTable {
+export class StreamTable implements PolicyFollower {
   /** Counters of the queries that `answer` answered. */
   readonly blocks: readonly FamilyBlock[];
   readonly #memory: SharedArrayBuffer = newCounterMemory(2);
@@ -34,7 +35,8 @@ export class StreamTable {
   readonly #replies: Uint8Array;
   readonly #mostOctets: number;
   #octets = 0;
-  #ranges = new RecursionRanges([]);
+  #allowed: AddressRanges | undefined;
+  #recursion = new AddressRanges([]);
 
   /** `nowMs` is the writer's clock. */
   constructor(table: TableHandle, nowMs: () => number = () => performance.now()) {
@@ -47,9 +49,12 @@ export class StreamTable {
     this.#replies = new Uint8Array(MOST_QUERIES * this.#mostOctets);
   }
 
-  /** Sets the clients whose replies out of the table have RA set; none at first. */
-  recurseFor(ranges: readonly AddressRange[]): void {
-    this.#ranges = new RecursionRanges(ranges);
+  setPolicy(policy: ClientPolicy): void {
+    const { allowed, recursionRanges } = policy;
+    this.#allowed = allowed && new AddressRanges(allowed);
+    this.#recursion = new AddressRanges(recursionRanges);
+    this.#paths[4].setPolicy(policy);
+    this.#paths[6].setPolicy(policy);
   }
 
   /**
@@ -57,11 +62,11 @@ export class StreamTable {
    * `mostOctets`. Returns their number; `takeReplies` then returns the replies.
    */
   answer(input: Reassembly, client: DnsClient, mostOctets: number): number {
-    if (input.wholeInChunk() === 0) return 0;
+    if (input.wholeInChunk() === 0 || this.#allowed?.hasAddress(client.address) === false) return 0;
     const family = client.address.includes(':') ? 6 : 4;
     const path = this.#paths[family];
     const beganMs = performance.now();
-    const mayRecurse = this.#ranges.hasAddress(client.address);
+    const mayRecurse = this.#recursion.hasAddress(client.address);
     let queries = 0;
     let queryOctets = 0;
     this.#octets = 0;

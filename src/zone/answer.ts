@@ -16,7 +16,7 @@ import {
   refused,
   servfail,
 } from '../dns/message.ts';
-import { foldName, type Name, printName } from '../dns/name.ts';
+import type { Name } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { type Lookup, lookup, ptr } from './lookup.ts';
 import {
@@ -47,7 +47,6 @@ export interface Decided {
 
 /** Decides a question, with all records in canonical order (see `rrset.ts`). */
 export function answer(view: View, question: Question): Decision {
-  if (question.qclass === Class.CH) return { kind: 'response', response: chaos(question) };
   if (question.qclass !== Class.IN && question.qclass !== Class.ANY) {
     return { kind: 'response', response: refused('only class IN is served') };
   }
@@ -182,23 +181,6 @@ function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts):
       minimumSeconds,
     },
   };
-}
-
-/** Class CH: the server's identity (RFC 4892), without its version. */
-const CHAOS_TEXTS: ReadonlyMap<string, string> = new Map([
-  ['version.bind.', 'soradns'],
-  ['version.server.', 'soradns'],
-  ['hostname.bind.', 'localhost'],
-  ['id.server.', 'localhost'],
-]);
-
-/** Everything else in class CH is SERVFAIL, as in SkyDNS. */
-function chaos({ qname, qtype }: Question): Response {
-  const text = qtype === Type.TXT ? CHAOS_TEXTS.get(printName(foldName(qname))) : undefined;
-  if (text === undefined) return authoritative(Rcode.SERVFAIL, []);
-  const rdata = { kind: 'txt', strings: [text] } as const;
-  const rr: Rr = { owner: qname, type: Type.TXT, class: Class.CH, ttlSeconds: 0, rdata };
-  return authoritative(Rcode.NOERROR, [rr]);
 }
 
 const HOUR_SECONDS = 3600;

@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { CONFIG_OPTIONS } from '../../src/config/config.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
 import { callCli } from '../support/cli.ts';
+import { startFakeDocker } from '../support/fakeDocker.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'soradns-check-'));
 const file = (name: string, text: string): string => {
@@ -44,6 +45,20 @@ describe('check', () => {
       },
     );
     assert.equal((await check(['-q'])).stdout, '');
+  });
+
+  it('check warns if --allow lacks the containers of the Docker bridge', async (t) => {
+    const docker = await startFakeDocker();
+    t.after(() => docker.close());
+    const env = { DOCKER_HOST: docker.host };
+    const without = await check(['--allow', '10.0.0.0/8', '--allow', '127.0.0.1'], env);
+    assert.equal(without.code, 0);
+    assert.match(
+      without.stderr,
+      /^note: --allow: lacks 172\.17\.0\.1, .* for example 172\.17\.0\.1\/16\n$/,
+    );
+    for (const args of [[], ['--allow', '172.16.0.0/12']])
+      assert.equal((await check(args, env)).stderr, '');
   });
 
   it('check prints once what to do about an unsupported option of SkyDNS', async () => {

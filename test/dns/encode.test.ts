@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
-import { MAX_NSID_OCTETS, OptionCode } from '../../src/dns/edns.ts';
+import {
+  COOKIE_OCTETS,
+  MAX_NSID_OCTETS,
+  MAX_OPTIONS_OCTETS,
+  OptionCode,
+} from '../../src/dns/edns.ts';
 import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
 import { Ede, type Query, type Response } from '../../src/dns/message.ts';
 import { splitText } from '../../src/dns/rdata.ts';
@@ -145,11 +150,11 @@ test('A long EDE text is cut between characters and leaves room for the question
     const extendedError = { code: Ede.OTHER, text };
     const options = [
       { code: OptionCode.NSID, data: Buffer.alloc(MAX_NSID_OCTETS) },
-      { code: OptionCode.COOKIE, data: Buffer.alloc(24) },
+      { code: OptionCode.COOKIE, data: Buffer.alloc(COOKIE_OCTETS) },
     ];
     const octets = encoded(queryFor(qname, 1, {}), { extendedError, options }, 512);
     assert.ok(octets.length <= 512);
-    const textOctets = octets.length - (271 + 17) - (4 + MAX_NSID_OCTETS) - (4 + 24);
+    const textOctets = octets.length - (271 + 17) - MAX_OPTIONS_OCTETS;
     const sentOctets = octets.subarray(271 + 17, 271 + 17 + textOctets);
     const sent = new TextDecoder('utf-8', { fatal: true }).decode(sentOctets);
     assert.ok(text.startsWith(sent) && sent.length > 40);

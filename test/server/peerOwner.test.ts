@@ -204,7 +204,7 @@ it('A user namespace that maps all strangers to one id does not make them truste
     return t.skip('optional: no user namespaces can be made here');
   }
   const script =
-    "import('./src/server/peerOwner.ts').then((m) => console.log(...m.trustedUsers()))";
+    "import('./src/server/listening/peerOwner.ts').then((m) => console.log(...m.trustedUsers()))";
   const { stdout, stderr } = inside(process.execPath, '--import', 'tsx', '--eval', script);
   assert.equal(stdout, '0\n', stderr);
 });

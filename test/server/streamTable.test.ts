@@ -1,7 +1,9 @@
 /** Answers from the table over real TCP connections, beside the slow path's. */
+
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { PLAIN_POLICY } from '../../src/dataplane/sockets/clientPolicy.ts';
 import { Single } from '../../src/dataplane/table/counters.ts';
 import type { Respond } from '../../src/dns/message.ts';
 import type { TcpLimits } from '../../src/server/connectionTable.ts';
@@ -116,7 +118,7 @@ test('RA is set for clients that may recurse, and IPv6 clients are counted as su
     return ((client.replies[0]?.readUInt16BE(2) ?? 0) & 0x80) !== 0;
   };
   assert.equal(await hasRa(), false);
-  table.recurseFor([{ address: '::1', prefixLength: 128 }]);
+  table.setPolicy({ ...PLAIN_POLICY, recursionRanges: [{ address: '::1', prefixLength: 128 }] });
   assert.equal(await hasRa(), true);
   const six = table.blocks.find(({ family }) => family === 6);
   assert.equal(six?.block[Single.sent], 2);

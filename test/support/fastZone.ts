@@ -4,12 +4,14 @@
 import { aliasName } from '../../src/ambassador/names/consulName.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { openFastPath } from '../../src/dataplane/reply/reader.ts';
+import type { ClientPolicy } from '../../src/dataplane/sockets/clientPolicy.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
 import type { Message, Question, Respond } from '../../src/dns/message.ts';
 import { Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
+import { ClientGate } from '../../src/server/clientGate.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import type { Change, Lease } from '../../src/service/change.ts';
 import type { NameTable } from '../../src/service/key.ts';
@@ -35,6 +37,7 @@ export class FastZone {
   readonly world = new Map<string, External>();
   /** The slow path's last decision that holds for every client. */
   decided: Decided | undefined;
+  readonly #gate = new ClientGate();
   readonly #fast;
   readonly #stream;
   readonly #slow: Respond;
@@ -78,6 +81,7 @@ export class FastZone {
     this.#slow = createResponder({
       ...zone,
       ...clock,
+      gate: this.#gate,
       version: () => this.catalog.version,
       freshness: () => this.freshness,
       forwarder: () => forwarder,
@@ -90,6 +94,11 @@ export class FastZone {
       },
       onError: onFault,
     });
+  }
+
+  /** Both paths follow the policy. */
+  setPolicy(policy: ClientPolicy): void {
+    for (const follower of [this.#fast, this.#stream, this.#gate]) follower.setPolicy(policy);
   }
 
   setFreshness(freshness: 'loading' | 'synced' | 'stale'): void {

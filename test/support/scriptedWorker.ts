@@ -16,6 +16,7 @@ const OUTCOMES: Readonly<Record<string, number>> = {
 
 const scripted: FastPath = {
   replyOctets: 0,
+  setPolicy: () => {},
   beginBatch: () => {},
   endBatch: () => {},
   answer(octets, at, length, recursionAvailable) {

@@ -12,7 +12,6 @@ import {
   question,
   respond,
   type Services,
-  text,
   viewOf,
 } from '../support/zone.ts';
 
@@ -638,13 +637,6 @@ describe('TTL', () => {
 
 describe('classes', () => {
   const view = viewOf(catalogOf({}));
-  it('A CH query for the version gets an answer without a version number, and other CH queries are SERVFAIL', () => {
-    const version = answer(view, question('VERSION.bind.', 'TXT', Class.CH));
-    assert.ok(version.kind === 'response');
-    assert.deepEqual(text(version.response.answer), ['VERSION.bind. 0 CH TXT "soradns"']);
-    const other = answer(view, question('local.dns.skydns.local.', 'A', Class.CH));
-    assert.ok(other.kind === 'response' && other.response.rcode === Rcode.SERVFAIL);
-  });
   it('The zone refuses HS queries', () => {
     const hesiod = answer(view, question('skydns.local.', 'A', Class.HS));
     assert.ok(hesiod.kind === 'response' && hesiod.response.rcode === Rcode.REFUSED);

@@ -5,9 +5,11 @@ import type { Respond } from '../../dns/message.ts';
 import type { FaultLog } from '../../observability/faultLog.ts';
 import type { QueryLog } from '../../observability/queryLog.ts';
 import type { AnswerCounters } from '../../server/answerCounters.ts';
+import { ClientGate } from '../../server/clientGate.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
 import type { Mirror } from '../../store/mirror.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
+import { followPolicy, serverTextsOf } from './clientPolicy.ts';
 import { type LiveConfig, rebindRule } from './liveConfig.ts';
 import type { NameTables } from './nameTables.ts';
 import type { OutsideCache } from './outsideCache.ts';
@@ -41,6 +43,8 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
   const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
   const { counters, queryLog, faults } = parts;
   const pending = new OutstandingAnswers();
+  const gate = new ClientGate();
+  followPolicy(liveConfig, gate);
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,
@@ -65,6 +69,8 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
   });
   const respond = createResponder({
     ...quiet,
+    gate,
+    texts: () => serverTextsOf(liveConfig.config),
     forwarder: () => liveConfig.forwarder,
     mayRecurse: (address) => liveConfig.mayRecurse(address),
     onDecided: (decided) => publisher.publishSoon(decided),

@@ -11,6 +11,7 @@ import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
 import { StreamTable } from '../../server/streamTable.ts';
 import { type StreamSockets, TcpListener } from '../../server/tcp.ts';
+import { followPolicy } from './clientPolicy.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
 type ListenConfig = Pick<Config, 'workers' | 'takeover'>;
@@ -25,7 +26,7 @@ interface ListenerParts {
   readonly log: Log;
 }
 
-/** Makes the listeners for both transports. Both answer from the table, and learn which clients may recurse. */
+/** Makes the listeners for both transports. Both answer from the table, and follow the client policy. */
 export function openListeners(
   config: ListenConfig,
   parts: ListenerParts,
@@ -33,14 +34,7 @@ export function openListeners(
   const { liveConfig, table, cache, respond, onError } = parts;
   const udp = listenerFor(config, parts);
   const streamTable = new StreamTable({ ...table.handle, cache });
-  const followConfig = (): void => {
-    const { forwarder } = liveConfig;
-    const ranges = forwarder === undefined ? [] : liveConfig.config.recursionAllow;
-    udp.recurseFor(ranges);
-    streamTable.recurseFor(ranges);
-  };
-  liveConfig.onChanged(followConfig);
-  followConfig();
+  followPolicy(liveConfig, udp, streamTable);
   const sockets = streamSockets(config);
   return { udp, tcp: new TcpListener({ respond, table: streamTable, onError, sockets }) };
 }

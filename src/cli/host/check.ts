@@ -1,10 +1,10 @@
 /** `soradns check`: validates the options of `serve` without starting it, like Knot's `knotc conf-check`. */
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
-import { engineEndpoint } from '../../app/process/network.ts';
+import { engineEndpoint, networkOf } from '../../app/process/network.ts';
 import { etcdOptions } from '../../app/process/openStore.ts';
 import { readUpstreamCa } from '../../app/process/pemFiles.ts';
 import type { Io } from '../../app/process/process.ts';
-import { CONFIG_OPTIONS, readConfig, readConfigFile } from '../../config/config.ts';
+import { CONFIG_OPTIONS, type Config, readConfig, readConfigFile } from '../../config/config.ts';
 import { SERVE_AMBASSADOR_OPTIONS } from '../../config/options/ambassadorOptions.ts';
 import type { Option } from '../../config/options/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from '../../config/options/registrarOptions.ts';
@@ -16,6 +16,7 @@ import {
   type Sources,
 } from '../../config/settings.ts';
 import { withoutPassword } from '../../config/storeLocation.ts';
+import { addressSet } from '../../forward/addresses.ts';
 import { printable } from '../../observability/printable.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, printFailure, table } from '../output.ts';
@@ -42,7 +43,7 @@ export const checkCommand: Command = {
   note: `It takes all options, variables and the config file of serve. Exit code 0: serve accepts them; 2: it
 does not. It does not read the key /skydns/config in the store.`,
   async run(args, io) {
-    const { mistakes, notes } = checkConfig(args, io);
+    const { mistakes, notes } = await checkConfig(args, io);
     const shown = args.flags.show ? explainAllOptions(args, io) : undefined;
     if (args.flags.json) printJson({ mistakes, notes, options: shown }, io);
     else printWords({ mistakes, notes, options: shown }, args, io);
@@ -55,7 +56,7 @@ interface CheckResult {
   readonly notes: readonly string[];
 }
 
-function checkConfig({ flags }: Arguments, io: Io): CheckResult {
+async function checkConfig({ flags }: Arguments, io: Io): Promise<CheckResult> {
   const { env, readFile, stateDirectory } = io;
   const read = readConfig({ flags, env, readFile, stateDirectory });
   if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
@@ -68,7 +69,17 @@ function checkConfig({ flags }: Arguments, io: Io): CheckResult {
         registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io),
     ),
   ];
-  return { mistakes, notes: read.notes };
+  return { mistakes, notes: [...read.notes, ...(await accessNotes(read.config, io))] };
+}
+
+/** The containers on Docker's bridge, to which a server without --allow answers. */
+async function accessNotes(config: Config, io: Io): Promise<readonly string[]> {
+  const { allow } = config;
+  const bridge = allow && (await networkOf(config, io).bridgeAddress());
+  if (bridge === undefined || addressSet(allow ?? [])(bridge)) return [];
+  return [
+    `--allow: lacks ${bridge}, this host's address on Docker's bridge, so containers there get no answers; add their range, for example ${bridge}/16`,
+  ];
 }
 
 /** Mistakes that `serve` finds only when it uses the options. */

@@ -5,6 +5,7 @@ import { MAX_UDP_SIZE, UDP_SIZE } from '../../dns/edns.ts';
 import type { Name } from '../../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
 import type { NamedDatacenter } from '../../service/consulWords.ts';
+import { ACCESS_OPTIONS } from './accessOptions.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
@@ -133,6 +134,7 @@ export const SERVE_OPTIONS = {
     expects: 'a host name',
     example: 'dns1.example.org',
   }),
+  ...ACCESS_OPTIONS,
   ...FORWARD_OPTIONS,
   ttlSeconds: option<number>({
     ...seconds,

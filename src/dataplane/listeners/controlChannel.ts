@@ -4,7 +4,7 @@
  * memory after it has posted a message, and the worker compares that number once per batch.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
-import type { AddressRange } from '../sockets/recursionRanges.ts';
+import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
 import type { TableHandle } from '../table/layout.ts';
 
@@ -19,8 +19,7 @@ export interface WorkerAssignment {
   /** Grows by one with each assignment. */
   readonly generation: number;
   readonly sockets: readonly UdpSocket[];
-  /** Clients whose replies have RA set. */
-  readonly recursionRanges: readonly AddressRange[];
+  readonly policy: ClientPolicy;
   /** The worker answers the packets that have arrived, and ends. */
   readonly stop: boolean;
 }

@@ -5,7 +5,7 @@
 import { isIP } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
 import { interfaceAddresses } from '../../kernel/interfaces.ts';
-import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
+import { type AddressRange, AddressRanges } from '../sockets/addressRanges.ts';
 
 export interface LocalAddresses {
   /** The address for a client (in `DnsClient`'s form); `undefined` if no network of this machine contains the client. */
@@ -14,7 +14,7 @@ export interface LocalAddresses {
 
 interface LocalNetwork {
   readonly address: string;
-  readonly range: RecursionRanges;
+  readonly range: AddressRanges;
 }
 
 /** The list of networks is used for this long, because it costs one system call per interface. */
@@ -41,7 +41,7 @@ export function createLocalAddresses(
 }
 
 function localNetwork(network: AddressRange): LocalNetwork {
-  return { address: clientAddress(network.address), range: new RecursionRanges([network]) };
+  return { address: clientAddress(network.address), range: new AddressRanges([network]) };
 }
 
 function listInterfaceNetworks(): AddressRange[] {

@@ -16,10 +16,11 @@ import { Rcode } from '../../dns/rr.ts';
 import { EAGAIN, EBADF, EINTR, type Libc, loadLibc, systemError } from '../../kernel/libc.ts';
 import { type FastPath, Outcome } from '../reply/fastPath.ts';
 import type { openFastPath } from '../reply/reader.ts';
+import { AddressRanges } from '../sockets/addressRanges.ts';
 import type { Batch } from '../sockets/batch.ts';
+import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import { Intake } from '../sockets/intake.ts';
 import { MSG_DONTWAIT, MSG_WAITFORONE, sockaddrPort } from '../sockets/layout.ts';
-import { RecursionRanges } from '../sockets/recursionRanges.ts';
 import { Poll, RECEIVE_TIMEOUT_MS } from '../sockets/socket.ts';
 import {
   BATCH_BOUNDS,
@@ -70,7 +71,8 @@ export class WorkerLoop {
   readonly #spin: Spin;
   #intakes: readonly Intake[] = [];
   #poll: Poll;
-  #recursionRanges = new RecursionRanges([]);
+  #allowed: AddressRanges | undefined;
+  #recursion = new AddressRanges([]);
   /** Ports of all our sockets: a packet from such a port may come from one of them. */
   #ownPorts: readonly number[] = [];
   #stop = false;
@@ -109,7 +111,7 @@ export class WorkerLoop {
     if (assignment === undefined) return;
     this.#sendAllDeferred();
     this.#stop = assignment.stop;
-    this.#recursionRanges = new RecursionRanges(assignment.recursionRanges);
+    this.#setPolicy(assignment.policy);
     this.#ownPorts = [...new Set(assignment.sockets.map(({ port }) => port))];
     this.#isIdle = false;
     this.#intakes = assignment.sockets.map((socket) => {
@@ -124,6 +126,13 @@ export class WorkerLoop {
       assignment.sockets.map(({ fd }) => fd),
     );
     channel.acknowledge(assignment);
+  }
+
+  #setPolicy(policy: ClientPolicy): void {
+    const { allowed, recursionRanges } = policy;
+    this.#allowed = allowed && new AddressRanges(allowed);
+    this.#recursion = new AddressRanges(recursionRanges);
+    for (const { fastPath } of Object.values(this.#parts.paths)) fastPath.setPolicy(policy);
   }
 
   /** Answers the packets that wait in the kernel, within the time limit. */
@@ -209,7 +218,8 @@ export class WorkerLoop {
   }
 
   #answer(intake: Intake, received: number, fastPath: FastPath, counters: CounterBlock): void {
-    const ranges = this.#recursionRanges;
+    const allowed = this.#allowed;
+    const recursion = this.#recursion;
     const batch = intake.current;
     // More packets wait, or are likely to.
     const mayDefer = intake.wasFull || intake.hasDeferred;
@@ -223,10 +233,12 @@ export class WorkerLoop {
       const nameAt = batch.nameAt(i);
       const port = sockaddrPort(octets, nameAt);
       if (port === 0) countDrop(counters, 'sourcePortZero');
+      else if (allowed !== undefined && !allowed.has(words, nameAt))
+        countDrop(counters, 'notAllowed');
       else if (ownPorts.includes(port))
         this.#handOver(batch, i, Outcome.SLOW, counters); // The main thread compares the address with ours.
       else {
-        const recursionAvailable = ranges.has(words, nameAt);
+        const recursionAvailable = recursion.has(words, nameAt);
         const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
         if (outcome >= Outcome.DROP) {
           handled++;
@@ -303,6 +315,7 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
 
 const NO_TABLE: FastPath = {
   replyOctets: 0,
+  setPolicy: () => {},
   beginBatch: () => {},
   endBatch: () => {},
   answer: () => Outcome.SLOW,

@@ -11,8 +11,9 @@ import { isIPv6 } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
 import { type FastPath, Outcome } from '../reply/fastPath.ts';
 import { openFastPath } from '../reply/reader.ts';
+import { AddressRanges } from '../sockets/addressRanges.ts';
+import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import { sendDropReason } from '../sockets/dropReason.ts';
-import { type AddressRange, RecursionRanges } from '../sockets/recursionRanges.ts';
 import {
   bucketOf,
   type CounterBlock,
@@ -94,9 +95,9 @@ class PortableListener implements UdpListener {
     await Promise.all([...this.#open].map((bound) => bound.close()));
   }
 
-  recurseFor(ranges: readonly AddressRange[]): void {
-    this.#receivers[4].recursionRanges = new RecursionRanges(ranges);
-    this.#receivers[6].recursionRanges = new RecursionRanges(ranges);
+  setPolicy(policy: ClientPolicy): void {
+    this.#receivers[4].setPolicy(policy);
+    this.#receivers[6].setPolicy(policy);
   }
 
   counters(): UdpCounters {
@@ -133,7 +134,8 @@ const MAX_UNSENT = 1024;
  * `respond`. Bounds the replies that wait for the kernel.
  */
 class PortableReceiver {
-  recursionRanges = new RecursionRanges([]);
+  #allowed: AddressRanges | undefined;
+  #recursion = new AddressRanges([]);
   readonly #options: UdpListenerOptions;
   readonly #block: CounterBlock;
   readonly #slow: SlowCounts;
@@ -158,11 +160,19 @@ class PortableReceiver {
     this.#fastPath = table && openFastPath(table, MAIN_THREAD, block, () => performance.now());
   }
 
+  setPolicy(policy: ClientPolicy): void {
+    const { allowed, recursionRanges } = policy;
+    this.#allowed = allowed && new AddressRanges(allowed);
+    this.#recursion = new AddressRanges(recursionRanges);
+    this.#fastPath?.setPolicy(policy);
+  }
+
   /** `boundTo`: the socket's address; `undefined` for a wildcard address. */
   receive(socket: Socket, boundTo: string | undefined, packet: Uint8Array, peer: RemoteInfo): void {
     const { port } = peer;
     const address = clientAddress(peer.address);
     if (port === 0) countDrop(this.#block, 'sourcePortZero');
+    else if (this.#allowed?.hasAddress(address) === false) countDrop(this.#block, 'notAllowed');
     else if (this.#isOwn(address, port)) countDrop(this.#block, 'ownAddress');
     else if (this.#unsent >= MAX_UNSENT) countDrop(this.#block, 'overload');
     else if (!this.#answer(socket, packet, peer, address)) {
@@ -182,7 +192,7 @@ class PortableReceiver {
     if (this.#fastPath === undefined) return false;
     const startedMs = performance.now();
     this.#room.set(packet);
-    const mayRecurse = this.recursionRanges.hasAddress(address);
+    const mayRecurse = this.#recursion.hasAddress(address);
     this.#fastPath.beginBatch();
     const outcome = this.#fastPath.answer(this.#room, 0, packet.length, mayRecurse);
     this.#fastPath.endBatch();

@@ -5,7 +5,7 @@
  */
 import { Worker, type WorkerOptions } from 'node:worker_threads';
 import { backoffMs } from '../../timing/backoff.ts';
-import type { AddressRange } from '../sockets/recursionRanges.ts';
+import { type ClientPolicy, PLAIN_POLICY } from '../sockets/clientPolicy.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
 import type { MainChannel, WorkerAssignment, WorkerReport, WorkerStart } from './controlChannel.ts';
 
@@ -44,7 +44,7 @@ export class WorkerThreads {
   readonly #slots: readonly ThreadSlot[];
   #generation = 0;
   #sockets: readonly (readonly UdpSocket[])[] = [];
-  #recursionRanges: readonly AddressRange[] = [];
+  #policy = PLAIN_POLICY;
   #started = false;
   #stopped = false;
   #waiters: (() => void)[] = [];
@@ -71,8 +71,8 @@ export class WorkerThreads {
     await this.#waitUntil(() => this.#haveAllAcknowledged());
   }
 
-  recurseFor(ranges: readonly AddressRange[]): void {
-    this.#recursionRanges = ranges;
+  setPolicy(policy: ClientPolicy): void {
+    this.#policy = policy;
     this.#announce();
   }
 
@@ -98,8 +98,8 @@ export class WorkerThreads {
 
   #assignmentFor({ thread }: ThreadSlot): WorkerAssignment {
     const sockets = this.#sockets[thread - 1] ?? [];
-    const recursionRanges = this.#recursionRanges;
-    return { generation: this.#generation, sockets, recursionRanges, stop: this.#stopped };
+    const policy = this.#policy;
+    return { generation: this.#generation, sockets, policy, stop: this.#stopped };
   }
 
   #start(slot: ThreadSlot): void {

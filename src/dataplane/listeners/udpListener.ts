@@ -9,7 +9,7 @@
  */
 import type { SocketAddress } from '../../dns/address.ts';
 import type { Respond } from '../../dns/message.ts';
-import type { AddressRange } from '../sockets/recursionRanges.ts';
+import type { PolicyFollower } from '../sockets/clientPolicy.ts';
 import {
   type CounterBlock,
   counterBlock,
@@ -32,7 +32,7 @@ export interface UdpListenerOptions {
   readonly table?: TableHandle | undefined;
 }
 
-export interface UdpListener {
+export interface UdpListener extends PolicyFollower {
   /** Starts the threads early; otherwise the first `listen` starts them. Resolves when they run. */
   begin(): Promise<void>;
   /** May be called for several addresses. `fd` is an inherited socket; `address` then only gives its family. */
@@ -46,8 +46,6 @@ export interface UdpListener {
   stop(): Promise<void>;
   /** Closes every socket, and drops later replies. */
   close(): Promise<void>;
-  /** Sets the clients whose replies out of the table have RA set; none at first. */
-  recurseFor(ranges: readonly AddressRange[]): void;
   counters(): Readonly<UdpCounters>;
   /**
    * Counters of the packets that the table answered or that were dropped. Packets that `respond` received are not in

@@ -3,7 +3,7 @@
  * and worker, and answers the misses that the workers hand over.
  */
 import { type Libc, systemError } from '../../kernel/libc.ts';
-import type { AddressRange } from '../sockets/recursionRanges.ts';
+import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import { ReplySender } from '../sockets/sender.ts';
 import { SocketMaker, type UdpSocket } from '../sockets/socket.ts';
 import { newCounterMemory } from '../table/counters.ts';
@@ -164,8 +164,8 @@ class WorkerListener implements UdpListener {
       for (const socket of sockets) if (socket.blocking) this.#maker.divertPackets(socket);
   }
 
-  recurseFor(ranges: readonly AddressRange[]): void {
-    this.#threads.recurseFor(ranges);
+  setPolicy(policy: ClientPolicy): void {
+    this.#threads.setPolicy(policy);
   }
 
   counters(): UdpCounters {

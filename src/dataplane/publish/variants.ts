@@ -3,6 +3,7 @@
  * question, and the lengths to which a smaller message may cut them. The octets come from the one encoder, and the cuts
  * are those that the encoder would make, so a reply from the table is the one that the slow path would send.
  */
+import { MAX_OPTIONS_OCTETS } from '../../dns/edns.ts';
 import { encodeResponse } from '../../dns/encode.ts';
 import type { Question, Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
@@ -26,7 +27,7 @@ import {
 } from '../table/layout.ts';
 
 /** Octets that every client can receive: RFC 1035's 512, less the longest OPT. */
-const LEAST_LIMIT = 512 - optRecord(true).length;
+const LEAST_LIMIT = 512 - optRecord(true).length - MAX_OPTIONS_OCTETS;
 
 /** An RR with a compressed owner name and one octet of rdata. */
 const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;

@@ -3,6 +3,7 @@
  * for every packet, on a worker and on the main thread. It overwrites the packet with its reply, or returns why neither
  * memory can answer.
  */
+import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 
 /** Results of `FastPath.answer` that are not a reply's length: a drop, or a kind of miss. */
 export const Outcome = {
@@ -19,6 +20,8 @@ export const Outcome = {
 export interface FastPath {
   /** Octets of the longest reply. Every packet's buffer must have at least as many. */
   readonly replyOctets: number;
+  /** Takes effect with the next packet. */
+  setPolicy(policy: ClientPolicy): void;
   /** Call this before each batch of packets. Until `endBatch` neither memory reuses words that this thread may read. */
   beginBatch(): void;
   /** Call this before the thread waits for packets. */

@@ -1,6 +1,6 @@
 /**
  * dataplane/reply/: Overwrites a question with its reply, from the answer table or from the cache.
- * Imports: dataplane/cache, dataplane/table, dns.
+ * Imports: dataplane/cache, dataplane/sockets, dataplane/table, dns.
  * Used by: dataplane/listeners, dataplane/publish, server.
  *
  * The readers' side of the two memories: the answer table, with the answers of our zones, and the cache, with those of
@@ -12,6 +12,7 @@
 import { STALE_TTL_SECONDS } from '../../dns/message.ts';
 import { Rcode } from '../../dns/rr.ts';
 import { HEADER_OCTETS } from '../../dns/wire.ts';
+import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from '../table/counters.ts';
 import {
   AnswerField,
@@ -29,8 +30,9 @@ import { DerivedCheck } from './derivedCheck.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import { NameFinder } from './nameFinder.ts';
 import { Negatives } from './negatives.ts';
+import { OptionWriter } from './optionWriter.ts';
 import { QuestionReader } from './question.ts';
-import { type ReplyLimits, ReplyWriter } from './replyWriter.ts';
+import { type ReplyLimits, type ReplyParts, ReplyWriter } from './replyWriter.ts';
 
 /** Pending questions that a reader remembers, and for how long. */
 const RECENT_QUESTIONS = 256;
@@ -49,6 +51,7 @@ class TableReader implements FastPath {
   readonly #finder: NameFinder;
   readonly #derived: DerivedCheck;
   readonly #negatives: Negatives;
+  readonly #options: OptionWriter;
   readonly #writer: ReplyWriter;
   readonly #cache: CachedReplies | undefined;
   readonly #opt = optRecord(false);
@@ -84,9 +87,15 @@ class TableReader implements FastPath {
     this.#finder = new NameFinder(words);
     this.#derived = new DerivedCheck(words, octets, question, this.#finder);
     this.#negatives = new Negatives(words, octets, question);
+    this.#options = new OptionWriter(question);
+    const parts = { question, options: this.#options, counters };
     const limits = { maxUdpOctets, isStream };
-    this.#writer = new ReplyWriter({ words, octets }, question, counters, limits, this.#opt);
-    this.#cache = cache && new CachedReplies(cache, question, counters, limits);
+    this.#writer = new ReplyWriter({ words, octets }, parts, limits, this.#opt);
+    this.#cache = cache && new CachedReplies(cache, parts, limits);
+  }
+
+  setPolicy(policy: ClientPolicy): void {
+    this.#options.setPolicy(policy);
   }
 
   beginBatch(): void {
@@ -126,6 +135,7 @@ class TableReader implements FastPath {
     if (!question.read(octets, at, length) || !this.#isActive) {
       return question.isWildcard ? Outcome.WILDCARD : Outcome.SLOW;
     }
+    this.#options.measure();
     if (question.isWildcard) return this.#answerWildcard(octets, at, recursionAvailable);
     const record = this.#finder.find(question.hash, question.nameOctets, question.nameWords);
     if (record === 0) return this.#answerUnknownName(octets, at, recursionAvailable);
@@ -205,17 +215,12 @@ class CachedReplies {
   readonly #writer: ReplyWriter;
   readonly #counters: CounterBlock;
 
-  constructor(
-    memory: SharedArrayBuffer,
-    question: QuestionReader,
-    counters: CounterBlock,
-    limits: ReplyLimits,
-  ) {
+  constructor(memory: SharedArrayBuffer, parts: ReplyParts, limits: ReplyLimits) {
     const words = new Int32Array(memory);
     const octets = new Uint8Array(memory);
-    this.#finder = new CacheFinder(words, question);
-    this.#writer = new ReplyWriter({ words, octets }, question, counters, limits, optRecord(false));
-    this.#counters = counters;
+    this.#finder = new CacheFinder(words, parts.question);
+    this.#writer = new ReplyWriter({ words, octets }, parts, limits, optRecord(false));
+    this.#counters = parts.counters;
   }
 
   beginBatch(second: number): void {

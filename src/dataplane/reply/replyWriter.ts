@@ -14,6 +14,7 @@ import {
   variantCountOf,
 } from '../table/layout.ts';
 import type { Negatives } from './negatives.ts';
+import type { OptionWriter } from './optionWriter.ts';
 import type { QuestionReader } from './question.ts';
 
 /** RFC 1035 §4.2.1. */
@@ -25,6 +26,13 @@ const TC = 0x02;
 export interface AnswerMemory {
   readonly words: Int32Array;
   readonly octets: Uint8Array;
+}
+
+/** What the writers of one reader share. */
+export interface ReplyParts {
+  readonly question: QuestionReader;
+  readonly options: OptionWriter;
+  readonly counters: CounterBlock;
 }
 
 export interface ReplyLimits {
@@ -44,6 +52,7 @@ export class ReplyWriter {
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;
   readonly #question: QuestionReader;
+  readonly #options: OptionWriter;
   readonly #counters: CounterBlock;
   readonly #maxUdpOctets: number;
   readonly #isStream: boolean;
@@ -52,14 +61,14 @@ export class ReplyWriter {
 
   constructor(
     { words, octets }: AnswerMemory,
-    question: QuestionReader,
-    counters: CounterBlock,
+    { question, options, counters }: ReplyParts,
     { maxUdpOctets, isStream }: ReplyLimits,
     opt: Uint8Array,
   ) {
     this.#words = words;
     this.#octets = octets;
     this.#question = question;
+    this.#options = options;
     this.#counters = counters;
     this.#maxUdpOctets = maxUdpOctets;
     this.#isStream = isStream;
@@ -109,7 +118,7 @@ export class ReplyWriter {
     const { udpSize, end } = this.#question;
     if (udpSize < 0) return PLAIN_UDP_SIZE - (end - at);
     const limit = Math.min(Math.max(udpSize, PLAIN_UDP_SIZE), this.#maxUdpOctets);
-    return limit - this.opt.length - (end - at);
+    return limit - this.opt.length - this.#options.length - (end - at);
   }
 
   /** The variant for this reply. */
@@ -196,7 +205,8 @@ export class ReplyWriter {
       counters[Single.dnssecOk] = (counters[Single.dnssecOk] as number) + 1;
     }
     counters[Single.edns] = (counters[Single.edns] as number) + 1;
-    return opt.length;
+    this.#options.write(packet, to, to + opt.length);
+    return opt.length + this.#options.length;
   }
 }
 

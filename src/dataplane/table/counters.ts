@@ -33,6 +33,8 @@ export const DROP_REASONS = [
   /** EMSGSIZE. */
   'tooLong',
   'otherSendError',
+  /** The client is not in `--allow`. */
+  'notAllowed',
 ] as const;
 
 export type DropReason = (typeof DROP_REASONS)[number];

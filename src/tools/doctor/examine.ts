@@ -89,7 +89,7 @@ async function collectServer(config: Config, host: Host) {
 
 async function collectEndpoint(
   endpoint: SocketAddress,
-  { domains, http }: Config,
+  { domains, http, versionText }: Config,
   own: ReadonlySet<string>,
 ) {
   const at = reachableAddress(endpoint);
@@ -101,7 +101,8 @@ async function collectEndpoint(
     ]);
     return { endpoint: at, domain, udp, tcp, readyUrl };
   });
-  const [isAnswering, asked] = await Promise.all([isSoradns(at), Promise.all(asking)]);
+  const identifying = isSoradns(at, versionText);
+  const [isAnswering, asked] = await Promise.all([identifying, Promise.all(asking)]);
   const { address, port } = endpoint;
   const facts: PortFacts = {
     endpoint,

@@ -51,7 +51,7 @@ export async function locateServer(
   network: Pick<HostNetwork, 'bridgeAddress' | 'dnsListeners'>,
 ): Promise<LocatedServer> {
   if (config.origins.addr !== 'default') return { config, by: 'given' };
-  const found = await findServers(network);
+  const found = await findServers(network, config.versionText);
   if (found.length > 0) return { config: { ...config, addr: found }, by: 'found' };
   const address = await network.bridgeAddress();
   const addr = address === undefined ? config.addr : [{ address, port: DNS_PORT }];
@@ -60,10 +60,11 @@ export async function locateServer(
 
 async function findServers(
   network: Pick<HostNetwork, 'dnsListeners'>,
+  versionText: string | undefined,
 ): Promise<readonly SocketAddress[]> {
   const listeners = await network.dnsListeners();
   const asked = await Promise.all(
-    listeners.map(async (at) => ({ at, isOurs: await isSoradns(at) })),
+    listeners.map(async (at) => ({ at, isOurs: await isSoradns(at, versionText) })),
   );
   const found = asked.filter(({ isOurs }) => isOurs).map(({ at }) => at);
   const rank = ({ address }: SocketAddress) => (isLoopback(address) ? 0 : 1);
@@ -72,8 +73,11 @@ async function findServers(
 
 const TIMEOUT_MS = 2_000;
 
-/** Whether a soradns server answers there. */
-export async function isSoradns(at: SocketAddress): Promise<boolean> {
+/** Whether a soradns server answers there; `versionText` is its --version-text. */
+export async function isSoradns(
+  at: SocketAddress,
+  versionText: string | undefined,
+): Promise<boolean> {
   const asked = await queryDns({
     ...reachableAddress(at),
     name: ['version', 'bind'],
@@ -86,5 +90,5 @@ export async function isSoradns(at: SocketAddress): Promise<boolean> {
   const texts = asked.reply.answer.flatMap(({ rdata }) =>
     rdata.kind === 'txt' ? rdata.strings : [],
   );
-  return texts.includes('soradns');
+  return versionText !== undefined && texts.includes(versionText);
 }

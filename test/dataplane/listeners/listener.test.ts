@@ -1,4 +1,5 @@
 /** Worker threads on batched sockets, with a table that packets script: start, death and stop of workers. */
+
 import assert from 'node:assert/strict';
 import { after, before, suite, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -6,6 +7,7 @@ import { pathToFileURL } from 'node:url';
 import type { UdpListener } from '../../../src/dataplane/listeners/udpListener.ts';
 import type { WorkerListenerOptions } from '../../../src/dataplane/listeners/workerListener.ts';
 import { BATCH_PACKETS } from '../../../src/dataplane/sockets/batch.ts';
+import { PLAIN_POLICY } from '../../../src/dataplane/sockets/clientPolicy.ts';
 import { Single } from '../../../src/dataplane/table/counters.ts';
 import type { Respond } from '../../../src/dns/message.ts';
 import { newTempDir, removeDir } from '../../support/tempDir.ts';
@@ -78,11 +80,14 @@ suite('worker threads', { skip: NO_WORKERS }, () => {
     const client = await openUdpClient(t, '127.0.0.5');
     const hasRa = async () => (await client.ask(port, '127.0.0.1')).reply[0] === 1;
     assert.ok(!(await hasRa()));
-    listener.recurseFor([{ address: '127.0.0.4', prefixLength: 31 }]);
+    listener.setPolicy({
+      ...PLAIN_POLICY,
+      recursionRanges: [{ address: '127.0.0.4', prefixLength: 31 }],
+    });
     await until('RA is set', hasRa);
     const stranger = await openUdpClient(t, '127.0.0.6');
     assert.equal((await stranger.ask(port, '127.0.0.1')).reply[0], 0);
-    listener.recurseFor([]);
+    listener.setPolicy(PLAIN_POLICY);
     await until('RA is no longer set', async () => !(await hasRa()));
   });
 

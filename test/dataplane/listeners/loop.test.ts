@@ -1,4 +1,5 @@
 /** The worker's loop on a fake kernel: failed reads, assignments, and packets to hand over. */
+
 import assert from 'node:assert/strict';
 import os from 'node:os';
 import { type TestContext, test } from 'node:test';
@@ -18,6 +19,7 @@ import {
 import { WorkerLoop } from '../../../src/dataplane/listeners/loop.ts';
 import { type FastPath, Outcome } from '../../../src/dataplane/reply/fastPath.ts';
 import { BATCH_PACKETS } from '../../../src/dataplane/sockets/batch.ts';
+import { PLAIN_POLICY } from '../../../src/dataplane/sockets/clientPolicy.ts';
 import { Sockaddr, writeSockaddr } from '../../../src/dataplane/sockets/layout.ts';
 import { RECEIVE_TIMEOUT_MS, type UdpSocket } from '../../../src/dataplane/sockets/socket.ts';
 import { COUNTER_SLOTS, dropSlot, Single, Slot } from '../../../src/dataplane/table/counters.ts';
@@ -48,12 +50,13 @@ function setUp(t: TestContext) {
   let generation = 0;
   const order = (stop: boolean): void => {
     generation++;
-    main.postMessage({ generation, sockets: [SOCKET], recursionRanges: [], stop });
+    main.postMessage({ generation, sockets: [SOCKET], policy: PLAIN_POLICY, stop });
     channel.announce(generation);
   };
   const batches: string[] = [];
   const fastPath: FastPath = {
     replyOctets: 4,
+    setPolicy: () => {},
     beginBatch: () => batches.push('begin'),
     endBatch: () => batches.push('end'),
     answer: (octets, at) => (octets[at] === 0x6f ? Outcome.SLOW : 4),
