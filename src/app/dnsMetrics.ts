@@ -19,7 +19,7 @@ import {
   type Labels,
 } from '../observability/metrics.ts';
 import type { CountedAnswers } from '../server/answerCounters.ts';
-import type { TcpCounters } from '../server/connectionTable.ts';
+import type { TcpCounters } from '../server/tcp/connectionTable.ts';
 
 export interface DnsSources {
   /** Blocks with the same transport and family are added up. */

@@ -7,7 +7,7 @@ import { EXPOSITION_TYPE, exposition, type Family } from '../observability/metri
 import type { RegistrarStatus } from '../registrar/status.ts';
 import type { AnswerCounters } from '../server/answerCounters.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
-import type { TcpListener } from '../server/tcp.ts';
+import type { TcpListener } from '../server/tcp/tcp.ts';
 import type { Mirror } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/tree/catalog.ts';

@@ -5,6 +5,7 @@
 import type { Edns, ExtendedError, ReplyOption, ServerId } from './message.ts';
 import { Type } from './rr.ts';
 import {
+  endOfName,
   HEADER_OCTETS,
   MAX_MESSAGE_OCTETS,
   MIN_RR_OCTETS,
@@ -195,10 +196,6 @@ export function newServerId(randomOctets: (count: number) => Buffer): ServerId {
   return randomOctets(ID_OCTETS).toString('hex');
 }
 
-/** RFC 7828 §3.1. */
-const KEEPALIVE = 11;
-/** RFC 7830 §3. */
-const PADDING = 12;
 /** RFC 7828 §3.1: the time is in units of 100 ms, in 16 bits. */
 const KEEPALIVE_UNIT_MS = 100;
 const OPTION_HEADER_OCTETS = 4;
@@ -231,9 +228,9 @@ export function readStreamOptions(octets: Uint8Array): StreamOptions {
   while (at + OPTION_HEADER_OCTETS <= end) {
     const code = u16(octets, at);
     const length = u16(octets, at + 2);
-    if (code === PADDING) isPadded = true;
-    if (code === KEEPALIVE) hasKeepalive = true;
-    if (code === KEEPALIVE && length === 2 && at + 6 <= end)
+    if (code === OptionCode.PADDING) isPadded = true;
+    if (code === OptionCode.KEEPALIVE) hasKeepalive = true;
+    if (code === OptionCode.KEEPALIVE && length === 2 && at + 6 <= end)
       keepaliveMs = u16(octets, at + 4) * KEEPALIVE_UNIT_MS;
     at += OPTION_HEADER_OCTETS + length;
   }
@@ -270,13 +267,13 @@ export function withStreamOptions(
   put16(octets, opt + 9, length - opt - MIN_RR_OCTETS);
   let at = message.length;
   if (keepalive !== undefined) {
-    put16(octets, at, KEEPALIVE);
+    put16(octets, at, OptionCode.KEEPALIVE);
     put16(octets, at + 2, keepaliveOctets - OPTION_HEADER_OCTETS);
     if (keepalive !== 'ask') put16(octets, at + 4, Math.min(keepalive / KEEPALIVE_UNIT_MS, 0xffff));
     at += keepaliveOctets;
   }
   if (isPadded) {
-    put16(octets, at, PADDING);
+    put16(octets, at, OptionCode.PADDING);
     put16(octets, at + 2, length - at - OPTION_HEADER_OCTETS);
   }
   return octets;
@@ -288,11 +285,11 @@ function optAt(octets: Uint8Array): number {
   if (end < HEADER_OCTETS) return -1;
   let at = HEADER_OCTETS;
   for (let left = u16(octets, 4); left > 0 && at > 0; left--)
-    at = nameEnd(octets, at) + QUESTION_FIELDS_OCTETS;
+    at = endOfName(octets, at) + QUESTION_FIELDS_OCTETS;
   const before = u16(octets, 6) + u16(octets, 8);
   const records = before + u16(octets, 10);
   for (let i = 0; i < records; i++) {
-    const fields = nameEnd(octets, at);
+    const fields = endOfName(octets, at);
     const dataAt = fields + RR_FIELDS_OCTETS;
     if (fields < 0 || dataAt > end) return -1;
     const next = dataAt + u16(octets, dataAt - 2);
@@ -301,17 +298,6 @@ function optAt(octets: Uint8Array): number {
     at = next;
   }
   return -1;
-}
-
-/** Offset behind the name at `at`; a negative number if the name does not end in the message. */
-function nameEnd(octets: Uint8Array, at: number): number {
-  for (let p = at; p < octets.length; ) {
-    const length = octets[p] as number;
-    if (length === 0) return p + 1;
-    if (length >= 0xc0) return p + 2;
-    p += 1 + length;
-  }
-  return Number.MIN_SAFE_INTEGER;
 }
 
 function put16(octets: Uint8Array, at: number, value: number): void {

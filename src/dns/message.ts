@@ -7,7 +7,7 @@
  *   dataplane/table, forward, forward/exchange, forward/tls, kernel, main, observability, registrar,
  *   registrar/describe, registrar/engine, registrar/leadership, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator, server, server/http, server/http/api, server/http/exchange,
- *   server/listening, service, tools/doctor, tools/doctor/judge, tools/integrate, zone, zone/tree.
+ *   server/listening, server/tcp, service, tools/doctor, tools/doctor/judge, tools/integrate, zone, zone/tree.
  *
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the
  * message that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a
@@ -193,9 +193,14 @@ export function unknownKey({ badKey }: QuerySignature): Response {
   return { ...authoritative(Rcode.NOTAUTH, []), authoritative: false, tsig: badKey };
 }
 
+/** How a query arrives: plain DNS, DNS over TLS (RFC 7858), DNS over HTTPS (RFC 8484). */
+export const TRANSPORTS = ['udp', 'tcp', 'dot', 'doh'] as const;
+
+export type Transport = (typeof TRANSPORTS)[number];
+
 /** The sender of a packet. */
 export interface DnsClient {
-  readonly transport: 'udp' | 'tcp';
+  readonly transport: Transport;
   /** Without a zone index; an IPv4-mapped IPv6 address as IPv4. */
   readonly address: string;
   readonly port: number;
@@ -204,7 +209,7 @@ export interface DnsClient {
 }
 
 /**
- * Answers a packet, for every transport (UDP, TCP); `server/responder.ts` implements it. Calls `send` at most once,
+ * Answers a packet, for every transport; `server/responder.ts` implements it. Calls `send` at most once,
  * during the call or later, with a complete message (without TCP's length); never for a packet that deserves no reply.
  * Never throws. The caller may reuse the packet's buffer once the call has returned; the reply's buffer belongs to the
  * caller.

@@ -7,7 +7,7 @@
  * get. Its first RR changes from reply to reply, so that clients use all RRs over time.
  */
 import { UDP_SIZE } from './edns.ts';
-import type { Query, Response } from './message.ts';
+import type { Query, Response, Transport } from './message.ts';
 import { nameKey } from './name.ts';
 import { writeRdata } from './rdata.ts';
 import type { Rr } from './rr.ts';
@@ -20,10 +20,10 @@ const MIN_UDP_SIZE = 512;
 /** The most octets of a reply to this query on this transport; over UDP never more than `maxUdpOctets`. */
 export function replyLimit(
   query: Pick<Query, 'edns'>,
-  transport: 'udp' | 'tcp',
+  transport: Transport,
   maxUdpOctets: number = UDP_SIZE,
 ): number {
-  if (transport === 'tcp') return MAX_MESSAGE_OCTETS;
+  if (transport !== 'udp') return MAX_MESSAGE_OCTETS;
   return Math.min(Math.max(query.edns?.udpSize ?? 0, MIN_UDP_SIZE), maxUdpOctets);
 }
 

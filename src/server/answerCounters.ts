@@ -17,7 +17,7 @@ import {
   Single,
   Slot,
 } from '../dataplane/table/counters.ts';
-import type { DnsClient, Edns } from '../dns/message.ts';
+import { type DnsClient, type Edns, TRANSPORTS, type Transport } from '../dns/message.ts';
 
 export interface AnsweredPacket {
   readonly packetOctets: number;
@@ -31,7 +31,7 @@ export interface AnsweredPacket {
 
 /** One block, and the metric labels of its counters. */
 export interface CountedAnswers {
-  readonly transport: DnsClient['transport'];
+  readonly transport: Transport;
   readonly family: IpFamily;
   readonly block: CounterBlock;
 }
@@ -40,25 +40,18 @@ export type IpFamily = 4 | 6;
 
 export class AnswerCounters {
   readonly blocks: readonly CountedAnswers[];
-  readonly #byKind: Readonly<
-    Record<DnsClient['transport'], Readonly<Record<IpFamily, CounterBlock>>>
-  >;
+  readonly #byTransport: Readonly<Record<Transport, Readonly<Record<IpFamily, CounterBlock>>>>;
 
   constructor() {
-    const memory = newCounterMemory(4);
-    const [udp4, udp6, tcp4, tcp6] = [0, 1, 2, 3].map((i) => counterBlock(memory, i)) as [
-      CounterBlock,
-      CounterBlock,
-      CounterBlock,
-      CounterBlock,
-    ];
-    this.#byKind = { udp: { 4: udp4, 6: udp6 }, tcp: { 4: tcp4, 6: tcp6 } };
-    this.blocks = [
-      { transport: 'udp', family: 4, block: udp4 },
-      { transport: 'udp', family: 6, block: udp6 },
-      { transport: 'tcp', family: 4, block: tcp4 },
-      { transport: 'tcp', family: 6, block: tcp6 },
-    ];
+    const memory = newCounterMemory(2 * TRANSPORTS.length);
+    const blocks = TRANSPORTS.map((transport, i) => {
+      const families = { 4: counterBlock(memory, 2 * i), 6: counterBlock(memory, 2 * i + 1) };
+      return [transport, families] as const;
+    });
+    this.#byTransport = Object.fromEntries(blocks) as Record<Transport, (typeof blocks)[0][1]>;
+    this.blocks = blocks.flatMap(([transport, families]) =>
+      ([4, 6] as const).map((family) => ({ transport, family, block: families[family] })),
+    );
   }
 
   dropped(client: DnsClient, reason: DropReason): void {
@@ -83,7 +76,7 @@ export class AnswerCounters {
   }
 
   #blockOf({ transport, address }: DnsClient): CounterBlock {
-    return this.#byKind[transport][address.includes(':') ? 6 : 4];
+    return this.#byTransport[transport][address.includes(':') ? 6 : 4];
   }
 }
 

@@ -1,8 +1,7 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
- * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, forward, timing, zone,
- *   zone/tree.
- * Used by: app, app/ambassador, app/answering, server/http.
+ * Imports: dataplane/sockets, dataplane/table, dns, forward, timing, zone, zone/tree.
+ * Used by: app, app/ambassador, app/answering.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.
  * It catches every exception of a query: the client gets SERVFAIL if answering failed, and no reply if reading or

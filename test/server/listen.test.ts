@@ -14,7 +14,7 @@ import {
   listenAll,
 } from '../../src/server/listening/listen.ts';
 import { findPortHolder } from '../../src/server/listening/portHolder.ts';
-import { TcpListener } from '../../src/server/tcp.ts';
+import { TcpListener } from '../../src/server/tcp/tcp.ts';
 import { FramedClient, messageWithId } from '../support/framedClient.ts';
 
 const echo: Respond = (packet, _client, send) => send(Uint8Array.from(packet));

@@ -6,7 +6,7 @@ import { type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createPortableListener } from '../../src/dataplane/listeners/portableListener.ts';
 import type { Respond } from '../../src/dns/message.ts';
-import type { TcpLimits } from '../../src/server/connectionTable.ts';
+import type { TcpLimits } from '../../src/server/tcp/connectionTable.ts';
 import { FramedClient, framed, idOf, messageWithId } from '../support/framedClient.ts';
 import { serveTcp } from '../support/tcpServer.ts';
 import { until } from '../support/until.ts';

@@ -4,7 +4,7 @@ import { newProxyCounters } from '../../src/ambassador/proxy/proxyCounters.ts';
 import type { MetricsSources } from '../../src/app/metricsPage.ts';
 import { newForwardCounters } from '../../src/forward/outcome.ts';
 import { AnswerCounters } from '../../src/server/answerCounters.ts';
-import { ConnectionTable, DEFAULT_TCP_LIMITS } from '../../src/server/connectionTable.ts';
+import { ConnectionTable, DEFAULT_TCP_LIMITS } from '../../src/server/tcp/connectionTable.ts';
 
 export function allMetricsSources(): MetricsSources {
   return {
@@ -24,7 +24,7 @@ export function allMetricsSources(): MetricsSources {
     },
     dns: {
       answers: new AnswerCounters().blocks,
-      tcp: new ConnectionTable(() => {}, DEFAULT_TCP_LIMITS).counters,
+      tcp: new ConnectionTable(() => {}, DEFAULT_TCP_LIMITS, { transport: 'tcp' }).counters,
     },
     table: { names: 0, answers: 0, usedOctets: 0, capacityOctets: 0, withoutRoom: 0 },
     store: {

@@ -1,9 +1,9 @@
 /** A TCP listener with a scripted `Respond`, and clients for it; all of them end with the test. */
 import type { TestContext } from 'node:test';
 import type { Respond } from '../../src/dns/message.ts';
-import type { TcpLimits } from '../../src/server/connectionTable.ts';
-import type { StreamTable } from '../../src/server/streamTable.ts';
-import { TcpListener } from '../../src/server/tcp.ts';
+import type { TcpLimits } from '../../src/server/tcp/connectionTable.ts';
+import type { StreamTable } from '../../src/server/tcp/streamTable.ts';
+import { TcpListener } from '../../src/server/tcp/tcp.ts';
 import { FramedClient, type FramedClientOptions } from './framedClient.ts';
 
 /** Listens on a free port; `errors` receives the listener's errors. */

@@ -14,7 +14,7 @@ import type { CachingForwarder } from '../../forward/forwarder.ts';
 import type { ForwardOptions } from '../../forward/outcome.ts';
 import { outsideResponse } from '../../server/forwarded.ts';
 import type { CacheSource } from '../../server/http/cacheApi.ts';
-import type { TcpListener } from '../../server/tcp.ts';
+import type { TcpListener } from '../../server/tcp/tcp.ts';
 import { answerCacheOctets, type LiveConfig, rebindRule } from './liveConfig.ts';
 
 export interface OutsideCacheOptions {

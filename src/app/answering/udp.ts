@@ -9,8 +9,9 @@ import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
-import { StreamTable } from '../../server/streamTable.ts';
-import { type StreamSockets, TcpListener } from '../../server/tcp.ts';
+import type { StreamSockets } from '../../server/tcp/streamListener.ts';
+import { StreamTable } from '../../server/tcp/streamTable.ts';
+import { TcpListener } from '../../server/tcp/tcp.ts';
 import { followPolicy } from './clientPolicy.ts';
 import type { LiveConfig } from './liveConfig.ts';
 

@@ -2,7 +2,7 @@
  * dataplane/table/: The answer table in shared memory: one writer, many readers, no locks.
  * Imports: dns.
  * Used by: app, app/answering, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply,
- *   dataplane/sockets, server.
+ *   dataplane/sockets, server, server/tcp.
  *
  * The writer's side of the answer table: it stores owner names and the answers published for each. The publisher
  * decides which names exist, which answers they have, and when an answer is withdrawn. The table never exceeds its

@@ -4,7 +4,7 @@
  */
 import type { UdpCounters } from '../../dataplane/listeners/udpListener.ts';
 import type { MirrorCounters } from '../../store/mirror.ts';
-import type { TcpCounters } from '../connectionTable.ts';
+import type { TcpCounters } from '../tcp/connectionTable.ts';
 import {
   type Exchange,
   type HttpReply,

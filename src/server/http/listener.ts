@@ -1,7 +1,7 @@
 /**
  * server/http/: The HTTP listener: connections, admission, routes, health pages.
- * Imports: dataplane/listeners, dns, server, server/http/api, server/http/exchange, server/listening, service, store,
- *   store/http, zone/tree.
+ * Imports: dataplane/listeners, dns, server/http/api, server/http/exchange, server/listening, server/tcp, service,
+ *   store, store/http, zone/tree.
  * Used by: app, app/answering, app/process.
  *
  * The listener serves etcd's keys API v2 over any store, the API for other soradns servers, and the health pages. Every

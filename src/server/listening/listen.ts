@@ -9,8 +9,8 @@
  */
 import type { Bound, Listen } from '../../dataplane/listeners/udpListener.ts';
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
-import type { DnsClient } from '../../dns/message.ts';
 import { findPortHolder, type ListeningProcess, printProcess } from './portHolder.ts';
+import type { SocketKind } from './socketTable.ts';
 
 export interface DnsListeners {
   readonly udp: DnsListener;
@@ -23,7 +23,7 @@ interface DnsListener {
 
 /** A bound socket that the process inherited when it started, for example from systemd. */
 export interface InheritedSocket extends SocketAddress {
-  readonly transport: DnsClient['transport'];
+  readonly transport: SocketKind;
   readonly fd: number;
 }
 
@@ -32,7 +32,7 @@ export type ListenOutcome =
   { readonly kind: 'listening'; readonly endpoints: readonly SocketAddress[] } | ListenFailure;
 
 export type ListenFailure = SocketAddress & {
-  readonly transport: DnsClient['transport'];
+  readonly transport: SocketKind;
 } & BindFailure;
 
 export type BindFailure =
@@ -125,7 +125,7 @@ async function listenBoth(
 }
 
 async function attempt(
-  transport: DnsClient['transport'],
+  transport: SocketKind,
   listener: DnsListener,
   { address, port }: SocketAddress,
   fd?: number,

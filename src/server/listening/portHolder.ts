@@ -3,8 +3,13 @@
  * Best effort, for messages: it finds no process on other systems, and without root no process of another user.
  */
 import { readdir, readFile } from 'node:fs/promises';
-import type { DnsClient } from '../../dns/message.ts';
-import { asInTable, type KernelSocket, openSockets, readSockets } from './socketTable.ts';
+import {
+  asInTable,
+  type KernelSocket,
+  openSockets,
+  readSockets,
+  type SocketKind,
+} from './socketTable.ts';
 
 export interface ListeningProcess {
   readonly pid: number;
@@ -24,7 +29,7 @@ interface HeldPort {
 
 /** The process that listens on the address, or on a wildcard address that covers it. */
 export async function findPortHolder(
-  transport: DnsClient['transport'],
+  transport: SocketKind,
   address: string,
   port: number,
 ): Promise<ListeningProcess | undefined> {
@@ -36,7 +41,7 @@ export async function findPortHolder(
  * listener.
  */
 export async function findHeldPort(
-  transport: DnsClient['transport'],
+  transport: SocketKind,
   address: string,
   port: number,
 ): Promise<HeldPort | undefined> {
@@ -47,7 +52,7 @@ export async function findHeldPort(
 
 /** The sockets that listen on the address, or on a wildcard address that covers it. */
 export async function listenersAt(
-  transport: DnsClient['transport'],
+  transport: SocketKind,
   address: string,
   port: number,
 ): Promise<readonly KernelSocket[]> {

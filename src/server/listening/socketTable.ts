@@ -8,10 +8,12 @@ import {
   printAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
-import type { DnsClient } from '../../dns/message.ts';
+
+/** The kernel's tables: DNS over TLS and over HTTPS use sockets of TCP. */
+export type SocketKind = 'udp' | 'tcp';
 
 export interface KernelSocket extends SocketAddress {
-  readonly transport: DnsClient['transport'];
+  readonly transport: SocketKind;
   /** A TCP socket that accepts connections, or any UDP socket. */
   readonly isListening: boolean;
   /** As in the `socket:[INODE]` that a descriptor in /proc links to. */
@@ -21,12 +23,12 @@ export interface KernelSocket extends SocketAddress {
 }
 
 /** All sockets of a transport in this network namespace that some process has open. */
-export async function readSockets(transport: DnsClient['transport']): Promise<KernelSocket[]> {
+export async function readSockets(transport: SocketKind): Promise<KernelSocket[]> {
   const tables = await Promise.all([readTable(transport), readTable(`${transport}6`)]);
   return tables.flatMap((table) => parseSockets(table, transport));
 }
 
-export type TableName = DnsClient['transport'] | `${DnsClient['transport']}6`;
+export type TableName = SocketKind | `${SocketKind}6`;
 
 /** One of the kernel's tables as text; empty where it cannot be read. */
 export function readTable(name: TableName): Promise<string> {
@@ -38,7 +40,7 @@ export function readTable(name: TableName): Promise<string> {
 export const TCP_LISTEN = '0A';
 
 /** A line is: slot, local address:port, remote address:port, state, queues, timer, retransmits, uid, timeout, inode. */
-export function parseSockets(table: string, transport: DnsClient['transport']): KernelSocket[] {
+export function parseSockets(table: string, transport: SocketKind): KernelSocket[] {
   return table.split('\n').flatMap((line) => {
     const [, local = '', , state, , , , uid, , inode = '0'] = line.trim().split(/\s+/);
     const [, address = '', port = ''] =

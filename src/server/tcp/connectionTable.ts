@@ -7,9 +7,11 @@
  * close.
  */
 import type { Socket } from 'node:net';
-import { clientAddress } from '../dns/address.ts';
-import type { DnsClient, Respond } from '../dns/message.ts';
-import { FairScheduler } from '../timing/fairScheduler.ts';
+import { clientAddress } from '../../dns/address.ts';
+import type { DnsClient, Respond } from '../../dns/message.ts';
+import { FairScheduler } from '../../timing/fairScheduler.ts';
+import type { ConnectionOffer } from './replyOptions.ts';
+import type { StreamService } from './streamListener.ts';
 import type { StreamTable } from './streamTable.ts';
 import {
   type ConnectionContext,
@@ -59,8 +61,14 @@ export interface TcpCounters extends ConnectionCounters {
 /** Checks for timeouts in the shortest of the time limits. */
 const CHECKS_PER_LIMIT = 10;
 
+export interface ConnectionTableOptions {
+  readonly transport: 'tcp' | 'dot';
+  /** Answers queries that the answer table holds; without it `respond` answers everything. */
+  readonly table?: StreamTable | undefined;
+}
+
 /** Owns the accepted sockets; `respond` gets the queries of all of them. */
-export class ConnectionTable {
+export class ConnectionTable implements StreamService {
   readonly counters: TcpCounters = {
     accepted: 0,
     open: 0,
@@ -77,6 +85,7 @@ export class ConnectionTable {
     failed: 0,
   };
   readonly #limits: TcpLimits;
+  readonly #transport: ConnectionTableOptions['transport'];
   readonly #context: ConnectionContext;
   readonly #open = new Set<TcpConnection>();
   readonly #openByAddress = new Map<string, number>();
@@ -84,15 +93,17 @@ export class ConnectionTable {
   #isFinishing = false;
   #checks: NodeJS.Timeout | undefined;
 
-  constructor(respond: Respond, limits: TcpLimits, table?: StreamTable) {
+  constructor(respond: Respond, limits: TcpLimits, { transport, table }: ConnectionTableOptions) {
     this.#limits = limits;
+    this.#transport = transport;
     this.#waiting = new WaitingConnections(limits.connections, () => {
       this.counters.refusedPerClient += 1;
     });
     const { messagesPerSlice: steps, sliceMs } = limits;
     const scheduler = new FairScheduler({ steps, sliceMs, nowMs: monotonicMs });
+    const offer: ConnectionOffer = { idleMs: limits.idleMs, isEncrypted: transport === 'dot' };
     this.#context = {
-      ...{ respond, table, limits },
+      ...{ respond, table, limits, offer },
       ...{ counters: this.counters, scheduler, nowMs: monotonicMs },
     };
   }
@@ -118,7 +129,7 @@ export class ConnectionTable {
     const { remotePort, localAddress } = socket;
     if (remotePort === undefined || !this.#hasRoom()) return void socket.destroy();
     this.#add(socket, {
-      transport: 'tcp',
+      transport: this.#transport,
       address,
       port: remotePort,
       localAddress: localAddress && clientAddress(localAddress),

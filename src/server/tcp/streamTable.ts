@@ -1,12 +1,16 @@
 /**
- * Answers the queries of TCP connections from the answer table and the answer cache. The main thread serves all connections, so they share
- * one memory for replies. The replies to several pipelined queries are written together.
+ * Answers the queries of connections from the answer table and the answer cache. The main thread serves all connections,
+ * so they share one memory for replies. The replies to several pipelined queries are written together.
  */
-import { type FamilyBlock, familyBlock, familyBlocks } from '../dataplane/listeners/udpListener.ts';
-import type { FastPath } from '../dataplane/reply/fastPath.ts';
-import { openFastPath } from '../dataplane/reply/reader.ts';
-import { AddressRanges } from '../dataplane/sockets/addressRanges.ts';
-import type { ClientPolicy, PolicyFollower } from '../dataplane/sockets/clientPolicy.ts';
+import {
+  type FamilyBlock,
+  familyBlock,
+  familyBlocks,
+} from '../../dataplane/listeners/udpListener.ts';
+import type { FastPath } from '../../dataplane/reply/fastPath.ts';
+import { openFastPath } from '../../dataplane/reply/reader.ts';
+import { AddressRanges } from '../../dataplane/sockets/addressRanges.ts';
+import type { ClientPolicy, PolicyFollower } from '../../dataplane/sockets/clientPolicy.ts';
 import {
   bucketOf,
   count,
@@ -14,10 +18,17 @@ import {
   newCounterMemory,
   Single,
   Slot,
-} from '../dataplane/table/counters.ts';
-import type { TableHandle } from '../dataplane/table/layout.ts';
-import type { Reassembly } from '../dns/framing.ts';
-import type { DnsClient } from '../dns/message.ts';
+} from '../../dataplane/table/counters.ts';
+import type { TableHandle } from '../../dataplane/table/layout.ts';
+import { familyOfAddress } from '../../dns/address.ts';
+import type { Reassembly } from '../../dns/framing.ts';
+import type { DnsClient } from '../../dns/message.ts';
+import {
+  type ConnectionOffer,
+  MOST_OPTION_OCTETS,
+  replyOptionsFor,
+  withReplyOptions,
+} from './replyOptions.ts';
 
 const MAIN_THREAD = 0;
 /** Queries that are answered at once: as much work as one query that the table cannot answer. */
@@ -45,7 +56,8 @@ export class StreamTable implements PolicyFollower {
       openFastPath(table, MAIN_THREAD, this.#blockOf(family), nowMs, true);
     this.#paths = { 4: path(4), 6: path(6) };
     // The question, and the longest answer with OPT behind it.
-    this.#mostOctets = LENGTH_OCTETS + MOST_QUERY_OCTETS + table.maxUdpOctets + MOST_QUERY_OCTETS;
+    const mostReplyOctets = MOST_QUERY_OCTETS + table.maxUdpOctets + MOST_QUERY_OCTETS;
+    this.#mostOctets = LENGTH_OCTETS + mostReplyOctets + MOST_OPTION_OCTETS;
     this.#replies = new Uint8Array(MOST_QUERIES * this.#mostOctets);
   }
 
@@ -61,9 +73,9 @@ export class StreamTable implements PolicyFollower {
    * Takes the next queries out of `input` for as long as the table answers them, up to a few, or until the replies have
    * `mostOctets`. Returns their number; `takeReplies` then returns the replies.
    */
-  answer(input: Reassembly, client: DnsClient, mostOctets: number): number {
+  answer(input: Reassembly, client: DnsClient, mostOctets: number, offer: ConnectionOffer): number {
     if (input.wholeInChunk() === 0 || this.#allowed?.hasAddress(client.address) === false) return 0;
-    const family = client.address.includes(':') ? 6 : 4;
+    const family = familyOfAddress(client.address);
     const path = this.#paths[family];
     const beganMs = performance.now();
     const mayRecurse = this.#recursion.hasAddress(client.address);
@@ -73,7 +85,8 @@ export class StreamTable implements PolicyFollower {
     path.beginBatch();
     while (queries < MOST_QUERIES && this.#octets < mostOctets) {
       const length = input.wholeInChunk();
-      if (length === 0 || !this.#answerOne(path, input, length, mayRecurse)) break;
+      const { chunk, messageAt: at } = input;
+      if (length === 0 || !this.#answerOne(path, chunk, at, length, mayRecurse, offer)) break;
       input.skip();
       queries++;
       queryOctets += length;
@@ -83,21 +96,55 @@ export class StreamTable implements PolicyFollower {
     return queries;
   }
 
+  /** The reply to one query that is a whole message; undefined if the table does not answer it. */
+  answerMessage(
+    query: Uint8Array,
+    client: DnsClient,
+    offer: ConnectionOffer,
+  ): Uint8Array | undefined {
+    if (this.#allowed?.hasAddress(client.address) === false) return undefined;
+    const family = familyOfAddress(client.address);
+    const path = this.#paths[family];
+    const beganMs = performance.now();
+    const mayRecurse = this.#recursion.hasAddress(client.address);
+    this.#octets = 0;
+    path.beginBatch();
+    const isAnswered = this.#answerOne(path, query, 0, query.length, mayRecurse, offer);
+    path.endBatch();
+    if (!isAnswered) return undefined;
+    this.#count(family, 1, query.length, performance.now() - beganMs);
+    return Buffer.from(this.#replies.subarray(LENGTH_OCTETS, this.#octets));
+  }
+
   /** A copy, because the kernel may take it later. */
   takeReplies(): Uint8Array {
     return Buffer.from(this.#replies.subarray(0, this.#octets));
   }
 
-  #answerOne(path: FastPath, input: Reassembly, length: number, mayRecurse: boolean): boolean {
-    const { chunk, messageAt } = input;
+  /** The query of `length` octets at `chunk[messageAt]`. */
+  #answerOne(
+    path: FastPath,
+    chunk: Uint8Array,
+    messageAt: number,
+    length: number,
+    mayRecurse: boolean,
+    offer: ConnectionOffer,
+  ): boolean {
     const isReply = (chunk[messageAt + 2] as number) >= 0x80;
     if (isReply || length > MOST_QUERY_OCTETS) return false;
     const replies = this.#replies;
     const lengthAt = this.#octets;
     const at = lengthAt + LENGTH_OCTETS;
     for (let i = 0; i < length; i++) replies[at + i] = chunk[messageAt + i] as number;
-    const outcome = path.answer(replies, at, length, mayRecurse);
+    // The reply overwrites the query.
+    const options = replyOptionsFor(chunk, offer, messageAt, length);
+    let outcome: number = path.answer(replies, at, length, mayRecurse);
     if (outcome <= 0) return false;
+    if (options !== undefined) {
+      const reply = withReplyOptions(replies.subarray(at, at + outcome), options);
+      replies.set(reply, at);
+      outcome = reply.length;
+    }
     replies[lengthAt] = outcome >>> 8;
     replies[lengthAt + 1] = outcome;
     this.#octets = at + outcome;

@@ -1,20 +1,12 @@
 /**
- * DNS over TCP: listens on addresses, and answers the received queries before it closes. `connectionTable.ts` admits
- * connections; `tcpConnection.ts` serves one connection within its limits.
+ * Listens on addresses for connections, and ends them in order: the queries that were received are answered before a
+ * connection closes. What is spoken on the connections is a `StreamService`.
  */
-import type { AddressInfo, ListenOptions, Server } from 'node:net';
+import type { AddressInfo, ListenOptions, Server, Socket } from 'node:net';
 import net from 'node:net';
-import type { Bound, FamilyBlock } from '../dataplane/listeners/udpListener.ts';
-import type { Respond } from '../dns/message.ts';
-import { withDeadline } from '../timing/deadline.ts';
-import { afterNextPoll } from '../timing/fairScheduler.ts';
-import {
-  ConnectionTable,
-  DEFAULT_TCP_LIMITS,
-  type TcpCounters,
-  type TcpLimits,
-} from './connectionTable.ts';
-import type { StreamTable } from './streamTable.ts';
+import type { Bound } from '../../dataplane/listeners/udpListener.ts';
+import { withDeadline } from '../../timing/deadline.ts';
+import { afterNextPoll } from '../../timing/fairScheduler.ts';
 
 /** Opens sockets whose addresses a successor may share, which Node cannot do. */
 export interface StreamSockets {
@@ -24,35 +16,33 @@ export interface StreamSockets {
   divertConnections(fd: number): void;
 }
 
-export interface TcpListenerOptions {
-  readonly respond: Respond;
-  /** Answers queries that the answer table holds; without it `respond` answers everything. */
-  readonly table?: StreamTable | undefined;
-  /** Default: Node's sockets. */
-  readonly sockets?: StreamSockets | undefined;
-  readonly limits?: Partial<TcpLimits>;
-  /** Receives failures to accept a connection (for example because no descriptor is free); the listener continues. */
-  readonly onError?: (error: Error) => void;
+/** Serves accepted connections. */
+export interface StreamService {
+  admit(socket: Socket): void;
+  /** Answers the queries received so far, then closes each connection. */
+  finishAll(): void;
+  destroyAll(): void;
 }
 
-export class TcpListener {
-  /** Counters of the queries that the answer table answered. */
-  readonly blocks: readonly FamilyBlock[];
-  readonly #sockets: StreamSockets | undefined;
-  readonly #onError: (error: Error) => void;
-  readonly #closeMs: number;
-  readonly #connections: ConnectionTable;
+export interface StreamListenerOptions {
+  /** Default: Node's sockets. */
+  readonly sockets?: StreamSockets | undefined;
+  /** How long `close` waits for answers, and for clients to read them. */
+  readonly closeMs: number;
+  /** Receives failures to accept a connection (for example because no descriptor is free); the listener continues. */
+  readonly onError?: ((error: Error) => void) | undefined;
+}
+
+export class StreamListener {
+  readonly #service: StreamService;
+  readonly #options: StreamListenerOptions;
   /** Each server, with its descriptor if `sockets` opened it. */
   readonly #servers = new Map<Server, number | undefined>();
   #closing: Promise<void> | undefined;
 
-  constructor({ respond, table, sockets, limits, onError = () => {} }: TcpListenerOptions) {
-    const allLimits = { ...DEFAULT_TCP_LIMITS, ...limits };
-    this.blocks = table?.blocks ?? [];
-    this.#sockets = sockets;
-    this.#onError = onError;
-    this.#closeMs = allLimits.closeMs;
-    this.#connections = new ConnectionTable(respond, allLimits, table);
+  constructor(service: StreamService, options: StreamListenerOptions) {
+    this.#service = service;
+    this.#options = options;
   }
 
   /**
@@ -60,15 +50,16 @@ export class TcpListener {
    * several addresses, which share the limits. Rejects with the system's error (`code`: EADDRINUSE …).
    */
   async listen(address: string, port: number, fd?: number): Promise<Bound> {
+    const { sockets, onError = () => {} } = this.#options;
     const server = net.createServer({ allowHalfOpen: true, noDelay: true });
-    server.on('connection', (socket) => this.#connections.admit(socket));
-    const own = fd === undefined ? this.#sockets?.open(address, port) : undefined;
+    server.on('connection', (socket) => this.#service.admit(socket));
+    const own = fd === undefined ? sockets?.open(address, port) : undefined;
     const descriptor = fd ?? own;
     await listening(
       server,
       descriptor === undefined ? { host: address, port, ipv6Only: true } : { fd: descriptor },
     );
-    server.on('error', this.#onError); // a failed accept
+    server.on('error', onError); // a failed accept
     this.#servers.set(server, own);
     return this.#boundOf(server);
   }
@@ -76,7 +67,7 @@ export class TcpListener {
   /** Directs new connections to a successor's sockets. Open connections are still served. */
   divertToSuccessor(): void {
     for (const fd of this.#servers.values())
-      if (fd !== undefined) this.#sockets?.divertConnections(fd);
+      if (fd !== undefined) this.#options.sockets?.divertConnections(fd);
   }
 
   /**
@@ -86,10 +77,6 @@ export class TcpListener {
   close(): Promise<void> {
     this.#closing ??= this.#finish();
     return this.#closing;
-  }
-
-  counters(): Readonly<TcpCounters> {
-    return { ...this.#connections.counters };
   }
 
   /** One address of the listener, which can be closed alone. */
@@ -106,12 +93,12 @@ export class TcpListener {
     await afterNextPoll(); // Node gets the connections that the kernel has accepted
     const allClosed = Promise.all([...this.#servers.keys()].map(closed));
     await afterNextPoll(); // and reads the octets that have arrived
-    this.#connections.finishAll();
+    this.#service.finishAll();
     await withDeadline(
       allClosed.then(() => {}),
-      this.#closeMs,
+      this.#options.closeMs,
       async () => {
-        this.#connections.destroyAll();
+        this.#service.destroyAll();
         await allClosed;
       },
     );

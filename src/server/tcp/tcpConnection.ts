@@ -7,10 +7,11 @@
  * `queryMs`. Every connection ends: the server destroys it, because a peer may ignore a FIN.
  */
 import type { Socket } from 'node:net';
-import { frame, Reassembly } from '../dns/framing.ts';
-import type { DnsClient, Respond } from '../dns/message.ts';
-import { MAX_MESSAGE_OCTETS } from '../dns/wire.ts';
-import type { FairScheduler } from '../timing/fairScheduler.ts';
+import { frame, Reassembly } from '../../dns/framing.ts';
+import type { DnsClient, Respond } from '../../dns/message.ts';
+import { MAX_MESSAGE_OCTETS } from '../../dns/wire.ts';
+import type { FairScheduler } from '../../timing/fairScheduler.ts';
+import { type ConnectionOffer, replyOptionsFor, withReplyOptions } from './replyOptions.ts';
 import type { StreamTable } from './streamTable.ts';
 
 export interface ConnectionLimits {
@@ -46,6 +47,7 @@ export interface ConnectionContext {
   /** Answers queries before `respond` gets them; undefined: `respond` gets all. */
   readonly table: StreamTable | undefined;
   readonly limits: ConnectionLimits;
+  readonly offer: ConnectionOffer;
   readonly counters: ConnectionCounters;
   readonly scheduler: FairScheduler;
   /** Monotonic milliseconds. */
@@ -145,10 +147,10 @@ export class TcpConnection {
 
   /** False if the table answers no query now. */
   #answerFromTable(): boolean {
-    const { table, counters, limits, nowMs } = this.#context;
+    const { table, counters, limits, offer, nowMs } = this.#context;
     if (table === undefined) return false;
     const room = limits.unreadOctets - this.#socket.writableLength;
-    const answered = table.answer(this.#input, this.client, room);
+    const answered = table.answer(this.#input, this.client, room, offer);
     if (answered === 0) return false;
     this.#activeMs = nowMs();
     this.#partialSinceMs = undefined;
@@ -159,14 +161,15 @@ export class TcpConnection {
   }
 
   #take(message: Uint8Array): void {
-    const { respond, counters, nowMs } = this.#context;
+    const { respond, counters, offer, nowMs } = this.#context;
     this.#lastQuery += 1;
     const query = this.#lastQuery;
     this.#activeMs = nowMs();
     this.#partialSinceMs = undefined;
     this.#outstanding.set(query, this.#activeMs);
     counters.queries += 1;
-    respond(message, this.client, (reply) => this.#reply(query, reply));
+    const options = replyOptionsFor(message, offer);
+    respond(message, this.client, (reply) => this.#reply(query, withReplyOptions(reply, options)));
   }
 
   #reply(query: number, reply: Uint8Array): void {
