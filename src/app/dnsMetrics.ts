@@ -9,6 +9,7 @@ import {
   Single,
   Slot,
 } from '../dataplane/table/counters.ts';
+import { TRANSPORTS, type Transport } from '../dns/message.ts';
 import { rcodeName } from '../dns/mnemonic.ts';
 import {
   counter,
@@ -20,15 +21,20 @@ import {
 } from '../observability/metrics.ts';
 import type { CountedAnswers } from '../server/answerCounters.ts';
 import type { TcpCounters } from '../server/tcp/connectionTable.ts';
+import type { SecureSources } from './answering/secureListeners.ts';
+import { secureFamilies } from './secureMetrics.ts';
 
 export interface DnsSources {
   /** Blocks with the same transport and family are added up. */
   readonly answers: readonly CountedAnswers[];
   readonly tcp: Readonly<TcpCounters>;
+  /** Undefined without --dot, --doh and --doh-plain. */
+  readonly secure: SecureSources | undefined;
 }
 
-export function dnsFamilies({ answers, tcp }: DnsSources): Family[] {
-  const kinds = TRANSPORT_FAMILIES.map(({ labels, transport, family }) => {
+export function dnsFamilies({ answers, tcp, secure }: DnsSources): Family[] {
+  const transports = secure === undefined ? PLAIN_TRANSPORTS : TRANSPORTS;
+  const kinds = transports.flatMap(bothFamilies).map(({ labels, transport, family }) => {
     const blocks = answers.filter((a) => a.transport === transport && a.family === family);
     return { labels, sum: slotSums(blocks.map(({ block }) => block)) };
   });
@@ -40,6 +46,7 @@ export function dnsFamilies({ answers, tcp }: DnsSources): Family[] {
     ...totals(all),
     dropped(all),
     ...connections(tcp),
+    ...(secure === undefined ? [] : secureFamilies(secure)),
   ];
 }
 
@@ -48,14 +55,16 @@ interface LabelledCounters {
   readonly sum: CounterBlock;
 }
 
+const PLAIN_TRANSPORTS: readonly Transport[] = ['udp', 'tcp'];
+
 /** CoreDNS's label `family` is 1 for IPv4 and 2 for IPv6. */
-const TRANSPORT_FAMILIES = (['udp', 'tcp'] as const).flatMap((transport) =>
-  ([4, 6] as const).map((family) => ({
+function bothFamilies(transport: Transport) {
+  return ([4, 6] as const).map((family) => ({
     transport,
     family,
     labels: { proto: transport, family: family === 4 ? '1' : '2' },
-  })),
-);
+  }));
+}
 
 const TYPES = [...TABLE_TYPES.map(([name]) => name), 'other'];
 

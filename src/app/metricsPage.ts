@@ -14,6 +14,7 @@ import type { Catalog } from '../zone/tree/catalog.ts';
 import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
 import type { LiveConfig } from './answering/liveConfig.ts';
 import type { OutsideCache } from './answering/outsideCache.ts';
+import type { SecureListeners } from './answering/secureListeners.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './process/processStats.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
@@ -72,6 +73,7 @@ export interface MeasuredParts {
   readonly mirror: Mirror;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
+  readonly secure: SecureListeners | undefined;
   readonly measured: Measured;
 }
 
@@ -86,13 +88,14 @@ export function metricsOf(
   parts: MeasuredParts,
   registrar: ServerRegistrar | undefined,
 ): MetricsSources {
-  const { catalog, liveConfig, mirror, udp, tcp, measured } = parts;
+  const { catalog, liveConfig, mirror, udp, tcp, secure, measured } = parts;
   const fast = udp.blocks.map((counted) => ({ transport: 'udp' as const, ...counted }));
   const streams = tcp.blocks.map((counted) => ({ transport: 'tcp' as const, ...counted }));
-  const answers = [...measured.answers.blocks, ...fast, ...streams];
+  const byReaders = [...fast, ...streams, ...(secure?.answers ?? [])];
+  const answers = [...measured.answers.blocks, ...byReaders];
   return {
     process: measured.process.stats(liveConfig.reloads),
-    dns: { answers, tcp: tcp.counters() },
+    dns: { answers, tcp: tcp.counters(), secure: secure?.metrics() },
     table: parts.table.stats,
     store: {
       state: mirror.state(),
@@ -105,8 +108,8 @@ export function metricsOf(
     },
     forward: liveConfig.forwardCounters,
     cache: {
-      hits: sumOf([...udp.blocks, ...tcp.blocks], Single.cacheHits),
-      stale: sumOf([...udp.blocks, ...tcp.blocks], Single.cacheStale),
+      hits: sumOf(byReaders, Single.cacheHits),
+      stale: sumOf(byReaders, Single.cacheStale),
       stats: parts.outsideCache?.stats,
     },
     registrar: registrar?.status(),

@@ -25,6 +25,7 @@ import {
   listenAll,
 } from '../server/listening/listen.ts';
 import { cacheSourceOf } from './answering/outsideCache.ts';
+import { readServerPair } from './answering/secureListeners.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
@@ -109,6 +110,7 @@ export async function startServer(
     await refuseRangeClash(config.ambassador);
   }
   if (config.upstreamCaFile !== undefined) readUpstreamCa(config.upstreamCaFile);
+  readServerPair(config);
   const onWarning = (line: string) => log.warn({}, line);
   const parts = assemble(
     config,
@@ -147,10 +149,15 @@ export async function startServer(
     readiness,
     stats: () => statsOf(parts),
     config: () => parts.liveConfig.config,
-    reload: (read) => parts.liveConfig.reload(read),
+    reload(read) {
+      parts.liveConfig.reload(read);
+      parts.secure?.certificate?.look();
+    },
     async close({ lameDuckMs = 0, lingerMs = 0 } = {}) {
       closing.hasBegun = true;
-      const divertedMs = await divertToSuccessor(starting.endpoints, [parts.udp, parts.tcp], log);
+      const { udp, tcp, secure } = parts;
+      const listeners = [udp, tcp, ...(secure === undefined ? [] : [secure])];
+      const divertedMs = await divertToSuccessor(starting.endpoints, listeners, log);
       await Promise.all([pause(Math.max(lameDuckMs, divertedMs)), registrar?.close(lingerMs)]);
       await http.close();
       await closeParts(parts);
@@ -228,9 +235,11 @@ async function listen(
   const listening = await (inherited.length > 0
     ? adoptAll(inherited, parts)
     : listenAll(config.addr, parts));
-  if (listening.kind === 'listening') return { kind: 'listening', endpoints: listening.endpoints };
+  const { secure } = parts;
+  const failure = listening.kind === 'listening' ? await secure?.listen() : listening;
+  if (listening.kind === 'listening' && failure === undefined) return listening;
   await closeParts(parts);
-  return refusalOf(listening);
+  return refusalOf(failure as ListenFailure);
 }
 
 function readinessOf(
@@ -272,14 +281,15 @@ async function loaded({ mirror, catalog, liveConfig }: ServerParts): Promise<Loa
 }
 
 /** A container without the host's network does not have the host's addresses. */
-const FOREIGN_HINT =
-  "in a container, share the host's network (--network host); otherwise choose another --addr";
+function foreignHint({ option = '--addr' }: ListenFailure): string {
+  return `in a container, share the host's network (--network host); otherwise choose another ${option}`;
+}
 
 function refusalOf(failure: ListenFailure): StartRefusal {
   return {
     kind: 'refused',
     code: failure.kind === 'forbidden' ? 'not_permitted' : 'unreachable',
     reason: describeListenFailure(failure),
-    ...(failure.kind === 'foreign' ? { hint: FOREIGN_HINT } : {}),
+    ...(failure.kind === 'foreign' ? { hint: foreignHint(failure) } : {}),
   };
 }

@@ -32,6 +32,7 @@ import { reserveTable, startRefreshing } from './answering/answerTable.ts';
 import { LiveConfig } from './answering/liveConfig.ts';
 import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
+import { SecureListeners } from './answering/secureListeners.ts';
 import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering/slowPath.ts';
 import { openListeners } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
@@ -60,6 +61,8 @@ export interface ServerParts {
   readonly slowPath: SlowPath;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
+  /** Undefined without --dot, --doh and --doh-plain. */
+  readonly secure: SecureListeners | undefined;
   readonly measured: Measured;
   readonly faults: FaultLog;
 }
@@ -134,9 +137,19 @@ export function assemble(
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
   const cache = outsideCache?.memory;
-  const { udp, tcp } = openListeners(config, { liveConfig, table, cache, respond, onError, log });
-  tableBlocks.push(...udp.blocks, ...tcp.blocks);
-  return { ...core, store, ambassador, services, slowPath, udp, tcp };
+  const listening = { liveConfig, table, cache, respond, onError, log };
+  const { udp, tcp } = openListeners(config, listening);
+  const secure = secureListenersOf(config, listening);
+  tableBlocks.push(...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? []));
+  return { ...core, store, ambassador, services, slowPath, udp, tcp, secure };
+}
+
+function secureListenersOf(
+  config: Config,
+  parts: ConstructorParameters<typeof SecureListeners>[1],
+): SecureListeners | undefined {
+  const addresses = [...config.dot, ...config.doh, ...config.dohPlain];
+  return addresses.length === 0 ? undefined : new SecureListeners(config, parts);
 }
 
 type FollowedParts = Pick<ServerParts, 'catalog' | 'liveConfig' | 'mirror' | 'nameTables'>;
@@ -228,10 +241,15 @@ export function startMirrors({ mirror, nameTables, liveConfig }: ServerParts): v
 
 /** Answers the queries received so far, then frees everything. */
 export async function closeParts(parts: ServerParts): Promise<void> {
-  const { store, liveConfig, mirror, queryLog, slowPath, udp, tcp, measured, faults } = parts;
+  const { store, liveConfig, mirror, queryLog, slowPath, udp, tcp, secure } = parts;
+  const { measured, faults } = parts;
   await afterNextPoll(); // reads and answers packets that the kernel already holds
   await udp.stop();
-  await Promise.all([tcp.close(), slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs)]);
+  await Promise.all([
+    tcp.close(),
+    secure?.close(),
+    slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs),
+  ]);
   await udp.close();
   queryLog.close();
   faults.close();

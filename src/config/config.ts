@@ -12,6 +12,7 @@ import { LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
 import { type AmbassadorSettings, SERVE_AMBASSADOR_OPTIONS } from './options/ambassadorOptions.ts';
 import { fileKeysOf, type Option, type OptionValues } from './options/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './options/registrarOptions.ts';
+import { secureMistakes } from './options/secureOptions.ts';
 import { SERVE_OPTIONS } from './options/serveOptions.ts';
 import { STORE_OPTIONS } from './options/storeOptions.ts';
 import { isSameValue } from './options/valueForms.ts';
@@ -74,6 +75,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...ambassador.mistakes,
     ...ambassadorMistakes(ambassador),
     ...consulMistakes(settings, origins),
+    ...secureMistakes(settings),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),

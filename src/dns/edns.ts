@@ -5,7 +5,7 @@
 import type { Edns, ExtendedError, ReplyOption, ServerId } from './message.ts';
 import { Type } from './rr.ts';
 import {
-  endOfName,
+  afterName,
   HEADER_OCTETS,
   MAX_MESSAGE_OCTETS,
   MIN_RR_OCTETS,
@@ -285,11 +285,11 @@ function optAt(octets: Uint8Array): number {
   if (end < HEADER_OCTETS) return -1;
   let at = HEADER_OCTETS;
   for (let left = u16(octets, 4); left > 0 && at > 0; left--)
-    at = endOfName(octets, at) + QUESTION_FIELDS_OCTETS;
+    at = afterName(octets, at) + QUESTION_FIELDS_OCTETS;
   const before = u16(octets, 6) + u16(octets, 8);
   const records = before + u16(octets, 10);
   for (let i = 0; i < records; i++) {
-    const fields = endOfName(octets, at);
+    const fields = afterName(octets, at);
     const dataAt = fields + RR_FIELDS_OCTETS;
     if (fields < 0 || dataAt > end) return -1;
     const next = dataAt + u16(octets, dataAt - 2);

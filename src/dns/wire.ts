@@ -35,7 +35,7 @@ export const COMPRESSED_RR_OCTETS = 2 + RR_FIELDS_OCTETS;
 export const MAX_MESSAGE_OCTETS = 65_535;
 
 /** Offset behind the name at `at`; a negative number if the name does not end in the message. */
-export function endOfName(octets: Uint8Array, at: number): number {
+export function afterName(octets: Uint8Array, at: number): number {
   for (let p = at; p < octets.length; ) {
     const length = octets[p] as number;
     if (length === 0) return p + 1;

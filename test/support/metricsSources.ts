@@ -5,6 +5,10 @@ import type { MetricsSources } from '../../src/app/metricsPage.ts';
 import { newForwardCounters } from '../../src/forward/outcome.ts';
 import { AnswerCounters } from '../../src/server/answerCounters.ts';
 import { ConnectionTable, DEFAULT_TCP_LIMITS } from '../../src/server/tcp/connectionTable.ts';
+import { newDohCounters } from '../../src/server/tls/dohAnswers.ts';
+import { newHandshakeCounters } from '../../src/server/tls/handshakes.ts';
+
+const NO_CONNECTIONS = { open: 0, accepted: 0, refused: 0, refusedPerClient: 0, evicted: 0 };
 
 export function allMetricsSources(): MetricsSources {
   return {
@@ -25,6 +29,12 @@ export function allMetricsSources(): MetricsSources {
     dns: {
       answers: new AnswerCounters().blocks,
       tcp: new ConnectionTable(() => {}, DEFAULT_TCP_LIMITS, { transport: 'tcp' }).counters,
+      secure: {
+        connections: { dot: NO_CONNECTIONS, doh: NO_CONNECTIONS },
+        handshakes: newHandshakeCounters(),
+        requests: newDohCounters(),
+        certificateExpiresUnixSeconds: 1,
+      },
     },
     table: { names: 0, answers: 0, usedOctets: 0, capacityOctets: 0, withoutRoom: 0 },
     store: {

@@ -2,7 +2,7 @@
  * app/answering/: The parts of a running server that answer queries.
  * Imports: ambassador, ambassador/names, app/ambassador, app/process, config, config/options, dataplane/cache,
  *   dataplane/listeners, dataplane/publish, dataplane/sockets, dataplane/table, dns, forward, kernel, observability,
- *   server, server/http, server/tcp, service, store, zone/tree.
+ *   server, server/http, server/listening, server/tcp, server/tls, service, store, zone/tree.
  * Used by: app.
  *
  * The answer table of a running server: its memory, and the timer that refreshes it.

@@ -16,6 +16,7 @@ import { outsideResponse } from '../../server/forwarded.ts';
 import type { CacheSource } from '../../server/http/cacheApi.ts';
 import type { TcpListener } from '../../server/tcp/tcp.ts';
 import { answerCacheOctets, type LiveConfig, rebindRule } from './liveConfig.ts';
+import type { SecureListeners } from './secureListeners.ts';
 
 export interface OutsideCacheOptions {
   /** The table whose readers also read the cache. */
@@ -141,17 +142,20 @@ export function cacheSourceOf({
   liveConfig,
   udp,
   tcp,
+  secure,
 }: {
   readonly outsideCache: OutsideCache | undefined;
   readonly liveConfig: LiveConfig;
   readonly udp: Pick<UdpListener, 'blocks'>;
   readonly tcp: Pick<TcpListener, 'blocks'>;
+  readonly secure?: Pick<SecureListeners, 'answers'> | undefined;
 }): CacheSource | undefined {
   if (outsideCache === undefined) return undefined;
   return {
     summary() {
       const { answers, usedOctets, capacityOctets, evicted } = outsideCache.stats;
-      const byReaders = sumOf([...udp.blocks, ...tcp.blocks], Single.cacheHits);
+      const blocks = [...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? [])];
+      const byReaders = sumOf(blocks, Single.cacheHits);
       const hits = liveConfig.forwardCounters.cacheHits + byReaders;
       return { answers, usedOctets, capacityOctets, hits, evicted };
     },

@@ -9,15 +9,15 @@ import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
-import type { StreamSockets } from '../../server/tcp/streamListener.ts';
+import type { StreamSockets } from '../../server/tcp/connectionListener.ts';
 import { StreamTable } from '../../server/tcp/streamTable.ts';
 import { TcpListener } from '../../server/tcp/tcp.ts';
 import { followPolicy } from './clientPolicy.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
-type ListenConfig = Pick<Config, 'workers' | 'takeover'>;
+export type ListenConfig = Pick<Config, 'workers' | 'takeover'>;
 
-interface ListenerParts {
+export interface ListenerParts {
   readonly liveConfig: LiveConfig;
   readonly table: AnswerTable;
   /** The memory of the cache that the table's readers read too. */
@@ -66,7 +66,7 @@ function listenerFor(
 }
 
 /** Undefined: use Node's sockets. */
-function streamSockets({ workers, takeover }: ListenConfig): StreamSockets | undefined {
+export function streamSockets({ workers, takeover }: ListenConfig): StreamSockets | undefined {
   if (workers === 0) return undefined;
   const found = loadLibc();
   if (found.kind === 'missing') return undefined;

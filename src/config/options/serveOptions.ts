@@ -9,6 +9,7 @@ import { ACCESS_OPTIONS } from './accessOptions.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
+import { SECURE_OPTIONS } from './secureOptions.ts';
 import {
   eitherValue,
   listOf,
@@ -135,6 +136,7 @@ export const SERVE_OPTIONS = {
     example: 'dns1.example.org',
   }),
   ...ACCESS_OPTIONS,
+  ...SECURE_OPTIONS,
   ...FORWARD_OPTIONS,
   ttlSeconds: option<number>({
     ...seconds,

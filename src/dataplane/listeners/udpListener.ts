@@ -2,7 +2,7 @@
  * dataplane/listeners/: Answers DNS over UDP from the table, with worker threads or on Node's own sockets.
  * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, kernel, timing.
  * Used by: ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador, app/answering, server/http,
- *   server/listening, server/tcp.
+ *   server/listening, server/tcp, server/tls.
  *
  * The contract of a UDP listener, for the code that starts it and reads its counters. Two files implement it:
  * `workerListener.ts` and `portableListener.ts`.

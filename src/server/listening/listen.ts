@@ -1,7 +1,7 @@
 /**
  * server/listening/: Opens the server's sockets, and finds the processes that hold a port or a socket.
  * Imports: dataplane/listeners, dns, forward, kernel.
- * Used by: ambassador/proxy, app, app/ambassador, app/process, cli/host, cli/linking, main, server/http,
+ * Used by: ambassador/proxy, app, app/ambassador, app/answering, app/process, cli/host, cli/linking, main, server/http,
  *   server/http/exchange, tools/doctor.
  *
  * Listens on all configured addresses or on none, over UDP and TCP on the same port of each. A failure is a value,
@@ -33,6 +33,8 @@ export type ListenOutcome =
 
 export type ListenFailure = SocketAddress & {
   readonly transport: SocketKind;
+  /** The option that names the address. Default: `--addr`. */
+  readonly option?: string;
 } & BindFailure;
 
 export type BindFailure =
@@ -64,6 +66,24 @@ export async function listenAll(
   };
 }
 
+/** Listens on every endpoint over TCP alone, or on none. */
+export async function listenStreams(
+  endpoints: readonly SocketAddress[],
+  listener: DnsListener,
+): Promise<ListenOutcome> {
+  const bound: Bound[] = [];
+  for (const endpoint of endpoints) {
+    const tried = await attempt('tcp', listener, endpoint);
+    if (tried.kind === 'bound') {
+      bound.push(tried.bound);
+      continue;
+    }
+    await Promise.all(bound.map((each) => each.close()));
+    return tried.kind === 'taken' ? withHolder(tried) : tried;
+  }
+  return { kind: 'listening', endpoints: bound.map(({ address, port }) => ({ address, port })) };
+}
+
 /** Listens on inherited sockets. An address may have only one of UDP and TCP. */
 export async function adoptAll(
   sockets: readonly InheritedSocket[],
@@ -82,13 +102,13 @@ export async function adoptAll(
 
 /** One line, without a full stop. */
 export function describeListenFailure(failure: ListenFailure): string {
-  const { transport } = failure;
+  const { transport, option = '--addr' } = failure;
   const where = `${printSocketAddress(failure)}/${transport}`;
   switch (failure.kind) {
     case 'taken': {
       const { holder } = failure;
       const by = holder === undefined ? '' : ` by ${printProcess(holder)}`;
-      return `${where} is in use${by}; stop that process or choose another --addr`;
+      return `${where} is in use${by}; stop that process or choose another ${option}`;
     }
     case 'forbidden':
       return `no permission to listen on ${where}; a port below 1024 needs root or CAP_NET_BIND_SERVICE`;

@@ -10,8 +10,8 @@ import type { Socket } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
 import type { DnsClient, Respond } from '../../dns/message.ts';
 import { FairScheduler } from '../../timing/fairScheduler.ts';
+import type { StreamService } from './connectionListener.ts';
 import type { ConnectionOffer } from './replyOptions.ts';
-import type { StreamService } from './streamListener.ts';
 import type { StreamTable } from './streamTable.ts';
 import {
   type ConnectionContext,

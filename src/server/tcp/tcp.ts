@@ -1,29 +1,29 @@
 /**
  * server/tcp/: Serves connections: accepts them, keeps them within limits, answers the queries on them.
  * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, timing.
- * Used by: app, app/answering, server/http.
+ * Used by: app, app/answering, server/http, server/tls.
  *
  * DNS over TCP. `connectionTable.ts` admits connections, and `tcpConnection.ts` serves one connection within its limits.
  */
 import type { FamilyBlock } from '../../dataplane/listeners/udpListener.ts';
 import type { Respond } from '../../dns/message.ts';
+import { ConnectionListener, type ConnectionListenerOptions } from './connectionListener.ts';
 import {
   ConnectionTable,
   DEFAULT_TCP_LIMITS,
   type TcpCounters,
   type TcpLimits,
 } from './connectionTable.ts';
-import { StreamListener, type StreamListenerOptions } from './streamListener.ts';
 import type { StreamTable } from './streamTable.ts';
 
-export interface TcpListenerOptions extends Omit<StreamListenerOptions, 'closeMs'> {
+export interface TcpListenerOptions extends Omit<ConnectionListenerOptions, 'closeMs'> {
   readonly respond: Respond;
   /** Answers queries that the answer table holds; without it `respond` answers everything. */
   readonly table?: StreamTable | undefined;
   readonly limits?: Partial<TcpLimits>;
 }
 
-export class TcpListener extends StreamListener {
+export class TcpListener extends ConnectionListener {
   /** Counters of the queries that the answer table answered. */
   readonly blocks: readonly FamilyBlock[];
   readonly #connections: ConnectionTable;

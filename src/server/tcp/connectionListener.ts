@@ -24,7 +24,7 @@ export interface StreamService {
   destroyAll(): void;
 }
 
-export interface StreamListenerOptions {
+export interface ConnectionListenerOptions {
   /** Default: Node's sockets. */
   readonly sockets?: StreamSockets | undefined;
   /** How long `close` waits for answers, and for clients to read them. */
@@ -33,14 +33,14 @@ export interface StreamListenerOptions {
   readonly onError?: ((error: Error) => void) | undefined;
 }
 
-export class StreamListener {
+export class ConnectionListener {
   readonly #service: StreamService;
-  readonly #options: StreamListenerOptions;
+  readonly #options: ConnectionListenerOptions;
   /** Each server, with its descriptor if `sockets` opened it. */
   readonly #servers = new Map<Server, number | undefined>();
   #closing: Promise<void> | undefined;
 
-  constructor(service: StreamService, options: StreamListenerOptions) {
+  constructor(service: StreamService, options: ConnectionListenerOptions) {
     this.#service = service;
     this.#options = options;
   }

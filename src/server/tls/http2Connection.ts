@@ -1,0 +1,91 @@
+/** DNS over HTTP/2 (RFC 9113): one connection with many requests at the same time. */
+import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { DnsClient } from '../../dns/message.ts';
+import type { DohReply } from './dohAnswers.ts';
+import { readHead, withChunk } from './dohMessage.ts';
+import { HttpConnection, type HttpContext } from './httpConnection.ts';
+
+/** No request of RFC 8484 needs more, but for a query of 64 KiB in GET. */
+const MAX_HEADER_OCTETS = 100 * 1024;
+/** In MiB; Node's least. It holds 100 replies of 10 KiB that the client does not read. */
+const SESSION_MIB = 1;
+
+/** Serves the connection from now on. */
+export function serveHttp2(socket: Socket, peer: DnsClient, context: HttpContext): HttpConnection {
+  const { performServerHandshake } = process.getBuiltinModule('node:http2');
+  const session = performServerHandshake(socket, {
+    maxSessionMemory: SESSION_MIB,
+    settings: {
+      enablePush: false,
+      maxConcurrentStreams: context.limits.streams,
+      maxHeaderListSize: MAX_HEADER_OCTETS,
+    },
+  });
+  const connection = new HttpConnection(peer, context, {
+    finish: () => session.close(), // GOAWAY, and the end of the connection after the last stream
+    destroy() {
+      session.destroy();
+      socket.destroy();
+    },
+  });
+  session.on('error', () => {}); // 'close' follows
+  session.on('stream', (stream, headers) => onStream(stream, headers, connection, context));
+  endWithSocket(session, socket);
+  return connection;
+}
+
+function endWithSocket(session: Http2Session, socket: Socket): void {
+  session.on('close', () => socket.destroySoon());
+}
+
+function onStream(
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  connection: HttpConnection,
+  { answers, path, clientOf }: HttpContext,
+): void {
+  connection.begin(stream);
+  stream.on('error', () => {}); // 'close' follows
+  stream.on('close', () => connection.end(stream));
+  const send = (reply: DohReply): void => sendOn(stream, reply);
+  const request = readHead(
+    {
+      method: headers[':method'],
+      target: headers[':path'],
+      contentType: headers['content-type'],
+      contentLength: headers['content-length'],
+    },
+    path,
+  );
+  if (request.kind === 'refused') {
+    send(answers.refuse(request.status));
+    return;
+  }
+  const client = clientOf(connection.peer, lastOf(headers['x-forwarded-for']));
+  if (request.kind === 'query') {
+    answers.answer(request.query, client, send);
+    return;
+  }
+  let body: readonly Buffer[] | undefined = [];
+  stream.on('data', (chunk: Buffer) => {
+    if (body === undefined) return;
+    body = withChunk(body, chunk);
+    if (body === undefined) send(answers.refuse(413));
+  });
+  stream.on('end', () => {
+    if (body !== undefined) answers.answer(Buffer.concat(body), client, send);
+  });
+}
+
+function sendOn(stream: ServerHttp2Stream, { status, headers, body }: DohReply): void {
+  if (stream.destroyed || stream.closed || stream.headersSent) return;
+  stream.respond({ ':status': status, ...headers }, { endStream: body === undefined });
+  if (body !== undefined) stream.end(body);
+  // RFC 9113 §8.1 would allow to reset the stream, and curl then loses the reply. `requestMs` bounds what comes.
+  else stream.resume();
+}
+
+function lastOf(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value.at(-1) : value;
+}
