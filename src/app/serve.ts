@@ -130,6 +130,10 @@ function announce(
   log.info(
     {
       dns: server.endpoints.map(printSocketAddress),
+      ...(server.secure && {
+        dot: server.secure.dot.map(printSocketAddress),
+        doh: server.secure.doh.map(printSocketAddress),
+      }),
       http: server.http && printSocketAddress(server.http),
       domains: config.domains.map(printName),
       store: server.store,

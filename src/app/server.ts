@@ -25,7 +25,7 @@ import {
   listenAll,
 } from '../server/listening/listen.ts';
 import { cacheSourceOf } from './answering/outsideCache.ts';
-import { readServerPair } from './answering/secureListeners.ts';
+import { readServerPair, type SecureEndpoints } from './answering/secureListeners.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
@@ -45,6 +45,8 @@ import { divertToSuccessor, httpLater, prepareTakeover, warmUp } from './takeove
 export interface Server {
   /** The addresses that answer DNS, with the actual ports. */
   readonly endpoints: readonly SocketAddress[];
+  /** The addresses of DNS over TLS and over HTTPS; undefined without them. */
+  readonly secure: SecureEndpoints | undefined;
   readonly http: SocketAddress | undefined;
   /** The store's label, without credentials. */
   readonly store: string;
@@ -143,6 +145,7 @@ export async function startServer(
   parts.liveConfig.onChanged(() => registrar?.setDomains(parts.liveConfig.config.domains));
   const server: Server = {
     endpoints: starting.endpoints,
+    secure: parts.secure?.endpoints,
     http: http.endpoint,
     store: parts.store.label,
     loaded: whenLoaded,

@@ -23,7 +23,7 @@ type SecureConfig = Pick<
 
 /** What metrics say about connections of DNS over TLS and HTTPS. */
 export interface SecureSources {
-  readonly connections: Readonly<Record<'dot' | 'doh', SecureConnections | undefined>>;
+  readonly connections: Readonly<Record<Transport, SecureConnections | undefined>>;
   readonly handshakes: Readonly<HandshakeCounters>;
   readonly requests: Readonly<DohCounters>;
   /** Undefined without a certificate. */
@@ -38,9 +38,13 @@ export interface SecureConnections {
   readonly evicted: number;
 }
 
+type Transport = 'dot' | 'doh';
+
+export type SecureEndpoints = Readonly<Record<Transport, readonly SocketAddress[]>>;
+
 interface Listener {
   readonly option: '--dot' | '--doh' | '--doh-plain';
-  readonly transport: 'dot' | 'doh';
+  readonly transport: Transport;
   readonly addresses: readonly SocketAddress[];
   readonly listener: DotListener | DohListener;
 }
@@ -67,6 +71,7 @@ export class SecureListeners {
   readonly #listeners: readonly Listener[];
   readonly #handshakes = newHandshakeCounters();
   readonly #requests = newDohCounters();
+  readonly #endpoints: Record<Transport, SocketAddress[]> = { dot: [], doh: [] };
 
   /** Throws a `Failure` if the certificate cannot be used. */
   constructor(config: SecureConfig, parts: ListenerParts) {
@@ -81,11 +86,17 @@ export class SecureListeners {
     );
   }
 
+  /** The addresses that it listens on, with the actual ports: over TLS, and over HTTPS or HTTP. */
+  get endpoints(): SecureEndpoints {
+    return this.#endpoints;
+  }
+
   /** Listens on all addresses; undefined if that succeeds. */
   async listen(): Promise<ListenFailure | undefined> {
-    for (const { option, addresses, listener } of this.#listeners) {
+    for (const { option, transport, addresses, listener } of this.#listeners) {
       const outcome = await listenStreams(addresses, listener);
       if (outcome.kind !== 'listening') return { ...outcome, option };
+      this.#endpoints[transport].push(...outcome.endpoints);
     }
     return undefined;
   }
@@ -95,7 +106,7 @@ export class SecureListeners {
   }
 
   metrics(): SecureSources {
-    const counted = (transport: 'dot' | 'doh'): SecureConnections | undefined => {
+    const counted = (transport: Transport): SecureConnections | undefined => {
       const own = this.#listeners.filter((each) => each.transport === transport);
       return own.length === 0 ? undefined : summed(own.map(({ listener }) => listener.counters()));
     };

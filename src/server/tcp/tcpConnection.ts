@@ -118,7 +118,7 @@ export class TcpConnection {
     const now = nowMs();
     this.#dropQueries(now - limits.queryMs);
     const partialMs = now - (this.#partialSinceMs ?? now);
-    if (now - this.#activeMs > limits.idleMs) this.#cut('idle');
+    if (now - this.#activeMs > limits.idleMs) this.#endIdle();
     else if (partialMs > limits.messageMs && this.#mayTakeMore()) this.#cut('slow');
   }
 
@@ -230,6 +230,15 @@ export class TcpConnection {
 
   #wake(): void {
     this.#context.scheduler.add(this);
+  }
+
+  /** A client that reads is told that the connection ends, which over TLS takes a message (RFC 8446 §6.1). */
+  #endIdle(): void {
+    if (this.#socket.writableLength > 0) this.#cut('idle');
+    else if (!this.#socket.writableEnded) {
+      this.#context.counters.idle += 1;
+      this.#socket.destroySoon();
+    }
   }
 
   #cut(cause: 'malformed' | 'slow' | 'idle' | 'overrun'): void {
