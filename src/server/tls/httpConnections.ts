@@ -59,21 +59,21 @@ export class HttpConnections {
     socket.on('error', () => {}); // at once: a reset may already be pending
     this.#unknown.add(socket);
     socket.setTimeout(this.#limits.messageMs, () => socket.destroy());
-    const known = (version: 1 | 2): void => {
-      socket.off('readable', look);
+    let begun: Buffer = Buffer.alloc(0);
+    const look = (chunk: Buffer): void => {
+      begun = Buffer.concat([begun, chunk]);
+      if (begun.length < PREFACE.length) return;
+      socket.off('data', look);
+      socket.pause();
+      socket.unshift(begun);
       socket.setTimeout(0);
       socket.removeAllListeners('timeout');
       this.#unknown.delete(socket);
-      this.admit(socket, version);
+      this.admit(socket, begun.subarray(0, PREFACE.length).equals(PREFACE) ? 2 : 1);
+      // Node's server of HTTP/1.1 waits for the octets that are back in the socket.
+      process.nextTick(() => socket.resume());
     };
-    const look = (): void => {
-      const octets: Buffer | null = socket.read();
-      if (octets === null) return;
-      socket.unshift(octets);
-      if (octets.length >= PREFACE.length)
-        known(octets.subarray(0, PREFACE.length).equals(PREFACE) ? 2 : 1);
-    };
-    socket.on('readable', look);
+    socket.on('data', look);
     socket.on('end', () => socket.end());
     socket.on('close', () => this.#unknown.delete(socket));
   }
