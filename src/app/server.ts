@@ -25,12 +25,12 @@ import {
   listenAll,
 } from '../server/listening/listen.ts';
 import { cacheSourceOf } from './answering/outsideCache.ts';
-import { readServerPair, type SecureEndpoints } from './answering/secureListeners.ts';
+import type { SecureEndpoints } from './answering/secureListeners.ts';
 import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
-import { readUpstreamCa } from './process/pemFiles.ts';
+import { readServerPair, readUpstreamCa } from './process/pemFiles.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
 import {
   assemble,

@@ -286,7 +286,7 @@ function forwardingOf(
   if (!config.recursion) return undefined;
   const upstreams = withoutOwnAddresses(
     upstreamsOf(config.nameservers),
-    config.addr,
+    [...config.addr, ...config.dot],
     hostInterfaces(),
   );
   const options: ForwarderOptions = {

@@ -6,12 +6,12 @@ import type { Log } from '../../observability/log.ts';
 import type { CountedAnswers } from '../../server/answerCounters.ts';
 import { type ListenFailure, listenStreams } from '../../server/listening/listen.ts';
 import { StreamTable } from '../../server/tcp/streamTable.ts';
-import { type CertificatePair, readPair, ServerCertificate } from '../../server/tls/certificate.ts';
+import { type CertificatePair, ServerCertificate } from '../../server/tls/certificate.ts';
 import { DohListener } from '../../server/tls/doh.ts';
 import { type DohCounters, newDohCounters } from '../../server/tls/dohAnswers.ts';
 import { DotListener, secureLimits } from '../../server/tls/dot.ts';
 import { type HandshakeCounters, newHandshakeCounters } from '../../server/tls/handshakes.ts';
-import { Failure } from '../process/failure.ts';
+import { readServerPair } from '../process/pemFiles.ts';
 import type { LiveConfig } from './liveConfig.ts';
 import { type ListenerParts, streamSockets } from './udp.ts';
 
@@ -47,23 +47,6 @@ interface Listener {
   readonly transport: Transport;
   readonly addresses: readonly SocketAddress[];
   readonly listener: DotListener | DohListener;
-}
-
-/**
- * The pair that the options name; undefined if they name none. Throws a `Failure` if it cannot be used.
- */
-export function readServerPair({
-  serverCertFile,
-  serverKeyFile,
-}: Pick<Config, 'serverCertFile' | 'serverKeyFile'>): CertificatePair | undefined {
-  if (serverCertFile === undefined || serverKeyFile === undefined) return undefined;
-  const read = readPair({ certFile: serverCertFile, keyFile: serverKeyFile });
-  if (read.kind === 'pair') return read.pair;
-  throw new Failure(
-    'usage',
-    read.problem,
-    'give a certificate and its own key, unencrypted, in PEM',
-  );
 }
 
 export class SecureListeners {

@@ -1,4 +1,6 @@
 /** Reads files with certificates and keys in PEM, and says which option names a file that is not what it should be. */
+import type { Config } from '../../config/config.ts';
+import { type CertificatePair, readPair } from '../../server/tls/certificate.ts';
 import { Failure } from './failure.ts';
 
 const PEM_LABELS = {
@@ -34,6 +36,23 @@ export function readUpstreamCa(path: string): string {
     throw new Failure('usage', problem, 'give certificates in PEM');
   }
   return pem;
+}
+
+/**
+ * The pair that the options name; undefined if they name none. Throws a `Failure` if it cannot be used.
+ */
+export function readServerPair({
+  serverCertFile,
+  serverKeyFile,
+}: Pick<Config, 'serverCertFile' | 'serverKeyFile'>): CertificatePair | undefined {
+  if (serverCertFile === undefined || serverKeyFile === undefined) return undefined;
+  const read = readPair({ certFile: serverCertFile, keyFile: serverKeyFile });
+  if (read.kind === 'pair') return read.pair;
+  throw new Failure(
+    'usage',
+    read.problem,
+    'give a certificate and its own key, unencrypted, in PEM',
+  );
 }
 
 function readOctets(option: string, path: string): Buffer {

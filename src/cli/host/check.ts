@@ -2,7 +2,7 @@
 import { EXIT_CODES, Failure } from '../../app/process/failure.ts';
 import { engineEndpoint, networkOf } from '../../app/process/network.ts';
 import { etcdOptions } from '../../app/process/openStore.ts';
-import { readUpstreamCa } from '../../app/process/pemFiles.ts';
+import { readServerPair, readUpstreamCa } from '../../app/process/pemFiles.ts';
 import type { Io } from '../../app/process/process.ts';
 import { CONFIG_OPTIONS, type Config, readConfig, readConfigFile } from '../../config/config.ts';
 import { SERVE_AMBASSADOR_OPTIONS } from '../../config/options/ambassadorOptions.ts';
@@ -60,10 +60,12 @@ async function checkConfig({ flags }: Arguments, io: Io): Promise<CheckResult> {
   const { env, readFile, stateDirectory } = io;
   const read = readConfig({ flags, env, readFile, stateDirectory });
   if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
-  const { store, registrar, upstreamCaFile } = read.config;
+  const { config } = read;
+  const { store, registrar, upstreamCaFile } = config;
   const mistakes = [
     ...mistakesOf(() => store.kind === 'etcd' && etcdOptions(store)),
     ...mistakesOf(() => upstreamCaFile && readUpstreamCa(upstreamCaFile)),
+    ...mistakesOf(() => readServerPair(config)),
     ...mistakesOf(
       () =>
         registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io),
