@@ -133,6 +133,7 @@ function announce(
       ...(server.secure && {
         dot: server.secure.dot.map(printSocketAddress),
         doh: server.secure.doh.map(printSocketAddress),
+        dohPlain: server.secure.dohPlain.map(printSocketAddress),
       }),
       http: server.http && printSocketAddress(server.http),
       domains: config.domains.map(printName),

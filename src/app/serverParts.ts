@@ -133,13 +133,14 @@ export function assemble(
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
   const answering = { table, outsideCache, publisher, stopRefreshing };
   const core = { ...answering, ...following, measured, queryLog, faults };
-  const slowPath = slowPathOf(config, { ...core, counters: measured.answers });
+  const designated = () => secure?.designated;
+  const slowPath = slowPathOf(config, { ...core, designated, counters: measured.answers });
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
   const { respond } = slowPath;
   const cache = outsideCache?.memory;
   const listening = { liveConfig, table, cache, respond, onError, log };
   const { udp, tcp } = openListeners(config, listening);
-  const secure = secureListenersOf(config, listening);
+  const secure: SecureListeners | undefined = secureListenersOf(config, listening);
   tableBlocks.push(...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? []));
   return { ...core, store, ambassador, services, slowPath, udp, tcp, secure };
 }

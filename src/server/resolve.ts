@@ -32,6 +32,7 @@ import type {
   View,
   ZoneSettings,
 } from '../zone/tree/view.ts';
+import { type Designated, designatedAnswer, isDesignatedName } from './designated.ts';
 import { externalOf, outsideResponse, staleError } from './forwarded.ts';
 import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
 import {
@@ -63,6 +64,8 @@ export interface ResolveOptions {
   readonly unixSeconds: () => number;
   /** In [0, 1). */
   readonly random: () => number;
+  /** The encrypted transports of this server; undefined without them. */
+  readonly designated?: (() => Designated | undefined) | undefined;
   /** Receives errors that are bugs. Must not throw. */
   readonly onError: (error: unknown) => void;
   /** Receives each decision about our names that holds for every client, when it is made. */
@@ -147,7 +150,7 @@ class Resolver {
         return freshness === 'stale' ? marked(ordered, STALE) : ordered;
       }
       case 'notOurs': {
-        const own = resolverArpaAnswer(question);
+        const own = this.#designated(context) ?? resolverArpaAnswer(question);
         if (own !== undefined) return own;
         return context.mayRecurse
           ? this.#forward(context, round)
@@ -159,6 +162,13 @@ class Resolver {
           this.#decide(context, learned, round + 1),
         );
     }
+  }
+
+  #designated({ query, client }: QueryContext): Response | undefined {
+    const { question } = query;
+    if (!isDesignatedName(question.qname)) return undefined;
+    const designated = this.#options.designated?.();
+    return designated && designatedAnswer(question, designated, client);
   }
 
   #answerWildcard(view: View, question: Question): Decision {

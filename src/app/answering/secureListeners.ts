@@ -1,9 +1,11 @@
 /** DNS over TLS and over HTTPS as parts of a server: their listeners, their certificate, and what is counted of them. */
 import type { Config } from '../../config/config.ts';
 import type { SocketAddress } from '../../dns/address.ts';
+import { parseName } from '../../dns/name.ts';
 import { addressSet } from '../../forward/addresses.ts';
 import type { Log } from '../../observability/log.ts';
 import type { CountedAnswers } from '../../server/answerCounters.ts';
+import type { Designated } from '../../server/designated.ts';
 import { type ListenFailure, listenStreams } from '../../server/listening/listen.ts';
 import { StreamTable } from '../../server/tcp/streamTable.ts';
 import { type CertificatePair, ServerCertificate } from '../../server/tls/certificate.ts';
@@ -12,6 +14,7 @@ import { type DohCounters, newDohCounters } from '../../server/tls/dohAnswers.ts
 import { DotListener, secureLimits } from '../../server/tls/dot.ts';
 import { type HandshakeCounters, newHandshakeCounters } from '../../server/tls/handshakes.ts';
 import { readServerPair } from '../process/pemFiles.ts';
+import { followPolicy } from './clientPolicy.ts';
 import type { LiveConfig } from './liveConfig.ts';
 import { type ListenerParts, streamSockets } from './udp.ts';
 
@@ -23,7 +26,7 @@ type SecureConfig = Pick<
 
 /** What metrics say about connections of DNS over TLS and HTTPS. */
 export interface SecureSources {
-  readonly connections: Readonly<Record<Transport, SecureConnections | undefined>>;
+  readonly connections: Readonly<Record<SecureTransport, SecureConnections | undefined>>;
   readonly handshakes: Readonly<HandshakeCounters>;
   readonly requests: Readonly<DohCounters>;
   /** Undefined without a certificate. */
@@ -38,13 +41,17 @@ export interface SecureConnections {
   readonly evicted: number;
 }
 
-type Transport = 'dot' | 'doh';
+type SecureTransport = 'dot' | 'doh';
 
-export type SecureEndpoints = Readonly<Record<Transport, readonly SocketAddress[]>>;
+const OPTION_NAMES = { dot: '--dot', doh: '--doh', dohPlain: '--doh-plain' } as const;
+
+type SecureOption = keyof typeof OPTION_NAMES;
+
+export type SecureEndpoints = Readonly<Record<SecureOption, readonly SocketAddress[]>>;
 
 interface Listener {
-  readonly option: '--dot' | '--doh' | '--doh-plain';
-  readonly transport: Transport;
+  readonly option: SecureOption;
+  readonly transport: SecureTransport;
   readonly addresses: readonly SocketAddress[];
   readonly listener: DotListener | DohListener;
 }
@@ -52,14 +59,16 @@ interface Listener {
 export class SecureListeners {
   readonly certificate: ServerCertificate | undefined;
   readonly #listeners: readonly Listener[];
+  readonly #dohPath: string;
   readonly #handshakes = newHandshakeCounters();
   readonly #requests = newDohCounters();
-  readonly #endpoints: Record<Transport, SocketAddress[]> = { dot: [], doh: [] };
+  readonly #endpoints: Record<SecureOption, SocketAddress[]> = { dot: [], doh: [], dohPlain: [] };
 
   /** Throws a `Failure` if the certificate cannot be used. */
   constructor(config: SecureConfig, parts: ListenerParts) {
     this.certificate = certificateOf(config, parts.log);
     this.#listeners = this.#listenersOf(config, parts);
+    this.#dohPath = config.dohPath;
   }
 
   /** Counters of the queries that the answer table answered. */
@@ -69,19 +78,28 @@ export class SecureListeners {
     );
   }
 
-  /** The addresses that it listens on, with the actual ports: over TLS, and over HTTPS or HTTP. */
+  /** The addresses that it listens on, with the actual ports. */
   get endpoints(): SecureEndpoints {
     return this.#endpoints;
   }
 
   /** Listens on all addresses; undefined if that succeeds. */
   async listen(): Promise<ListenFailure | undefined> {
-    for (const { option, transport, addresses, listener } of this.#listeners) {
+    for (const { option, addresses, listener } of this.#listeners) {
       const outcome = await listenStreams(addresses, listener);
-      if (outcome.kind !== 'listening') return { ...outcome, option };
-      this.#endpoints[transport].push(...outcome.endpoints);
+      if (outcome.kind !== 'listening') return { ...outcome, option: OPTION_NAMES[option] };
+      this.#endpoints[option].push(...outcome.endpoints);
     }
     return undefined;
+  }
+
+  /** For clients that look for encrypted transports; undefined if the certificate has no name for them. */
+  get designated(): Designated | undefined {
+    const target = this.certificate?.pair.names.find((name) => !name.startsWith('*'));
+    const name = target === undefined ? undefined : parseName(target);
+    if (name === undefined) return undefined;
+    const { dot, doh } = this.#endpoints;
+    return { target: name, dot, doh, dohPath: this.#dohPath };
   }
 
   divertToSuccessor(): void {
@@ -89,7 +107,7 @@ export class SecureListeners {
   }
 
   metrics(): SecureSources {
-    const counted = (transport: Transport): SecureConnections | undefined => {
+    const counted = (transport: SecureTransport): SecureConnections | undefined => {
       const own = this.#listeners.filter((each) => each.transport === transport);
       return own.length === 0 ? undefined : summed(own.map(({ listener }) => listener.counters()));
     };
@@ -118,42 +136,27 @@ export class SecureListeners {
     });
     const doh = { path: config.dohPath, counters };
     const listeners: Listener[] = [];
-    const add = (
-      option: Listener['option'],
-      addresses: readonly SocketAddress[],
-      listener: () => DotListener | DohListener,
-    ): void => {
-      const transport = option === '--dot' ? 'dot' : 'doh';
+    const add = (option: SecureOption, listener: () => DotListener | DohListener): void => {
+      const transport = option === 'dot' ? 'dot' : 'doh';
+      const addresses = config[option];
       if (addresses.length > 0)
         listeners.push({ option, transport, addresses, listener: listener() });
     };
     if (certificate !== undefined) {
       const tls = { certificate, handshakes };
-      add('--dot', config.dot, () => new DotListener({ ...common(), ...tls }));
-      add('--doh', config.doh, () => new DohListener({ ...common(), ...doh, tls }));
+      add('dot', () => new DotListener({ ...common(), ...tls }));
+      add('doh', () => new DohListener({ ...common(), ...doh, tls }));
     }
     const isTrustedProxy = addressSet(config.trustedProxies);
-    add('--doh-plain', config.dohPlain, () => {
-      return new DohListener({ ...common(), ...doh, isTrustedProxy });
-    });
+    add('dohPlain', () => new DohListener({ ...common(), ...doh, isTrustedProxy }));
     return listeners;
   }
 }
 
 function tableFor({ table, cache, liveConfig }: ListenerParts): StreamTable {
   const streamTable = new StreamTable({ ...table.handle, cache });
-  followRanges(liveConfig, streamTable);
+  followPolicy(liveConfig, streamTable);
   return streamTable;
-}
-
-/** Tells the table which clients may recurse, now and after each change. */
-function followRanges(liveConfig: LiveConfig, table: StreamTable): void {
-  const follow = (): void => {
-    const ranges = liveConfig.forwarder === undefined ? [] : liveConfig.config.recursionAllow;
-    table.recurseFor(ranges);
-  };
-  liveConfig.onChanged(follow);
-  follow();
 }
 
 function summed(counters: readonly SecureConnections[]): SecureConnections {

@@ -6,6 +6,7 @@ import type { FaultLog } from '../../observability/faultLog.ts';
 import type { QueryLog } from '../../observability/queryLog.ts';
 import type { AnswerCounters } from '../../server/answerCounters.ts';
 import { ClientGate } from '../../server/clientGate.ts';
+import type { Designated } from '../../server/designated.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
 import type { Mirror } from '../../store/mirror.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
@@ -24,6 +25,8 @@ export interface SlowPathParts {
   readonly counters: AnswerCounters;
   readonly queryLog: QueryLog;
   readonly faults: FaultLog;
+  /** As in `ResolveOptions`. */
+  readonly designated: () => Designated | undefined;
 }
 
 /** Answers queries that the answer table cannot answer. */
@@ -58,6 +61,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     monotonicMs,
     unixSeconds,
     random: Math.random,
+    designated: parts.designated,
     onError: (error: unknown) => faults.report(error, 'a query failed'),
   };
   const respondQuietly = createResponder({
