@@ -1,7 +1,7 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
- * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server/listening, service, store,
- *   timing, tools/doctor/ambassador, tools/doctor/judge.
+ * Imports: app/process, app/registrar, config, dns, forward, registrar/reconcile, server/listening, server/tls,
+ *   service, store, timing, tools/doctor/ambassador, tools/doctor/judge.
  * Used by: cli/commands, cli/host, cli/linking.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
@@ -14,11 +14,13 @@ import {
   type SocketAddress,
 } from '../../dns/address.ts';
 import { findHeldPort } from '../../server/listening/portHolder.ts';
+import { readPair } from '../../server/tls/certificate.ts';
 import { keyPrefix } from '../../service/key.ts';
 import { collectAmbassador, examinedServer } from './ambassador/ambassadorFindings.ts';
 import { ambassadorWords } from './ambassador/startWords.ts';
 import { desiredServer } from './desiredServer.ts';
 import { type Host, isSoradns, locateServer } from './host.ts';
+import { judgeCertificate } from './judge/certificate.ts';
 import { judgeClock } from './judge/clock.ts';
 import { judgeDocker, readDaemonJson } from './judge/docker.ts';
 import { judgeMember } from './judge/etcd.ts';
@@ -58,8 +60,16 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
   const ambassador = await collectAmbassadorOf(config, host, server.ports);
   const desired = desiredServer(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
-  judges.push(() => judgeHidden(hidden), ambassador);
+  judges.push(() => judgeHidden(hidden), ambassador, collectCertificate(config));
   return judges.flatMap((judge) => judge(desired));
+}
+
+/** The certificate of --dot and --doh, as this process can read it. */
+function collectCertificate({ serverCertFile: certFile, serverKeyFile: keyFile }: Config): Judge {
+  if (certFile === undefined || keyFile === undefined) return () => [];
+  const read = readPair({ certFile, keyFile });
+  const state = read.kind === 'pair' ? { kind: 'usable' as const, ...read.pair } : read;
+  return () => [judgeCertificate({ certFile, state }, Date.now() / 1000)];
 }
 
 async function collectAmbassadorOf(
