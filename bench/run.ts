@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|dot|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -20,6 +20,7 @@ import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
 import { benchCli } from './cli.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
+import { benchDot } from './dot.ts';
 import { benchForward } from './forward.ts';
 import { benchHostile } from './hostile.ts';
 import { benchLoad } from './load.ts';
@@ -43,6 +44,7 @@ const { values } = parseArgs({
       default: [
         'dataplane',
         'forward',
+        'dot',
         'put',
         'load',
         'registrar',
@@ -92,6 +94,7 @@ process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const parts: Record<string, () => Promise<string>> = {
   dataplane: () => benchDataplane({ folder, measures, rounds: pairs, seconds, manyNames }),
   forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  dot: () => benchDot({ folder, rounds: pairs, seconds }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),
