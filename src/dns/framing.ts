@@ -50,6 +50,11 @@ export class Reassembly {
     return isWhole ? length : 0;
   }
 
+  /** No octet of a message is left, so `push` may be called. */
+  get isDrained(): boolean {
+    return this.#gatheredOctets === 0 && this.#offset === this.#chunk.length;
+  }
+
   get chunk(): Uint8Array {
     return this.#chunk;
   }
