@@ -12,6 +12,7 @@ import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { freePort } from '../support/freePort.ts';
 import { questionOf } from '../support/messages.ts';
+import { shellBlocks } from '../support/pages.ts';
 import { Exposition } from '../support/prometheus.ts';
 import { isThere, outputOf } from '../support/secureServer.ts';
 import { query, startTestServer, type TestServer, WITH_TOKEN } from '../support/server.ts';
@@ -67,6 +68,16 @@ describe('a server with --dot and --doh', () => {
     const url = `http://${NAME}:${server.http?.port}/livez`;
     const host = ['-H', `host: 127.0.0.1:${server.http?.port}`];
     assert.equal((await outputOf('curl', '-s', ...doh, ...host, url)).trim(), 'ok');
+  });
+
+  it('The commands of docs/encryption.md get answers over TLS and over HTTPS', async (t) => {
+    if (!(await isThere('kdig'))) return t.skip('kdig is not installed');
+    const [block = ''] = shellBlocks('docs/encryption.md', 'Clients over TLS and HTTPS');
+    const here = block
+      .replaceAll('cert.pem', certificates.path('ca.pem'))
+      .replace('@127.0.0.1 +tls', `@127.0.0.1 -p ${ports.dot} +tls`)
+      .replace('@127.0.0.1 +https', `@127.0.0.1 -p ${ports.doh} +https`);
+    assert.equal(await outputOf('sh', '-c', here), '127.0.0.1\n127.0.0.1\n');
   });
 
   it('stubby forwards to the server over TLS and checks its certificate', async (t) => {
