@@ -15,7 +15,6 @@ import { DotListener, secureLimits } from '../../server/tls/dot.ts';
 import { type HandshakeCounters, newHandshakeCounters } from '../../server/tls/handshakes.ts';
 import { readServerPair } from '../process/pemFiles.ts';
 import { followPolicy } from './clientPolicy.ts';
-import type { LiveConfig } from './liveConfig.ts';
 import { type ListenerParts, streamSockets } from './udp.ts';
 
 type SecureConfig = Pick<
