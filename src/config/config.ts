@@ -76,6 +76,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...ambassadorMistakes(ambassador),
     ...consulMistakes(settings, origins),
     ...secureMistakes(settings),
+    ...forwardMistakes(settings, origins),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),
@@ -122,6 +123,24 @@ function consulMistakes(
   return [
     ...(isTaken ? [`--consul-domain: ${shown} is a --domain; give a domain of its own`] : []),
     ...(repeated === undefined ? [] : [`--consul-dc: ${repeated} is given twice`]),
+  ];
+}
+
+/** `.` in --forward is another way to write --nameservers, and the names of our zones are answered here. */
+function forwardMistakes(
+  { forward, domains, consulDomain }: OptionValues<typeof CONFIG_OPTIONS>,
+  origins: Origins<typeof CONFIG_OPTIONS>,
+): readonly string[] {
+  const flag = `--${CONFIG_OPTIONS.forward.name}`;
+  const own = consulDomain === undefined ? domains : [...domains, consulDomain];
+  const isRoot = forward.some(({ name }) => name.length === 0);
+  return [
+    ...(isRoot && origins.nameservers !== 'default'
+      ? [`${flag}: . and --${CONFIG_OPTIONS.nameservers.name} mean the same; give one of them`]
+      : []),
+    ...forward
+      .filter(({ name }) => own.some((domain) => equalNames(domain, name)))
+      .map(({ name }) => `${flag}: ${printName(name)} is answered here; give a domain below it`),
   ];
 }
 

@@ -23,13 +23,6 @@ const memory = 'every answer comes from memory';
 
 export const LEGACY_OPTIONS: readonly LegacyOption[] = [
   legacy('dnssec', 'text', 'unavailable', 'remove it: answers are not signed', ['dnssec']),
-  legacy(
-    'stubzones',
-    'switch',
-    'unavailable',
-    'remove it, and give --nameservers a server that knows the zones',
-    [],
-  ),
   legacy('rcache', 'text', 'unneeded', memory, ['rcache']),
   legacy('rcache-ttl', 'text', 'unneeded', memory, ['rcache_ttl']),
   legacy('scache', 'text', 'unneeded', 'answers are not signed', ['scache']),

@@ -39,6 +39,8 @@ export const OptionCode = {
    * the code do not have. Servers that do not know the option skip it (§6.1.2).
    */
   PATH: 65_083,
+  /** SkyDNS marks a question by it that it sends to the servers of a stub zone. */
+  STUB: 65_011,
 } as const;
 
 const DO = 0x8000;
@@ -72,7 +74,10 @@ export function ednsOf(classField: number, ttlField: number): Edns {
   return (ttlField & CO) === 0 ? edns : { ...edns, compactOk: true };
 }
 
-type OptionFields = Pick<Edns, 'nsid' | 'cookie' | 'keepaliveOctets' | 'isPadded' | 'path'>;
+type OptionFields = Pick<
+  Edns,
+  'nsid' | 'cookie' | 'keepaliveOctets' | 'isPadded' | 'path' | 'isStubMarked'
+>;
 
 /** The known options from `start` to `end`. Of several with one code the first counts (RFC 7873 §5.2). */
 export function readOptions(octets: Uint8Array, start: number, end: number): OptionFields {
@@ -89,6 +94,8 @@ export function readOptions(octets: Uint8Array, start: number, end: number): Opt
     else if (code === OptionCode.KEEPALIVE) read.keepaliveOctets ??= at - dataAt;
     else if (code === OptionCode.PADDING) read.isPadded = true;
     else if (code === OptionCode.PATH) read.path ??= decodePath(octets.subarray(dataAt, at));
+    else if (code === OptionCode.STUB && STUB_MARK.equals(octets.subarray(dataAt, at)))
+      read.isStubMarked = true;
   }
   return read;
 }
@@ -164,6 +171,11 @@ function writeOption(writer: MessageWriter, { code, data }: ReplyOption): void {
   writer.u16(data.length);
   writer.raw(data);
 }
+
+const STUB_MARK = Buffer.from([1]);
+
+/** The option of a question that is sent for a stub zone. */
+export const STUB_OPTION: ReplyOption = { code: OptionCode.STUB, data: STUB_MARK };
 
 const MARK = Buffer.from('sora');
 const ID_OCTETS = 8;

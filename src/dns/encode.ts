@@ -77,7 +77,7 @@ export interface OutgoingQuery {
   readonly question: Question;
   readonly recursionDesired: boolean;
   readonly checkingDisabled: boolean;
-  readonly edns?: Pick<Opt, 'udpSize' | 'dnssecOk' | 'path'> | undefined;
+  readonly edns?: Pick<Opt, 'udpSize' | 'dnssecOk' | 'options' | 'path'> | undefined;
 }
 
 /** Throws RangeError on an invalid name. */

@@ -4,7 +4,7 @@
  * Used by: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry,
  *   app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host, cli/linking, config,
  *   config/options, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets,
- *   dataplane/table, forward, forward/exchange, forward/tls, kernel, main, observability, registrar,
+ *   dataplane/table, forward, forward/domains, forward/exchange, forward/tls, kernel, main, observability, registrar,
  *   registrar/describe, registrar/engine, registrar/leadership, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator, server, server/http, server/http/api, server/http/exchange,
  *   server/listening, server/tcp, server/tls, service, tools/doctor, tools/doctor/judge, tools/integrate, zone,
@@ -42,6 +42,8 @@ export interface Edns {
   readonly isPadded?: boolean | undefined;
   /** The soradns servers that have forwarded the question. */
   readonly path?: readonly ServerId[] | undefined;
+  /** A server has sent the question to the servers of a stub zone. Absent otherwise. */
+  readonly isStubMarked?: true | undefined;
 }
 
 /** An EDNS option of a reply. */
@@ -87,6 +89,7 @@ export const Ede = {
   NOT_SUPPORTED: 21,
   NO_REACHABLE_AUTHORITY: 22,
   NETWORK_ERROR: 23,
+  INVALID_DATA: 24,
 } as const;
 
 /** The answer may be out of date, since the store is unreachable (RFC 8914 §4.4). */

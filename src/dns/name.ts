@@ -92,6 +92,46 @@ export function isSubdomainOf(name: Name, ancestor: Name): boolean {
   return true;
 }
 
+/** Values of names, by which it finds the value of the longest name that another name is equal to or below. */
+export class NameMap<T> {
+  readonly #root: Branch<T> = { value: undefined, below: new Map() };
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Sets the value of a name, in place of an earlier one. */
+  set(name: Name, value: T): void {
+    let branch = this.#root;
+    for (let i = name.length - 1; i >= 0; i--) {
+      const label = foldLabel(name[i] as Label);
+      const next: Branch<T> = branch.below.get(label) ?? { value: undefined, below: new Map() };
+      branch.below.set(label, next);
+      branch = next;
+    }
+    if (branch.value === undefined) this.#size++;
+    branch.value = { value };
+  }
+
+  /** The value of the longest name in the map that `name` is equal to or below. */
+  longest(name: Name): T | undefined {
+    let found: { readonly value: T } | undefined = this.#root.value;
+    let branch: Branch<T> | undefined = this.#root;
+    for (let i = name.length - 1; i >= 0 && branch.below.size > 0; i--) {
+      branch = branch.below.get(foldLabel(name[i] as Label));
+      if (branch === undefined) break;
+      found = branch.value ?? found;
+    }
+    return found?.value;
+  }
+}
+
+interface Branch<T> {
+  value: { readonly value: T } | undefined;
+  readonly below: Map<Label, Branch<T>>;
+}
+
 /**
  * A name from presentation form (RFC 1035 §5.1: `\X`, `\DDD`), with or without the final dot; `.` and `` are the root.
  * Characters above 0x7f stand for their UTF-8 octets. `undefined` for any other text.

@@ -1,8 +1,8 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
  * Imports: dns, forward/exchange, forward/tls, timing.
- * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, config/options, server,
- *   server/http/exchange, server/listening, tools/doctor, tools/doctor/judge, tools/integrate.
+ * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, config/options, forward/domains,
+ *   server, server/http/exchange, server/listening, tools/doctor, tools/doctor/judge, tools/integrate.
  *
  * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams. An
  * answer that has expired is served only when the upstreams were asked in vain (RFC 8767): after 1.8 s without a usable
@@ -15,16 +15,17 @@
 import { randomInt as cryptoRandomInt, randomBytes } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { newServerId } from '../dns/edns.ts';
-import type { Question } from '../dns/message.ts';
+import { Ede, type Question } from '../dns/message.ts';
 import { isSubdomainOf, type Name } from '../dns/name.ts';
-import { type Clock, systemClock } from '../timing/clock.ts';
+import { systemClock } from '../timing/clock.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import { Probes, Stragglers } from './background.ts';
 import { DEFAULT_TTL_LIMITS, scrub, type TtlLimits } from './bailiwick.ts';
-import { cacheKey, ReplyCache, type StoredReply } from './cache.ts';
+import { cacheKey, ReplyCache } from './cache.ts';
 import type { UpstreamQuery } from './exchange/exchange.ts';
-import { inCaseOf, type RandomInt, randomizeCase, withoutCaseOf } from './exchange/randomCase.ts';
-import { type ForwardPolicy, UpstreamHealth } from './health.ts';
+import { inCaseOf, randomizeCase, withoutCaseOf } from './exchange/randomCase.ts';
+import type { ForwarderOptions, UpstreamDomain } from './forwarderOptions.ts';
+import { UpstreamHealth } from './health.ts';
 import {
   countOutcome,
   countQuery,
@@ -34,8 +35,8 @@ import {
   isFailure,
   newForwardCounters,
 } from './outcome.ts';
-import { eligibleFor, unaskedOutcome } from './privateNames.ts';
-import { socketExchanges, type UpstreamContext, type UpstreamExchanges } from './queryUpstream.ts';
+import { eligibleFor, unaskedInDomain, unaskedOutcome } from './privateNames.ts';
+import { socketExchanges, type UpstreamContext } from './queryUpstream.ts';
 import { type QuestionContext, queryUpstreams } from './queryUpstreams.ts';
 import {
   LOOPED,
@@ -44,7 +45,6 @@ import {
   SingleFlight,
   type WaitingCaller,
 } from './singleFlight.ts';
-import type { TlsEvents } from './tls/reachability.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
@@ -69,51 +69,20 @@ export interface CachingForwarder extends Forwarder {
    * are not kept either. Returns the questions whose answers had not expired.
    */
   flush(name?: Name): readonly Question[];
-}
-
-export interface ForwarderOptions {
-  /** The preferred one first. */
-  readonly upstreams: readonly Upstream[];
-  /** Names with fewer labels are refused; SkyDNS's default is 2. */
-  readonly ndots: number;
-  /** The CAs of upstreams over TLS, in PEM. Default: those of this system. */
-  readonly upstreamCaPem?: string | undefined;
-  /** Default `listed`. */
-  readonly policy?: ForwardPolicy;
-  /** Default `DEFAULT_TTL_LIMITS`. */
-  readonly ttlLimits?: TtlLimits;
-  /** How long an answer may be served after it has expired. Default 0: not at all. */
-  readonly staleSeconds?: number;
-  /** How long to listen to one upstream. Default 1,200. */
-  readonly tryTimeoutMs?: number;
-  /** Default 3,800: below the 4 s of Docker's resolver, so that it still receives our SERVFAIL. */
-  readonly totalTimeoutMs?: number;
-  /** Different questions pending at a time, shared between clients. Default 512. */
-  readonly maxInFlight?: number;
-  /** Callers that wait for those questions, shared between clients too. Default 4,096. */
-  readonly maxWaiting?: number;
-  /** Default 10,000 entries and 16 MiB. */
-  readonly cacheEntries?: number;
-  readonly cacheOctets?: number;
-  /**
-   * Another cache, of replies to questions without CD and DO: the answer cache of `dataplane/cache`. What it has is copied
-   * to the forwarder's own cache if that has no answer to the question, even if it has expired. Must not throw.
-   */
-  readonly stored?: ((question: Question) => StoredReply | undefined) | undefined;
-  /** Default: new ones. */
-  readonly counters?: ForwardCounters;
-  /** Default `crypto.randomInt`. */
-  readonly randomInt?: RandomInt;
-  /** Default: the system's. */
-  readonly clock?: Clock;
-  /** Default: over sockets. */
-  readonly exchanges?: UpstreamExchanges;
-  /** About upstreams over TLS. Default: not reported. */
-  readonly tlsEvents?: TlsEvents;
+  /** The replies to the pending questions about a name and the names below it will not be kept. */
+  forget(name: Name): void;
 }
 
 /** RFC 8767 §5: a client waits so long for an upstream before it gets a stale answer. */
 const STALE_AFTER_MS = 1_800;
+
+/** No server would ever answer: each would pass the question on to the other. */
+const STUBS_LOOPED: Forwarded = {
+  kind: 'failed',
+  reason: 'servfail',
+  text: 'two stub zones lead to each other',
+  ede: Ede.INVALID_DATA,
+};
 
 /** Identifies this process in the paths of questions, so that it detects loops; all its forwarders share it. */
 const OWN_ID = newServerId(randomBytes);
@@ -128,7 +97,9 @@ class SocketForwarder implements CachingForwarder {
   readonly #closing = new AbortController();
   readonly #context: UpstreamContext;
   readonly #ttlLimits: TtlLimits;
+  readonly #domain: UpstreamDomain | undefined;
   readonly #cache: ReplyCache;
+  readonly #tag: string;
   readonly #singleFlight: SingleFlight;
   readonly #stored: ForwarderOptions['stored'];
   readonly #probes: Probes;
@@ -146,7 +117,9 @@ class SocketForwarder implements CachingForwarder {
     this.#counters = options.counters ?? newForwardCounters();
     this.#context = contextOf(options, this.#counters, this.#closing.signal);
     this.#ttlLimits = options.ttlLimits ?? DEFAULT_TTL_LIMITS;
-    this.#cache = new ReplyCache(limits);
+    this.#domain = options.domain;
+    this.#cache = options.cache?.replies ?? new ReplyCache(limits);
+    this.#tag = options.cache?.tag ?? '';
     this.#singleFlight = new SingleFlight({ maxInFlight, maxWaiting });
     this.#stored = options.stored;
     this.#probes = new Probes(this.#context);
@@ -177,7 +150,11 @@ class SocketForwarder implements CachingForwarder {
       this.#counters.refused++;
       return LOOPED;
     }
-    const caller = { key: cacheKey(question, options), question, client: options.client };
+    if (options.isStubMarked && this.#domain?.isStubZone) {
+      countOutcome(this.#counters, STUBS_LOOPED);
+      return STUBS_LOOPED;
+    }
+    const caller = { key: this.#key(question, options), question, client: options.client };
     const outcome = this.#orStale(caller, this.#ask(caller, options));
     const now = () => this.#context.clock.monotonicMs();
     return echoed(question, await countQuery(this.#counters, now, outcome));
@@ -187,14 +164,18 @@ class SocketForwarder implements CachingForwarder {
     const isLoop = options.path?.includes(OWN_ID) === true;
     if (this.#closing.signal.aborted || isLoop || this.#unaskedOutcome(question)) return undefined;
     this.#counters.prefetches++;
-    const caller = { key: cacheKey(question, options), question, client: options.client };
+    const caller = { key: this.#key(question, options), question, client: options.client };
     const outcome = await this.#ask(caller, options);
     if (outcome.kind !== 'answered' || outcome.flushed || isFailure(outcome)) return undefined;
     return echoed(question, outcome);
   }
 
-  flush(name: Name = []): readonly Question[] {
+  forget(name: Name): void {
     this.#singleFlight.forget((qname) => isSubdomainOf(qname, name));
+  }
+
+  flush(name: Name = []): readonly Question[] {
+    this.forget(name);
     return this.#cache.flush(name, this.#context.clock.monotonicMs());
   }
 
@@ -208,7 +189,7 @@ class SocketForwarder implements CachingForwarder {
   #known(question: Question, options: ForwardOptions): Forwarded | undefined {
     const { clock, health } = this.#context;
     const nowMs = clock.monotonicMs();
-    const key = cacheKey(question, options);
+    const key = this.#key(question, options);
     if (!options.dnssecOk && !options.checkingDisabled && !this.#cache.has(key)) {
       const stored = this.#stored?.(question);
       if (stored !== undefined) this.#cache.restore(key, stored, nowMs);
@@ -249,12 +230,19 @@ class SocketForwarder implements CachingForwarder {
     return stale;
   }
 
+  #key(question: Question, options: ForwardOptions): string {
+    return cacheKey(question, options) + this.#tag;
+  }
+
   #unaskedOutcome(question: Question): Forwarded | undefined {
-    return unaskedOutcome(question, this.#ndots, this.#upstreams);
+    return this.#domain === undefined
+      ? unaskedOutcome(question, this.#ndots, this.#upstreams)
+      : unaskedInDomain(question, this.#domain.name, this.#upstreams);
   }
 
   #eligible({ qname }: Question): readonly Upstream[] {
-    return eligibleFor(qname, this.#context.health.order());
+    const upstreams = this.#context.health.order();
+    return this.#domain === undefined ? eligibleFor(qname, upstreams) : upstreams;
   }
 
   #send(
@@ -271,6 +259,7 @@ class SocketForwarder implements CachingForwarder {
       dnssecOk,
       edns: true,
       path: [...path, OWN_ID],
+      isStubMarked: this.#domain?.isStubZone === true,
     };
     const { clock, tryTimeoutMs } = this.#context;
     const leftMs = deadlineMs - clock.monotonicMs();

@@ -14,6 +14,8 @@ export interface ForwardOptions {
   readonly client: string;
   /** The soradns servers that the question has passed before this one. */
   readonly path?: readonly ServerId[] | undefined;
+  /** The server that sent the question had it for a stub zone, and marked it. */
+  readonly isStubMarked?: boolean | undefined;
 }
 
 export type Forwarded =
@@ -33,6 +35,8 @@ export type Forwarded =
       readonly kind: 'failed';
       readonly reason: 'timeout' | 'network' | 'untrusted' | 'servfail';
       readonly text: string;
+      /** The extended error that clients get (RFC 8914), if the reason does not decide it. */
+      readonly ede?: number;
     }
   /** The question is not forwarded: no upstream may get it, or a rule forbids it. */
   | { readonly kind: 'refused'; readonly text: string };

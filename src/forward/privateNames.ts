@@ -4,7 +4,7 @@
  * private address may know the name, so it still gets the query.
  */
 import type { Message, Question } from '../dns/message.ts';
-import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
+import { foldName, isSubdomainOf, type Name, parseName, printName } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { addressSet, cidrs } from './addresses.ts';
 import type { Forwarded } from './outcome.ts';
@@ -98,10 +98,9 @@ export function unaskedOutcome(
   ndots: number,
   upstreams: readonly Upstream[],
 ): Forwarded | undefined {
-  const { qname, qtype, qclass } = question;
-  if (qclass !== Class.IN) return refused('only class IN is forwarded');
-  if (qtype === Type.AXFR || qtype === Type.IXFR)
-    return refused('zone transfers are not forwarded');
+  const { qname } = question;
+  const unforwardable = unforwardableOutcome(question);
+  if (unforwardable !== undefined) return unforwardable;
   const absent = ABSENT_NAMES.find((name) => isSubdomainOf(qname, name));
   if (absent !== undefined) return nxdomain(question, absent);
   if (qname.length < ndots) return refused(`the name has fewer than ${ndots} labels (--ndots)`);
@@ -113,17 +112,44 @@ export function unaskedOutcome(
   );
 }
 
+/** The same for a question about a domain with upstreams of its own. */
+export function unaskedInDomain(
+  question: Question,
+  domain: Name,
+  upstreams: readonly Upstream[],
+): Forwarded | undefined {
+  const unforwardable = unforwardableOutcome(question);
+  if (unforwardable !== undefined || upstreams.length > 0) return unforwardable;
+  return {
+    kind: 'failed',
+    reason: 'servfail',
+    text: `${printName(domain)} has no server but this`,
+  };
+}
+
+function unforwardableOutcome({ qtype, qclass }: Question): Forwarded | undefined {
+  if (qclass !== Class.IN) return refused('only class IN is forwarded');
+  if (qtype === Type.AXFR || qtype === Type.IXFR)
+    return refused('zone transfers are not forwarded');
+  return undefined;
+}
+
 function refused(text: string): Forwarded {
   return { kind: 'refused', text };
 }
 
+function nxdomain(question: Question, zone: Name): Forwarded {
+  const message = localReply(question, Rcode.NXDOMAIN, [], [emptyZoneSoa(zone)]);
+  return { kind: 'answered', message };
+}
+
 /** The SOA of a zone without names, without which no client may keep a negative answer (RFC 6303 §3). */
-export function emptyZoneSoa(zone: Name): Rr {
+export function emptyZoneSoa(zone: Name, ttlSeconds = 10_800): Rr {
   return {
     owner: zone,
     type: Type.SOA,
     class: Class.IN,
-    ttlSeconds: 10_800,
+    ttlSeconds,
     rdata: {
       kind: 'soa',
       mname: zone,
@@ -132,13 +158,19 @@ export function emptyZoneSoa(zone: Name): Rr {
       refreshSeconds: 3_600,
       retrySeconds: 1_200,
       expireSeconds: 604_800,
-      minimumSeconds: 10_800,
+      minimumSeconds: ttlSeconds,
     },
   };
 }
 
-function nxdomain(question: Question, zone: Name): Forwarded {
-  const message: Message = {
+/** A reply as an upstream would send it, made here. */
+export function localReply(
+  question: Question,
+  rcode: number,
+  answer: readonly Rr[],
+  authority: readonly Rr[],
+): Message {
+  return {
     id: 0,
     isResponse: true,
     opcode: 0,
@@ -148,12 +180,11 @@ function nxdomain(question: Question, zone: Name): Forwarded {
     recursionAvailable: true,
     authenticData: false,
     checkingDisabled: false,
-    rcode: Rcode.NXDOMAIN,
+    rcode,
     questions: [question],
-    answer: [],
-    authority: [emptyZoneSoa(zone)],
+    answer,
+    authority,
     additional: [],
     edns: undefined,
   };
-  return { kind: 'answered', message };
 }

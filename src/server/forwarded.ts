@@ -46,7 +46,7 @@ function externalOfMessage({ rcode, answer, authority }: Message, stale?: true):
 /** A response to a question outside our zones. */
 export interface OutsideResponse {
   readonly response: Response;
-  /** The name in our zones to which the chain leads: the response is only its first part. */
+  /** The name to which the chain leads, and which others answer: the response is only its first part. */
   readonly back: Name | undefined;
 }
 
@@ -58,14 +58,16 @@ export interface OutsideRules {
 
 /** The response that every client gets which asks the question with the same flags. */
 export function outsideResponse(
-  { qname }: Question,
+  question: Question,
   forwarded: Forwarded,
   { settings, mayRebind }: OutsideRules,
 ): OutsideResponse {
   const response = responseOfForwarded(forwarded);
-  const { rrs, back } = foreignPart(settings(), response.answer);
-  const isInside = back !== undefined || hasPrivateAddress(rrs);
-  if (isInside && !mayRebind(qname)) return { response: rebinding(), back: undefined };
+  const { rcode, answer, authority } = response;
+  const isDenied = rcode !== Rcode.NOERROR || authority.some(({ type }) => type === Type.SOA);
+  const { rrs, back, leadsInside } = foreignPart(settings(), { rrs: answer, isDenied }, question);
+  const isInside = leadsInside || hasPrivateAddress(rrs);
+  if (isInside && !mayRebind(question.qname)) return { response: rebinding(), back: undefined };
   return { response: { ...response, answer: rrs }, back };
 }
 
@@ -96,7 +98,8 @@ function responseOfForwarded(forwarded: Forwarded): Response {
     case 'failed': {
       const { reason, text } = forwarded;
       const isUnreached = reason === 'servfail' || reason === 'untrusted';
-      return servfail(isUnreached ? Ede.NO_REACHABLE_AUTHORITY : Ede.NETWORK_ERROR, text);
+      const byReason = isUnreached ? Ede.NO_REACHABLE_AUTHORITY : Ede.NETWORK_ERROR;
+      return servfail(forwarded.ede ?? byReason, text);
     }
     case 'refused':
       return refused(forwarded.text, Ede.NOT_AUTHORITATIVE);

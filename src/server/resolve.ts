@@ -20,7 +20,7 @@ import type { Forwarder } from '../forward/forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
 import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
-import { foreignPart } from '../zone/follow.ts';
+import { foreignPart, foreignReplyOf } from '../zone/follow.ts';
 import { inRandomOrder } from '../zone/rrset.ts';
 import type { Basis, MissingQuestion } from '../zone/tree/lookupState.ts';
 import type { Node } from '../zone/tree/tree.ts';
@@ -237,8 +237,9 @@ class Resolver {
     const external = externalOf(forwarded);
     const hasRrs = external.kind === 'found' || external.kind === 'nxdomain';
     if (!hasRrs || this.#options.mayRebind(question.qname)) return external;
-    const { rrs, back } = foreignPart(this.#options.settings(), external.rrs);
-    return back !== undefined || hasPrivateAddress(rrs) ? { ...external, rrs: [] } : external;
+    const reply = foreignReplyOf(external);
+    const { rrs, leadsInside } = foreignPart(this.#options.settings(), reply, question);
+    return leadsInside || hasPrivateAddress(rrs) ? { ...external, rrs: [] } : external;
   }
 
   async #forward(context: QueryContext, round: number): Promise<Response> {
@@ -260,7 +261,7 @@ class Resolver {
       const { settings, random } = this.#options;
       return inRandomOrder(question, response, settings(), random);
     }
-    // The upstream has no authority over the rest of the chain, which is in our zones.
+    // The server has no authority over the rest of the chain, or does not know it.
     const onward = {
       ...context,
       query: { ...query, question: { ...question, qname: back } },
@@ -305,6 +306,7 @@ function optionsOf({ query, client }: QueryContext): ForwardOptions {
     dnssecOk: edns?.dnssecOk === true,
     client: address,
     path: edns?.path,
+    isStubMarked: edns?.isStubMarked,
   };
 }
 

@@ -62,7 +62,12 @@ export function answer(view: View, question: Question): Decision {
 
 /** Whether the store may have the answer to a question. */
 export function mayBeOurs(settings: ZoneSettings, { qname }: Question): boolean {
-  return apexOf(settings, qname) !== undefined || isReverseName(qname);
+  return apexOf(settings, qname) !== undefined || isOurReverseName(settings, qname);
+}
+
+/** Whether the store may have a reverse name outside our zones: a domain of other servers precedes it. */
+function isOurReverseName(settings: ZoneSettings, qname: Name): boolean {
+  return isReverseName(qname) && settings.forwarded.domainOf(qname) === undefined;
 }
 
 /**
@@ -71,7 +76,7 @@ export function mayBeOurs(settings: ZoneSettings, { qname }: Question): boolean 
  */
 function answerReverse(view: View, question: Question): Decision {
   const { qname, qtype } = question;
-  if (!isReverseName(qname)) return { kind: 'notOurs' };
+  if (!isOurReverseName(view.settings, qname)) return { kind: 'notOurs' };
   const state = newLookupState(view);
   const outcome = ptr(state, qname, []);
   if (outcome.kind === 'nxdomain') return { kind: 'notOurs' };

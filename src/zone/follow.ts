@@ -4,6 +4,7 @@
  * An alias (`aliasOf`) has a CNAME. A name that leads to host names without being an alias has their addresses as its
  * own records (`gather`).
  */
+import type { Question } from '../dns/message.ts';
 import { equalNames, foldName, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import {
@@ -19,7 +20,7 @@ import { gather } from './gather.ts';
 import { greaterNeed, type LookupState, type Need } from './tree/lookupState.ts';
 import type { GivenAddress } from './tree/meaning.ts';
 import { servicesAt } from './tree/services.ts';
-import { apexOf, type External, type ZoneSettings } from './tree/view.ts';
+import { apexOf, type External, placeOf, type ZoneSettings } from './tree/view.ts';
 
 const START: Trail = { names: [], need: 'required' };
 
@@ -113,7 +114,7 @@ export function followTarget(
       return { kind: 'unresolved', cnames: [] };
     case 'found':
     case 'nxdomain':
-      return followForeign(state, found, qtype, trail);
+      return followForeign(state, found, { qname: target, qtype }, trail);
   }
 }
 
@@ -121,11 +122,12 @@ export function followTarget(
 function followForeign(
   state: LookupState,
   answered: Extract<External, { kind: 'found' | 'nxdomain' }>,
-  qtype: number,
+  asked: Pick<Question, 'qname' | 'qtype'>,
   trail: Trail,
 ): Followed {
   const { settings } = state.view;
-  const { rrs, back } = foreignPart(settings, answered.rrs);
+  const { qtype } = asked;
+  const { rrs, back } = foreignPart(settings, foreignReplyOf(answered), asked);
   if (back !== undefined) return followBack(state, rrs, back, qtype, trail);
   if (answered.kind === 'nxdomain') return NXDOMAIN;
   if (rrs.some(({ type }) => type === qtype)) return { kind: 'found', rrs, isPartial: false };
@@ -138,7 +140,14 @@ function followForeign(
   };
 }
 
-/** Continues in our zones, at the name to which another server's CNAMEs lead. */
+export function foreignReplyOf(
+  answered: Extract<External, { kind: 'found' | 'nxdomain' }>,
+): ForeignReply {
+  const { kind, rrs } = answered;
+  return { rrs, isDenied: kind === 'nxdomain' || answered.soa !== undefined };
+}
+
+/** Continues at the name to which another server's CNAMEs lead. */
 function followBack(
   state: LookupState,
   rrs: readonly Rr[],
@@ -197,19 +206,45 @@ function noteMissing(state: LookupState, qname: Name, qtype: number, need: Need)
   return { kind: 'missing' };
 }
 
-export interface Foreign {
-  /** RRs of names outside our zones. */
+/** Another server's reply, as far as a chain of names needs it. */
+export interface ForeignReply {
   readonly rrs: readonly Rr[];
-  /** The target of a CNAME among them that leads into our zones. */
-  readonly back: Name | undefined;
+  /** It says that the chain's last name does not exist or has no such records. */
+  readonly isDenied: boolean;
 }
 
-/** Removes from another server's RRs those of names in our zones, for which it has no authority. */
-export function foreignPart(settings: ZoneSettings, rrs: readonly Rr[]): Foreign {
-  const foreign = rrs.filter(({ owner }) => apexOf(settings, owner) === undefined);
+export interface ForeignPart {
+  /** The RRs for which the other server has authority. */
+  readonly rrs: readonly Rr[];
+  /** The target of a CNAME among them, whose records have to come from elsewhere. */
+  readonly back: Name | undefined;
+  /** `back` is in our zones, or in a domain that has other servers. */
+  readonly leadsInside: boolean;
+}
+
+/**
+ * Keeps those of another server's RRs for which it has authority. It has none for names in our zones, nor for names in a
+ * domain that has other servers.
+ */
+export function foreignPart(
+  settings: ZoneSettings,
+  { rrs, isDenied }: ForeignReply,
+  { qname, qtype }: Pick<Question, 'qname' | 'qtype'>,
+): ForeignPart {
+  const asked = placeOf(settings, qname);
+  const isElsewhere = (name: Name): boolean => {
+    const place = placeOf(settings, name);
+    return place !== undefined && place !== asked;
+  };
+  const foreign = rrs.filter(({ owner }) => !isElsewhere(owner));
+  let end = qname;
   for (const { type, rdata } of foreign) {
     if (type !== Type.CNAME || rdata.kind !== 'name') continue;
-    if (apexOf(settings, rdata.target) !== undefined) return { rrs: foreign, back: rdata.target };
+    end = rdata.target;
+    if (isElsewhere(end)) return { rrs: foreign, back: end, leadsInside: true };
   }
-  return { rrs: foreign, back: undefined };
+  // The servers of a domain may know its names only, and leave the rest of a chain to their client.
+  const isOpen = asked !== undefined && placeOf(settings, end) !== asked && !isDenied;
+  const back = isOpen && !foreign.some(({ type }) => type === qtype) ? end : undefined;
+  return { rrs: foreign, back, leadsInside: false };
 }

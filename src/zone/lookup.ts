@@ -40,9 +40,11 @@ const NXDOMAIN: Lookup = { kind: 'nxdomain' };
 /** Looks up a question of class IN whose qname is in the zone of `apex`. */
 export function lookup(state: LookupState, question: Question, apex: Name): Lookup {
   const outcome = lookUpType(state, question, apex);
-  const isApex = question.qname.length === apex.length;
-  // The apex of an empty zone exists too: it has an SOA.
-  return isApex && outcome.kind === 'nxdomain' ? nodata(apex) : outcome;
+  if (outcome.kind !== 'nxdomain') return outcome;
+  // The apex of an empty zone exists too: it has an SOA. A name above a domain of other servers does as well.
+  const { qname } = question;
+  const exists = qname.length === apex.length || state.view.settings.forwarded.isAbove(qname);
+  return exists ? nodata(apex) : outcome;
 }
 
 function lookUpType(state: LookupState, question: Question, apex: Name): Lookup {

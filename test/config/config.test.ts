@@ -9,6 +9,7 @@ import { SERVE_REGISTRAR_OPTIONS } from '../../src/config/options/registrarOptio
 import { isSameValue, Secret } from '../../src/config/options/valueForms.ts';
 import type { FlagValue, Rows, TextFileReader } from '../../src/config/settings.ts';
 import { withStoreConfig } from '../../src/config/storeConfig.ts';
+import { printSocketAddress } from '../../src/dns/address.ts';
 import { printName } from '../../src/dns/name.ts';
 
 interface Given {
@@ -129,6 +130,35 @@ describe('forms', () => {
       { flags: { config: 'c.json' }, files },
     ];
     for (const way of ways) assert.deepEqual(configOf(way).domains.map(printName), expected);
+  });
+
+  it('The servers of --forward follow their domain, whether commas split them or not', () => {
+    const expected = [
+      'corp.example. 10.0.0.2:53 10.0.0.3:5353',
+      'lab.example. local',
+      '8.10.in-addr.arpa. 10.8.0.1:53',
+      '4.in-addr.arpa. 10.8.0.1:53',
+      '5.in-addr.arpa. 10.8.0.1:53',
+    ];
+    const rules = ['Corp.example=10.0.0.2', '10.0.0.3:5353', 'lab.example=local'];
+    const ranges = ['10.8.0.0/16=10.8.0.1', '4.0.0.0/7=10.8.0.1'];
+    const all = [...rules, ...ranges];
+    const files = { 'c.json': JSON.stringify({ forward: all }) };
+    const twice = ['corp.example=10.0.0.2', ...all.slice(2), 'CORP.example.=10.0.0.3:5353'];
+    const ways: Given[] = [
+      { flags: { forward: all } },
+      { flags: { forward: all.join(', ') } },
+      { flags: { forward: twice } },
+      { env: { SORADNS_FORWARD: all.join(',') } },
+      { flags: { config: 'c.json' }, files },
+    ];
+    for (const way of ways) {
+      const printed = configOf(way).forward.map(({ name, servers }) => {
+        const texts = servers === 'local' ? [servers] : servers.map(printSocketAddress);
+        return [printName(name), ...texts].join(' ');
+      });
+      assert.deepEqual(printed, expected);
+    }
   });
 
   it('Every variable of SkyDNS is read', () => {
@@ -394,7 +424,13 @@ describe('mistakes', () => {
     [{ machines: 'http://a:1', store: 'memory:' }, /^--machines: .*--store; give one/],
     [{ config: '/gone' }, /^--config: cannot read \/gone/],
     [{ dnssec: 'Kskydns.local' }, /^--dnssec: this option of SkyDNS is not available; remove it/],
-    [{ stubzones: true }, /^--stubzones: this option of SkyDNS is not available; .*--nameservers/],
+    [{ forward: 'corp.example' }, /^--forward: "corp.example" is not DOMAIN=.*; for example/],
+    [{ forward: 'corp.example=ns1.corp.example' }, /^--forward: .* is not DOMAIN=IP/],
+    [{ forward: 'corp.example=' }, /^--forward: .* is not DOMAIN=IP/],
+    [{ forward: ['a.example=local', 'a.example=10.0.0.2'] }, /^--forward: .* is not DOMAIN=IP/],
+    [{ forward: '10.0.0.0/33=10.0.0.2' }, /^--forward: .* CIDR=IP/],
+    [{ forward: 'SkyDNS.local=10.0.0.2' }, /^--forward: skydns.local. is answered here/],
+    [{ forward: '.=10.0.0.2', nameservers: '10.0.0.3' }, /^--forward: . and --nameservers mean/],
   ];
   for (const [flags, expected] of table) {
     it(`The mistake in ${JSON.stringify(flags)} is reported with a correct form`, () => {
@@ -427,8 +463,8 @@ describe('mistakes', () => {
     );
     assert.match(config('{ttl: 1}')[0] ?? '', /^--config: c.json is not a JSON object/);
     assert.match(
-      config('{"stubzones": true}')[0] ?? '',
-      /^stubzones in c.json: this option of SkyDNS is not available/,
+      config('{"dnssec": "Kskydns.local"}')[0] ?? '',
+      /^dnssec in c.json: this option of SkyDNS is not available/,
     );
   });
 

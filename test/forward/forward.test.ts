@@ -4,11 +4,8 @@ import type { TestContext } from 'node:test';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Message, Question } from '../../src/dns/message.ts';
-import {
-  createForwarder,
-  type Forwarder,
-  type ForwarderOptions,
-} from '../../src/forward/forwarder.ts';
+import { createForwarder, type Forwarder } from '../../src/forward/forwarder.ts';
+import type { ForwarderOptions } from '../../src/forward/forwarderOptions.ts';
 import { type Forwarded, newForwardCounters } from '../../src/forward/outcome.ts';
 import { type Clock, systemClock } from '../../src/timing/clock.ts';
 import { nameOf, printed, questionOf } from '../support/messages.ts';

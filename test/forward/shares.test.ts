@@ -3,11 +3,8 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  createForwarder,
-  type Forwarder,
-  type ForwarderOptions,
-} from '../../src/forward/forwarder.ts';
+import { createForwarder, type Forwarder } from '../../src/forward/forwarder.ts';
+import type { ForwarderOptions } from '../../src/forward/forwarderOptions.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { questionOf } from '../support/messages.ts';
 import { ScriptedUpstreams } from '../support/scriptedUpstreams.ts';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import type { Question } from '../../src/dns/message.ts';
-import type { ForwarderOptions } from '../../src/forward/forwarder.ts';
+import type { ForwarderOptions } from '../../src/forward/forwarderOptions.ts';
 import { type ForwardCounters, newForwardCounters } from '../../src/forward/outcome.ts';
 import { type MessageText, printed, questionOf } from '../support/messages.ts';
 import { type Answered, type Script, ScriptedUpstreams } from '../support/scriptedUpstreams.ts';

@@ -5,11 +5,8 @@
 import type { Question } from '../../src/dns/message.ts';
 import type { SendQuery } from '../../src/forward/exchange/exchange.ts';
 import type { ExchangeResult } from '../../src/forward/exchange/reply.ts';
-import {
-  type CachingForwarder,
-  createForwarder,
-  type ForwarderOptions,
-} from '../../src/forward/forwarder.ts';
+import { type CachingForwarder, createForwarder } from '../../src/forward/forwarder.ts';
+import type { ForwarderOptions } from '../../src/forward/forwarderOptions.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
 import { FakeClock } from './fakeClock.ts';
 import { type MessageText, messageOf } from './messages.ts';

@@ -12,6 +12,7 @@ import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { answer, type Decision } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { NO_FORWARDED_NAMES } from '../../src/zone/tree/forwardedNames.ts';
 import {
   type External,
   type Externals,
@@ -74,6 +75,7 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
     virtualAddresses: false,
     ambassador: false,
     consul: undefined,
+    forwarded: NO_FORWARDED_NAMES,
     ...overrides,
   };
 }

@@ -13,6 +13,7 @@ import type { Log } from '../../observability/log.ts';
 import type { MirrorEvent } from '../../store/mirror.ts';
 import type { Store } from '../../store/store.ts';
 import { systemClock } from '../../timing/clock.ts';
+import { NO_FORWARDED_NAMES } from '../../zone/tree/forwardedNames.ts';
 import { Node } from '../../zone/tree/tree.ts';
 import { NO_FACTS, type ZoneSettings } from '../../zone/tree/view.ts';
 import { readIfThere } from '../process/network.ts';
@@ -162,6 +163,7 @@ const DEFAULT_SETTINGS: Omit<ZoneSettings, 'apexes'> = {
   virtualAddresses: false,
   ambassador: false,
   consul: undefined,
+  forwarded: NO_FORWARDED_NAMES,
 };
 
 /** Without a store every name is outside, and DNS is asked for it. */

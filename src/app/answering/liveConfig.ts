@@ -8,27 +8,26 @@ import { isSameValue } from '../../config/options/valueForms.ts';
 import { withStoreConfig } from '../../config/storeConfig.ts';
 import { equalNames, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import { recursionRule } from '../../forward/addresses.ts';
-import {
-  type CachingForwarder,
-  createForwarder,
-  type ForwarderOptions,
-} from '../../forward/forwarder.ts';
+import type { DomainForwarder } from '../../forward/domains/domainForwarder.ts';
+import type { ServerSets } from '../../forward/domains/serverSets.ts';
+import type { Forwarder } from '../../forward/forwarder.ts';
+import type { ForwarderOptions } from '../../forward/forwarderOptions.ts';
 import { newForwardCounters } from '../../forward/outcome.ts';
 import { mayRebind } from '../../forward/privateNames.ts';
-import { printUpstream, withoutOwnAddresses } from '../../forward/upstream.ts';
-import { hostInterfaces } from '../../kernel/interfaces.ts';
+import { printUpstream, type Upstream } from '../../forward/upstream.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Change } from '../../service/change.ts';
+import type { StubZone } from '../../zone/tree/stubZones.ts';
 import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
-import { upstreamsOf } from '../process/network.ts';
-import { readUpstreamCa } from '../process/pemFiles.ts';
+import { FollowedHosts } from './followedHosts.ts';
+import { type Forwarding, forwardingOf, type SharedByForwarders } from './forwarding.ts';
 
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
   readonly config: Config;
   readonly settings: ZoneSettings;
-  readonly forwarding: Forwarding | undefined;
+  readonly forwarding: Forwarding;
   readonly mayRecurse: (address: string) => boolean;
 }
 
@@ -52,13 +51,15 @@ export class LiveConfig {
         ),
     },
   };
+  readonly #hosts: FollowedHosts;
   #storedReplies: ForwarderOptions['stored'];
+  #stubZones: readonly StubZone[] = [];
   /** Counts the configurations that were read again: applied and rejected. */
   readonly reloads = { done: 0, failed: 0 };
   readonly #key: string;
   readonly #log: Log;
   readonly #listeners: (() => void)[] = [];
-  readonly #retired = new Map<CachingForwarder, NodeJS.Timeout>();
+  readonly #retired = new Map<DomainForwarder | ServerSets, NodeJS.Timeout>();
   /** The configuration without the store's. */
   #ownConfig: Config;
   #active: ActiveConfig;
@@ -74,6 +75,7 @@ export class LiveConfig {
     this.#key = key;
     this.#log = log;
     this.#ownConfig = given;
+    this.#hosts = new FollowedHosts(log, () => this.#activate(this.#active.config));
     this.#active = this.#activeConfigFrom(given);
   }
 
@@ -86,8 +88,20 @@ export class LiveConfig {
   }
 
   /** Undefined: nothing is forwarded. */
-  get forwarder(): CachingForwarder | undefined {
-    return this.#active.forwarding?.forwarder;
+  get forwarder(): DomainForwarder | undefined {
+    return this.#active.forwarding.forwarder;
+  }
+
+  /** The forwarder that asks name servers to which our zones delegate a domain. */
+  delegatedTo(domain: Name, servers: readonly Upstream[]): Forwarder {
+    return this.#active.forwarding.sets.delegatedTo(domain, servers);
+  }
+
+  /** Replaces the stub zones. */
+  setStubZones(stubZones: readonly StubZone[]): void {
+    if (isSameValue(stubZones, this.#stubZones)) return;
+    this.#stubZones = stubZones;
+    this.#activate(this.#active.config);
   }
 
   /** Sets how forwarders read the answer cache. */
@@ -164,9 +178,10 @@ export class LiveConfig {
   }
 
   async close(): Promise<void> {
+    this.#hosts.close();
     for (const timer of this.#retired.values()) clearTimeout(timer);
-    const forwarders = [...this.#retired.keys(), this.forwarder];
-    await Promise.all(forwarders.map((forwarder) => forwarder?.close()));
+    const { sets, forwarder } = this.#active.forwarding;
+    await Promise.all([...this.#retired.keys(), sets, forwarder].map((each) => each?.close()));
   }
 
   /** This process's configuration with the store's. */
@@ -197,30 +212,38 @@ export class LiveConfig {
     const before = this.#active;
     this.#active = this.#activeConfigFrom(config, before);
     if (before.config.logLevel !== config.logLevel) this.#log.setLevel(config.logLevel);
-    const old = before.forwarding?.forwarder;
+    const { forwarder: old, sets } = before.forwarding;
     if (old !== undefined && old !== this.forwarder) this.#retire(old);
+    if (sets !== this.#active.forwarding.sets) this.#retire(sets);
     for (const listener of this.#listeners) listener();
   }
 
   #activeConfigFrom(config: Config, before?: ActiveConfig): ActiveConfig {
+    const { forwarded: _, ...plain } = before?.settings ?? { forwarded: undefined };
     const settings = zoneSettings(config, this.#force);
-    const isSame = before !== undefined && isSameValue(before.settings, settings);
+    const { apexes } = settings;
+    const basis = {
+      ...{ config, apexes, stubZones: this.#stubZones },
+      hosts: this.#hosts.table(config.hosts, apexes),
+    };
+    const forwarding = forwardingOf(basis, before?.forwarding, this.#shared, this.#log);
+    const isSame = before?.forwarding.names === forwarding.names && isSameValue(plain, settings);
     return {
       config,
       // New settings invalidate every answer, so equal settings keep their identity.
-      settings: isSame ? before.settings : settings,
-      forwarding: forwardingOf(config, before?.forwarding, this.#shared, this.#log),
+      settings: isSame ? before.settings : { ...settings, forwarded: forwarding.names },
+      forwarding,
       mayRecurse: recursionRule(config.recursionAllow),
     };
   }
 
-  #retire(forwarder: CachingForwarder): void {
+  #retire(part: DomainForwarder | ServerSets): void {
     const timer = setTimeout(() => {
-      this.#retired.delete(forwarder);
-      void forwarder.close();
+      this.#retired.delete(part);
+      void part.close();
     }, RETIREMENT_MS);
     timer.unref();
-    this.#retired.set(forwarder, timer);
+    this.#retired.set(part, timer);
   }
 }
 
@@ -245,7 +268,7 @@ function consulSettings({
   };
 }
 
-function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
+function zoneSettings(config: Config, force: AmbassadorForce): Omit<ZoneSettings, 'forwarded'> {
   const consul = consulSettings(config);
   return {
     ...force,
@@ -264,84 +287,11 @@ function zoneSettings(config: Config, force: AmbassadorForce): ZoneSettings {
   };
 }
 
-type SharedByForwarders = Required<Pick<ForwarderOptions, 'counters' | 'stored' | 'tlsEvents'>>;
-
-/** A forwarder and the options that it was made from. */
-interface Forwarding {
-  readonly options: ForwarderOptions;
-  /** Undefined without upstreams. */
-  readonly forwarder: CachingForwarder | undefined;
-}
-
-/**
- * Keeps the previous forwarder, with its cache, if nothing differs. Undefined if nothing is forwarded. The upstreams
- * never include this server.
- */
-function forwardingOf(
-  config: Config,
-  before: Forwarding | undefined,
-  shared: SharedByForwarders,
-  log: Log,
-): Forwarding | undefined {
-  if (!config.recursion) return undefined;
-  const upstreams = withoutOwnAddresses(
-    upstreamsOf(config.nameservers),
-    [...config.addr, ...config.dot],
-    hostInterfaces(),
-  );
-  const options: ForwarderOptions = {
-    upstreams,
-    upstreamCaPem: upstreamCaOf(config, before, log),
-    ndots: config.ndots,
-    policy: config.forwardPolicy,
-    ttlLimits: {
-      maxSeconds: config.cacheMaxTtl,
-      minSeconds: config.cacheMinTtl,
-      maxNegativeSeconds: config.cacheMaxNegative,
-    },
-    staleSeconds: config.serveStale,
-    cacheOctets: forwarderCacheOctets(config.cacheMib),
-  };
-  if (before !== undefined && isSameValue(before.options, options)) return before;
-  if (upstreams.length > 0)
-    return { options, forwarder: createForwarder({ ...options, ...shared }) };
-  const apexes = config.domains.map(printName).join(' ');
-  log.warn({}, `no upstream nameservers: answering only names in ${apexes}`);
-  return { options, forwarder: undefined };
-}
-
-/** In PEM; undefined: the system's. A file that cannot be read is a `Failure` at the start, and later changes nothing. */
-function upstreamCaOf(
-  { upstreamCaFile }: Config,
-  before: Forwarding | undefined,
-  log: Log,
-): string | undefined {
-  if (upstreamCaFile === undefined) return undefined;
-  try {
-    return readUpstreamCa(upstreamCaFile);
-  } catch (error) {
-    if (before === undefined) throw error;
-    log.error({}, `${(error as Error).message}; keeping the previous CAs`);
-    return before.options.upstreamCaPem;
-  }
-}
-
-/** The part of `--cache-memory` that the reply cache gets: a quarter. The answer cache gets the rest. */
-const FORWARDER_PART = 4;
-
-function forwarderCacheOctets(cacheMib: number): number {
-  return (cacheMib * 2 ** 20) / FORWARDER_PART;
-}
-
-/** Octets of the answer cache. */
-export function answerCacheOctets(cacheMib: number): number {
-  return cacheMib * 2 ** 20 - forwarderCacheOctets(cacheMib);
-}
-
 /** Whether a name outside our zones may lead to private addresses and into our zones. */
 export function rebindRule(liveConfig: LiveConfig): (qname: Name) => boolean {
   return (qname) => {
     const { rebindProtection, rebindAllow } = liveConfig.config;
-    return !rebindProtection || mayRebind(qname, rebindAllow);
+    if (!rebindProtection || mayRebind(qname, rebindAllow)) return true;
+    return liveConfig.forwarder?.isInternal(qname) === true;
   };
 }

@@ -15,7 +15,8 @@ import type { ForwardOptions } from '../../forward/outcome.ts';
 import { outsideResponse } from '../../server/forwarded.ts';
 import type { CacheSource } from '../../server/http/cacheApi.ts';
 import type { TcpListener } from '../../server/tcp/tcp.ts';
-import { answerCacheOctets, type LiveConfig, rebindRule } from './liveConfig.ts';
+import { answerCacheOctets } from './forwarding.ts';
+import { type LiveConfig, rebindRule } from './liveConfig.ts';
 import type { SecureListeners } from './secureListeners.ts';
 
 export interface OutsideCacheOptions {

@@ -9,6 +9,7 @@ import { keyOfName, type NameTable, tablePrefix } from '../../service/key.ts';
 import type { Replica } from '../../store/mirror.ts';
 import { StoreError } from '../../store/store.ts';
 import { Catalog } from '../../zone/tree/catalog.ts';
+import { NO_FORWARDED_NAMES } from '../../zone/tree/forwardedNames.ts';
 import { isLeaderName } from '../../zone/tree/meaning.ts';
 import { isWildcard } from '../../zone/tree/select.ts';
 import { NO_FACTS, type View, type ZoneSettings } from '../../zone/tree/view.ts';
@@ -116,6 +117,7 @@ export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSett
     parentValue: parentValue.fallback,
     virtualAddresses: true,
     consul: undefined,
+    forwarded: NO_FORWARDED_NAMES,
     ambassador: false,
   };
 }

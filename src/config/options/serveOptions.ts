@@ -6,6 +6,7 @@ import type { Name } from '../../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
 import type { NamedDatacenter } from '../../service/consulWords.ts';
 import { ACCESS_OPTIONS } from './accessOptions.ts';
+import { DOMAIN_OPTIONS } from './domainOptions.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
@@ -138,6 +139,7 @@ export const SERVE_OPTIONS = {
   ...ACCESS_OPTIONS,
   ...SECURE_OPTIONS,
   ...FORWARD_OPTIONS,
+  ...DOMAIN_OPTIONS,
   ttlSeconds: option<number>({
     ...seconds,
     name: 'ttl',

@@ -6,7 +6,7 @@
  * What the exchanges over UDP and TCP have in common.
  */
 import type { SocketAddress } from '../../dns/address.ts';
-import { UDP_SIZE } from '../../dns/edns.ts';
+import { STUB_OPTION, UDP_SIZE } from '../../dns/edns.ts';
 import { encodeQuery } from '../../dns/encode.ts';
 import type { Question, ServerId } from '../../dns/message.ts';
 import { withDeadline } from '../../timing/deadline.ts';
@@ -22,6 +22,8 @@ export interface UpstreamQuery {
   readonly edns: boolean;
   /** The soradns servers that the question has passed, this one the last. Undefined: the upstream must not see them. */
   readonly path: readonly ServerId[] | undefined;
+  /** Tells another server that the question was sent for a stub zone. Default: false. */
+  readonly isStubMarked?: boolean;
 }
 
 export interface ExchangeOptions {
@@ -40,8 +42,9 @@ export type SendQuery = (
 
 /** The question as octets, with RD set. */
 export function encodeUpstreamQuery(query: UpstreamQuery, id: number): Uint8Array {
-  const { question, checkingDisabled, dnssecOk, path } = query;
-  const edns = query.edns ? { udpSize: UDP_SIZE, dnssecOk, path } : undefined;
+  const { question, checkingDisabled, dnssecOk, path, isStubMarked } = query;
+  const options = isStubMarked ? [STUB_OPTION] : undefined;
+  const edns = query.edns ? { udpSize: UDP_SIZE, dnssecOk, options, path } : undefined;
   return encodeQuery({ id, question, recursionDesired: true, checkingDisabled, edns });
 }
 

@@ -244,7 +244,8 @@ class Walk {
     for (let i = 0; i < children.length; i++) {
       if (this.#isFull() || !this.#mayVisit()) return;
       const child = children[(first + i) % children.length] as Node;
-      if (child.label !== RESERVED || !this.#isApex(node)) visit(child, position - first);
+      if (child.label === RESERVED && this.#isApex(node)) continue;
+      if (!this.#state.view.settings.forwarded.hides(child)) visit(child, position - first);
     }
   }
 

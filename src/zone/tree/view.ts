@@ -5,6 +5,7 @@
 import type { CanonicalAddress } from '../../dns/address.ts';
 import { equalNames, isSubdomainOf, type Label, type Name, nameKey } from '../../dns/name.ts';
 import type { Rr } from '../../dns/rr.ts';
+import type { ForwardedNames } from './forwardedNames.ts';
 import type { Node } from './tree.ts';
 
 export interface ZoneSettings {
@@ -36,6 +37,8 @@ export interface ZoneSettings {
   readonly ambassador: boolean;
   /** Consul's names for the services; `apexes` contains their domain. */
   readonly consul: ConsulSettings | undefined;
+  /** Domains inside and outside our zones whose questions go to other servers. */
+  readonly forwarded: ForwardedNames;
 }
 
 /** Where the services are that Consul's names stand for. Names and labels are folded. */
@@ -181,7 +184,10 @@ export type Freshness =
   /** The store is unreachable: the data is from the last contact. */
   | 'stale';
 
-/** The apex of the zone that a name is in: the longest one that matches. */
+/**
+ * The apex of the zone that a name is in: the longest one that matches. `undefined` for a name outside our zones or in a
+ * domain inside one of them whose questions go to other servers.
+ */
 export function apexOf(settings: ZoneSettings, name: Name): Name | undefined {
   let longest: Name | undefined;
   for (const apex of settings.apexes) {
@@ -189,7 +195,16 @@ export function apexOf(settings: ZoneSettings, name: Name): Name | undefined {
       longest = apex;
     }
   }
+  if (longest === undefined || settings.forwarded.covers(name, longest.length)) return undefined;
   return longest;
+}
+
+/**
+ * Where a name's records come from: one of our zones, or the servers of a domain. It is equal for two names if and only
+ * if one answer may have records of both. `undefined`: the general upstreams.
+ */
+export function placeOf(settings: ZoneSettings, name: Name): Name | undefined {
+  return apexOf(settings, name) ?? settings.forwarded.domainOf(name);
 }
 
 /** The settings of Consul's names, if they are those of this zone. */

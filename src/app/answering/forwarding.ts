@@ -1,0 +1,162 @@
+/**
+ * How the server forwards questions, as derived from a configuration, the store's stub zones and the hosts files. It
+ * keeps from the previous one what has not changed: forwarders with their caches and what they know about upstreams.
+ */
+import type { Config } from '../../config/config.ts';
+import { isSameValue } from '../../config/options/valueForms.ts';
+import { equalNames, type Name, printName } from '../../dns/name.ts';
+import {
+  DomainForwarder,
+  type ForwardedDomain,
+  type ForwardingPlan,
+} from '../../forward/domains/domainForwarder.ts';
+import type { HostsTable } from '../../forward/domains/hostsTable.ts';
+import { ServerSets, type SetOptions } from '../../forward/domains/serverSets.ts';
+import type { ForwarderOptions } from '../../forward/forwarderOptions.ts';
+import { type Upstream, withoutOwnAddresses } from '../../forward/upstream.ts';
+import { hostInterfaces } from '../../kernel/interfaces.ts';
+import type { Log } from '../../observability/log.ts';
+import { ForwardedNames } from '../../zone/tree/forwardedNames.ts';
+import type { StubZone } from '../../zone/tree/stubZones.ts';
+import { upstreamsOf } from '../process/network.ts';
+import { readUpstreamCa } from '../process/pemFiles.ts';
+
+export type SharedByForwarders = Required<
+  Pick<ForwarderOptions, 'counters' | 'stored' | 'tlsEvents'>
+>;
+
+/** What forwarding depends on. */
+export interface ForwardingBasis {
+  readonly config: Config;
+  readonly stubZones: readonly StubZone[];
+  readonly hosts: HostsTable;
+  /** Of our zones; folded. */
+  readonly apexes: readonly Name[];
+}
+
+export interface Forwarding {
+  readonly names: ForwardedNames;
+  readonly sets: ServerSets;
+  /** Undefined: nothing is forwarded. */
+  readonly forwarder: DomainForwarder | undefined;
+  readonly plan: ForwardingPlan;
+  /** Of `sets`. */
+  readonly options: Omit<SetOptions, keyof SharedByForwarders>;
+  readonly apexes: readonly Name[];
+}
+
+export function forwardingOf(
+  { config, stubZones, hosts, apexes }: ForwardingBasis,
+  before: Forwarding | undefined,
+  shared: SharedByForwarders,
+  log: Log,
+): Forwarding {
+  const options = setOptionsOf(config, before, log);
+  const rules = rulesOf(config, stubZones, apexes);
+  const general = generalOf(config);
+  const plan = { general, domains: rules, hosts };
+  const isSameNames =
+    before !== undefined &&
+    isSameValue(namesOf(before.plan), namesOf(plan)) &&
+    isSameValue(before.apexes, apexes);
+  const names = isSameNames ? before.names : new ForwardedNames(namesOf(plan), apexes);
+  const isSameOptions = before !== undefined && isSameValue(before.options, options);
+  if (isSameOptions && isSamePlan(before.plan, plan)) return { ...before, names, apexes };
+  const sets = isSameOptions ? before.sets : new ServerSets({ ...options, ...shared });
+  if (config.recursion && general === undefined && before === undefined) {
+    const served = apexes.map(printName).join(' ');
+    log.warn({}, `no upstream nameservers: answering only names in ${served}`);
+  }
+  const isIdle = general === undefined && rules.length === 0 && hosts.size === 0;
+  const forwarder = isIdle ? undefined : new DomainForwarder(plan, sets, shared.counters);
+  return { names, sets, forwarder, plan, options, apexes };
+}
+
+function namesOf({ domains }: ForwardingPlan): readonly Name[] {
+  return domains.map(({ name }) => name);
+}
+
+function isSamePlan(a: ForwardingPlan, b: ForwardingPlan): boolean {
+  const { hosts, ...plain } = a;
+  const { hosts: otherHosts, ...otherPlain } = b;
+  return hosts === otherHosts && isSameValue(plain, otherPlain);
+}
+
+/** Undefined: names in no domain are not forwarded. */
+function generalOf(config: Config): ForwardingPlan['general'] {
+  const root = config.forward.find(({ name }) => name.length === 0)?.servers;
+  if (!config.recursion || root === 'local') return undefined;
+  const servers = withoutOwn(root ?? upstreamsOf(config.nameservers), config);
+  return servers.length === 0 ? undefined : { servers, ndots: config.ndots };
+}
+
+/**
+ * The domains with servers of their own, without our zones. A stub zone precedes an option about the same domain, so
+ * that one change of the store reaches all servers. A domain whose only server is this one stays: its names must not go
+ * to the general upstreams.
+ */
+function rulesOf(
+  config: Config,
+  stubZones: readonly StubZone[],
+  apexes: readonly Name[],
+): readonly ForwardedDomain[] {
+  const stubs = stubZones.map(({ name, servers }) => ({ name, servers, isStubZone: true }));
+  const known = new Set(stubs.map(({ name }) => printName(name)));
+  const rules = config.forward.filter(({ name }) => name.length > 0 && !known.has(printName(name)));
+  return [...stubs, ...rules]
+    .filter(({ name }) => !apexes.some((apex) => equalNames(apex, name)))
+    .map(({ servers, ...rest }) => ({
+      ...rest,
+      servers: servers === 'local' ? servers : withoutOwn(servers, config),
+    }));
+}
+
+function withoutOwn(servers: readonly Upstream[], { addr, dot }: Config): readonly Upstream[] {
+  return withoutOwnAddresses(servers, [...addr, ...dot], hostInterfaces());
+}
+
+function setOptionsOf(
+  config: Config,
+  before: Forwarding | undefined,
+  log: Log,
+): Forwarding['options'] {
+  return {
+    upstreamCaPem: upstreamCaOf(config, before, log),
+    policy: config.forwardPolicy,
+    ttlLimits: {
+      maxSeconds: config.cacheMaxTtl,
+      minSeconds: config.cacheMinTtl,
+      maxNegativeSeconds: config.cacheMaxNegative,
+    },
+    staleSeconds: config.serveStale,
+    cacheOctets: forwarderCacheOctets(config.cacheMib),
+  };
+}
+
+/** In PEM; undefined: the system's. A file that cannot be read is a `Failure` at the start, and later changes nothing. */
+function upstreamCaOf(
+  { upstreamCaFile }: Config,
+  before: Forwarding | undefined,
+  log: Log,
+): string | undefined {
+  if (upstreamCaFile === undefined) return undefined;
+  try {
+    return readUpstreamCa(upstreamCaFile);
+  } catch (error) {
+    if (before === undefined) throw error;
+    log.error({}, `${(error as Error).message}; keeping the previous CAs`);
+    return before.options.upstreamCaPem;
+  }
+}
+
+/** The part of `--cache-memory` that the reply cache gets: a quarter. The answer cache gets the rest. */
+const FORWARDER_PART = 4;
+
+function forwarderCacheOctets(cacheMib: number): number {
+  return (cacheMib * 2 ** 20) / FORWARDER_PART;
+}
+
+/** Octets of the answer cache. */
+export function answerCacheOctets(cacheMib: number): number {
+  return cacheMib * 2 ** 20 - forwarderCacheOctets(cacheMib);
+}

@@ -1,0 +1,97 @@
+/**
+ * SkyDNS's stub zones: a service at `<id>.<zone>.stub.dns.<domain>`, which is the key `dns/stub/<zone, reversed>/<id>`
+ * below the domain's, is a server that questions about the zone go to.
+ */
+import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
+import { isSubdomainOf, type Name, nameKey, printName } from '../../dns/name.ts';
+import type { Service } from '../../service/service.ts';
+import { findNode, type Node, type Registration } from './tree.ts';
+
+export interface StubZone {
+  /** Folded. */
+  readonly name: Name;
+  /** At least one, in the order of their owner names. */
+  readonly servers: readonly SocketAddress[];
+}
+
+export interface InvalidStub {
+  readonly node: Node;
+  readonly registration: Registration;
+  readonly reason: string;
+}
+
+export interface StubZones {
+  /** Ordered by name. */
+  readonly zones: readonly StubZone[];
+  readonly invalid: readonly InvalidStub[];
+}
+
+/** The first labels of the name below which a domain has its stub zones. */
+const STUBS: Name = ['stub', 'dns'];
+
+/** The stub zones of folded domains. */
+export function stubZonesOf(root: Node, domains: readonly Name[]): StubZones {
+  const found: { readonly owner: Name; readonly name: Name; readonly server: SocketAddress }[] = [];
+  const invalid: InvalidStub[] = [];
+  for (const domain of domains) {
+    const top = findNode(root, [...STUBS, ...domain]);
+    for (const { node, registration } of top === undefined ? [] : registrations(top)) {
+      const owner = node.owner();
+      const read = readStub(owner, domain, registration, domains);
+      if (read.kind === 'stub') found.push({ owner, ...read });
+      else invalid.push({ node, registration, reason: read.reason });
+    }
+  }
+  found.sort((a, b) => compare(printName(a.owner), printName(b.owner)));
+  const zones = new Map<string, { name: Name; servers: SocketAddress[] }>();
+  for (const { name, server } of found) {
+    const key = nameKey(name);
+    const zone = zones.get(key) ?? { name, servers: [] };
+    zone.servers.push(server);
+    zones.set(key, zone);
+  }
+  const inOrder = [...zones.values()].sort((a, b) => compare(printName(a.name), printName(b.name)));
+  return { zones: inOrder, invalid };
+}
+
+function* registrations(
+  node: Node,
+): Iterable<{ readonly node: Node; readonly registration: Registration }> {
+  for (let at = node.first; at !== undefined; at = at.next) yield { node, registration: at };
+  for (const child of node.children ?? []) yield* registrations(child);
+}
+
+/** Whether a folded owner name is below the name of the domain's stub zones. */
+export function isStubName(owner: Name, domain: Name): boolean {
+  return owner.length > domain.length + STUBS.length && isSubdomainOf(owner, [...STUBS, ...domain]);
+}
+
+/** What a service at an owner name below that of the stub zones means. */
+export function readStub(
+  owner: Name,
+  domain: Name,
+  service: Service,
+  domains: readonly Name[],
+):
+  | { readonly kind: 'stub'; readonly name: Name; readonly server: SocketAddress }
+  | { readonly kind: 'invalid'; readonly reason: string } {
+  const name = owner.slice(1, owner.length - domain.length - STUBS.length);
+  const { family, address, target, attributes } = service;
+  if (target !== undefined)
+    return invalid(`the server of a stub zone is an IP address, not ${printName(target)}`);
+  if (family === 0) return invalid('the server of a stub zone needs a host');
+  const own = domains.find((each) => isSubdomainOf(each, name));
+  if (own !== undefined)
+    return invalid(`the stub zone ${printName(name)} contains our domain ${printName(own)}`);
+  const port = attributes.port > 0 ? attributes.port : DNS_PORT;
+  return { kind: 'stub', name, server: { address, port } };
+}
+
+function invalid(reason: string): { readonly kind: 'invalid'; readonly reason: string } {
+  return { kind: 'invalid', reason };
+}
+
+function compare(a: string, b: string): number {
+  if (a === b) return 0;
+  return a < b ? -1 : 1;
+}
