@@ -12,6 +12,7 @@ import { typeCode } from '../../src/dns/mnemonic.ts';
 import type { Name } from '../../src/dns/name.ts';
 import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
+import { ForwardedNames } from '../../src/zone/tree/forwardedNames.ts';
 import {
   type ConsulSettings,
   type External,
@@ -110,6 +111,13 @@ const CONSUL: ConsulSettings = {
   datacenters: [{ label: 'east', base: name('a.skydns.local.'), zone: zoneName }],
 };
 
+/** Domains that other servers answer for: inside our zones, in places that the zone treats specially, and above them. */
+const FORWARDED = [
+  ...['b.skydns.local.', 'a.b.skydns.local.', 'c.a.skydns.local.', 'b.c.a.skydns.local.'],
+  ...['dns.skydns.local.', 'local.dns.skydns.local.', 'leader.a.skydns.local.', 'local.'],
+  ...['east.dc.consul.', 'a.service.consul.', '2.0.192.in-addr.arpa.', 'example.com.'],
+];
+
 const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
   {
     apexes: fc.constantFrom(
@@ -186,6 +194,15 @@ const step = fc.oneof(
   {
     weight: 1,
     arbitrary: fc
+      .subarray(
+        FORWARDED.map((text) => name(text)),
+        { maxLength: 2 },
+      )
+      .map((domains) => ({ kind: 'forward', domains }) as const),
+  },
+  {
+    weight: 1,
+    arbitrary: fc
       .constantFrom<External>(
         { kind: 'found', rrs: [foreign('192.0.2.77')] },
         { kind: 'found', rrs: [foreign('192.0.2.78'), foreign('192.0.2.79')] },
@@ -236,6 +253,7 @@ test('The answer table and the zone give the same answers through all changes', 
       fc.array(step, { minLength: 24, maxLength: 72 }),
       async (most, steps) => {
         const zone = zoneWithSets(most);
+        let domains: readonly Name[] = [];
         for (const each of steps) {
           switch (each.kind) {
             case 'ask':
@@ -269,9 +287,14 @@ test('The answer table and the zone give the same answers through all changes', 
               zone.publisher.refresh();
               break;
             case 'settings':
-              zone.settings = { ...zone.settings, ...each.changed };
+            case 'forward': {
+              if (each.kind === 'forward') domains = each.domains;
+              const changed = { ...zone.settings, ...(each.kind === 'settings' && each.changed) };
+              const { apexes } = changed;
+              zone.settings = { ...changed, forwarded: new ForwardedNames(domains, apexes) };
               zone.publisher.refresh();
               break;
+            }
             case 'world':
               for (const type of ['A', 'AAAA', 'TXT']) {
                 zone.world.set(keyOf('x.example.com', type), each.said);

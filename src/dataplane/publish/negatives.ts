@@ -33,7 +33,8 @@ export function negativesOf(settings: ZoneSettings, unixSeconds: number): Negati
       }
     }
   }
-  return [...suffixes.values()].map((suffix) => negativeFor(view, suffix));
+  const ours = [...suffixes.values()].filter((suffix) => apexOf(settings, suffix) !== undefined);
+  return ours.map((suffix) => negativeFor(view, suffix));
 }
 
 function emptyZone(settings: ZoneSettings, unixSeconds: number): View {

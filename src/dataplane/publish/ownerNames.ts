@@ -1,12 +1,14 @@
 /**
  * Keeps the owner names of the answer table equal to those of the zone tree. A name is in the table exactly while it is
  * in the tree. A fixed name (an apex, or a special name such as `local.dns`) is always in the table, even if the tree
- * lacks it. A derived name is in the table after a client has asked for it.
+ * lacks it. A derived name is in the table after a client has asked for it. A name in a domain that other servers answer
+ * for is not in the table.
  *
  * Invariant: a name without room is counted once in `Control.MISSING_NAMES`, whether a node, a fixed name, or both
  * refer to it.
  */
 import { type Label, type Name, printName, wireName } from '../../dns/name.ts';
+import { type ForwardedNames, NO_FORWARDED_NAMES } from '../../zone/tree/forwardedNames.ts';
 import { findNode, type Node } from '../../zone/tree/tree.ts';
 import type { ZoneSettings } from '../../zone/tree/view.ts';
 import { type AnswerTable, NO_ROOM } from '../table/table.ts';
@@ -24,6 +26,7 @@ export class OwnerNames {
   readonly #derived: DerivedNames;
   /** Nodes whose names found no room. */
   readonly #withoutRoom = new Set<Node>();
+  #forwarded = NO_FORWARDED_NAMES;
 
   constructor(root: Node, table: AnswerTable) {
     this.#root = root;
@@ -55,6 +58,11 @@ export class OwnerNames {
 
   /** Adds the name of a node that has come into the tree. */
   add(node: Node): void {
+    if (this.#forwarded.inside.length > 0 && this.#forwarded.isInside(node.owner())) return;
+    this.#addVisible(node);
+  }
+
+  #addVisible(node: Node): void {
     const name = node.owner();
     node.tableAddress =
       this.#fixedAddress(node) ?? (this.#derived.take(name) || this.#table.add(wireName(name)));
@@ -115,6 +123,7 @@ export class OwnerNames {
    * the caller must remove.
    */
   setFixedNames(settings: ZoneSettings, others: readonly Name[]): number[] {
+    const hidden = this.#setForwarded(settings.forwarded);
     const names = [...fixedNames(settings), ...others];
     const wanted = new Map(names.map((name) => [printName(name), name]));
     for (const [key, name] of wanted) {
@@ -129,7 +138,28 @@ export class OwnerNames {
       this.#fixed.delete(key);
       if (findNode(this.#root, name)?.tableAddress !== address) gone.push(address);
     }
+    return [...gone, ...hidden];
+  }
+
+  /** Hides and shows the names of the tree. Returns the addresses of hidden ones. */
+  #setForwarded(forwarded: ForwardedNames): number[] {
+    const before = this.#forwarded;
+    if (forwarded === before) return [];
+    this.#forwarded = forwarded;
+    const gone: number[] = [];
+    for (const domain of [...before.inside, ...forwarded.inside])
+      this.#visit(findNode(this.#root, domain), (node) => {
+        const isHidden = forwarded.isInside(node.owner());
+        if (isHidden) gone.push(this.remove(node));
+        else if (node.tableAddress === 0) this.#addVisible(node);
+      });
     return gone;
+  }
+
+  #visit(node: Node | undefined, visit: (node: Node) => void): void {
+    if (node === undefined) return;
+    visit(node);
+    for (const child of node.children ?? []) this.#visit(child, visit);
   }
 
   #fixedAddress(node: Node): number | undefined {
@@ -144,10 +174,11 @@ interface FixedName {
   address: number;
 }
 
-function fixedNames({ apexes, local, ambassador }: ZoneSettings): Name[] {
+function fixedNames({ apexes, local, ambassador, forwarded }: ZoneSettings): Name[] {
   const special = [
     ...(local === undefined ? [] : ['local']),
     ...(ambassador ? ['ambassador'] : []),
   ];
-  return [...apexes, ...special.flatMap((label) => apexes.map((apex) => [label, 'dns', ...apex]))];
+  const own = special.flatMap((label) => apexes.map((apex) => [label, 'dns', ...apex]));
+  return [...apexes, ...own, ...forwarded.above].filter((name) => !forwarded.isInside(name));
 }

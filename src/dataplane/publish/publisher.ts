@@ -142,7 +142,9 @@ export class Publisher {
     // have been set.
     for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
     const negatives = negativesOf(settings(), unixSeconds());
-    if (this.#table.setNegatives(packNegatives(negatives))) this.#serial = serialOf(unixSeconds());
+    const holes = settings().forwarded.inside.map(wireName);
+    if (this.#table.setNegatives(packNegatives(negatives, holes)))
+      this.#serial = serialOf(unixSeconds());
   }
 
   /** Call this after each set of changes was applied, with the nodes of their owner names; see `CatalogOptions`. */

@@ -4,7 +4,8 @@
  * suffix: the apex, and the names between the apex and the SOA's names. A reply uses the body of the longest suffix of
  * the question's name. All bodies are in one immutable block:
  *
- *     words of the block, number of bodies, address of each body relative to the block (longest suffix first)
+ *     words of the block, number of bodies, address of `holes.ts`'s section relative to the block (0: none), address of
+ *     each body relative to the block (longest suffix first)
  *     body: suffix octets, body octets, number of pointers, the three numbers of `LeaderDenial`, offset of each pointer,
  *           suffix (padded), octets
  *
@@ -13,6 +14,7 @@
 
 import { wordsFor } from '../table/layout.ts';
 import { beginsWithLeader } from './derivedCheck.ts';
+import { Holes, packHoles } from './holes.ts';
 import type { QuestionReader } from './question.ts';
 
 /** Words at the start of a body. */
@@ -49,19 +51,31 @@ export interface Negative {
   readonly leaders?: LeaderDenial | undefined;
 }
 
-/** Packs the bodies into one block. */
-export function packNegatives(negatives: readonly Negative[]): Int32Array {
+/** Words before the addresses of the bodies. */
+const BLOCK_HEAD = 3;
+
+/**
+ * Packs the bodies into one block. `holes` are the domains inside the zones that other servers answer for, in wire form;
+ * no suffix is in one of them, unless a zone of ours is in it too.
+ */
+export function packNegatives(
+  negatives: readonly Negative[],
+  holes: readonly Uint8Array[] = [],
+): Int32Array {
   const longestFirst = [...negatives].sort((a, b) => b.suffix.length - a.suffix.length);
-  const head = 2 + longestFirst.length;
+  const head = BLOCK_HEAD + longestFirst.length;
   const addresses: number[] = [];
   let size = head;
   for (const { suffix, octets, pointers } of longestFirst) {
     addresses.push(size);
     size += Body.HEAD + pointers.length + wordsFor(suffix.length) + wordsFor(octets.length);
   }
-  const words = new Int32Array(size);
+  const section = packHoles(holes, size);
+  const words = new Int32Array(size + section.length);
   const bytes = new Uint8Array(words.buffer);
-  words.set([size, longestFirst.length, ...addresses]);
+  const holesAt = section.length === 0 ? 0 : size;
+  words.set([words.length, longestFirst.length, holesAt, ...addresses]);
+  words.set(section, size);
   longestFirst.forEach(({ suffix, octets, pointers, leaders }, i) => {
     const at = addresses[i] as number;
     const { apexOctets = NO_NAME_OCTETS, ttlAt = 0, ttlSeconds = 0 } = leaders ?? {};
@@ -84,27 +98,39 @@ export class Negatives {
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;
   readonly #question: QuestionReader;
+  readonly #holes: Holes;
 
   constructor(words: Int32Array, octets: Uint8Array, question: QuestionReader) {
     this.#words = words;
     this.#octets = octets;
     this.#question = question;
+    this.#holes = new Holes(words, octets, question);
   }
 
-  /** Finds the body for the question's name; false if the name is in none of our zones. */
+  /**
+   * Finds the body for the question's name; false if the name is in none of our zones, or in a domain that other servers
+   * answer for.
+   */
   find(): boolean {
     const { block } = this;
     if (block === 0) return false;
     const words = this.#words;
-    const end = block + 2 + (words[block + 1] as number);
-    for (let at = block + 2; at < end; at++) {
+    const end = block + BLOCK_HEAD + (words[block + 1] as number);
+    for (let at = block + BLOCK_HEAD; at < end; at++) {
       const body = block + (words[at] as number);
       if (!this.#endsWith(body)) continue;
       this.#body = body;
       this.length = words[body + Body.OCTETS] as number;
-      return true;
+      return !this.#isInHole(words[body + Body.SUFFIX_OCTETS] as number);
     }
     return false;
+  }
+
+  /** Whether the name is in a hole below the zone of a suffix of so many octets. */
+  #isInHole(suffixOctets: number): boolean {
+    const { block } = this;
+    const holesAt = this.#words[block + 2] as number;
+    return holesAt !== 0 && this.#holes.longest(block, block + holesAt) > suffixOctets;
   }
 
   /** Writes the body that `find` found last to `octets[to]`. */

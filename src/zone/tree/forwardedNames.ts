@@ -18,6 +18,7 @@ export class ForwardedNames {
   /** Folded names between an apex and such a domain: they exist whatever the services are (RFC 4592 §2.2.2). */
   readonly above: readonly Name[];
   readonly #domains = new NameMap<Name>();
+  readonly #apexes: readonly Name[];
   readonly #insideKeys: ReadonlySet<string>;
   readonly #aboveKeys: ReadonlySet<string>;
   /** First labels of `inside`, so that few nodes' names are compared with these. */
@@ -25,6 +26,7 @@ export class ForwardedNames {
 
   /** No domain may be an apex. */
   constructor(domains: readonly Name[], apexes: readonly Name[]) {
+    this.#apexes = apexes;
     const folded = domains.map(foldName);
     for (const domain of folded) this.#domains.set(domain, domain);
     const inside = new Map<string, Name>();
@@ -45,9 +47,16 @@ export class ForwardedNames {
     this.#labels = new Set(this.inside.map(([label = '']) => label));
   }
 
-  /** Whether the name is in a domain that is below the apex of its zone; 0 labels stand for the lack of a zone. */
+  /** Whether the name is in a domain of so many labels or more: that is below the apex of the name's zone. */
   covers(name: Name, apexLabels: number): boolean {
     return this.#domains.size > 0 && (this.#domains.longest(name)?.length ?? -1) >= apexLabels;
+  }
+
+  /** Whether the name is in a domain inside our zones, and not in a zone of ours inside that domain. */
+  isInside(name: Name): boolean {
+    if (this.inside.length === 0) return false;
+    const apex = longestAbove(name, this.#apexes);
+    return apex !== undefined && this.covers(name, apex.length);
   }
 
   /** The longest domain that a name is in, whatever zone it is in. */
