@@ -29,6 +29,7 @@ import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/tree/catalog.ts';
 import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
 import { reserveTable, startRefreshing } from './answering/answerTable.ts';
+import { FollowedStubZones } from './answering/followedStubZones.ts';
 import { LiveConfig } from './answering/liveConfig.ts';
 import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
@@ -93,6 +94,7 @@ export function assemble(
     onInvalid,
     onApplied(nodes) {
       publisher.onApplied(nodes);
+      stubZones.onApplied(nodes);
       ambassador?.onApplied(nodes);
       services.onApplied(nodes);
     },
@@ -115,10 +117,12 @@ export function assemble(
   });
   const publisher = publisherOf({ table, catalog, liveConfig, nameTables, faults });
   const stopRefreshing = startRefreshing(publisher, table);
-  const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) =>
+  const stubZones = new FollowedStubZones({ root: catalog.root, prefix, liveConfig, log });
+  const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) => {
+    if (event.kind === 'loaded') stubZones.onLoaded();
     // The mirror reports a success just before its state becomes `synced`.
-    publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced'),
-  );
+    publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced');
+  });
   const following = { catalog, liveConfig, mirror, nameTables };
   const ambassador =
     config.ambassador &&

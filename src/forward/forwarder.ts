@@ -146,13 +146,13 @@ class SocketForwarder implements CachingForwarder {
     const known = this.peek(question, options);
     if (known !== undefined) return known;
     this.#counters.requests++;
-    if (options.path?.includes(OWN_ID)) {
-      this.#counters.refused++;
-      return LOOPED;
-    }
     if (options.isStubMarked && this.#domain?.isStubZone) {
       countOutcome(this.#counters, STUBS_LOOPED);
       return STUBS_LOOPED;
+    }
+    if (options.path?.includes(OWN_ID)) {
+      this.#counters.refused++;
+      return LOOPED;
     }
     const caller = { key: this.#key(question, options), question, client: options.client };
     const outcome = this.#orStale(caller, this.#ask(caller, options));

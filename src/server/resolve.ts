@@ -50,6 +50,8 @@ export interface ResolveOptions {
   readonly settings: () => ZoneSettings;
   readonly freshness: () => Freshness;
   readonly facts: NameFacts;
+  /** Whether the store may say which servers have names outside our zones. Default: never. */
+  readonly hasStubZones?: () => boolean;
   /** `undefined`: no questions are sent to other servers. */
   readonly forwarder: () => Forwarder | undefined;
   /** Whether names outside our zones are looked up for this client address. */
@@ -132,7 +134,8 @@ class Resolver {
     if (question.qclass === Class.CH)
       return chaosAnswer(question, this.#options.texts?.() ?? DEFAULT_TEXTS);
     const freshness = this.#options.freshness();
-    if (freshness === 'loading' && mayBeOurs(this.#options.settings(), question)) {
+    const { settings, hasStubZones } = this.#options;
+    if (freshness === 'loading' && (hasStubZones?.() || mayBeOurs(settings(), question))) {
       return servfail(Ede.NOT_READY, 'the store has not been read yet');
     }
     const isWildcard = isWildcardName(question.qname);

@@ -54,6 +54,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     settings: () => liveConfig.settings,
     freshness: () => mirror.state().kind,
     facts: nameTables.facts,
+    hasStubZones: () => liveConfig.config.stubZones,
     forwarder: () => undefined,
     mayRecurse: () => false,
     mayRebind: rebindRule(liveConfig),
