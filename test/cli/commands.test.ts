@@ -290,6 +290,27 @@ describe('ls', () => {
     assert.equal(await ok('ls', '1.list.skydns.local', '--invalid'), '');
   });
 
+  it('ls --invalid lists the keys that are no servers of stub zones', async () => {
+    const stubs = '/skydns/org/example/dns/stub';
+    await putRaw(`${stubs}/com/example/a`, '{"host": "10.0.0.1"}');
+    await putRaw(`${stubs}/com/example/b`, '{"host": "ns1.example.com"}');
+    await putRaw(`${stubs}/org/example/a`, '{"host": "10.0.0.1"}');
+    const lines = (await ok('ls', stubs, '--invalid')).trimEnd().split('\n');
+    const rows = [
+      [
+        `${stubs}/com/example/b`,
+        'the server of a stub zone is an IP address, not ns1.example.com.',
+      ],
+      [`${stubs}/org/example/a`, 'the stub zone example.org. contains our domain example.org.'],
+    ];
+    assert.deepEqual(
+      lines.slice(1).map((line) => line.split(/ {2,}/)),
+      rows,
+    );
+    for (const key of ['com/example/a', 'com/example/b', 'org/example/a'])
+      await ok('rm', `${stubs}/${key}`);
+  });
+
   it('ls fails when no key is at or below the name', () =>
     fails('not_found', /nothing exists at or below it/, 'ls', 'nothing.skydns.local'));
 

@@ -7,6 +7,9 @@ import { type Label, parseName, printLabel } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { HiddenValues } from '../../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../../service/change.ts';
+import { nameOfKey } from '../../service/key.ts';
+import { parseService } from '../../service/service.ts';
+import { stubProblem } from '../../zone/tree/stubZones.ts';
 import type { Command } from '../command.ts';
 import {
   describeHiders,
@@ -84,7 +87,8 @@ async function viewsBelow(
   const add = (entry: Entry): void => {
     const view = viewEntry(entry, prefix, nowMs);
     if (view === undefined) return;
-    views.push(view);
+    const invalid = view.invalid ?? stubProblemOf(entry, prefix);
+    views.push(invalid === undefined ? view : { ...view, invalid });
     values.add(entry);
   };
   const key = wanted === undefined ? prefix.slice(0, -1) : keyOfArgument(wanted, prefix);
@@ -97,6 +101,14 @@ async function viewsBelow(
     const found = hidden.get(view.key);
     return found === undefined ? view : viewHidden(view, found, prefix);
   });
+}
+
+/** Why a valid service is no server of a stub zone, if its key is that of one. */
+function stubProblemOf({ key, value }: Entry, prefix: string): string | undefined {
+  const named = nameOfKey(key, prefix);
+  const parsed = parseService(value);
+  if (named.kind !== 'name' || parsed.kind !== 'service') return undefined;
+  return stubProblem(named.owner, parsed.service);
 }
 
 /** One array, with one element per line. */

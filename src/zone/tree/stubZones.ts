@@ -61,13 +61,20 @@ function* registrations(
   for (const child of node.children ?? []) yield* registrations(child);
 }
 
-/** Whether a folded owner name is below the name of the domain's stub zones. */
-export function isStubName(owner: Name, domain: Name): boolean {
-  return owner.length > domain.length + STUBS.length && isSubdomainOf(owner, [...STUBS, ...domain]);
+/**
+ * Why a service with a folded owner name is no server of a stub zone, although its place is that of one. The domain is
+ * what follows the last labels `stub.dns` in the name.
+ */
+export function stubProblem(owner: Name, service: Service): string | undefined {
+  const at = owner.findLastIndex((label, i) => label === STUBS[0] && owner[i + 1] === STUBS[1]);
+  const domain = owner.slice(at + STUBS.length);
+  if (at < 1 || domain.length === 0) return undefined;
+  const read = readStub(owner, domain, service, [domain]);
+  return read.kind === 'invalid' ? read.reason : undefined;
 }
 
 /** What a service at an owner name below that of the stub zones means. */
-export function readStub(
+function readStub(
   owner: Name,
   domain: Name,
   service: Service,
