@@ -13,6 +13,7 @@ import {
   reachableAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
+import { isLoopback } from '../../forward/addresses.ts';
 import { findHeldPort } from '../../server/listening/portHolder.ts';
 import { readPair } from '../../server/tls/certificate.ts';
 import { keyPrefix } from '../../service/key.ts';
@@ -25,6 +26,7 @@ import { judgeClock } from './judge/clock.ts';
 import { judgeDocker, readDaemonJson } from './judge/docker.ts';
 import { judgeMember } from './judge/etcd.ts';
 import type { Finding } from './judge/finding.ts';
+import { type ForwardedFacts, judgeForwarded } from './judge/forwarded.ts';
 import { judgeHidden } from './judge/hidden.ts';
 import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
 import { judgePort, type PortFacts } from './judge/port.ts';
@@ -49,18 +51,19 @@ type Judge = (desired: DesiredServer) => readonly Finding[];
 /** All findings, in the order of a query's path. Throws a `Failure` for unreadable files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
   const { config } = await locateServer(given, host);
-  const [server, http, resolving, docker, store, hidden] = await Promise.all([
+  const [server, http, resolving, docker, store, hidden, forwarded] = await Promise.all([
     collectServer(config, host),
     collectHttp(config),
     collectResolvers(host),
     collectDocker(config, host),
     collectStore(config),
     readHidden(config),
+    collectForwarded(config, host),
   ]);
   const ambassador = await collectAmbassadorOf(config, host, server.ports);
   const desired = desiredServer(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
-  judges.push(() => judgeHidden(hidden), ambassador, collectCertificate(config));
+  judges.push(() => judgeHidden(hidden), ambassador, collectCertificate(config), forwarded);
   return judges.flatMap((judge) => judge(desired));
 }
 
@@ -123,6 +126,27 @@ async function collectEndpoint(
     isSoradns: isAnswering,
   };
   return { facts, asked };
+}
+
+/** Asks each server of `--forward` for the SOA of its domain. Servers over TLS are not asked. */
+async function collectForwarded({ forward, addr }: Config, host: Host): Promise<Judge> {
+  const own = await host.addresses();
+  const pairs = forward.flatMap(({ name, servers }) =>
+    servers === 'local' ? [] : servers.map((server) => ({ domain: name, server })),
+  );
+  const asked = await Promise.all(
+    pairs
+      .filter(({ server }) => server.tlsName === undefined)
+      .map(async ({ domain, server }): Promise<ForwardedFacts> => {
+        const isHost = own.has(server.address) || isLoopback(server.address);
+        const isThisServer = addr.some(({ address, port }) => {
+          const isAll = isHost && (address === '0.0.0.0' || address === '::');
+          return port === server.port && (isAll || address === server.address);
+        });
+        return { domain, server, isThisServer, soa: await querySoa(server, domain, 'udp') };
+      }),
+  );
+  return () => asked.flatMap((facts) => judgeForwarded(facts) ?? []);
 }
 
 async function collectHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {
