@@ -46,7 +46,7 @@ export const FORWARD_OPTIONS = {
   recursion: option<boolean>({
     name: 'no-rec',
     form: 'switch',
-    describe: 'do not forward; refuse names outside the domains',
+    describe: 'forward only names of --forward and --stubzones; refuse other outside names',
     schema: mappedValue(switchValue, (off) => !off),
     fallback: true,
     defaultText: 'false',
