@@ -17,7 +17,10 @@ export interface ForwardedFacts {
 
 const { ok, problem } = findings('forward');
 
-/** Undefined if the server could not be asked. */
+/**
+ * One finding for one server of one domain; undefined if the server could not be asked. A server that knows only names
+ * below the domain may deny the domain itself, so NXDOMAIN is an answer.
+ */
 export function judgeForwarded(facts: ForwardedFacts): Finding | undefined {
   const { domain, server, isThisServer, soa } = facts;
   const name = printName(domain);
