@@ -12,6 +12,7 @@ import {
 } from './dataplane/contenders.ts';
 import { costTable, cpuOf } from './dataplane/costTable.ts';
 import { Lab, type LabOptions, type Server } from './dataplane/lab.ts';
+import { measureDomains } from './forward/domains.ts';
 import { measureFirst } from './forward/first.ts';
 import { outsideQuestions, type Spread, startUpstream } from './forward/outside.ts';
 import { startRecursors } from './forward/recursors.ts';
@@ -46,6 +47,9 @@ export async function benchForward(options: LabOptions): Promise<string> {
     const first = await measureFirst(lab, servers, upstream);
     sections.push(`### First answers\n\n${first.text}`);
     findings.push(...first.findings);
+    const domains = await measureDomains(lab, upstream);
+    sections.push(`### Domains with servers\n\n${domains.text}`);
+    findings.push(...domains.findings);
     return [...sections, `### Targets\n\n${targetTable(findings)}`].join('\n\n');
   } finally {
     await lab.close();

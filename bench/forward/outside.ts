@@ -7,7 +7,7 @@ import { addressOf } from '../names.ts';
 import { isInstalled, type Running } from '../process.ts';
 import { startKnotZone } from '../rivalServers.ts';
 
-const ZONE = 'outside.example';
+export const ZONE = 'outside.example';
 const TTL_SECONDS = 86_400;
 /** Lines of a file of Zipf-distributed questions. */
 const ZIPF_LINES = 400_000;
