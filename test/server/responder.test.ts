@@ -252,6 +252,22 @@ describe('errors while a query is answered', () => {
   });
 });
 
+describe('names whose servers the store may know', () => {
+  it('No outside name is forwarded before the store has been read', async () => {
+    for (const hasStubZones of [true, false]) {
+      const forwarder = forwarderOf(() => TIMEOUT);
+      const { ask } = responder({
+        freshness: () => 'loading',
+        hasStubZones: () => hasStubZones,
+        forwarder: () => forwarder,
+      });
+      const reply = await ask(question('www.example.com.', 'A'));
+      assert.equal(reply.rcode, Rcode.SERVFAIL);
+      assert.equal(forwarder.asked.length, hasStubZones ? 0 : 1);
+    }
+  });
+});
+
 describe('names that lead out and back', () => {
   const services = {
     'local/skydns/ours': { host: '10.0.0.1' },
