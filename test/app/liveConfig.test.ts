@@ -92,6 +92,37 @@ describe('the live configuration', () => {
     await liveConfig.close();
   });
 
+  it('A domain that the store adds ends --forward for it, and the log says so', async () => {
+    const { liveConfig, lines } = liveConfigOf({ forward: 'corp.example=127.0.0.1:5397' });
+    const isForwarded = () =>
+      liveConfig.settings.forwarded.domainOf(['a', 'corp', 'example']) !== undefined;
+    assert.ok(isForwarded());
+    liveConfig.readChanges(put('{"domain":"corp.example."}'));
+    liveConfig.applyStoreConfig();
+    assert.ok(!isForwarded());
+    assert.ok(lines.some((line) => line.startsWith('--forward corp.example. has no effect')));
+    await liveConfig.close();
+  });
+
+  it('A change of stub zones keeps the settings if it changes no domain, and the other domains’ forwarders', async () => {
+    const { liveConfig, changes } = liveConfigOf();
+    const zone = (port: number) => ({
+      name: ['lab', 'example'],
+      servers: [{ address: '127.0.0.1', port }],
+    });
+    liveConfig.setStubZones([zone(5301)]);
+    const { settings, forwarder } = liveConfig;
+    liveConfig.setStubZones([zone(5301)]);
+    assert.equal(changes(), 1);
+    liveConfig.setStubZones([zone(5302)]);
+    assert.equal(changes(), 2);
+    assert.equal(liveConfig.settings, settings);
+    assert.notEqual(liveConfig.forwarder, forwarder);
+    liveConfig.setStubZones([]);
+    assert.notEqual(liveConfig.settings, settings);
+    await liveConfig.close();
+  });
+
   it('A reload applies nameservers and the log level and lists the options that need a restart', async () => {
     const { liveConfig, lines, levels } = liveConfigOf();
     const { forwarder } = liveConfig;

@@ -60,16 +60,33 @@ export function forwardingOf(
     isSameValue(namesOf(before.plan), namesOf(plan)) &&
     isSameValue(before.apexes, apexes);
   const names = isSameNames ? before.names : new ForwardedNames(namesOf(plan), apexes);
+  if (!isSameNames) warnOfOwn(config, apexes, log);
   const isSameOptions = before !== undefined && isSameValue(before.options, options);
   if (isSameOptions && isSamePlan(before.plan, plan)) return { ...before, names, apexes };
   const sets = isSameOptions ? before.sets : new ServerSets({ ...options, ...shared });
-  if (config.recursion && general === undefined && before === undefined) {
-    const served = apexes.map(printName).join(' ');
-    log.warn({}, `no upstream nameservers: answering only names in ${served}`);
-  }
+  if (general === undefined && (before === undefined || before.plan.general !== undefined))
+    warnOfMissing(config, apexes, log);
   const isIdle = general === undefined && rules.length === 0 && hosts.size === 0;
   const forwarder = isIdle ? undefined : new DomainForwarder(plan, sets, shared.counters);
   return { names, sets, forwarder, plan, options, apexes };
+}
+
+/** The store's configuration may make a domain one of ours that an option forwards. */
+function warnOfOwn({ forward }: Config, apexes: readonly Name[], log: Log): void {
+  for (const { name } of forward)
+    if (name.length > 0 && apexes.some((apex) => equalNames(apex, name)))
+      log.warn({}, `--forward ${printName(name)} has no effect: the names in it are answered here`);
+}
+
+/** Nobody is asked about names in no domain, although no option says so. */
+function warnOfMissing(config: Config, apexes: readonly Name[], log: Log): void {
+  if (!config.recursion || config.forward.some(isRoot)) return;
+  const served = apexes.map(printName).join(' ');
+  log.warn({}, `no upstream nameservers: answering only names in ${served}`);
+}
+
+function isRoot({ name }: ForwardedDomain): boolean {
+  return name.length === 0;
 }
 
 function namesOf({ domains }: ForwardingPlan): readonly Name[] {
@@ -84,7 +101,7 @@ function isSamePlan(a: ForwardingPlan, b: ForwardingPlan): boolean {
 
 /** Undefined: names in no domain are not forwarded. */
 function generalOf(config: Config): ForwardingPlan['general'] {
-  const root = config.forward.find(({ name }) => name.length === 0)?.servers;
+  const root = config.forward.find(isRoot)?.servers;
   if (!config.recursion || root === 'local') return undefined;
   const servers = withoutOwn(root ?? upstreamsOf(config.nameservers), config);
   return servers.length === 0 ? undefined : { servers, ndots: config.ndots };

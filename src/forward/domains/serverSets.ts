@@ -37,8 +37,9 @@ const MAX_OF_ALL = 2_048;
 const LEAST_IN_FLIGHT = 16;
 const WAITING_PER_QUESTION = 8;
 
-/** Sets of delegations that are kept at a time. */
+/** Sets of delegations that are kept at a time, and how many of them share what all sets may have pending. */
 const MAX_DELEGATIONS = 256;
+const BUSY_DELEGATIONS = 32;
 
 export class ServerSets {
   readonly #cache: ReplyCache;
@@ -86,7 +87,7 @@ export class ServerSets {
   delegatedTo(domain: Name, servers: readonly Upstream[]): CachingForwarder {
     const set = { servers, domain: { name: domain, isStubZone: false } };
     const key = keyOf(set);
-    const forwarder = this.#delegations.get(key) ?? this.#create(set, MAX_OF_ALL / MAX_IN_FLIGHT);
+    const forwarder = this.#delegations.get(key) ?? this.#create(set, BUSY_DELEGATIONS);
     this.#delegations.delete(key);
     this.#delegations.set(key, forwarder);
     if (this.#delegations.size > MAX_DELEGATIONS) {
