@@ -98,6 +98,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     config,
     notes: [
       ...legacy.notes,
+      ...hostsNotes(settings.hosts, input.readFile),
       ...misspeltVariables(input.env, KNOWN_ROWS),
       ...(register ? unprefixedVariables(input.env, KNOWN_ROWS) : []),
       ...(register && areZonesStated
@@ -124,6 +125,16 @@ function consulMistakes(
     ...(isTaken ? [`--consul-domain: ${shown} is a --domain; give a domain of its own`] : []),
     ...(repeated === undefined ? [] : [`--consul-dc: ${repeated} is given twice`]),
   ];
+}
+
+/** A hosts file may come later, so one that is missing is no mistake. */
+function hostsNotes(paths: readonly string[], readFile: Sources['readFile']): readonly string[] {
+  return paths.flatMap((path) => {
+    const content = readFile(path);
+    return 'problem' in content
+      ? [`--${CONFIG_OPTIONS.hosts.name}: cannot read ${path} (${content.problem})`]
+      : [];
+  });
 }
 
 /** `.` in --forward is another way to write --nameservers, and the names of our zones are answered here. */

@@ -493,6 +493,13 @@ describe('SkyDNS’s options', () => {
     }
   });
 
+  it('A hosts file that cannot be read gets a note', () => {
+    const files = { '/etc/hosts': '' };
+    const notes = notesOf({ flags: { hosts: ['/etc/hosts', '/gone'] }, files });
+    assert.equal(notes.length, 1);
+    assert.match(notes[0] ?? '', /^--hosts: cannot read \/gone \(.+\)$/);
+  });
+
   it('SkyDNS’s unsupported options are accepted when they are turned off', () => {
     assert.deepEqual(notesOf({ flags: { systemd: false, stubzones: false } }), []);
     assert.deepEqual(notesOf({ env: { SKYDNS_SYSTEMD: 'false' } }), []);
