@@ -237,7 +237,7 @@ class SocketForwarder implements CachingForwarder {
   #unaskedOutcome(question: Question): Forwarded | undefined {
     return this.#domain === undefined
       ? unaskedOutcome(question, this.#ndots, this.#upstreams)
-      : unaskedInDomain(question, this.#domain.name, this.#upstreams);
+      : unaskedInDomain(question, this.#upstreams);
   }
 
   #eligible({ qname }: Question): readonly Upstream[] {

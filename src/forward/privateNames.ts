@@ -4,7 +4,7 @@
  * private address may know the name, so it still gets the query.
  */
 import type { Message, Question } from '../dns/message.ts';
-import { foldName, isSubdomainOf, type Name, parseName, printName } from '../dns/name.ts';
+import { foldName, isSubdomainOf, type Name, parseName } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { addressSet, cidrs } from './addresses.ts';
 import type { Forwarded } from './outcome.ts';
@@ -115,16 +115,11 @@ export function unaskedOutcome(
 /** The same for a question about a domain with upstreams of its own. */
 export function unaskedInDomain(
   question: Question,
-  domain: Name,
   upstreams: readonly Upstream[],
 ): Forwarded | undefined {
   const unforwardable = unforwardableOutcome(question);
   if (unforwardable !== undefined || upstreams.length > 0) return unforwardable;
-  return {
-    kind: 'failed',
-    reason: 'servfail',
-    text: `${printName(domain)} has no server but this`,
-  };
+  return { kind: 'failed', reason: 'servfail', text: 'it has no server but this one' };
 }
 
 function unforwardableOutcome({ qtype, qclass }: Question): Forwarded | undefined {

@@ -13,7 +13,7 @@ import {
 import type { HostsTable } from '../../forward/domains/hostsTable.ts';
 import { ServerSets, type SetOptions } from '../../forward/domains/serverSets.ts';
 import type { ForwarderOptions } from '../../forward/forwarderOptions.ts';
-import { type Upstream, withoutOwnAddresses } from '../../forward/upstream.ts';
+import { type Interfaces, withoutOwnAddresses } from '../../forward/upstream.ts';
 import { hostInterfaces } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
 import { ForwardedNames } from '../../zone/tree/forwardedNames.ts';
@@ -52,8 +52,10 @@ export function forwardingOf(
   log: Log,
 ): Forwarding {
   const options = setOptionsOf(config, before, log);
-  const rules = rulesOf(config, stubZones, apexes);
-  const general = generalOf(config);
+  // The system is asked once, not for each of a thousand domains.
+  const interfaces = hostInterfaces();
+  const rules = rulesOf(config, stubZones, apexes, interfaces);
+  const general = generalOf(config, interfaces);
   const plan = { general, domains: rules, hosts };
   const isSameNames =
     before !== undefined &&
@@ -100,10 +102,11 @@ function isSamePlan(a: ForwardingPlan, b: ForwardingPlan): boolean {
 }
 
 /** Undefined: names in no domain are not forwarded. */
-function generalOf(config: Config): ForwardingPlan['general'] {
+function generalOf(config: Config, interfaces: Interfaces): ForwardingPlan['general'] {
   const root = config.forward.find(isRoot)?.servers;
   if (!config.recursion || root === 'local') return undefined;
-  const servers = withoutOwn(root ?? upstreamsOf(config.nameservers), config);
+  const all = root ?? upstreamsOf(config.nameservers);
+  const servers = withoutOwnAddresses(all, [...config.addr, ...config.dot], interfaces);
   return servers.length === 0 ? undefined : { servers, ndots: config.ndots };
 }
 
@@ -116,7 +119,9 @@ function rulesOf(
   config: Config,
   stubZones: readonly StubZone[],
   apexes: readonly Name[],
+  interfaces: Interfaces,
 ): readonly ForwardedDomain[] {
+  const own = [...config.addr, ...config.dot];
   const stubs = stubZones.map(({ name, servers }) => ({ name, servers, isStubZone: true }));
   const known = new Set(stubs.map(({ name }) => printName(name)));
   const rules = config.forward.filter(({ name }) => name.length > 0 && !known.has(printName(name)));
@@ -124,12 +129,8 @@ function rulesOf(
     .filter(({ name }) => !apexes.some((apex) => equalNames(apex, name)))
     .map(({ servers, ...rest }) => ({
       ...rest,
-      servers: servers === 'local' ? servers : withoutOwn(servers, config),
+      servers: servers === 'local' ? servers : withoutOwnAddresses(servers, own, interfaces),
     }));
-}
-
-function withoutOwn(servers: readonly Upstream[], { addr, dot }: Config): readonly Upstream[] {
-  return withoutOwnAddresses(servers, [...addr, ...dot], hostInterfaces());
 }
 
 function setOptionsOf(

@@ -1,6 +1,6 @@
 /** The rules of `--forward`: `DOMAIN=SERVER[,SERVER…]`, `DOMAIN=local`, and reverse zones as address ranges. */
 import { addressOctets } from '../../dns/address.ts';
-import { equalNames, foldName, type Label, type Name, parseName } from '../../dns/name.ts';
+import { foldName, type Label, type Name, nameKey, parseName } from '../../dns/name.ts';
 import { type Cidr, parseCidr } from '../addresses.ts';
 import { parseNameserver, type Upstream } from '../upstream.ts';
 import type { ForwardedDomain } from './domainForwarder.ts';
@@ -20,23 +20,26 @@ export function parseForwardRules(
     else if (at >= 0 || rules.length === 0) return undefined;
     else rules.at(-1)?.servers.push(text);
   }
-  const domains: ForwardedDomain[] = [];
+  const domains = new Map<string, ForwardedDomain>();
   for (const { names, servers: words } of rules) {
     const servers = serversOf(words);
     if (servers === undefined) return undefined;
     for (const name of names) if (!add(domains, name, servers)) return undefined;
   }
-  return domains;
+  return [...domains.values()];
 }
 
 /** False if the domain is kept local and also has servers. */
-function add(domains: ForwardedDomain[], name: Name, servers: ForwardedDomain['servers']): boolean {
-  const at = domains.findIndex((domain) => equalNames(domain.name, name));
-  const before = domains[at]?.servers;
-  if (before === undefined) domains.push({ name, isStubZone: false, servers });
-  else if (before !== 'local' && servers !== 'local')
-    domains[at] = { name, isStubZone: false, servers: [...before, ...servers] };
-  else return before === servers;
+function add(
+  domains: Map<string, ForwardedDomain>,
+  name: Name,
+  servers: ForwardedDomain['servers'],
+): boolean {
+  const key = nameKey(name);
+  const before = domains.get(key)?.servers ?? [];
+  if (before === 'local' || (servers === 'local' && before.length > 0)) return before === servers;
+  const all = servers === 'local' ? servers : [...before, ...servers];
+  domains.set(key, { name, isStubZone: false, servers: all });
   return true;
 }
 
