@@ -313,7 +313,7 @@ test('The answer table and the zone give the same answers through all changes', 
     ),
     { numRuns: Number(process.env.SORADNS_TEST_RUNS ?? 300) },
   );
-  assert.ok(compared > 2_000, `only ${compared} questions were the table's to answer`);
+  assert.ok(compared > 1_500, `only ${compared} questions were the table's to answer`);
 });
 
 function foreign(address: string): Rr {
