@@ -44,6 +44,7 @@ export function dnsFamilies({ answers, tcp, secure }: DnsSources): Family[] {
     responses(all),
     durations(all),
     ...totals(all),
+    ...protections(all),
     dropped(all),
     ...connections(tcp),
     ...(secure === undefined ? [] : secureFamilies(secure)),
@@ -131,6 +132,28 @@ function totals(all: CounterBlock): Family[] {
       'Packets that the workers handed over to the main thread.',
       of(Single.handedOver),
     ),
+  ];
+}
+
+/** Cookies and the rate limit. */
+function protections(all: CounterBlock): Family[] {
+  const of = (slot: number): number => all[slot] ?? 0;
+  const cookies: readonly [string, number][] = [
+    ['new', of(Single.cookiesNew)],
+    ['valid', of(Single.cookiesValid)],
+    ['invalid', of(Single.cookiesInvalid)],
+    ['malformed', of(Single.cookiesMalformed)],
+  ];
+  const limited: readonly [string, number][] = [
+    ['drop', of(Single.rateDropped)],
+    ['truncate', of(Single.rateTruncated)],
+    ['bad_cookie', of(Single.rateBadCookie)],
+  ];
+  const cookieHelp = 'Queries with a DNS cookie, by what the cookie shows.';
+  const limitHelp = 'Replies over the rate limit, by what happened to them.';
+  return [
+    counters('soradns_dns_cookies_total', cookieHelp, 'state', cookies),
+    counters('soradns_rrl_total', limitHelp, 'action', limited),
   ];
 }
 

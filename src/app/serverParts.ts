@@ -140,9 +140,9 @@ export function assemble(
   const designated = () => secure?.designated;
   const slowPath = slowPathOf(config, { ...core, designated, counters: measured.answers });
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
-  const { respond } = slowPath;
+  const { respond, gate } = slowPath;
   const cache = outsideCache?.memory;
-  const listening = { liveConfig, table, cache, respond, onError, log };
+  const listening = { liveConfig, table, cache, respond, gate, onError, log };
   const { udp, tcp } = openListeners(config, listening);
   const secure: SecureListeners | undefined = secureListenersOf(config, listening);
   tableBlocks.push(...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? []));

@@ -58,6 +58,11 @@ export class AnswerCounters {
     countDrop(this.#blockOf(client), reason);
   }
 
+  /** Counts in one slot for the client's transport and family. */
+  countIn(client: DnsClient, slot: number): void {
+    count(this.#blockOf(client), slot);
+  }
+
   answered(client: DnsClient, packet: AnsweredPacket): void {
     const { packetOctets, qtype, edns, rcode, reply, durationMs } = packet;
     const block = this.#blockOf(client);

@@ -1,34 +1,129 @@
 /** Applies the client policy on the slow path, to queries that `accept` has read. */
+import { cookieSlot } from '../dataplane/reply/optionWriter.ts';
+import { Admission, ERRORS, RateLimiter } from '../dataplane/reply/rateLimiter.ts';
+import { CookieState, ServerCookies } from '../dataplane/reply/serverCookies.ts';
 import { AddressRanges } from '../dataplane/sockets/addressRanges.ts';
 import {
   type ClientPolicy,
   PLAIN_POLICY,
   type PolicyFollower,
 } from '../dataplane/sockets/clientPolicy.ts';
-import { OptionCode } from '../dns/edns.ts';
-import type { DnsClient, Query, ReplyOption } from '../dns/message.ts';
+import { sockaddrOf } from '../dataplane/sockets/layout.ts';
+import { Single } from '../dataplane/table/counters.ts';
+import { hashStep } from '../dataplane/table/layout.ts';
+import { COOKIE_OCTETS, OptionCode } from '../dns/edns.ts';
+import {
+  authoritative,
+  type DnsClient,
+  type Query,
+  type ReplyOption,
+  type Response,
+} from '../dns/message.ts';
+import { type Name, nameKey } from '../dns/name.ts';
+import { Rcode } from '../dns/rr.ts';
+
+/** What the policy says about one query. */
+export interface Passage {
+  /** `notAllowed`: the client gets no answers. `malformed`: its cookie has an impossible length. */
+  readonly kind: 'admitted' | 'notAllowed' | 'malformed';
+  /** The options of the reply's OPT; `undefined` for none. */
+  readonly options: readonly ReplyOption[] | undefined;
+  /** The counter of the cookie's state; `undefined` without a cookie. */
+  readonly cookieSlot: number | undefined;
+}
+
+/** A reply over the rate limit. */
+export interface Limited {
+  /** What is sent instead; `null`: nothing. */
+  readonly response: Response | null;
+  /** The counter of what happened. */
+  readonly slot: number;
+}
+
+const PLAIN: Passage = { kind: 'admitted', options: undefined, cookieSlot: undefined };
+
+/** The clock of cookies, and that of the rate limit, which all threads share. */
+export interface GateClocks {
+  readonly unixSeconds: () => number;
+  readonly monotonicMs: () => number;
+}
 
 export class ClientGate implements PolicyFollower {
   #allowed: AddressRanges | undefined;
   #nsid: ReplyOption | undefined;
+  #cookies: ServerCookies | undefined;
+  #limiter: RateLimiter | undefined;
+  readonly #clocks: GateClocks;
 
-  constructor(policy: ClientPolicy = PLAIN_POLICY) {
-    this.setPolicy(policy);
+  constructor(clocks: GateClocks) {
+    this.#clocks = clocks;
+    this.setPolicy(PLAIN_POLICY);
   }
 
-  setPolicy({ allowed, nsid }: ClientPolicy): void {
+  setPolicy({ allowed, nsid, cookieSecrets, rateLimit }: ClientPolicy): void {
+    this.#limiter = rateLimit && new RateLimiter(rateLimit);
     this.#allowed = allowed && new AddressRanges(allowed);
     this.#nsid =
       nsid === undefined ? undefined : { code: OptionCode.NSID, data: Buffer.from(nsid) };
+    this.#cookies = cookieSecrets.length === 0 ? undefined : new ServerCookies(cookieSecrets);
   }
 
-  /** Whether the client gets answers. UDP listeners have dropped the packets of other clients. */
-  admits({ transport, address }: DnsClient): boolean {
-    return transport === 'udp' || this.#allowed === undefined || this.#allowed.hasAddress(address);
+  /** UDP listeners have dropped the packets of clients that are not allowed. */
+  pass({ edns }: Query, client: DnsClient): Passage {
+    if (client.transport !== 'udp' && this.#allowed?.hasAddress(client.address) === false)
+      return { ...PLAIN, kind: 'notAllowed' };
+    const nsid = edns?.nsid === true && this.#nsid !== undefined ? [this.#nsid] : [];
+    const cookies = this.#cookies;
+    const sent = edns?.cookie;
+    if (cookies === undefined || sent === undefined)
+      return nsid.length === 0 ? PLAIN : { ...PLAIN, options: nsid };
+    cookies.unixSeconds = this.#clocks.unixSeconds();
+    cookies.setClient(sockaddrOf(client.address), 0);
+    const state = cookies.read(sent, 0, sent.length);
+    const slot = cookieSlot(state);
+    if (state === CookieState.MALFORMED)
+      return { kind: 'malformed', options: nsid, cookieSlot: slot };
+    const data = new Uint8Array(COOKIE_OCTETS);
+    cookies.write(data, 0);
+    const options = [...nsid, { code: OptionCode.COOKIE, data }];
+    return { kind: 'admitted', options, cookieSlot: slot };
   }
 
-  /** The options of the reply's OPT; `undefined` for none. */
-  optionsFor({ edns }: Query): readonly ReplyOption[] | undefined {
-    return edns?.nsid === true && this.#nsid !== undefined ? [this.#nsid] : undefined;
+  /** What becomes of a reply that is over the rate limit; `undefined`: the reply is sent. */
+  limit(
+    passage: Passage | undefined,
+    query: Query,
+    response: Response,
+    client: DnsClient,
+  ): Limited | undefined {
+    const limiter = this.#limiter;
+    if (limiter === undefined || client.transport !== 'udp') return undefined;
+    if (passage?.cookieSlot === VALID_SLOT) return undefined;
+    limiter.setTime(this.#clocks.monotonicMs());
+    limiter.setClient(sockaddrOf(client.address), 0);
+    const admission = limiter.admit(subjectOf(query, response));
+    if (admission === Admission.SEND) return undefined;
+    if (admission === Admission.DROP) return { response: null, slot: Single.rateDropped };
+    const { recursionAvailable } = response;
+    const empty = { ...authoritative(Rcode.NOERROR, []), authoritative: false, recursionAvailable };
+    if (passage?.cookieSlot === undefined)
+      return { response: { ...empty, truncated: true }, slot: Single.rateTruncated };
+    return { response: { ...empty, rcode: Rcode.BADCOOKIE }, slot: Single.rateBadCookie };
   }
+}
+
+const VALID_SLOT = cookieSlot(CookieState.VALID);
+
+/** What a reply is about: its name, the zone that denies the name, or nothing. */
+function subjectOf({ question }: Query, { rcode, authority }: Response): number {
+  if (rcode === Rcode.NOERROR) return hashOf(question.qname);
+  const [soa] = authority;
+  return rcode === Rcode.NXDOMAIN && soa !== undefined ? hashOf(soa.owner) : ERRORS;
+}
+
+function hashOf(name: Name): number {
+  const key = nameKey(name);
+  let hash = 0;
+  for (let i = 0; i < key.length; i++) hash = hashStep(hash, key.charCodeAt(i));
+  return hash;
 }

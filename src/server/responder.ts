@@ -1,6 +1,6 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
- * Imports: dataplane/sockets, dataplane/table, dns, forward, timing, zone, zone/tree.
+ * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, forward, timing, zone, zone/tree.
  * Used by: app, app/ambassador, app/answering.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.
@@ -10,6 +10,7 @@
 import { accept } from '../dns/accept.ts';
 import { encodeResponse } from '../dns/encode.ts';
 import {
+  authoritative,
   type DnsClient,
   Ede,
   type Query,
@@ -19,10 +20,11 @@ import {
   servfail,
   unknownKey,
 } from '../dns/message.ts';
+import { Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import type { AnswerCounters } from './answerCounters.ts';
-import type { ClientGate } from './clientGate.ts';
+import type { ClientGate, Passage } from './clientGate.ts';
 import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
 
 export interface Answered {
@@ -52,13 +54,23 @@ interface ReceivedPacket {
   readonly atMs: number;
 }
 
+interface PassedPacket extends ReceivedPacket {
+  /** Absent without a gate. */
+  readonly passage: Passage | undefined;
+}
+
 const DROP_REASON = {
   'source-port': 'sourcePortZero',
   short: 'short',
   response: 'response',
 } as const;
 
-const NOT_ALLOWED = 'this server does not answer your address';
+/** The response to a query that is not answered; `undefined` for any other. */
+function denialOf(passage: Passage | undefined): Response | undefined {
+  if (passage?.kind === 'notAllowed') return refused('this server does not answer your address');
+  if (passage?.kind !== 'malformed') return undefined;
+  return { ...authoritative(Rcode.FORMERR, []), authoritative: false };
+}
 
 export function createResponder(options: ResponderOptions): Respond {
   const responder = new Responder(options);
@@ -99,8 +111,10 @@ class Responder {
     }
   }
 
-  #reply(arrived: ReceivedPacket, query: Query): void {
-    const response = this.#resolved(arrived, query);
+  #reply(received: ReceivedPacket, query: Query): void {
+    const passage = this.#options.gate?.pass(query, received.client);
+    const arrived = { ...received, passage };
+    const response = denialOf(passage) ?? this.#resolved(arrived, query);
     if (!(response instanceof Promise)) {
       this.#finish(arrived, query, response);
       return;
@@ -116,7 +130,6 @@ class Responder {
   }
 
   #resolved({ client }: ReceivedPacket, query: Query): Response | Promise<Response> {
-    if (this.#options.gate?.admits(client) === false) return refused(NOT_ALLOWED);
     if (query.tsig !== undefined) return unknownKey(query.tsig);
     try {
       return this.#resolve(query, client);
@@ -125,10 +138,14 @@ class Responder {
     }
   }
 
-  #finish(arrived: ReceivedPacket, query: Query, answer: Response): void {
-    const { client } = arrived;
-    const options = this.#options.gate?.optionsFor(query);
-    const response = options === undefined ? answer : { ...answer, options };
+  #finish(arrived: PassedPacket, query: Query, answer: Response): void {
+    const { client, passage } = arrived;
+    const { gate, counters } = this.#options;
+    if (passage?.cookieSlot !== undefined) counters?.countIn(client, passage.cookieSlot);
+    const limited = gate?.limit(passage, query, answer, client);
+    if (limited !== undefined) counters?.countIn(client, limited.slot);
+    if (limited?.response === null) return;
+    const response = { ...(limited?.response ?? answer), options: passage?.options };
     const reply = this.#encode(query, response, client);
     const durationMs = this.#send(arrived, query, response.rcode, reply);
     this.#report(client, query, response, durationMs);

@@ -5,6 +5,7 @@ import { aliasName } from '../../src/ambassador/names/consulName.ts';
 import { Publisher } from '../../src/dataplane/publish/publisher.ts';
 import { openFastPath } from '../../src/dataplane/reply/reader.ts';
 import type { ClientPolicy } from '../../src/dataplane/sockets/clientPolicy.ts';
+import { sockaddrOf } from '../../src/dataplane/sockets/layout.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
 import type { Message, Question, Respond } from '../../src/dns/message.ts';
@@ -37,7 +38,10 @@ export class FastZone {
   readonly world = new Map<string, External>();
   /** The slow path's last decision that holds for every client. */
   decided: Decided | undefined;
-  readonly #gate = new ClientGate();
+  readonly #gate = new ClientGate({
+    monotonicMs: () => this.nowMs,
+    unixSeconds: () => Math.floor(Date.now() / 1000),
+  });
   readonly #fast;
   readonly #stream;
   readonly #slow: Respond;
@@ -147,6 +151,7 @@ export class FastZone {
     const path = transport === 'tcp' ? this.#stream : this.#fast;
     const buffer = Buffer.alloc(path.replyOctets + packet.length + 3);
     buffer.set(packet, 3);
+    if (path.needsClient) path.setClient(sockaddrOf(CLIENT.address), 0);
     path.beginBatch();
     const outcome = path.answer(buffer, 3, packet.length, false);
     path.endBatch();

@@ -17,6 +17,8 @@ const OUTCOMES: Readonly<Record<string, number>> = {
 const scripted: FastPath = {
   replyOctets: 0,
   setPolicy: () => {},
+  needsClient: false,
+  setClient: () => {},
   beginBatch: () => {},
   endBatch: () => {},
   answer(octets, at, length, recursionAvailable) {

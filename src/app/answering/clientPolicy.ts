@@ -1,30 +1,61 @@
 /** What the configuration in force says about clients, for all parts of the server that answer them. */
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Config } from '../../config/config.ts';
-import type { ClientPolicy, PolicyFollower } from '../../dataplane/sockets/clientPolicy.ts';
+import { cookieSecretsOf } from '../../config/options/accessOptions.ts';
+import { newRateMemory } from '../../dataplane/reply/rateLimiter.ts';
+import type {
+  ClientPolicy,
+  PolicyFollower,
+  RateLimit,
+} from '../../dataplane/sockets/clientPolicy.ts';
 import { MAX_NSID_OCTETS } from '../../dns/edns.ts';
 import type { ServerTexts } from '../../server/ownNames.ts';
 import type { LiveConfig } from './liveConfig.ts';
+
+const COOKIE_SECRET_OCTETS = 16;
 
 /** Gives each follower the policy in force, now and after each change of the configuration. */
 export function followPolicy(
   liveConfig: Pick<LiveConfig, 'config' | 'forwarder' | 'onChanged'>,
   ...followers: readonly PolicyFollower[]
 ): void {
+  const randomSecret = Uint8Array.from(randomBytes(COOKIE_SECRET_OCTETS));
+  let memory: SharedArrayBuffer | undefined;
+  const rateMemory = (): SharedArrayBuffer => {
+    memory ??= newRateMemory(randomBytes(4).readInt32LE());
+    return memory;
+  };
   const follow = (): void => {
-    const policy = policyOf(liveConfig);
+    const { config, forwarder } = liveConfig;
+    const policy: ClientPolicy = {
+      allowed: config.allow,
+      recursionRanges: forwarder === undefined ? [] : config.recursionAllow,
+      nsid: identityOf(config),
+      cookieSecrets: secretsOf(config, randomSecret),
+      rateLimit: config.rrl === 0 ? undefined : { ...limitOf(config), memory: rateMemory() },
+    };
     for (const follower of followers) follower.setPolicy(policy);
   };
   liveConfig.onChanged(follow);
   follow();
 }
 
-function policyOf({ config, forwarder }: Pick<LiveConfig, 'config' | 'forwarder'>): ClientPolicy {
-  return {
-    allowed: config.allow,
-    recursionRanges: forwarder === undefined ? [] : config.recursionAllow,
-    nsid: identityOf(config),
-  };
+function secretsOf(
+  { cookies, cookieSecrets }: Pick<Config, 'cookies' | 'cookieSecrets'>,
+  randomSecret: Uint8Array,
+): readonly Uint8Array[] {
+  if (!cookies) return [];
+  return cookieSecrets === undefined ? [randomSecret] : cookieSecretsOf(cookieSecrets);
+}
+
+function limitOf({
+  rrl,
+  rrlSlip,
+  rrlPrefix,
+  rrlExempt,
+}: Pick<Config, 'rrl' | 'rrlSlip' | 'rrlPrefix' | 'rrlExempt'>): Omit<RateLimit, 'memory'> {
+  return { perSecond: rrl, slip: rrlSlip, ...rrlPrefix, exempt: rrlExempt };
 }
 
 export function serverTextsOf(config: Pick<Config, 'identity' | 'versionText'>): ServerTexts {

@@ -10,7 +10,7 @@ import type { Designated } from '../../server/designated.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
 import type { Mirror } from '../../store/mirror.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
-import { followPolicy, serverTextsOf } from './clientPolicy.ts';
+import { serverTextsOf } from './clientPolicy.ts';
 import { type LiveConfig, rebindRule } from './liveConfig.ts';
 import type { NameTables } from './nameTables.ts';
 import type { OutsideCache } from './outsideCache.ts';
@@ -34,6 +34,8 @@ export interface SlowPath {
   readonly respond: Respond;
   /** Never forwards or counts a query, and never adds it to the query log. */
   readonly respondQuietly: Respond;
+  /** What `respond` does for which client; it follows the policy that it is given. */
+  readonly gate: ClientGate;
   /** Answers that wait for other servers. */
   readonly pending: OutstandingAnswers;
 }
@@ -46,8 +48,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
   const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
   const { counters, queryLog, faults } = parts;
   const pending = new OutstandingAnswers();
-  const gate = new ClientGate();
-  followPolicy(liveConfig, gate);
+  const gate = new ClientGate({ monotonicMs, unixSeconds });
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,
@@ -85,5 +86,5 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     onOutstanding: (answer) => pending.add(answer),
     counters,
   });
-  return { respond, respondQuietly, pending };
+  return { respond, respondQuietly, pending, gate };
 }

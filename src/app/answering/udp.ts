@@ -9,6 +9,7 @@ import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
+import type { ClientGate } from '../../server/clientGate.ts';
 import type { StreamSockets } from '../../server/tcp/connectionListener.ts';
 import { StreamTable } from '../../server/tcp/streamTable.ts';
 import { TcpListener } from '../../server/tcp/tcp.ts';
@@ -23,6 +24,8 @@ export interface ListenerParts {
   /** The memory of the cache that the table's readers read too. */
   readonly cache: SharedArrayBuffer | undefined;
   readonly respond: Respond;
+  /** Of `respond`. */
+  readonly gate: ClientGate;
   readonly onError: (error: Error) => void;
   readonly log: Log;
 }
@@ -32,10 +35,10 @@ export function openListeners(
   config: ListenConfig,
   parts: ListenerParts,
 ): { udp: UdpListener; tcp: TcpListener } {
-  const { liveConfig, table, cache, respond, onError } = parts;
+  const { liveConfig, table, cache, respond, gate, onError } = parts;
   const udp = listenerFor(config, parts);
   const streamTable = new StreamTable({ ...table.handle, cache });
-  followPolicy(liveConfig, udp, streamTable);
+  followPolicy(liveConfig, udp, streamTable, gate);
   const sockets = streamSockets(config);
   return { udp, tcp: new TcpListener({ respond, table: streamTable, onError, sockets }) };
 }

@@ -225,6 +225,7 @@ export class WorkerLoop {
     const mayDefer = intake.wasFull || intake.hasDeferred;
     const { octets, words } = batch;
     const ownPorts = this.#ownPorts;
+    const { needsClient } = fastPath;
     let handled = 0;
     let handledOctets = 0;
     const end = batch.first + received;
@@ -238,6 +239,7 @@ export class WorkerLoop {
       else if (ownPorts.includes(port))
         this.#handOver(batch, i, Outcome.SLOW, counters); // The main thread compares the address with ours.
       else {
+        if (needsClient) fastPath.setClient(words, nameAt);
         const recursionAvailable = recursion.has(words, nameAt);
         const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
         if (outcome >= Outcome.DROP) {
@@ -316,6 +318,8 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
 const NO_TABLE: FastPath = {
   replyOctets: 0,
   setPolicy: () => {},
+  needsClient: false,
+  setClient: () => {},
   beginBatch: () => {},
   endBatch: () => {},
   answer: () => Outcome.SLOW,

@@ -14,6 +14,7 @@ import { openFastPath } from '../reply/reader.ts';
 import { AddressRanges } from '../sockets/addressRanges.ts';
 import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import { sendDropReason } from '../sockets/dropReason.ts';
+import { sockaddrOf } from '../sockets/layout.ts';
 import {
   bucketOf,
   type CounterBlock,
@@ -193,6 +194,7 @@ class PortableReceiver {
     const startedMs = performance.now();
     this.#room.set(packet);
     const mayRecurse = this.#recursion.hasAddress(address);
+    if (this.#fastPath.needsClient) this.#fastPath.setClient(sockaddrOf(address), 0);
     this.#fastPath.beginBatch();
     const outcome = this.#fastPath.answer(this.#room, 0, packet.length, mayRecurse);
     this.#fastPath.endBatch();

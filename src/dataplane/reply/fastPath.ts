@@ -22,6 +22,10 @@ export interface FastPath {
   readonly replyOctets: number;
   /** Takes effect with the next packet. */
   setPolicy(policy: ClientPolicy): void;
+  /** Whether the policy depends on the client's address: then call `setClient` before each `answer`. */
+  readonly needsClient: boolean;
+  /** Sets the client to the struct sockaddr at octet `at` (a multiple of four) of the words' memory. */
+  setClient(words: Int32Array, at: number): void;
   /** Call this before each batch of packets. Until `endBatch` neither memory reuses words that this thread may read. */
   beginBatch(): void;
   /** Call this before the thread waits for packets. */

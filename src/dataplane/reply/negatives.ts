@@ -94,6 +94,8 @@ export class Negatives {
   block = 0;
   /** Octets of the body that `find` found last. */
   length = 0;
+  /** A number for that body: names in one zone share few of them. */
+  zone = 0;
   #body = 0;
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;
@@ -120,6 +122,7 @@ export class Negatives {
       const body = block + (words[at] as number);
       if (!this.#endsWith(body)) continue;
       this.#body = body;
+      this.zone = body - block;
       this.length = words[body + Body.OCTETS] as number;
       return !this.#isInHole(words[body + Body.SUFFIX_OCTETS] as number);
     }

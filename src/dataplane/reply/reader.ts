@@ -1,7 +1,7 @@
 /**
  * dataplane/reply/: Overwrites a question with its reply, from the answer table or from the cache.
  * Imports: dataplane/cache, dataplane/sockets, dataplane/table, dns.
- * Used by: dataplane/listeners, dataplane/publish, server/tcp.
+ * Used by: app/answering, dataplane/listeners, dataplane/publish, server, server/tcp.
  *
  * The readers' side of the two memories: the answer table, with the answers of our zones, and the cache, with those of
  * other servers. It takes no lock, and relies on the invariants of `table/layout.ts` and `cache/layout.ts`.
@@ -32,6 +32,7 @@ import { NameFinder } from './nameFinder.ts';
 import { Negatives } from './negatives.ts';
 import { OptionWriter } from './optionWriter.ts';
 import { QuestionReader } from './question.ts';
+import { Admission, ERRORS, RateLimiter } from './rateLimiter.ts';
 import { type ReplyLimits, type ReplyParts, ReplyWriter } from './replyWriter.ts';
 
 /** Pending questions that a reader remembers, and for how long. */
@@ -54,6 +55,8 @@ class TableReader implements FastPath {
   readonly #options: OptionWriter;
   readonly #writer: ReplyWriter;
   readonly #cache: CachedReplies | undefined;
+  readonly #isStream: boolean;
+  #limiter: RateLimiter | undefined;
   readonly #opt = optRecord(false);
   readonly #staleOpt = optRecord(true);
   // Read once per batch.
@@ -87,15 +90,27 @@ class TableReader implements FastPath {
     this.#finder = new NameFinder(words);
     this.#derived = new DerivedCheck(words, octets, question, this.#finder);
     this.#negatives = new Negatives(words, octets, question);
-    this.#options = new OptionWriter(question);
+    this.#options = new OptionWriter(question, counters);
     const parts = { question, options: this.#options, counters };
     const limits = { maxUdpOctets, isStream };
     this.#writer = new ReplyWriter({ words, octets }, parts, limits, this.#opt);
     this.#cache = cache && new CachedReplies(cache, parts, limits);
+    this.#isStream = isStream;
   }
 
   setPolicy(policy: ClientPolicy): void {
     this.#options.setPolicy(policy);
+    const { rateLimit } = policy;
+    this.#limiter = rateLimit && !this.#isStream ? new RateLimiter(rateLimit) : undefined;
+  }
+
+  get needsClient(): boolean {
+    return this.#options.cookies !== undefined || this.#limiter !== undefined;
+  }
+
+  setClient(words: Int32Array, at: number): void {
+    this.#options.cookies?.setClient(words, at);
+    this.#limiter?.setClient(words, at);
   }
 
   beginBatch(): void {
@@ -118,6 +133,9 @@ class TableReader implements FastPath {
     this.#second = second;
     this.#writer.second = second;
     this.#cache?.beginBatch(second);
+    this.#limiter?.setTime(nowMs);
+    const { cookies } = this.#options;
+    if (cookies !== undefined) cookies.unixSeconds = Math.floor(Date.now() / 1000);
   }
 
   endBatch(): void {
@@ -135,7 +153,7 @@ class TableReader implements FastPath {
     if (!question.read(octets, at, length) || !this.#isActive) {
       return question.isWildcard ? Outcome.WILDCARD : Outcome.SLOW;
     }
-    this.#options.measure();
+    if (!this.#options.measure(octets)) return Outcome.SLOW;
     if (question.isWildcard) return this.#answerWildcard(octets, at, recursionAvailable);
     const record = this.#finder.find(question.hash, question.nameOctets, question.nameWords);
     if (record === 0) return this.#answerUnknownName(octets, at, recursionAvailable);
@@ -145,6 +163,10 @@ class TableReader implements FastPath {
     const head = this.#words[answer + AnswerField.HEAD] as number;
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
+    if (this.#limiter !== undefined) {
+      const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? question.hash : ERRORS);
+      if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
+    }
     if (!isNegative(head)) {
       if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
       const low = rcodeOf(head) | ra;
@@ -159,8 +181,12 @@ class TableReader implements FastPath {
     const negatives = this.#negatives;
     if (!negatives.find()) return this.#answerOutside(octets, at, recursionAvailable);
     if (!this.#hasAllNames || this.#derived.mayExist()) return Outcome.SLOW;
-    const low = Rcode.NXDOMAIN | (recursionAvailable ? 0x80 : 0);
-    return this.#writer.writeNegative(octets, at, negatives, low);
+    const ra = recursionAvailable ? 0x80 : 0;
+    if (this.#limiter !== undefined) {
+      const admission = this.#admit(negatives.zone);
+      if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
+    }
+    return this.#writer.writeNegative(octets, at, negatives, Rcode.NXDOMAIN | ra);
   }
 
   /** Outside our zones `*` and `any` are labels like any other. */
@@ -174,7 +200,30 @@ class TableReader implements FastPath {
     const cache = this.#cache;
     if (cache === undefined || !recursionAvailable) return Outcome.SLOW;
     if (this.#question.dnssecOk || !wantsRecursion(octets, at)) return Outcome.SLOW;
-    return cache.answer(octets, at) || Outcome.SLOW;
+    if (!cache.find()) return Outcome.SLOW;
+    if (this.#limiter !== undefined) {
+      const admission = this.#admit(this.#question.hash);
+      if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, 0x80);
+    }
+    return cache.write(octets, at) || Outcome.SLOW;
+  }
+
+  /** Decides about a reply on the subject; a client with a valid cookie has no limit. */
+  #admit(subject: number): number {
+    const limiter = this.#limiter;
+    if (limiter === undefined || this.#options.isProven) return Admission.SEND;
+    return limiter.admit(subject);
+  }
+
+  /** The outcome for a reply that is over the rate limit. */
+  #withhold(octets: Uint8Array, at: number, admission: number, ra: number): number {
+    if (admission === Admission.DROP) return this.#drop(Single.rateDropped);
+    const isCookie = this.#options.hasCookie;
+    const slot = isCookie ? Single.rateBadCookie : Single.rateTruncated;
+    this.#counters[slot] = (this.#counters[slot] as number) + 1;
+    return isCookie
+      ? this.#writer.writeBadCookie(octets, at, ra)
+      : this.#writer.writeTruncated(octets, at, ra);
   }
 
   /**
@@ -228,10 +277,14 @@ class CachedReplies {
     this.#writer.second = second;
   }
 
-  /** The reply's length; 0 if the cache has no answer for the client. */
-  answer(octets: Uint8Array, at: number): number {
+  /** Finds the answer to the question; false if the cache has none. */
+  find(): boolean {
+    return this.#finder.find();
+  }
+
+  /** The length of the reply with the answer that `find` found; 0 if it is not for the client. */
+  write(octets: Uint8Array, at: number): number {
     const finder = this.#finder;
-    if (!finder.find()) return 0;
     const { answer, head } = finder;
     this.#writer.opt = finder.opt;
     this.#writer.fixedTtl = finder.isStale ? STALE_TTL_SECONDS : 0;

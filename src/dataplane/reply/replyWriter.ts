@@ -3,6 +3,7 @@
  * and the OPT record. One object serves one memory.
  */
 import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
+import { Rcode } from '../../dns/rr.ts';
 import { MAX_MESSAGE_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, Single, Slot } from '../table/counters.ts';
 import {
@@ -21,6 +22,10 @@ import type { QuestionReader } from './question.ts';
 const PLAIN_UDP_SIZE = 512;
 const AA = 0x04;
 const TC = 0x02;
+/** Under which the rcodes are counted that need OPT. */
+const OTHER_RCODE = 15;
+/** Offset in an OPT record of the upper bits of the rcode. */
+const EXTENDED_RCODE_OFFSET = 5;
 
 /** The memory with the answers, as words and as octets. */
 export interface AnswerMemory {
@@ -110,6 +115,19 @@ export class ReplyWriter {
     if (length > this.#room(at)) return this.#finish(packet, at, 0, AA | TC, low, 0);
     negatives.write(packet, this.#question.end);
     return this.#finish(packet, at, length, AA, low, 1 << 10);
+  }
+
+  /** Writes a reply without records that tells the client to ask over TCP. `low` is as in `writeAnswer`. */
+  writeTruncated(packet: Uint8Array, at: number, low: number): number {
+    return this.#finish(packet, at, 0, TC, low, 0);
+  }
+
+  /** Writes a reply that tells the client to repeat the question with the cookie that the reply has (RFC 7873 §5.2.3). */
+  writeBadCookie(packet: Uint8Array, at: number, ra: number): number {
+    const length = this.#finish(packet, at, 0, 0, OTHER_RCODE | ra, 0);
+    packet[at + 3] = ((packet[at + 3] as number) & 0xf0) | (Rcode.BADCOOKIE & 0x0f);
+    packet[this.#question.end + EXTENDED_RCODE_OFFSET] = Rcode.BADCOOKIE >> 4;
+    return length;
   }
 
   /** Octets that may follow the question. */

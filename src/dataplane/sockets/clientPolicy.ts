@@ -9,6 +9,23 @@ export interface ClientPolicy {
   readonly recursionRanges: readonly AddressRange[];
   /** The NSID of this server (RFC 5001); `undefined`: clients that ask for it do not get one. */
   readonly nsid: string | undefined;
+  /** The secrets of cookies (RFC 9018), 16 octets each: all verify, and the first one signs. None: no cookies. */
+  readonly cookieSecrets: readonly Uint8Array[];
+  /** The limit of replies over UDP; `undefined`: none. */
+  readonly rateLimit: RateLimit | undefined;
+}
+
+export interface RateLimit {
+  /** Replies a second to one network about one name. */
+  readonly perSecond: number;
+  /** Every n-th reply over the limit, on average, is a header with TC instead; 0: none. */
+  readonly slip: number;
+  readonly ipv4Bits: number;
+  readonly ipv6Bits: number;
+  /** Clients without a limit. */
+  readonly exempt: readonly AddressRange[];
+  /** The counts, which all threads share (`newRateMemory`). */
+  readonly memory: SharedArrayBuffer;
 }
 
 /** A part of the server that follows the policy in force. */
@@ -21,4 +38,6 @@ export const PLAIN_POLICY: ClientPolicy = {
   allowed: undefined,
   recursionRanges: [],
   nsid: undefined,
+  cookieSecrets: [],
+  rateLimit: undefined,
 };

@@ -121,6 +121,29 @@ export function writeSockaddr(
   return isIpv4 ? Sockaddr.SIZE4 : Sockaddr.SIZE6;
 }
 
+/** The third word of ::ffff:0:0/96, in the byte order of memory. */
+const MAPPED_WORD = new Int32Array(Uint8Array.of(0, 0, 0xff, 0xff).buffer)[0] as number;
+const WORD = Int32Array.BYTES_PER_ELEMENT;
+
+/**
+ * The index of the word with the IPv4 address of the struct sockaddr at `words[start]`, also of a mapped one (RFC 4291
+ * §2.5.5.2); -1 for another IPv6 address.
+ */
+export function ipv4At(words: Int32Array, start: number): number {
+  if (((words[start] as number) & 0xffff) === AF_INET) return start + Sockaddr.ADDRESS4 / WORD;
+  const address = start + Sockaddr.ADDRESS6 / WORD;
+  const isMapped =
+    words[address] === 0 && words[address + 1] === 0 && words[address + 2] === MAPPED_WORD;
+  return isMapped ? address + 3 : -1;
+}
+
+/** A struct sockaddr of the address, as words. */
+export function sockaddrOf(address: string): Int32Array {
+  const room = new ArrayBuffer(Sockaddr.ROOM);
+  writeSockaddr(new DataView(room), { address, port: 0 }, () => 0);
+  return new Int32Array(room);
+}
+
 /** The address at `octets[at]` in text, without a zone index; IPv4-mapped IPv6 addresses keep their prefix. */
 export function sockaddrText(octets: Uint8Array, at = 0): string {
   const isIpv4 = octets[at + Sockaddr.FAMILY] === AF_INET;
@@ -153,8 +176,6 @@ export function receivingAddress(
   if (length < PKTINFO6_SPACE || level !== SOL_IPV6 || type !== IPV6_PKTINFO) return undefined;
   return printAddress(octets.subarray(at + Cmsg.DATA, at + Cmsg.DATA + 16));
 }
-
-const WORD = Int32Array.BYTES_PER_ELEMENT;
 
 /**
  * What another thread needs to answer a packet later: the socket, the sender, and the address that received the packet.

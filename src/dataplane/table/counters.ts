@@ -80,9 +80,18 @@ export const Single = {
   /** Answers from the answer cache: those within their TTL, and stale ones. */
   cacheHits: Slot.single + 9,
   cacheStale: Slot.single + 10,
+  /** Queries with a cookie: without the server's part, with a wrong one or an old one, with a valid one, malformed. */
+  cookiesNew: Slot.single + 11,
+  cookiesInvalid: Slot.single + 12,
+  cookiesValid: Slot.single + 13,
+  cookiesMalformed: Slot.single + 14,
+  /** Replies that the rate limit withheld, cut to a header with TC, or replaced by BADCOOKIE. */
+  rateDropped: Slot.single + 15,
+  rateTruncated: Slot.single + 16,
+  rateBadCookie: Slot.single + 17,
 } as const;
 
-export const COUNTER_SLOTS: number = Slot.single + 11;
+export const COUNTER_SLOTS: number = Slot.single + 18;
 
 /** The slot of an rcode; those above 10, such as BADVERS, share the last one. */
 export function rcodeSlot(rcode: number): number {

@@ -11,6 +11,7 @@ import type { FastPath } from '../../dataplane/reply/fastPath.ts';
 import { openFastPath } from '../../dataplane/reply/reader.ts';
 import { AddressRanges } from '../../dataplane/sockets/addressRanges.ts';
 import type { ClientPolicy, PolicyFollower } from '../../dataplane/sockets/clientPolicy.ts';
+import { sockaddrOf } from '../../dataplane/sockets/layout.ts';
 import {
   bucketOf,
   count,
@@ -82,6 +83,7 @@ export class StreamTable implements PolicyFollower {
     let queries = 0;
     let queryOctets = 0;
     this.#octets = 0;
+    if (path.needsClient) path.setClient(sockaddrOf(client.address), 0);
     path.beginBatch();
     while (queries < MOST_QUERIES && this.#octets < mostOctets) {
       const length = input.wholeInChunk();
@@ -108,6 +110,7 @@ export class StreamTable implements PolicyFollower {
     const beganMs = performance.now();
     const mayRecurse = this.#recursion.hasAddress(client.address);
     this.#octets = 0;
+    if (path.needsClient) path.setClient(sockaddrOf(client.address), 0);
     path.beginBatch();
     const isAnswered = this.#answerOne(path, query, 0, query.length, mayRecurse, offer);
     path.endBatch();

@@ -57,6 +57,8 @@ function setUp(t: TestContext) {
   const fastPath: FastPath = {
     replyOctets: 4,
     setPolicy: () => {},
+    needsClient: false,
+    setClient: () => {},
     beginBatch: () => batches.push('begin'),
     endBatch: () => batches.push('end'),
     answer: (octets, at) => (octets[at] === 0x6f ? Outcome.SLOW : 4),
