@@ -3,6 +3,7 @@
  * programs run on loopback, on free ports and in a temporary folder.
  *
  *   npm run bench -- [--only dataplane|forward|dot|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|gate|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -22,6 +23,7 @@ import { benchCli } from './cli.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
 import { benchDot } from './dot.ts';
 import { benchForward } from './forward.ts';
+import { benchGate } from './gate.ts';
 import { benchHostile } from './hostile.ts';
 import { benchLoad } from './load.ts';
 import { benchMemory } from './memory.ts';
@@ -45,6 +47,7 @@ const { values } = parseArgs({
         'dataplane',
         'forward',
         'dot',
+        'gate',
         'put',
         'load',
         'registrar',
@@ -95,6 +98,7 @@ const parts: Record<string, () => Promise<string>> = {
   dataplane: () => benchDataplane({ folder, measures, rounds: pairs, seconds, manyNames }),
   forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
   dot: () => benchDot({ folder, rounds: pairs, seconds }),
+  gate: () => benchGate({ folder, rounds: pairs, seconds, manyNames: 0 }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),

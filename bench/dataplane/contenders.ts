@@ -3,6 +3,7 @@
  * all of them.
  */
 import type { LoadResult } from '../generator/load.ts';
+import type { Edns } from '../generator/questions.ts';
 import type { StreamResult, StreamSpec } from '../generator/stream.ts';
 import { machineSeconds, untilQuietMachine } from '../quiet.ts';
 import { figure } from '../table.ts';
@@ -17,7 +18,7 @@ export interface Contender {
 /** The questions of a load, and the expected kind of answers. */
 export interface Load {
   readonly questions: QuestionFile;
-  readonly edns?: boolean;
+  readonly edns?: Edns;
   readonly expects?: 'noerror' | 'nxdomain' | 'refused';
   readonly sockets?: number;
   readonly window?: number;

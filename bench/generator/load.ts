@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { QuestionCursor } from './cursor.ts';
 import { PacedStream } from './pacedStream.ts';
 import { openQuerySockets, type QuerySocket, waiter } from './querySocket.ts';
-import { parseQuestions, type Questions } from './questions.ts';
+import { type Edns, parseQuestions, type Questions } from './questions.ts';
 import { SingleStream } from './singleStream.ts';
 import type { Stream, StreamResult, StreamSpec } from './stream.ts';
 import { WindowStream } from './windowStream.ts';
@@ -93,7 +93,7 @@ function openStream(
 /** Parsed files, because every round uses the same ones. */
 const parsed = new Map<string, Questions>();
 
-function readQuestions(path: string, edns: boolean): Questions {
+function readQuestions(path: string, edns: Edns): Questions {
   const key = `${path} ${edns}`;
   const before = parsed.get(key);
   if (before !== undefined) return before;

@@ -29,10 +29,14 @@ const DOT = 46;
 const RANDOM = 63;
 const LINE = /^\S{1,255} \S+$/;
 
-/** Throws on a malformed line. With `edns` each query has an OPT record (RFC 6891). */
-export function parseQuestions(text: Uint8Array, edns: boolean): Questions {
+/** Whether each query has an OPT record (RFC 6891), or the options of that record in hexadecimal digits. */
+export type Edns = boolean | string;
+
+/** Throws on a malformed line. */
+export function parseQuestions(text: Uint8Array, edns: Edns): Questions {
   const count = countLines(text);
-  const perLine = HEADER_OCTETS + 2 + QUESTION_TAIL_OCTETS + (edns ? OPT_OCTETS : 0);
+  const opt = optOf(edns);
+  const perLine = HEADER_OCTETS + 2 + QUESTION_TAIL_OCTETS + opt.length;
   const questions: Questions = {
     count,
     octets: new Uint8Array(text.length + count * perLine),
@@ -43,7 +47,7 @@ export function parseQuestions(text: Uint8Array, edns: boolean): Questions {
   let at = 0;
   for (let index = 0, start = 0; index < count; index++) {
     const end = text.indexOf(LF, start);
-    at = addQuestion(questions, index, text.subarray(start, end), at, edns);
+    at = addQuestion(questions, index, text.subarray(start, end), at, opt);
     questions.offsets[index + 1] = at;
     start = end + 1;
   }
@@ -63,14 +67,14 @@ function addQuestion(
   index: number,
   line: Uint8Array,
   at: number,
-  edns: boolean,
+  opt: Uint8Array,
 ): number {
   const { octets } = questions;
   const space = line.indexOf(SPACE);
   if (space < 1) throw malformed(line);
   octets[at + 2] = 1; // RD
   octets[at + 5] = 1; // QDCOUNT
-  octets[at + 11] = edns ? 1 : 0; // ARCOUNT
+  octets[at + 11] = opt.length > 0 ? 1 : 0; // ARCOUNT
   const tailAt = addName(octets, line.subarray(0, space), at + HEADER_OCTETS);
   const random = line.indexOf(RANDOM);
   if (random >= 0) {
@@ -81,7 +85,8 @@ function addQuestion(
   octets[tailAt] = type >> 8;
   octets[tailAt + 1] = type;
   octets[tailAt + 3] = 1; // IN
-  return edns ? addOpt(octets, tailAt + QUESTION_TAIL_OCTETS) : tailAt + QUESTION_TAIL_OCTETS;
+  octets.set(opt, tailAt + QUESTION_TAIL_OCTETS);
+  return tailAt + QUESTION_TAIL_OCTETS + opt.length;
 }
 
 function addName(octets: Uint8Array, name: Uint8Array, at: number): number {
@@ -106,11 +111,17 @@ function runLength(octets: Uint8Array, at: number): number {
   return end - at;
 }
 
-function addOpt(octets: Uint8Array, at: number): number {
-  octets[at + 2] = Type.OPT;
-  octets[at + 3] = EDNS_UDP_SIZE >> 8;
-  octets[at + 4] = EDNS_UDP_SIZE & 255;
-  return at + OPT_OCTETS;
+/** The OPT record, or nothing. */
+function optOf(edns: Edns): Uint8Array {
+  if (edns === false) return new Uint8Array();
+  const options = Buffer.from(edns === true ? '' : edns, 'hex');
+  const opt = new Uint8Array(OPT_OCTETS + options.length);
+  opt[2] = Type.OPT;
+  opt[3] = EDNS_UDP_SIZE >> 8;
+  opt[4] = EDNS_UDP_SIZE & 255;
+  opt[OPT_OCTETS - 1] = options.length;
+  opt.set(options, OPT_OCTETS);
+  return opt;
 }
 
 const types = new Map<string, number>(Object.entries(Type));

@@ -1,6 +1,7 @@
 /** A stream of queries of one kind at one pace, over its own sockets. */
 import type { LatencySummary } from './latency.ts';
 import type { QuerySocket } from './querySocket.ts';
+import type { Edns } from './questions.ts';
 import type { TallyResult } from './tally.ts';
 
 /** The pace of a stream: a window of pending queries on each socket, one query at a time, or a fixed rate. */
@@ -13,7 +14,7 @@ export interface StreamSpec {
   /** A file with a line `name TYPE` for each question. */
   readonly questions: string;
   readonly pace: Pace;
-  readonly edns?: boolean;
+  readonly edns?: Edns;
   readonly sockets?: number;
   /** Number of the first question, modulo the count. */
   readonly first?: number;
