@@ -1,8 +1,9 @@
 /** DNS over TLS with real clients: handshakes, certificates, and the same limits as over TCP. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { renameSync, writeFileSync } from 'node:fs';
+import { renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { TLSSocket } from 'node:tls';
@@ -230,9 +231,12 @@ describe('DNS over TLS', () => {
 
   it('A certificate that comes by a rename is noticed although its size and time are the same', async (t) => {
     const { certificate, files, replaceCertificate } = await sceneFor(t);
+    const time = new Date(1_700_000_000_000);
     replaceCertificate('docker');
+    utimesSync(files.certFile, time, time);
     certificate.look();
     writeFileSync(`${files.certFile}.new`, certificates.pem('docker.pem'));
+    utimesSync(`${files.certFile}.new`, time, time);
     let renewals = 0;
     certificate.onRenewed(() => {
       renewals++;
@@ -240,6 +244,16 @@ describe('DNS over TLS', () => {
     renameSync(`${files.certFile}.new`, files.certFile);
     certificate.look();
     assert.equal(renewals, 1);
+  });
+
+  it('An idle connection ends with a message that openssl accepts as the end', async (t) => {
+    const { ports, dot } = await sceneFor(t, { limits: { idleMs: 100 } });
+    const client = spawn('openssl', ['s_client', '-connect', `127.0.0.1:${ports.dot}`, '-quiet']);
+    t.after(() => client.kill('SIGKILL'));
+    client.stdout.resume();
+    client.stderr.resume();
+    assert.deepEqual(await once(client, 'exit'), [0, null]);
+    assert.equal(dot.counters().idle, 1);
   });
 
   it('A client that does not read its replies is not read from either', async (t) => {
