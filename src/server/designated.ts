@@ -6,6 +6,7 @@ import { addressFamily, addressOctets, type SocketAddress } from '../dns/address
 import { authoritative, type DnsClient, type Question, type Response } from '../dns/message.ts';
 import { equalNames, type Name, wireName } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
+import { emptyZoneSoa } from '../forward/privateNames.ts';
 
 /** The transports, and the name that the certificate has. */
 export interface Designated {
@@ -33,7 +34,8 @@ export function designatedAnswer(
   { localAddress }: Pick<DnsClient, 'localAddress'>,
 ): Response | undefined {
   if (qclass !== Class.IN || !isDesignatedName(qname)) return undefined;
-  if (qtype !== SVCB && qtype !== Type.ANY) return authoritative(Rcode.NOERROR, []);
+  if (qtype !== SVCB && qtype !== Type.ANY)
+    return authoritative(Rcode.NOERROR, [], [emptyZoneSoa(OWNER.slice(1))]);
   const { target, dot, doh, dohPath } = designated;
   const hints = (at: readonly SocketAddress[]) => hintsOf(at, localAddress);
   const transports = [

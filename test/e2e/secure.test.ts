@@ -157,6 +157,25 @@ describe('a server with --dot and --doh', () => {
   });
 });
 
+describe('a server with --allow', () => {
+  it('A client that is not in --allow gets REFUSED over TLS and over HTTPS', async (t) => {
+    if (!(await isThere('kdig'))) return t.skip('kdig is not installed');
+    const [dot, doh] = [await freePort(), await freePort()];
+    const closed = await startTestServer({
+      ...{ allow: ['192.0.2.0/24'], dot: [`127.0.0.1:${dot}`], doh: [`127.0.0.1:${doh}`] },
+      ...pairOf('server'),
+    });
+    t.after(() => closed.close());
+    for (const [how, port] of [
+      ['+tls', dot],
+      ['+https', doh],
+    ]) {
+      const output = await outputOf('kdig', '@127.0.0.1', '-p', String(port), String(how), NAME);
+      assert.match(output, /status: REFUSED/);
+    }
+  });
+});
+
 describe('the options of DNS over TLS and HTTPS', () => {
   const wrong: readonly [readonly string[], RegExp][] = [
     [['--dot', '127.0.0.1:853'], /--dot: needs --server-cert and --server-key as well/],

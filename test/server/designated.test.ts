@@ -40,7 +40,12 @@ test('Only that name has the records', () => {
     designatedAnswer({ ...questionOf(name), qtype: type }, DESIGNATED, {});
   assert.equal(ask('resolver.arpa'), undefined);
   assert.equal(ask('x._dns.resolver.arpa'), undefined);
-  assert.deepEqual(ask('_dns.resolver.arpa', 1)?.answer, []);
+  const nodata = ask('_dns.resolver.arpa', 1);
+  assert.deepEqual(nodata?.answer, []);
+  assert.deepEqual(
+    nodata?.authority.map(({ owner, type }) => [owner.join('.'), type]),
+    [['resolver.arpa', 6]],
+  );
   assert.equal(ask('_DNS.Resolver.ARPA')?.answer.length, 2);
 });
 
