@@ -138,7 +138,7 @@ class Resolver {
     if (freshness === 'loading' && (hasStubZones?.() || mayBeOurs(settings(), question))) {
       return servfail(Ede.NOT_READY, 'the store has not been read yet');
     }
-    const isWildcard = isWildcardName(question.qname);
+    const isWildcard = isWildcardName(this.#options.settings(), question.qname);
     const view = this.#view(context, learned, isWildcard);
     const decided = isWildcard ? this.#answerWildcard(view, question) : answer(view, question);
     switch (decided.kind) {

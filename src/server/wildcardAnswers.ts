@@ -6,10 +6,10 @@
  * data and settings are the same, so the zone would decide the same.
  */
 import type { Question, Response } from '../dns/message.ts';
-import { type Name, nameKey } from '../dns/name.ts';
+import { foldLabel, type Name, nameKey } from '../dns/name.ts';
 import type { Rr } from '../dns/rr.ts';
-import { isWildcard } from '../zone/tree/select.ts';
-import type { View } from '../zone/tree/view.ts';
+import { isQuestionWildcard } from '../zone/tree/select.ts';
+import type { View, ZoneSettings } from '../zone/tree/view.ts';
 
 /** Few, because an answer over TCP may have more than a thousand records. */
 const MAX_ENTRIES = 32;
@@ -53,13 +53,18 @@ export class WildcardAnswers {
   }
 }
 
-export function isWildcardName(qname: Name): boolean {
-  return qname.some((label) => isWildcard(label.toLowerCase()));
+export function isWildcardName(settings: ZoneSettings, qname: Name): boolean {
+  return qname.some((label) => isQuestionWildcard(settings, foldLabel(label)));
 }
 
-/** Names with `any` and with `*` have the same key, because they match the same labels. */
-function keyOf({ qname, qtype }: Question, { roomOctets, recursionDesired }: View): string {
-  const name = qname.map((label) => (isWildcard(label.toLowerCase()) ? '*' : label));
+/** Names with `any` and with `*` have the same key if they match the same labels. */
+function keyOf(
+  { qname, qtype }: Question,
+  { roomOctets, recursionDesired, settings }: View,
+): string {
+  const name = qname.map((label) =>
+    isQuestionWildcard(settings, foldLabel(label)) ? 'any' : foldLabel(label),
+  );
   return `${nameKey(name)} ${qtype} ${roomOctets} ${recursionDesired}`;
 }
 

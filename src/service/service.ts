@@ -40,6 +40,8 @@ export interface ServiceAttributes {
   /** How many labels to strip from the left of an SRV, MX or NS target that is made from the key's own name. */
   readonly targetStrip: number;
   readonly group: string;
+  /** Whether the service counts in the answers of the names above its own. */
+  readonly aggregate: boolean;
   readonly linking: Linking;
 }
 
@@ -78,6 +80,7 @@ function readFields(json: Readonly<Record<string, unknown>>): ParsedService {
     ttlSeconds: 0,
     targetStrip: 0,
     group: '',
+    aggregate: true,
     linking: NO_LINKING,
   };
   for (const field of Object.keys(json)) {
@@ -133,6 +136,10 @@ function readField(
         // SkyDNS takes any 32 bits.
         attributes.ttlSeconds = Math.min(n, MAX_TTL_SECONDS);
       });
+    case 'aggregate':
+      // Other programs may store a field of this name, so another value counts as none.
+      attributes.aggregate = value !== false && value !== 'false';
+      return undefined;
     case 'targetstrip':
       return readInteger(value, -127, 127, (n) => {
         attributes.targetStrip = Math.max(0, n);

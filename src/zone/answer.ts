@@ -16,7 +16,7 @@ import {
   refused,
   servfail,
 } from '../dns/message.ts';
-import type { Name } from '../dns/name.ts';
+import { foldName, type Name } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { type Lookup, lookup, ptr } from './lookup.ts';
 import {
@@ -57,7 +57,7 @@ export function answer(view: View, question: Question): Decision {
   if (state.missing.length > 0) return { kind: 'incomplete', missing: state.missing };
   const decided = withDenialReason(state, responseOf(view, outcome, question, apex));
   const response = withTruncation(state, decided);
-  return { kind: 'response', response, basis: basisOf(state) };
+  return { kind: 'response', response, basis: basisOf(state, foldName(question.qname)) };
 }
 
 /** Whether the store may have the answer to a question. */
@@ -82,7 +82,7 @@ function answerReverse(view: View, question: Question): Decision {
   if (outcome.kind === 'nxdomain') return { kind: 'notOurs' };
   const rrs = qtype === Type.PTR && outcome.kind === 'found' ? outcome.rrs : [];
   const response = authoritative(Rcode.NOERROR, rrs);
-  return { kind: 'response', response, basis: basisOf(state) };
+  return { kind: 'response', response, basis: basisOf(state, foldName(qname)) };
 }
 
 function withDenialReason({ denialReason }: LookupState, response: Response): Response {
@@ -135,8 +135,12 @@ function nodataResponse(
 ): Response {
   const { minTtlSeconds } = view.settings;
   switch (denial.kind) {
-    case 'own':
-      return authoritative(Rcode.NOERROR, cnames, [denialBy(view, denial.apex, ttlSeconds)]);
+    case 'own': {
+      // An alias has no leader, whatever its name is.
+      const denialTtlSeconds = cnames.length > 0 ? minTtlSeconds : ttlSeconds;
+      const denied = denialBy(view, denial.apex, denialTtlSeconds);
+      return authoritative(Rcode.NOERROR, cnames, [denied]);
+    }
     case 'foreign':
       return denial.soa === undefined
         ? authoritative(Rcode.NOERROR, atMost(minTtlSeconds, cnames))

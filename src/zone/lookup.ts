@@ -11,12 +11,13 @@ import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
 import { fitting, rrset, type TimedRdata } from './rrset.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
-import type { LookupState } from './tree/lookupState.ts';
+import { type LookupState, synthesisOf } from './tree/lookupState.ts';
 import { virtualAddressesAt } from './tree/meaning.ts';
 import { type Selected, selectExact, selectExactAndBelow } from './tree/select.ts';
-import { nameExists, servicesAt } from './tree/services.ts';
+import { type NameServices, nameExists, servicesAt } from './tree/services.ts';
 import { serviceTtl } from './tree/ttl.ts';
 import { consulOf } from './tree/view.ts';
+import { wildcardFor } from './tree/wildcard.ts';
 
 export type Lookup =
   | {
@@ -129,14 +130,19 @@ function mailExchanges(state: LookupState, question: Question, apex: Name): Look
 /** The CNAME of an alias. Values at exactly the name take precedence over values below it. */
 function cname(state: LookupState, qname: Name, apex: Name): Lookup {
   const name = foldName(qname);
-  const exact = selectExact(state, name);
-  const hasOwn = exact.kind === 'exists' && exact.services.length > 0;
-  const at = hasOwn
-    ? { ...exact, given: virtualAddressesAt(state, name) }
-    : servicesAt(state, qname, apex, Type.CNAME);
+  const at = exactlyAt(state, name) ?? servicesAt(state, qname, apex, Type.CNAME);
   if (at === undefined) return NXDOMAIN;
-  const alias = aliasOf(state, qname, apex, at);
+  const { wildcard } = at;
+  const exact = wildcard && exactlyAt(state, wildcard);
+  const alias = aliasOf(state, qname, apex, exact ?? at);
   return alias === undefined ? nodata(apex) : { kind: 'found', rrs: [cnameOf(qname, alias)] };
+}
+
+/** The services at exactly this folded name, if it has some. */
+function exactlyAt(state: LookupState, name: Name): NameServices | undefined {
+  const exact = selectExact(state, name);
+  if (exact.kind === 'missing' || exact.services.length === 0) return undefined;
+  return { ...exact, given: virtualAddressesAt(state, name) };
 }
 
 /**
@@ -145,11 +151,16 @@ function cname(state: LookupState, qname: Name, apex: Name): Lookup {
  */
 export function ptr(state: LookupState, qname: Name, apex: Name): Lookup {
   const name = foldName(qname);
-  const selection = isReverseOfAddress(name)
-    ? selectExactAndBelow(state, name)
-    : selectExact(state, name);
+  const hasMembersBelow = isReverseOfAddress(name);
+  const selectAt = hasMembersBelow ? selectExactAndBelow : selectExact;
+  let selection = selectAt(state, name);
   if (selection.kind === 'missing') {
-    return !isReverseName(name) && nameExists(state, qname, apex) ? nodata(apex) : NXDOMAIN;
+    // Other servers may answer for the names of addresses.
+    const isAbsent = isReverseName(name) || !nameExists(state, qname, apex);
+    const wildcard = isAbsent ? wildcardFor(state, name) : synthesisOf(state, name)?.wildcard;
+    if (wildcard === undefined) return isAbsent ? NXDOMAIN : nodata(apex);
+    selection = selectAt(state, wildcard);
+    if (selection.kind === 'missing') return NXDOMAIN;
   }
   const members = selection.services.flatMap(({ registration }) => {
     const { target } = registration;

@@ -90,15 +90,19 @@ function targetedBy(
   addressDomain?: Name,
 ): readonly Targeted[] {
   const all: Targeted[] = [];
-  for (const { node, registration: service } of services) {
+  for (const selected of services) {
+    const { registration: service, standsFor } = selected;
     if (service.family === 0 && service.target === undefined) continue;
     if (!isWanted(service)) continue;
     const { target, address } = service;
     const own = (): Name =>
       addressDomain === undefined
-        ? instanceName({ node, registration: service })
+        ? instanceName(selected)
         : [hexOfAddress(address), ...addressDomain];
-    all.push({ service, target: target ?? own() });
+    const named = target ?? own();
+    if (standsFor !== undefined && target === undefined && named.length !== standsFor.name.length)
+      state.isUneven = true;
+    all.push({ service, target: named });
   }
   return fitting(all, ({ target }) => SRV_OCTETS + nameOctets(target), state.view.sampleStart);
 }

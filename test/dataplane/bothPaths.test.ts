@@ -9,10 +9,11 @@ import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { typeCode } from '../../src/dns/mnemonic.ts';
-import type { Name } from '../../src/dns/name.ts';
+import { foldName, type Name } from '../../src/dns/name.ts';
 import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import { ForwardedNames } from '../../src/zone/tree/forwardedNames.ts';
+import { findNode } from '../../src/zone/tree/tree.ts';
 import {
   type ConsulSettings,
   type External,
@@ -80,6 +81,7 @@ const anyQname: fc.Arbitrary<Name> = fc.oneof(
 const key = fc.oneof(
   { weight: 8, arbitrary: inside.map((labels) => [...labels].reverse().join('/')) },
   { weight: 1, arbitrary: fc.constant('arpa/in-addr/192/0/2/1') },
+  { weight: 3, arbitrary: inside.map((labels) => ['*', ...labels].reverse().join('/')) },
 );
 
 const target = inside.map((labels) => labels.join('.'));
@@ -100,6 +102,7 @@ const value = fc.record(
     leader: fc.constantFrom('oldest', 'manual', 'never', 'yes'),
     tags: fc.subarray(['t1', 'T2', 'a.b']),
     expose: fc.constantFrom(80, '53/udp'),
+    aggregate: fc.boolean(),
   },
   { requiredKeys: ['host'], noNullPrototype: true },
 );
@@ -131,6 +134,9 @@ const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
     roundRobin: fc.boolean(),
     any: fc.constantFrom('hinfo', 'refuse'),
     parentValue: fc.constantFrom('hidden', 'wins', 'merged'),
+    storedWildcards: fc.constantFrom(true, true, false),
+    aggregateDepth: fc.constantFrom(Number.POSITIVE_INFINITY, 0, 1, 2),
+    questionWildcards: fc.constantFrom('all', 'any', 'none'),
     leaderTtlSeconds: fc.constantFrom(1, 7),
     virtualAddresses: fc.boolean(),
     ambassador: fc.boolean(),
@@ -357,19 +363,26 @@ function askBoth(zone: FastZone, asked: Asked): number {
   const slow = zone.slow(packet);
   assert.ok(slow, 'the slow path is silent');
   const what = `${asked.qname.join('.')} ${asked.type}`;
-  assertOverTcp(zone, packet, what);
+  // A stored wildcard's answer is for any name: another part of its octets is compressed, which may change case.
+  const isStored = findNode(zone.catalog.root, foldName(asked.qname)) !== undefined;
+  assertOverTcp(zone, packet, what, isStored);
   if (isCut(fast) || isCut(slow)) assertParts(fast, slow, zone.slow(packet, 'tcp'), what);
-  else assertSame(fast, slow, what);
+  else assertSame(fast, slow, what, isStored);
   return 1;
 }
 
 /** Over TCP the table answers as the slow path does, or not at all. */
-function assertOverTcp(zone: FastZone, packet: Uint8Array, what: string): void {
+function assertOverTcp(
+  zone: FastZone,
+  packet: Uint8Array,
+  what: string,
+  areSameOctets: boolean,
+): void {
   const fast = zone.fast(packet, 'tcp');
   if (typeof fast === 'number') return;
   const slow = zone.slow(packet, 'tcp');
   assert.ok(slow, 'the slow path is silent');
-  assertSame(fast, slow, `${what} over TCP`);
+  assertSame(fast, slow, `${what} over TCP`, areSameOctets);
 }
 
 function isCut(reply: Buffer): boolean {
@@ -399,18 +412,22 @@ function packetOf({ qname, type, upperCase, ...query }: Asked): Uint8Array {
   return encodeQuery({ id: 0xbeef, ...query, question: { qname: cased, qtype, qclass: 1 } });
 }
 
-function assertSame(fast: Buffer, slow: Buffer, what: string): void {
+function assertSame(fast: Buffer, slow: Buffer, what: string, areSameOctets: boolean): void {
   const a = decodeMessage(fast);
   const b = decodeMessage(slow);
   assert.ok(a && b, what);
-  if (b.answer.length < 2 && b.additional.length < 2) {
+  if (areSameOctets && b.answer.length < 2 && b.additional.length < 2) {
     assert.deepEqual(fast, slow, what);
     return;
   }
   assert.equal(fast.readUInt16BE(2), slow.readUInt16BE(2), `${what}: flags`);
   assert.deepEqual(a.questions, b.questions, what);
   for (const section of ['answer', 'authority', 'additional'] as const) {
-    assert.deepEqual(inOrder(a[section]), inOrder(b[section]), `${what}: ${section}`);
+    const textOf = (rrs: readonly Rr[]): string => {
+      const text = inOrder(rrs).join('\n');
+      return areSameOctets ? text : text.toLowerCase();
+    };
+    assert.equal(textOf(a[section]), textOf(b[section]), `${what}: ${section}`);
   }
   assert.deepEqual(a.edns, b.edns, what);
 }

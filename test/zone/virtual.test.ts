@@ -315,7 +315,7 @@ function assertNode(
   assert.equal(node.serviceCount, below.filter(({ isVirtual }) => !isVirtual).length);
   assert.equal(node.isInTree, below.length > 0);
   const services = below.filter(({ isVirtual, owner }) => !isVirtual && owner.length > own.length);
-  assert.equal(node.hasServicesBelow, services.length > 0);
+  assert.equal(node.hasAggregateBelow, services.length > 0);
   for (const child of node.children ?? []) {
     assert.ok(child.isInTree, 'no empty node stays in the tree');
     assertNode(child, held);

@@ -147,6 +147,7 @@ function servicesOf({ routes }: AmbassadorConfig): readonly Name[] {
 
 const { ttlSeconds, minTtlSeconds, minLeaseTtlSeconds, leaderTtlSeconds, priority, parentValue } =
   SERVE_OPTIONS;
+const { storedWildcards, questionWildcards } = SERVE_OPTIONS;
 
 /** The server's defaults: its live options are not known here. */
 const DEFAULT_SETTINGS: Omit<ZoneSettings, 'apexes'> = {
@@ -159,6 +160,9 @@ const DEFAULT_SETTINGS: Omit<ZoneSettings, 'apexes'> = {
   roundRobin: false,
   any: 'refuse',
   parentValue: parentValue.fallback,
+  storedWildcards: storedWildcards.fallback,
+  aggregateDepth: Number.POSITIVE_INFINITY,
+  questionWildcards: questionWildcards.fallback,
   leaderTtlSeconds: leaderTtlSeconds.fallback,
   virtualAddresses: false,
   ambassador: false,

@@ -283,6 +283,9 @@ function zoneSettings(config: Config, force: AmbassadorForce): Omit<ZoneSettings
     roundRobin: config.roundRobin,
     any: config.any,
     parentValue: config.parentValue,
+    storedWildcards: config.storedWildcards,
+    aggregateDepth: config.aggregateDepth ?? Number.POSITIVE_INFINITY,
+    questionWildcards: config.questionWildcards,
     consul,
   };
 }

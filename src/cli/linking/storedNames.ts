@@ -98,7 +98,7 @@ async function readSnapshot(
 }
 
 const { domains, ttlSeconds, minTtlSeconds, minLeaseTtlSeconds } = SERVE_OPTIONS;
-const { leaderTtlSeconds, priority, parentValue } = SERVE_OPTIONS;
+const { leaderTtlSeconds, priority, parentValue, questionWildcards } = SERVE_OPTIONS;
 
 /** The server's defaults: its options are not known here. Names outside its domains are read as those inside are. */
 export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSettings> {
@@ -115,6 +115,10 @@ export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSett
     roundRobin: false,
     any: 'refuse',
     parentValue: parentValue.fallback,
+    // The keys of wildcards are not read.
+    storedWildcards: false,
+    aggregateDepth: Number.POSITIVE_INFINITY,
+    questionWildcards: questionWildcards.fallback,
     virtualAddresses: true,
     consul: undefined,
     forwarded: NO_FORWARDED_NAMES,

@@ -11,6 +11,7 @@ import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
 import { SECURE_OPTIONS } from './secureOptions.ts';
+import { SELECTION_OPTIONS } from './selectionOptions.ts';
 import {
   eitherValue,
   listOf,
@@ -250,20 +251,7 @@ export const SERVE_OPTIONS = {
     example: 'hinfo',
     live: true,
   }),
-  parentValue: option<'hidden' | 'wins' | 'merged'>({
-    name: 'parent-value',
-    form: 'text',
-    placeholder: 'HOW',
-    choices: ['hidden', 'wins', 'merged'],
-    describe:
-      'how to answer for a key that has both a value and child keys: without its value (hidden), with its value alone (wins), or with both (merged)',
-    schema: oneOfValue('hidden', 'wins', 'merged'),
-    fallback: 'hidden',
-    defaultText: 'hidden',
-    expects: 'hidden, wins or merged',
-    example: 'hidden',
-    live: true,
-  }),
+  ...SELECTION_OPTIONS,
   consulDomain: option<Name | undefined>({
     name: 'consul-domain',
     form: 'text',

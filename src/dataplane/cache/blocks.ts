@@ -1,6 +1,7 @@
 /** The writer's view of the cache's blocks: a question, its answer, and what readers have written about it. */
+
+import type { NewAnswer } from '../table/answerBlocks.ts';
 import { AnswerField, packHead } from '../table/layout.ts';
-import type { NewAnswer } from '../table/table.ts';
 import {
   answerAt,
   BlockField,

@@ -2,11 +2,13 @@
  * Which published answers depend on names outside their own subtree: an alias depends on its target, an SRV on the
  * addresses of another name.
  */
-import type { Node } from '../../zone/tree/tree.ts';
+import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
+import type { Basis } from '../../zone/tree/lookupState.ts';
+import { findNode, type Node } from '../../zone/tree/tree.ts';
 
 /**
- * A name on which an answer depends: the node of an existing name, or the text of a missing one. So the first record of
- * a missing name also withdraws answers.
+ * A name on which an answer depends: the node of an existing name, or the text of a missing one. The text stands for
+ * whether the name exists, so the first record of a missing name also withdraws answers.
  */
 export type Dependency = Node | string;
 
@@ -52,4 +54,19 @@ export class Dependents {
       if (addresses?.size === 0) this.#addresses.delete(dependency);
     }
   }
+}
+
+/**
+ * The names outside the subtree of `qname` on which its answer depends. The text of a name that exists stands for its
+ * existence.
+ */
+export function dependenciesOf(
+  root: Node,
+  qname: Name,
+  { names, presences }: Pick<Basis, 'names' | 'presences'>,
+): Dependency[] {
+  const outside = names
+    .filter((name) => !isSubdomainOf(name, qname))
+    .map((name) => findNode(root, name) ?? printName(name));
+  return [...outside, ...presences.map(printName)];
 }

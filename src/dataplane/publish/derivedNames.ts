@@ -3,7 +3,10 @@
  * only use memory that the names of the tree do not need.
  */
 import { type Name, nameKey, wireName } from '../../dns/name.ts';
-import { type AnswerTable, NO_ROOM } from '../table/table.ts';
+import type { DerivedForm, DerivedRule } from '../../zone/tree/view.ts';
+import { type PackedRule, RuleForm } from '../reply/derivedCheck.ts';
+import { NO_ROOM } from '../table/nameSet.ts';
+import type { AnswerTable } from '../table/table.ts';
 
 const MAX_DERIVED = 32_768;
 /** From this many on, a name is admitted only when it is asked for again. */
@@ -76,4 +79,17 @@ function hashOf(key: string): number {
   let hash = 0;
   for (let i = 0; i < key.length; i++) hash = (Math.imul(hash, 31) + key.charCodeAt(i)) | 0;
   return hash;
+}
+
+const FORMS: Readonly<Record<DerivedForm, number>> = {
+  service: RuleForm.SERVICE,
+  srv: RuleForm.SRV,
+  whole: RuleForm.WHOLE,
+  address: RuleForm.ADDRESS,
+  any: RuleForm.ANY,
+};
+
+/** A rule of the zone, as the table has it. */
+export function packedRule({ suffix, base, form }: DerivedRule): PackedRule {
+  return { suffix: wireName(suffix), base: wireName(base), form: FORMS[form] };
 }

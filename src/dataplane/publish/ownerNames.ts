@@ -11,7 +11,8 @@ import { type Label, type Name, printName, wireName } from '../../dns/name.ts';
 import { type ForwardedNames, NO_FORWARDED_NAMES } from '../../zone/tree/forwardedNames.ts';
 import { findNode, type Node } from '../../zone/tree/tree.ts';
 import type { ZoneSettings } from '../../zone/tree/view.ts';
-import { type AnswerTable, NO_ROOM } from '../table/table.ts';
+import { NO_ROOM } from '../table/nameSet.ts';
+import type { AnswerTable } from '../table/table.ts';
 import { DerivedNames } from './derivedNames.ts';
 
 /** Names that one call of `retry` tries to add. */
@@ -181,4 +182,19 @@ function fixedNames({ apexes, local, ambassador, forwarded }: ZoneSettings): Nam
   ];
   const own = special.flatMap((label) => apexes.map((apex) => [label, 'dns', ...apex]));
   return [...apexes, ...own, ...forwarded.above].filter((name) => !forwarded.isInside(name));
+}
+
+/** The changed nodes and all nodes above them: those that are in the tree, and those that have left it. */
+export function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> } {
+  const live = new Set<Node>();
+  const gone = new Set<Node>();
+  for (const changed of nodes) {
+    for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
+      const isInTree: boolean = node.isInTree || node.parent === undefined;
+      const touched: Set<Node> = isInTree ? live : gone;
+      if (touched.has(node)) break;
+      touched.add(node);
+    }
+  }
+  return { live, gone };
 }

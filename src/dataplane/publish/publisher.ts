@@ -9,29 +9,25 @@
  * the one that the zone would give. The answers that clients ask for are renewed in the same turn of the event loop.
  */
 import type { Response } from '../../dns/message.ts';
-import { foldName, isSubdomainOf, type Name, printName, wireName } from '../../dns/name.ts';
+import { foldName, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
 import { type Decided, serialOf } from '../../zone/answer.ts';
-import type { Basis } from '../../zone/tree/lookupState.ts';
-import { isWildcard } from '../../zone/tree/select.ts';
+import type { Synthesis } from '../../zone/tree/lookupState.ts';
+import { firstWildcardOf } from '../../zone/tree/select.ts';
 import { findNode, type Node } from '../../zone/tree/tree.ts';
-import type {
-  ConsulNames,
-  DerivedForm,
-  DerivedRule,
-  Freshness,
-  NameFacts,
-  ZoneSettings,
-} from '../../zone/tree/view.ts';
-import { type PackedRule, packRules, RuleForm } from '../reply/derivedCheck.ts';
+import type { ConsulNames, Freshness, NameFacts, ZoneSettings } from '../../zone/tree/view.ts';
+import { packRules } from '../reply/derivedCheck.ts';
 import { packNegatives } from '../reply/negatives.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
-import { FOREVER } from '../table/layout.ts';
+import { FOREVER, QuestionLabels } from '../table/layout.ts';
 import type { AnswerTable } from '../table/table.ts';
-import { type Dependency, Dependents } from './dependents.ts';
+import { type Dependency, Dependents, dependenciesOf } from './dependents.ts';
+import { packedRule } from './derivedNames.ts';
 import { negativesOf } from './negatives.ts';
-import { OwnerNames } from './ownerNames.ts';
+import { OwnerNames, touchedBy } from './ownerNames.ts';
 import { Renewals } from './renewals.ts';
+import { StoredWildcards } from './storedWildcards.ts';
+import { lengthsBelow, newProbe, templateLists } from './templates.ts';
 import { falls, isLasting, lifeSeconds } from './validity.ts';
 import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
 
@@ -56,6 +52,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #table: AnswerTable;
   readonly #names: OwnerNames;
+  readonly #wildcards: StoredWildcards;
   readonly #dependents = new Dependents();
   readonly #renewals: Renewals;
   /** Changes with every call of `applied`. */
@@ -68,11 +65,14 @@ export class Publisher {
   #hasRules = false;
   /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
   #namesToRemove: readonly number[] = [];
+  /** The table has such names, so its readers do not know which names exist. */
+  #isChanging = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#table = options.table;
     this.#names = new OwnerNames(options.root, options.table);
+    this.#wildcards = new StoredWildcards(options.table, newProbe(options.random));
     this.#renewals = new Renewals({ ...options, publish: (decided) => this.publish(decided) });
   }
 
@@ -89,17 +89,23 @@ export class Publisher {
    */
   refresh(): void {
     const { settings, unixSeconds, monotonicMs } = this.#options;
+    if (!this.#isChanging) this.#table.beginChange();
     for (const address of this.#namesToRemove) this.#removeName(address);
     this.#namesToRemove = [];
     this.#names.retry();
+    this.#wildcards.retry();
     if (settings() !== this.#settings) {
       this.#settings = settings();
       this.#serial = -1;
       this.#table.newEra();
+      this.#table.questionWildcards = QuestionLabels[this.#settings.questionWildcards];
       this.#dropDerived();
       this.#namesToRemove = this.#setNames();
+      this.#wildcards.reset(this.#settings, (address) => this.#removeWildcard(address));
       this.#hasRules = false;
     }
+    this.#isChanging = this.#namesToRemove.length > 0;
+    if (!this.#isChanging) this.#table.endChange();
     if (this.#table.isScarce) this.#dropDerived();
     if (!this.#hasRules) this.#setRules();
     if (serialOf(unixSeconds()) !== this.#serial) this.#publishSerial();
@@ -151,10 +157,13 @@ export class Publisher {
   onApplied(nodes: readonly Node[]): void {
     this.#version++;
     const { live, gone } = touchedBy(nodes);
+    this.#table.beginChange();
     for (const node of gone) this.#names.transfer(node);
     for (const node of live) if (node.tableAddress === 0) this.#addName(node);
     for (const node of live) this.#invalidateNode(node);
     for (const node of gone) this.#removeNode(node);
+    this.#changeWildcards(live, gone);
+    this.#table.endChange();
     this.#table.collect();
   }
 
@@ -181,16 +190,40 @@ export class Publisher {
     const { question, view, response, basis } = decided;
     if (view.settings !== this.#settings || question.qclass !== Class.IN) return;
     const qname = foldName(question.qname);
-    if (qname.some(isWildcard)) return;
+    if (firstWildcardOf(view.settings, qname) >= 0) return;
     if (response.rcode === Rcode.NXDOMAIN) this.#removeName(this.#names.takeDerived(qname));
     const kind = kindOf(question.qtype);
     if (!this.#mayBeKept(decided, kind)) return;
+    if (basis.synthesis !== undefined) {
+      this.#publishSynthesized(decided, basis.synthesis, kind);
+      return;
+    }
     const address = this.#names.addressOf(qname) || this.#derivedAddress(qname);
     if (address === 0 || this.#table.has(address, kind, secondOf(view.nowMs))) return;
     const isPublished = isNodata(response)
       ? isLasting(basis) && this.#table.publishNodata(address, kind)
       : this.#publishAnswer(address, kind, { ...decided, question: { ...question, qname } });
-    if (isPublished) this.#dependents.add(address, this.#dependenciesOf(qname, basis));
+    if (isPublished)
+      this.#dependents.add(address, dependenciesOf(this.#options.root, qname, basis));
+  }
+
+  /** Publishes the answer for all names that the wildcard answers for. */
+  #publishSynthesized(decided: Decided, { wildcard, isEven }: Synthesis, kind: number): void {
+    const address = this.#wildcards.addressOf(wildcard);
+    const second = secondOf(decided.view.nowMs);
+    if (!isEven || address === 0 || this.#table.has(address, kind, second)) return;
+    const probed = this.#wildcards.probed(decided, wildcard);
+    if (probed === undefined || !this.#mayBeKept(probed, kind)) return;
+    const isPublished = isNodata(probed.response)
+      ? isLasting(probed.basis) && this.#table.publishNodata(address, kind)
+      : this.#publishAnswer(address, kind, probed, wildcard.slice(1));
+    if (!isPublished) return;
+    // The probe's name never exists, and the encloser exists as long as the wildcard.
+    const known = [probed.question.qname, wildcard.slice(1)].map(printName);
+    const dependencies = dependenciesOf(this.#options.root, wildcard, probed.basis).filter(
+      (dependency) => typeof dependency !== 'string' || !known.includes(dependency),
+    );
+    this.#dependents.add(address, dependencies);
   }
 
   /** The address of a name that the tree lacks although it has an answer. */
@@ -210,21 +243,25 @@ export class Publisher {
     return !basis.isSample || view.roomOctets === this.#table.maxUdpOctets;
   }
 
-  #publishAnswer(address: number, kind: number, decided: Decided): boolean {
+  /** `encloser`: of the stored wildcard whose answer this is. */
+  #publishAnswer(address: number, kind: number, decided: Decided, encloser?: Name): boolean {
     const { question, view, response, basis } = decided;
     const { settings } = view;
     const { random, unixSeconds } = this.#options;
+    const lengths = encloser && lengthsBelow(encloser);
     const encode = (order: Response) =>
-      encodeBehindQuestion(question, order, this.#table.maxUdpOctets);
+      encodeBehindQuestion(question, order, this.#table.maxUdpOctets, lengths);
     const encoded = encode(response);
     if (encoded.cuts.length === 0) return false;
     const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
     const rules = { roundRobin: settings.roundRobin, mayBeCut, start: random() };
     const { rotations, isComplete, isFixed } = rotationsOf(question, response, rules);
-    const orders = rotations.map((order) => ({
-      response: order,
-      encoded: order === response ? encoded : encode(order),
-    }));
+    const orders = rotations.map((order) => {
+      const inOrder = order === response ? encoded : encode(order);
+      const lists = encloser && templateLists(inOrder.octets, question.qname);
+      return { response: order, encoded: inOrder, lists };
+    });
+    if (encloser !== undefined && orders.some(({ lists }) => lists === undefined)) return false;
     const variants = variantsOf(orders, (rr) => falls(rr, settings));
     const second = secondOf(view.nowMs);
     const life = lifeSeconds(response, basis, settings, isComplete, unixSeconds());
@@ -240,13 +277,6 @@ export class Publisher {
     });
   }
 
-  /** The names outside the qname's subtree on which the answer depends. */
-  #dependenciesOf(qname: Name, { names }: Basis): Dependency[] {
-    return names
-      .filter((name) => !isSubdomainOf(name, qname))
-      .map((name) => findNode(this.#options.root, name) ?? printName(name));
-  }
-
   #addName(node: Node): void {
     this.#names.add(node);
     if (this.#dependents.size > 0) this.#withdrawDependents(printName(node.owner()));
@@ -257,8 +287,22 @@ export class Publisher {
     this.#withdrawDependents(node);
   }
 
+  #changeWildcards(live: Iterable<Node>, gone: Iterable<Node>): void {
+    // Without settings there are no names yet that wildcards are for.
+    const settings = this.#settings ?? this.#options.settings();
+    const remove = (address: number) => this.#removeWildcard(address);
+    for (const address of this.#wildcards.changed(live, gone, settings, remove))
+      this.#invalidate(address);
+  }
+
+  #removeWildcard(address: number): void {
+    this.#withdraw(address);
+    this.#table.removeWildcard(address);
+  }
+
   #removeNode(node: Node): void {
     this.#withdrawDependents(node);
+    if (this.#dependents.size > 0) this.#withdrawDependents(printName(node.owner()));
     this.#withdraw(node.tableAddress);
     this.#removeName(this.#names.remove(node));
   }
@@ -278,7 +322,8 @@ export class Publisher {
   #invalidate(address: number): void {
     const asked = this.#withdraw(address);
     if (asked === 0 || !this.#renewals.hasRoom) return;
-    this.#renewals.add(this.#table.nameOf(address), asked);
+    const probe = this.#wildcards.probeAt(address);
+    this.#renewals.add(probe === undefined ? this.#table.nameOf(address) : wireName(probe), asked);
   }
 
   /** Returns the kinds that clients ask for; see `AnswerTable.withdraw`. */
@@ -289,34 +334,7 @@ export class Publisher {
   }
 }
 
-/** The changed nodes and all nodes above them: those that are in the tree, and those that have left it. */
-function touchedBy(nodes: readonly Node[]): { live: Set<Node>; gone: Set<Node> } {
-  const live = new Set<Node>();
-  const gone = new Set<Node>();
-  for (const changed of nodes) {
-    for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
-      const isInTree: boolean = node.isInTree || node.parent === undefined;
-      const touched: Set<Node> = isInTree ? live : gone;
-      if (touched.has(node)) break;
-      touched.add(node);
-    }
-  }
-  return { live, gone };
-}
-
 const NO_NAMES: ConsulNames = { fixed: [], rules: [] };
-
-const FORMS: Readonly<Record<DerivedForm, number>> = {
-  service: RuleForm.SERVICE,
-  srv: RuleForm.SRV,
-  whole: RuleForm.WHOLE,
-  address: RuleForm.ADDRESS,
-  any: RuleForm.ANY,
-};
-
-function packedRule({ suffix, base, form }: DerivedRule): PackedRule {
-  return { suffix: wireName(suffix), base: wireName(base), form: FORMS[form] };
-}
 
 function secondOf(ms: number): number {
   return Math.floor(ms / 1000);

@@ -54,15 +54,19 @@ export interface Variants {
   readonly words: Int32Array;
 }
 
+export interface Order {
+  readonly response: Response;
+  readonly encoded: Encoded;
+  /** For a stored wildcard: the lists of its template (`PROBE_OCTETS`). */
+  readonly lists?: readonly number[] | undefined;
+}
+
 /**
  * The variants for these orders of a response's records. `falls` tells whether a record's TTL falls by one every
  * second.
  */
-export function variantsOf(
-  orders: readonly { readonly response: Response; readonly encoded: Encoded }[],
-  falls: (rr: Rr) => boolean,
-): Variants {
-  const variants = orders.map(({ response, encoded }) => variantWords(encoded, response, falls));
+export function variantsOf(orders: readonly Order[], falls: (rr: Rr) => boolean): Variants {
+  const variants = orders.map((order) => variantWords(order, falls));
   const [only, ...others] = variants;
   if (only !== undefined && others.length === 0) return { count: 1, words: only };
   return { count: variants.length, words: concatenated(variants) };
@@ -80,22 +84,39 @@ function concatenated(variants: readonly Int32Array[]): Int32Array {
   return words;
 }
 
+/** Octets of the shortest and of the longest name in wire form that an answer is for. */
+export interface NameLengths {
+  readonly shortest: number;
+  readonly longest: number;
+}
+
 /** Encodes a reply of at most `maxOctets`, question included, and lists the cuts for smaller messages. */
 export function encodeBehindQuestion(
   question: Question,
   response: Response,
   maxOctets: number,
+  lengths?: NameLengths,
 ): Encoded {
   const query = { id: 0, recursionDesired: false, checkingDisabled: false, edns: undefined };
-  const head = HEADER_OCTETS + nameOctets(question.qname) + QUESTION_FIELDS_OCTETS;
+  const head = headOctets(nameOctets(question.qname));
+  const longest = lengths === undefined ? head : headOctets(lengths.longest);
+  const shortest = lengths === undefined ? head : headOctets(lengths.shortest);
   const part = fittingPart(response, maxOctets);
   const octets = encodeResponse({ ...query, question }, part, MAX_MESSAGE_OCTETS).subarray(head);
   // Every client can receive most answers whole.
-  if (head + octets.length <= LEAST_LIMIT) return { octets, cuts: [wholeOf(part, octets.length)] };
-  const fitting = cutsOf(part, recordEnds(octets)).filter((cut) => head + cut.octets <= maxOctets);
-  const least = fitting.findIndex((cut) => head + cut.octets <= LEAST_LIMIT);
+  if (longest + octets.length <= LEAST_LIMIT)
+    return { octets, cuts: [wholeOf(part, octets.length)] };
+  const fitting = cutsOf(part, recordEnds(octets)).filter(
+    (cut) => shortest + cut.octets <= maxOctets,
+  );
+  const least = fitting.findIndex((cut) => longest + cut.octets <= LEAST_LIMIT);
   const cuts = least < 0 ? fitting : fitting.slice(0, least + 1);
   return { octets: octets.subarray(0, cuts[0]?.octets ?? 0), cuts };
+}
+
+/** Octets of a header and a question with a name of that many octets. */
+export function headOctets(octetsOfName: number): number {
+  return HEADER_OCTETS + octetsOfName + QUESTION_FIELDS_OCTETS;
 }
 
 function wholeOf(
@@ -163,12 +184,13 @@ function partingCounts(rrs: readonly Rr[]): number[] {
 }
 
 function variantWords(
-  { octets, cuts }: Encoded,
-  response: Response,
+  { response, encoded, lists = [] }: Order,
   falls: (rr: Rr) => boolean,
 ): Int32Array {
+  const { octets, cuts } = encoded;
   const falling = fallingTtls(octets, response, falls);
-  const bodyAt = 1 + cuts.length * CUT_WORDS + falling.length;
+  const listsAt = 1 + cuts.length * CUT_WORDS + falling.length;
+  const bodyAt = listsAt + lists.length;
   const words = new Int32Array(bodyAt + wordsFor(octets.length));
   const recordCount =
     response.answer.length + response.authority.length + response.additional.length;
@@ -180,7 +202,8 @@ function variantWords(
     words[at] = length | flags;
     words[at + 1] = packCounts(answer, authority, additional);
   });
-  words.set(falling, bodyAt - falling.length);
+  words.set(falling, listsAt - falling.length);
+  words.set(lists, listsAt);
   new Uint8Array(words.buffer).set(octets, bodyAt * 4);
   return words;
 }

@@ -49,11 +49,14 @@ export function packRules(rules: readonly PackedRule[]): Int32Array {
 
 /** Whether a folded name in wire form begins with the label `leader`. */
 export function beginsWithLeader(name: Uint8Array): boolean {
-  for (let i = 0; i < LEADER.length; i++) if (name[i] !== LEADER[i]) return false;
+  for (let i = 0; i < LEADER_OCTETS.length; i++) if (name[i] !== LEADER_OCTETS[i]) return false;
   return true;
 }
 
-const LEADER = Uint8Array.from('\x06leader', (letter) => letter.charCodeAt(0));
+/** The label `leader` in wire form. */
+export const LEADER_OCTETS: Uint8Array = Uint8Array.from('\x06leader', (letter) =>
+  letter.charCodeAt(0),
+);
 const UNDERSCORE = 0x5f;
 
 export class DerivedCheck {
@@ -82,7 +85,7 @@ export class DerivedCheck {
     const { name, nameOctets } = this.#question;
     if (beginsWithLeader(name)) {
       this.#length = 0;
-      this.#append(name, LEADER.length, nameOctets);
+      this.#append(name, LEADER_OCTETS.length, nameOctets);
       if (this.#isInTable()) return true;
     }
     if (this.block === 0) return false;

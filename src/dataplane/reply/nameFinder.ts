@@ -10,16 +10,20 @@ export class NameBuffer {
 
 export class NameFinder {
   readonly #words: Int32Array;
+  /** The word of the control block that has the index's address. */
+  readonly #control: number;
   // Read once per batch.
   #firstPair = 0;
   #mask = 0;
 
-  constructor(words: Int32Array) {
+  constructor(words: Int32Array, control: number = Control.INDEX) {
     this.#words = words;
+    this.#control = control;
   }
 
+  /** Call it before each batch, while there is an index. */
   beginBatch(): void {
-    const index = Atomics.load(this.#words, Control.INDEX);
+    const index = Atomics.load(this.#words, this.#control);
     this.#mask = this.#words[index] as number;
     this.#firstPair = index + INDEX_HEAD_WORDS;
   }

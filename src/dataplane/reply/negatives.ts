@@ -96,6 +96,11 @@ export class Negatives {
   length = 0;
   /** A number for that body: names in one zone share few of them. */
   zone = 0;
+  /** Octets of the apex of the zone that `find` found last; `NO_NAME_OCTETS` in a zone without leaders. */
+  get apexOctets(): number {
+    return this.#words[this.#body + Body.APEX_OCTETS] as number;
+  }
+
   #body = 0;
   readonly #words: Int32Array;
   readonly #octets: Uint8Array;

@@ -33,8 +33,10 @@ export class QuestionReader {
   /** Where the data of the first cookie begins, if `options` has one, and its octets. */
   cookieAt = 0;
   cookieOctets = 0;
-  /** The name has a wildcard label. In our zones the table has no answer to it. */
+  /** The name has a label `*` or `any`. */
   isWildcard = false;
+  /** The name has a label `any`. */
+  hasAny = false;
   /** Of the names' hashes. */
   readonly seed: number;
 
@@ -50,6 +52,7 @@ export class QuestionReader {
     const end = at + length;
     const additional = octets[at + 11] as number;
     this.isWildcard = false;
+    this.hasAny = false;
     if (!isPlainHeader(octets, at) || additional > 1) return false;
     const nameEnd = this.#readName(octets, at + HEADER_OCTETS, end);
     if (nameEnd < 0 || nameEnd + 4 > end) return false;
@@ -90,6 +93,7 @@ export class QuestionReader {
       }
       if ((length === 1 || length === 3) && isWildcardLabel(name, n, length)) {
         this.isWildcard = true;
+        if (length === 3) this.hasAny = true;
       }
     }
     return -1;

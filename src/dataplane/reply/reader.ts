@@ -9,7 +9,6 @@
  * A reply keeps the packet's question in the client's spelling, appends the octets of the answer, and changes the
  * header. The words of the control blocks are read once per batch.
  */
-import { STALE_TTL_SECONDS } from '../../dns/message.ts';
 import { Rcode } from '../../dns/rr.ts';
 import { HEADER_OCTETS } from '../../dns/wire.ts';
 import type { ClientPolicy } from '../sockets/clientPolicy.ts';
@@ -22,10 +21,11 @@ import {
   isNegative,
   isPlainOnly,
   optRecord,
+  QuestionLabels,
   rcodeOf,
   type TableHandle,
 } from '../table/layout.ts';
-import { CacheFinder } from './cacheFinder.ts';
+import { CachedReplies } from './cachedReplies.ts';
 import { DerivedCheck } from './derivedCheck.ts';
 import { type FastPath, Outcome } from './fastPath.ts';
 import { NameFinder } from './nameFinder.ts';
@@ -33,7 +33,8 @@ import { Negatives } from './negatives.ts';
 import { OptionWriter } from './optionWriter.ts';
 import { QuestionReader } from './question.ts';
 import { Admission, ERRORS, RateLimiter } from './rateLimiter.ts';
-import { type ReplyLimits, type ReplyParts, ReplyWriter } from './replyWriter.ts';
+import { ReplyWriter } from './replyWriter.ts';
+import { WildcardFinder } from './wildcardFinder.ts';
 
 /** Pending questions that a reader remembers, and for how long. */
 const RECENT_QUESTIONS = 256;
@@ -53,6 +54,7 @@ class TableReader implements FastPath {
   readonly #derived: DerivedCheck;
   readonly #negatives: Negatives;
   readonly #options: OptionWriter;
+  readonly #wildcards: WildcardFinder;
   readonly #writer: ReplyWriter;
   readonly #cache: CachedReplies | undefined;
   readonly #isStream: boolean;
@@ -96,6 +98,7 @@ class TableReader implements FastPath {
     this.#writer = new ReplyWriter({ words, octets }, parts, limits, this.#opt);
     this.#cache = cache && new CachedReplies(cache, parts, limits);
     this.#isStream = isStream;
+    this.#wildcards = new WildcardFinder(words, question, this.#finder);
   }
 
   setPolicy(policy: ClientPolicy): void {
@@ -120,6 +123,7 @@ class TableReader implements FastPath {
     this.#hasAllNames = Atomics.load(words, Control.MISSING_NAMES) === 0;
     this.#era = Atomics.load(words, Control.ERA);
     this.#finder.beginBatch();
+    this.#wildcards.beginBatch();
     this.#negatives.block = Atomics.load(words, Control.NEGATIVES);
     this.#derived.block = Atomics.load(words, Control.DERIVED);
     this.#writer.opt = Atomics.load(words, Control.STALE) === 1 ? this.#staleOpt : this.#opt;
@@ -154,12 +158,13 @@ class TableReader implements FastPath {
       return question.isWildcard ? Outcome.WILDCARD : Outcome.SLOW;
     }
     if (!this.#options.measure(octets)) return Outcome.SLOW;
-    if (question.isWildcard) return this.#answerWildcard(octets, at, recursionAvailable);
+    if (question.isWildcard && this.#matchesAnyLabel())
+      return this.#answerWildcard(octets, at, recursionAvailable);
     const record = this.#finder.find(question.hash, question.nameOctets, question.nameWords);
     if (record === 0) return this.#answerUnknownName(octets, at, recursionAvailable);
     const ra = recursionAvailable ? 0x80 : 0;
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
-    if (answer === 0 || !this.#holds(answer)) return this.#missOfName();
+    if (answer === 0 || !this.#holds(answer)) return this.#missOf(question.hash);
     const head = this.#words[answer + AnswerField.HEAD] as number;
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
@@ -180,13 +185,58 @@ class TableReader implements FastPath {
   #answerUnknownName(octets: Uint8Array, at: number, recursionAvailable: boolean): number {
     const negatives = this.#negatives;
     if (!negatives.find()) return this.#answerOutside(octets, at, recursionAvailable);
-    if (!this.#hasAllNames || this.#derived.mayExist()) return Outcome.SLOW;
+    if (!this.#hasAllNames) return Outcome.SLOW;
+    if (this.#wildcards.hasWildcards)
+      return this.#answerSynthesized(octets, at, recursionAvailable);
+    if (this.#derived.mayExist()) return Outcome.SLOW;
+    return this.#writeNxdomain(octets, at, recursionAvailable ? 0x80 : 0);
+  }
+
+  /** As `#answerUnknownName` in our zones, if a stored wildcard may answer for the name. */
+  #answerSynthesized(octets: Uint8Array, at: number, recursionAvailable: boolean): number {
+    const wildcards = this.#wildcards;
+    const question = this.#question;
+    if (!wildcards.begin() || this.#derived.mayExist()) return Outcome.SLOW;
+    const record = wildcards.find(this.#negatives.apexOctets);
+    const answer = record === 0 ? 0 : Atomics.load(this.#words, record + 1 + question.kind);
+    if (!wildcards.isSame) return Outcome.SLOW;
     const ra = recursionAvailable ? 0x80 : 0;
+    if (record === 0) return this.#writeNxdomain(octets, at, ra);
+    // The names below a wildcard have one answer, so they are pending together.
+    if (answer === 0 || !this.#holds(answer)) return this.#missOf(record);
+    const head = this.#words[answer + AnswerField.HEAD] as number;
+    if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
+      return Outcome.SLOW;
+    if (this.#limiter !== undefined) {
+      const admission = this.#admit(record);
+      if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
+    }
+    if (isNegative(head))
+      return this.#writer.writeNegative(octets, at, this.#negatives, Rcode.NOERROR | ra);
+    if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
+    const low = rcodeOf(head) | ra;
+    const { encloserOctets } = wildcards;
+    return (
+      this.#writer.writeSynthesized(octets, at, answer, head, low, encloserOctets) ||
+      Outcome.PENDING
+    );
+  }
+
+  #writeNxdomain(octets: Uint8Array, at: number, ra: number): number {
+    const negatives = this.#negatives;
     if (this.#limiter !== undefined) {
       const admission = this.#admit(negatives.zone);
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
     }
     return this.#writer.writeNegative(octets, at, negatives, Rcode.NXDOMAIN | ra);
+  }
+
+  /** Whether `*` or `any` in the question's name matches any label. Elsewhere it is a label like any other. */
+  #matchesAnyLabel(): boolean {
+    const labels = Atomics.load(this.#words, Control.QUESTION_WILDCARDS);
+    return (
+      labels === QuestionLabels.all || (labels === QuestionLabels.any && this.#question.hasAny)
+    );
   }
 
   /** Outside our zones `*` and `any` are labels like any other. */
@@ -227,12 +277,11 @@ class TableReader implements FastPath {
   }
 
   /**
-   * Calls a question pending only once in `RECENT_MS`: the answer to the question may never be published, and a flood
+   * `name`: the same number for all names with one answer. Calls a question pending only once in `RECENT_MS`: the answer to the question may never be published, and a flood
    * of the question must not displace the first questions about other names.
    */
-  #missOfName(): number {
-    const { hash, kind } = this.#question;
-    const identity = (hash + kind * 0x9e3779b1) | 0;
+  #missOf(name: number): number {
+    const identity = (name + this.#question.kind * 0x9e3779b1) | 0;
     const slot = identity & (RECENT_QUESTIONS - 1);
     if (this.#recent[slot] === identity) return Outcome.SLOW;
     this.#recent[slot] = identity;
@@ -256,46 +305,6 @@ class TableReader implements FastPath {
 /** RD is set and CD is not: we may ask other servers (RFC 1034 §4.3.1), which may validate (RFC 4035 §3.2.2). */
 function wantsRecursion(octets: Uint8Array, at: number): boolean {
   return ((octets[at + 2] as number) & 0x01) === 1 && ((octets[at + 3] as number) & 0x10) === 0;
-}
-
-/** Replies from the cache. */
-class CachedReplies {
-  readonly #finder: CacheFinder;
-  readonly #writer: ReplyWriter;
-  readonly #counters: CounterBlock;
-
-  constructor(memory: SharedArrayBuffer, parts: ReplyParts, limits: ReplyLimits) {
-    const words = new Int32Array(memory);
-    const octets = new Uint8Array(memory);
-    this.#finder = new CacheFinder(words, parts.question);
-    this.#writer = new ReplyWriter({ words, octets }, parts, limits, optRecord(false));
-    this.#counters = parts.counters;
-  }
-
-  beginBatch(second: number): void {
-    this.#finder.beginBatch(second);
-    this.#writer.second = second;
-  }
-
-  /** Finds the answer to the question; false if the cache has none. */
-  find(): boolean {
-    return this.#finder.find();
-  }
-
-  /** The length of the reply with the answer that `find` found; 0 if it is not for the client. */
-  write(octets: Uint8Array, at: number): number {
-    const finder = this.#finder;
-    const { answer, head } = finder;
-    this.#writer.opt = finder.opt;
-    this.#writer.fixedTtl = finder.isStale ? STALE_TTL_SECONDS : 0;
-    const length = this.#writer.writeAnswer(octets, at, answer, head, rcodeOf(head) | 0x80);
-    if (length === 0) return 0;
-    finder.touch();
-    const counters = this.#counters;
-    const slot = finder.isStale ? Single.cacheStale : Single.cacheHits;
-    counters[slot] = (counters[slot] as number) + 1;
-    return length;
-  }
 }
 
 /**

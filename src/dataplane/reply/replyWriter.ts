@@ -17,6 +17,7 @@ import {
 import type { Negatives } from './negatives.ts';
 import type { OptionWriter } from './optionWriter.ts';
 import type { QuestionReader } from './question.ts';
+import { Template } from './template.ts';
 
 /** RFC 1035 §4.2.1. */
 const PLAIN_UDP_SIZE = 512;
@@ -61,6 +62,7 @@ export class ReplyWriter {
   readonly #counters: CounterBlock;
   readonly #maxUdpOctets: number;
   readonly #isStream: boolean;
+  readonly #template: Template;
   /** Chooses the variant of the next reply. */
   #rotation = 0;
 
@@ -74,6 +76,7 @@ export class ReplyWriter {
     this.#octets = octets;
     this.#question = question;
     this.#options = options;
+    this.#template = new Template(words, octets, question);
     this.#counters = counters;
     this.#maxUdpOctets = maxUdpOctets;
     this.#isStream = isStream;
@@ -128,6 +131,45 @@ export class ReplyWriter {
     packet[at + 3] = ((packet[at + 3] as number) & 0xf0) | (Rcode.BADCOOKIE & 0x0f);
     packet[this.#question.end + EXTENDED_RCODE_OFFSET] = Rcode.BADCOOKIE >> 4;
     return length;
+  }
+
+  /**
+   * As `writeAnswer`, for an answer of the stored wildcard below a name of `encloserOctets`, of which the question's name
+   * is a longer one (`PROBE_OCTETS`).
+   */
+  writeSynthesized(
+    packet: Uint8Array,
+    at: number,
+    answer: number,
+    head: number,
+    low: number,
+    encloserOctets: number,
+  ): number {
+    const words = this.#words;
+    const template = this.#template;
+    const room = this.#room(at);
+    const variant = this.#variant(answer, head, room);
+    const sizes = words[variant] as number;
+    let cut = variant + 1;
+    const falling = cut + (sizes & 0xffff) * CUT_WORDS;
+    const fallingCount = sizes >>> 16;
+    template.begin(falling + fallingCount, this.#question.nameOctets - encloserOctets);
+    while (template.lengthOf((words[cut] as number) & 0xffff) > room) {
+      cut += CUT_WORDS;
+      if (cut === falling) return 0;
+    }
+    const size = words[cut] as number;
+    if (this.#isStream && (size & (CutFlag.TRUNCATED | CutFlag.PART)) !== 0) return 0;
+    const octets = size & 0xffff;
+    template.write(packet, this.#question.end, octets);
+    const age = Math.max(0, this.second - (words[answer + AnswerField.TTLS_AT] as number));
+    for (let i = 0; i < fallingCount && age !== 0; i++) {
+      const offset = words[falling + i] as number;
+      if (offset < octets) subtract32(packet, this.#question.end + template.lengthOf(offset), age);
+    }
+    const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
+    const length = template.lengthOf(octets);
+    return this.#finish(packet, at, length, high, low, words[cut + 1] as number);
   }
 
   /** Octets that may follow the question. */

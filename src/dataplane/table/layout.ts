@@ -7,6 +7,7 @@
  *       name record   length, one word per answer kind, the owner name folded in wire form
  *       answer        until when it holds, then its variants (one for each order of its records)
  *       negatives     the replies for names that do not exist, by zone
+ *       wildcards     an index and name records as above: the record of a name has the answers of `*` below it
  *       rules         which names that the table lacks may exist
  *
  * Addresses are indexes of 32-bit words; 0 is none. Readers rely on these invariants:
@@ -57,9 +58,18 @@ export const Control = {
   LOGGED: 8,
   /** The rules about derived names; `UNKNOWN_RULES` if they found no room. */
   DERIVED: 9,
+  /** The index of stored wildcards, by the name below which each is; 0 before the first one. */
+  WILDCARDS: 13,
+  /** Grows before and after names come or go, so it is odd meanwhile. */
+  NAMES_VERSION: 14,
+  /** Which labels of questions match any label: one of `QuestionLabels`. */
+  QUESTION_WILDCARDS: 15,
   /** For each thread, the epoch in which its batch began; 0 between batches. */
   READERS: 16,
 } as const;
+
+/** Values of `Control.QUESTION_WILDCARDS`: `*` and `any` match any label, or `any` alone, or no label does. */
+export const QuestionLabels = { all: 0, any: 1, none: 2 } as const;
 
 /** In place of the address of rules: readers hand over all questions for names that the table lacks. */
 export const UNKNOWN_RULES = -1;
@@ -168,6 +178,19 @@ export function answerWordsOf(head: number): number {
  * second.
  */
 export const CUT_WORDS = 2;
+
+/**
+ * The answers of a stored wildcard are for names of any length. They are encoded for a name whose first label, the
+ * probe, no other name has; the rest of it is the name above the wildcard. Between the falling TTLs and the octets of a
+ * variant there are: `inserts | pointers << 16`, then one word per insert, then one word per pointer.
+ *
+ * An insert is the offset of the probe as an SRV record's target begins, where the labels of the question's name take
+ * its place. A pointer is `offset | times << 16` of a compression pointer: its target is later by `times` as many octets
+ * as the question's name is longer than the probe's.
+ */
+export const PROBE_OCTETS = 17;
+/** Octets from an SRV record's length field to its target. */
+export const SRV_TARGET_OFFSET = 8;
 
 /** Flags in the first word of a cut. */
 export const CutFlag = {

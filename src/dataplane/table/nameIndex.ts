@@ -7,10 +7,9 @@
  * names and for the names that can be added while it is being filled. A quarter of an index is free at any time.
  */
 import type { Heap } from './heap.ts';
-import { Control, GONE, INDEX_HEAD_WORDS } from './layout.ts';
+import { GONE, INDEX_HEAD_WORDS } from './layout.ts';
 import type { Reclaim } from './reclaim.ts';
 
-const FIRST_PAIRS = 1 << 12;
 /** Pairs moved at each change: the move ends long before the old index is full. */
 const MOVED_PER_CHANGE = 16;
 
@@ -18,6 +17,9 @@ export class NameIndex {
   readonly #words: Int32Array;
   readonly #heap: Heap;
   readonly #reclaim: Reclaim;
+  /** The word of the control block that has the index's address. */
+  readonly #control: number;
+  readonly #fewestPairs: number;
   #current: Region;
   #next: Region | undefined;
   /** Pairs of the current region that were moved to the next one. */
@@ -25,15 +27,23 @@ export class NameIndex {
   #live = 0;
   #visited = 0;
 
-  /** Throws RangeError if the heap has no room for the first index. */
-  constructor(words: Int32Array, heap: Heap, reclaim: Reclaim) {
+  /** `fewestPairs` is a power of two. Throws RangeError if the heap has no room for the first index. */
+  constructor(
+    words: Int32Array,
+    heap: Heap,
+    reclaim: Reclaim,
+    control: number,
+    fewestPairs: number,
+  ) {
+    this.#control = control;
+    this.#fewestPairs = fewestPairs;
     this.#words = words;
     this.#heap = heap;
     this.#reclaim = reclaim;
-    const first = this.#newRegion(FIRST_PAIRS);
+    const first = this.#newRegion(fewestPairs);
     if (first === undefined) throw new RangeError('no room for an index');
     this.#current = first;
-    Atomics.store(words, Control.INDEX, first.address);
+    Atomics.store(words, control, first.address);
   }
 
   /** Names in the index. */
@@ -100,7 +110,7 @@ export class NameIndex {
     if (this.#next === undefined) {
       if (current.used * 2 < current.pairs) return;
       const changes = current.pairs / MOVED_PER_CHANGE;
-      this.#next = this.#newRegion(Math.max(FIRST_PAIRS, pairsFor(this.#live + changes)));
+      this.#next = this.#newRegion(Math.max(this.#fewestPairs, pairsFor(this.#live + changes)));
       this.#moved = 0;
       if (this.#next === undefined) return;
     }
@@ -130,7 +140,7 @@ export class NameIndex {
 
   #switchTo(next: Region): void {
     const before = this.#current;
-    Atomics.store(this.#words, Control.INDEX, next.address);
+    Atomics.store(this.#words, this.#control, next.address);
     this.#current = next;
     this.#next = undefined;
     this.#reclaim.retire(before.address, wordsOfRegion(before.pairs));

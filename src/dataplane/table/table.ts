@@ -10,24 +10,20 @@
  */
 
 import { UDP_SIZE } from '../../dns/edns.ts';
+import { type NewAnswer, newAnswer, newNodata } from './answerBlocks.ts';
 import { KIND_COUNT } from './answerKinds.ts';
 import { Heap } from './heap.ts';
 import {
   AnswerField,
   answerWordsOf,
   Control,
-  FOREVER,
   HEAP_START,
-  hashOfName,
   isAsked,
   isNegative,
-  packHead,
-  RECORD_HEAD_WORDS,
   type TableHandle,
   UNKNOWN_RULES,
-  wordsFor,
 } from './layout.ts';
-import { NameIndex } from './nameIndex.ts';
+import { NameSet, NO_ROOM, type TableMemory } from './nameSet.ts';
 import { Reclaim } from './reclaim.ts';
 
 export interface TableStats {
@@ -41,21 +37,9 @@ export interface TableStats {
   readonly withoutRoom: number;
 }
 
-/** An answer, without the fields that the table adds: its era and its size. */
-export interface NewAnswer {
-  readonly untilSecond: number;
-  readonly ttlsAtSecond: number;
-  readonly rcode: number;
-  readonly authoritative: boolean;
-  readonly plainOnly: boolean;
-  readonly fixedOrder: boolean;
-  readonly variants: number;
-  /** The answer's words from `AnswerField.VARIANTS` on. */
-  readonly words: Int32Array;
-}
-
-/** The address of a name that found no room. */
-export const NO_ROOM = -1;
+/** Pairs of the indexes of names and of stored wildcards, at first. */
+const NAME_PAIRS = 1 << 12;
+const WILDCARD_PAIRS = 1 << 4;
 
 /** When more than this share of the memory is used, `sweep` withdraws expired answers. */
 const SCARCE_SHARE = 0.75;
@@ -69,10 +53,12 @@ const MAX_OCTETS = 2 ** 31 - 2 ** 16;
 export class AnswerTable {
   readonly handle: TableHandle;
   readonly #words: Int32Array;
-  readonly #octets: Uint8Array;
   readonly #heap: Heap;
   readonly #reclaim: Reclaim;
-  readonly #index: NameIndex;
+  readonly #memory: TableMemory;
+  readonly #names: NameSet;
+  /** Made with the first stored wildcard: without it readers do not look for any. */
+  #wildcards: NameSet | undefined;
   readonly #seed: number;
   /** The answer that all NODATA share: NOERROR with the zone's SOA. */
   #nodata = 0;
@@ -89,12 +75,17 @@ export class AnswerTable {
     const memory = new SharedArrayBuffer(octets);
     this.handle = { memory, maxUdpOctets };
     this.#words = new Int32Array(memory);
-    this.#octets = new Uint8Array(memory);
     this.#seed = seed | 0;
     this.#words[Control.SEED] = this.#seed;
     this.#heap = new Heap(this.#words);
     this.#reclaim = new Reclaim(this.#words, (block, words) => this.#heap.release(block, words));
-    this.#index = new NameIndex(this.#words, this.#heap, this.#reclaim);
+    this.#memory = {
+      words: this.#words,
+      octets: new Uint8Array(memory),
+      heap: this.#heap,
+      reclaim: this.#reclaim,
+    };
+    this.#names = new NameSet(this.#memory, this.#seed, Control.INDEX, NAME_PAIRS);
     this.newEra();
   }
 
@@ -119,7 +110,7 @@ export class AnswerTable {
 
   get stats(): TableStats {
     return {
-      names: this.#index.size,
+      names: this.#names.size,
       answers: this.#answers,
       usedOctets: (HEAP_START + this.#heap.usedWords) * 4,
       capacityOctets: (HEAP_START + this.#heap.capacityWords) * 4,
@@ -134,7 +125,15 @@ export class AnswerTable {
 
   /** Adds a folded name in wire form. Returns the address of its record, or `NO_ROOM`; `remove` takes either. */
   add(name: Uint8Array): number {
-    const record = this.#insert(name);
+    return this.#counted(this.#names.insert(name));
+  }
+
+  /** As `add`, for the stored wildcard below a name; `removeWildcard` takes its result. */
+  addWildcard(encloser: Uint8Array): number {
+    return this.#counted(this.#insertWildcard(encloser));
+  }
+
+  #counted(record: number): number {
     if (record === NO_ROOM) {
       this.#withoutRoom++;
       this.#countMissingNames(1);
@@ -144,34 +143,63 @@ export class AnswerTable {
 
   /** As `add`, for a name that the table may lack: if it finds no room, it is not counted, and must not be removed. */
   addOptional(name: Uint8Array): number {
-    return this.#insert(name);
+    return this.#names.insert(name);
   }
 
   /** Tries again to add a name that found no room. The result replaces that of `add`. */
   retryAdd(name: Uint8Array): number {
-    const record = this.#insert(name);
+    const record = this.#names.insert(name);
     if (record !== NO_ROOM) this.#countMissingNames(-1);
     return record;
   }
 
-  #insert(name: Uint8Array): number {
-    const record = this.#heap.allocate(recordWords(name.length));
-    if (record === 0) return NO_ROOM;
-    this.#writeRecord(record, name);
-    if (this.#index.add(this.#hash(record), record)) return record;
-    this.#heap.release(record, recordWords(name.length));
-    return NO_ROOM;
+  /** As `retryAdd`, for a stored wildcard. */
+  retryAddWildcard(encloser: Uint8Array): number {
+    const record = this.#insertWildcard(encloser);
+    if (record !== NO_ROOM) this.#countMissingNames(-1);
+    return record;
+  }
+
+  #insertWildcard(encloser: Uint8Array): number {
+    try {
+      this.#wildcards ??= new NameSet(this.#memory, this.#seed, Control.WILDCARDS, WILDCARD_PAIRS);
+    } catch {
+      return NO_ROOM;
+    }
+    return this.#wildcards.insert(encloser);
   }
 
   /** Removes a name. */
   remove(record: number): void {
+    this.#removeFrom(this.#names, record);
+  }
+
+  removeWildcard(record: number): void {
+    this.#removeFrom(this.#wildcards, record);
+  }
+
+  #removeFrom(records: NameSet | undefined, record: number): void {
     if (record === NO_ROOM) {
       this.#countMissingNames(-1);
       return;
     }
-    this.#index.remove(this.#hash(record), record);
+    records?.hide(record);
     this.withdraw(record);
-    this.#reclaim.retire(record, recordWords(this.#words[record] as number));
+    records?.retire(record);
+  }
+
+  /** Names come and go until `endChange`. */
+  beginChange(): void {
+    Atomics.add(this.#words, Control.NAMES_VERSION, 1);
+  }
+
+  endChange(): void {
+    Atomics.add(this.#words, Control.NAMES_VERSION, 1);
+  }
+
+  /** One of `QuestionLabels`. */
+  set questionWildcards(labels: number) {
+    Atomics.store(this.#words, Control.QUESTION_WILDCARDS, labels);
   }
 
   /**
@@ -195,8 +223,7 @@ export class AnswerTable {
 
   /** A copy of the name in wire form. */
   nameOf(record: number): Uint8Array {
-    const start = (record + RECORD_HEAD_WORDS) * 4;
-    return this.#octets.slice(start, start + (this.#words[record] as number));
+    return this.#names.nameOf(record);
   }
 
   /** Whether the name has an answer of the kind that holds at `second`. */
@@ -210,7 +237,7 @@ export class AnswerTable {
 
   /** Publishes the name's answer of a kind; false if there is no room. */
   publish(record: number, kind: number, answer: NewAnswer): boolean {
-    const block = record === NO_ROOM ? 0 : this.#newAnswer(answer, false);
+    const block = record === NO_ROOM ? 0 : newAnswer(this.#words, this.#heap, answer);
     if (block === 0) {
       this.#withoutRoom++;
       return false;
@@ -222,7 +249,7 @@ export class AnswerTable {
 
   /** Publishes that the name has no records of a kind. */
   publishNodata(record: number, kind: number): boolean {
-    if (this.#nodata === 0) this.#nodata = this.#newNodata();
+    if (this.#nodata === 0) this.#nodata = newNodata(this.#words, this.#heap);
     if (record === NO_ROOM || this.#nodata === 0) return false;
     this.#swap(record, kind, this.#nodata);
     return true;
@@ -261,7 +288,7 @@ export class AnswerTable {
   newEra(): void {
     Atomics.add(this.#words, Control.ERA, 1);
     // The old block is never freed: name records may still refer to it. Readers reject it because of its era.
-    this.#nodata = this.#newNodata();
+    this.#nodata = newNodata(this.#words, this.#heap);
   }
 
   /** Frees the retired blocks that no reader can see. Call it regularly, and after changes. */
@@ -275,7 +302,7 @@ export class AnswerTable {
    */
   sweep(second: number): void {
     if (!this.isScarce) return;
-    this.#index.visit(SWEPT_PAIRS, (record) => {
+    this.#names.visit(SWEPT_PAIRS, (record) => {
       for (let kind = 0; kind < KIND_COUNT; kind++) {
         if (this.#words[record + 1 + kind] === 0 || this.has(record, kind, second)) continue;
         this.#swap(record, kind, 0);
@@ -298,47 +325,8 @@ export class AnswerTable {
     this.#reclaim.retire(before, answerWordsOf(head));
   }
 
-  #newNodata(): number {
-    const holds = { untilSecond: FOREVER, ttlsAtSecond: 0, words: new Int32Array(0) };
-    const flags = { authoritative: true, plainOnly: false, fixedOrder: false };
-    const head = { rcode: 0, variants: 0, ...flags };
-    return this.#newAnswer({ ...holds, ...head }, true);
-  }
-
-  #newAnswer(answer: NewAnswer, negative: boolean): number {
-    const { untilSecond, ttlsAtSecond, rcode, authoritative, plainOnly, fixedOrder, variants } =
-      answer;
-    const words = AnswerField.VARIANTS + answer.words.length;
-    const block = this.#heap.allocate(words);
-    if (block === 0) return 0;
-    this.#words[block + AnswerField.UNTIL] = untilSecond;
-    this.#words[block + AnswerField.TTLS_AT] = ttlsAtSecond;
-    this.#words[block + AnswerField.ERA] = this.#words[Control.ERA] as number;
-    const head = { rcode, authoritative, plainOnly, fixedOrder, variants, negative, words };
-    this.#words[block + AnswerField.HEAD] = packHead(head);
-    this.#words.set(answer.words, block + AnswerField.VARIANTS);
-    return block;
-  }
-
-  #writeRecord(record: number, name: Uint8Array): void {
-    const end = record + recordWords(name.length);
-    this.#words[record] = name.length;
-    this.#words.fill(0, record + 1, end);
-    this.#octets.set(name, (record + RECORD_HEAD_WORDS) * 4);
-  }
-
-  #hash(record: number): number {
-    const start = (record + RECORD_HEAD_WORDS) * 4;
-    const end = start + (this.#words[record] as number);
-    return hashOfName(this.#octets.subarray(start, end), this.#seed);
-  }
-
   #countMissingNames(by: number): void {
     this.#missingNames += by;
     Atomics.store(this.#words, Control.MISSING_NAMES, this.#missingNames);
   }
-}
-
-function recordWords(nameOctets: number): number {
-  return RECORD_HEAD_WORDS + wordsFor(nameOctets);
 }

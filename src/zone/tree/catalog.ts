@@ -173,9 +173,10 @@ class AttributePool {
   }
 
   #shared(attributes: ServiceAttributes): ServiceAttributes {
-    const { port, priority, weight, mail, ttlSeconds, targetStrip, group, linking } = attributes;
+    const { port, priority, weight, mail, ttlSeconds, targetStrip, group, aggregate, linking } =
+      attributes;
     const linked = linking === NO_LINKING ? '' : JSON.stringify(linking);
-    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${linked}`;
+    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${aggregate} ${linked}`;
     const known = this.#kinds.get(kind);
     if (known !== undefined) return known;
     if (this.#kinds.size >= MAX_KINDS) this.#kinds.clear();
@@ -194,6 +195,7 @@ function isEqual(a: ServiceAttributes, b: ServiceAttributes): boolean {
     a.ttlSeconds === b.ttlSeconds &&
     a.targetStrip === b.targetStrip &&
     a.group === b.group &&
+    a.aggregate === b.aggregate &&
     // Equal links are mostly not one object.
     a.linking === b.linking
   );

@@ -3,7 +3,7 @@
  * limit is reached, the answer is made from what was found so far.
  */
 import type { ExtendedError, Question } from '../../dns/message.ts';
-import type { Name } from '../../dns/name.ts';
+import { equalNames, type Name } from '../../dns/name.ts';
 import type { View } from './view.ts';
 
 export interface LookupState {
@@ -18,6 +18,11 @@ export interface LookupState {
   externalsLeft: number;
   /** See `Basis`. */
   readonly namesRead: Name[];
+  readonly presencesRead: Name[];
+  /** The names that a stored wildcard answers for. */
+  readonly synthesized: Synthesized[];
+  /** The labels that the question's name has in front of the wildcard's name change more than the owner name. */
+  isUneven: boolean;
   isSample: boolean;
   isLeased: boolean;
   isForeign: boolean;
@@ -31,6 +36,13 @@ export interface LookupState {
   isCut: boolean;
   /** Questions to other servers; this look-up needs their answers. */
   readonly missing: MissingQuestion[];
+}
+
+/** A name that does not exist, and the stored wildcard that answers for it. Both are folded. */
+export interface Synthesized {
+  readonly name: Name;
+  /** It begins with `*`. */
+  readonly wildcard: Name;
 }
 
 export interface MissingQuestion {
@@ -53,6 +65,10 @@ export function greaterNeed(a: Need, b: Need): Need {
 export interface Basis {
   /** Folded names at or below which services were looked for. */
   readonly names: readonly Name[];
+  /** Folded names: the answer also depends on whether each of them exists. */
+  readonly presences: readonly Name[];
+  /** A stored wildcard answers for the question's name. */
+  readonly synthesis: Synthesis | undefined;
   /** The answer has a part of the records; the next answer may have another part. */
   readonly isSample: boolean;
   /** The answer uses a service with a lease, which may limit its TTL. */
@@ -67,12 +83,46 @@ export interface Basis {
   readonly isPersonal: boolean;
 }
 
-export function basisOf(state: LookupState): Basis {
-  const { namesRead: read, isLeased, isForeign, leadsOutside, isPersonal } = state;
+export interface Synthesis {
+  readonly wildcard: Name;
+  /**
+   * The wildcard answers all names alike: the answers differ only where they have the question's name. Otherwise other
+   * names may get other records.
+   */
+  readonly isEven: boolean;
+}
+
+/** What the answer about a folded name was made from. */
+export function basisOf(state: LookupState, name: Name): Basis {
+  const { namesRead: read, presencesRead, isLeased, isForeign, leadsOutside, isPersonal } = state;
   const { servicesLeft, nodesLeft, namesLeft } = state;
   const isSpent = servicesLeft <= 0 || nodesLeft <= 0 || namesLeft <= 0;
   const isSample = state.isSample || state.isCut || isSpent;
-  return { names: read, isSample, isLeased, isForeign, leadsOutside, isPersonal };
+  return {
+    names: read,
+    presences: presencesRead,
+    synthesis: state.synthesized.length === 0 ? undefined : synthesisOf(state, name),
+    isSample,
+    isLeased,
+    isForeign,
+    leadsOutside,
+    isPersonal,
+  };
+}
+
+/** The stored wildcard that has answered for a folded name in this look-up. */
+export function synthesisOf(
+  { synthesized, isUneven }: LookupState,
+  name: Name,
+): Synthesis | undefined {
+  const own = synthesized.find((each) => equalNames(each.name, name));
+  if (own === undefined) return undefined;
+  const { wildcard } = own;
+  // If the answer leads to another such name, it leads that name to itself.
+  const leadsBack = synthesized.some(
+    (each) => equalNames(each.wildcard, wildcard) && !equalNames(each.name, name),
+  );
+  return { wildcard, isEven: !isUneven && !leadsBack };
 }
 
 const MAX_SERVICES = 5_000;
@@ -89,6 +139,9 @@ export function newLookupState(view: View): LookupState {
     namesLeft: MAX_NAMES,
     externalsLeft: MAX_EXTERNALS - view.externals.sent,
     namesRead: [],
+    presencesRead: [],
+    synthesized: [],
+    isUneven: false,
     isSample: false,
     isLeased: false,
     isForeign: false,

@@ -2,7 +2,7 @@
 import { equalNames, foldLabel, type Label, type Name } from '../../dns/name.ts';
 import { Type } from '../../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
-import { find, hasName, isWildcard } from './select.ts';
+import { find, firstWildcardOf, hasName } from './select.ts';
 import { findNode, virtualAddressOf } from './tree.ts';
 import { type ConsulMeaning, consulOf } from './view.ts';
 
@@ -23,7 +23,7 @@ export interface GivenAddress {
 }
 
 /** The label in front of a name that makes the name of its leader. */
-const LEADER: Label = 'leader';
+export const LEADER: Label = 'leader';
 
 /** What a folded name in the zone of `apex` stands for in a question of that type. */
 export function meaningOf(state: LookupState, name: Name, apex: Name, qtype: number): Meaning {
@@ -36,7 +36,8 @@ export function meaningOf(state: LookupState, name: Name, apex: Name, qtype: num
   if (settings.ambassador && equalNames(name, ['ambassador', 'dns', ...apex])) {
     return { kind: 'here' };
   }
-  if (isLeaderName(name, apex) && !name.some(isWildcard)) return leaderMeaning(state, name);
+  if (isLeaderName(name, apex) && firstWildcardOf(settings, name) < 0)
+    return leaderMeaning(state, name);
   if ((qtype === Type.A || qtype === Type.AAAA) && name.length === apex.length) {
     const apexAddresses = ['apex', 'dns', ...apex];
     if (hasName(state, apexAddresses)) return { kind: 'services', name: apexAddresses };

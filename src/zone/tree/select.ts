@@ -11,6 +11,7 @@
 import { equalNames, type Label, type Name } from '../../dns/name.ts';
 import type { LookupState } from './lookupState.ts';
 import { findNode, type Node, type Registration } from './tree.ts';
+import type { ZoneSettings } from './view.ts';
 
 /** A service, with the node of its owner name. */
 export interface Selected {
@@ -18,6 +19,16 @@ export interface Selected {
   /** The number of labels of the owner name; the group rule looks for the shallowest services. */
   readonly depth: number;
   readonly registration: Registration;
+  /** Set if a stored wildcard answers for a name. */
+  readonly standsFor?: StandsFor;
+}
+
+/** The name that a service of a stored wildcard answers for. */
+export interface StandsFor {
+  /** Folded. */
+  readonly name: Name;
+  /** How many labels the service's own name has in front of the wildcard's. */
+  readonly labelsBelow: number;
 }
 
 export type Selection =
@@ -60,14 +71,40 @@ export function isWildcard(label: Label): boolean {
   return label === '*' || label === 'any';
 }
 
+/** Whether a folded label of a question matches any label. */
+export function isQuestionWildcard({ questionWildcards }: ZoneSettings, label: Label): boolean {
+  if (questionWildcards === 'none') return false;
+  return label === 'any' || (label === '*' && questionWildcards === 'all');
+}
+
+/** The position of the wildcard label closest to the root, in a folded name of a question; -1 if there is none. */
+export function firstWildcardOf(settings: ZoneSettings, name: Name): number {
+  return name.findLastIndex((label) => isQuestionWildcard(settings, label));
+}
+
 /** The services that answer for a folded name. */
 export function select(state: LookupState, name: Name, purpose: Purpose): Selection {
-  const firstWildcard = name.findLastIndex(isWildcard);
+  return selectFrom(state, name, purpose, firstWildcardOf(state.view.settings, name));
+}
+
+/** The services that answer for a folded name, in which `*` and `any` are labels like others. */
+export function selectLiterally(state: LookupState, name: Name, purpose: Purpose): Selection {
+  return selectFrom(state, name, purpose, -1);
+}
+
+function selectFrom(
+  state: LookupState,
+  name: Name,
+  purpose: Purpose,
+  firstWildcard: number,
+): Selection {
   const top = find(state, name.slice(firstWildcard + 1));
   if (top === undefined) return { kind: 'missing' };
-  let walk = new Walk(state, top, purpose, top.serviceCount > MAX_SELECTED);
+  const isLimited = state.view.settings.aggregateDepth !== Number.POSITIVE_INFINITY;
+  let walk = new Walk(state, top, purpose, !isLimited && top.aggregateCount > MAX_SELECTED);
   walk.take(name, firstWildcard);
-  if (walk.hasTooMuchText && !walk.isSample) {
+  const isTooMuch = walk.hasTooMuchText || (isLimited && walk.services.length >= MAX_SELECTED);
+  if (isTooMuch && !walk.isSample) {
     walk = new Walk(state, top, purpose, true);
     walk.take(name, firstWildcard);
   }
@@ -107,7 +144,7 @@ const ANY_SERVICE: Purpose = { isUseful: () => true, octetsOf: () => 0, mergesAd
  * last wildcard count.
  */
 export function hasName(state: LookupState, name: Name): boolean {
-  return find(state, name.slice(name.findLastIndex(isWildcard) + 1)) !== undefined;
+  return find(state, name.slice(firstWildcardOf(state.view.settings, name) + 1)) !== undefined;
 }
 
 /** The node of a folded name; `undefined` if the name does not exist. The answer then depends on the name. */
@@ -119,6 +156,12 @@ export function find(state: LookupState, name: Name): Node | undefined {
   return node !== undefined && node.serviceCount === 0 && !settings.virtualAddresses
     ? undefined
     : node;
+}
+
+function hasAggregateOwn(node: Node): boolean {
+  for (let at = node.first; at !== undefined; at = at.next)
+    if (at.attributes.aggregate) return true;
+  return false;
 }
 
 class Walk {
@@ -164,16 +207,30 @@ class Walk {
 
   /** The services below the name and, as `parentValue` says, those at it. */
   #takeName(node: Node, depth: number): void {
-    const { parentValue } = this.#state.view.settings;
-    const hasBelow = node.hasServicesBelow;
+    const { parentValue, aggregateDepth } = this.#state.view.settings;
+    const hasBelow = this.#hasAggregateBelow(node, aggregateDepth);
     if (!hasBelow || parentValue !== 'hidden') this.takeOwn(node, depth);
     const isDone = parentValue === 'wins' && this.services.length > 0;
-    if (hasBelow && !isDone) this.#takeBelow(node, depth, this.#state.view.sampleStart);
+    if (!hasBelow || isDone) return;
+    this.#takeBelow(node, depth, this.#state.view.sampleStart, aggregateDepth);
   }
 
-  takeOwn(node: Node, depth: number): void {
+  /** Whether services at most `levels` labels below the node count in its name's answers. */
+  #hasAggregateBelow(node: Node, levels: number): boolean {
+    if (levels <= 0 || !node.hasAggregateBelow) return false;
+    if (levels === Number.POSITIVE_INFINITY) return true;
+    for (const child of node.children ?? []) {
+      if (this.#state.nodesLeft-- <= 0) return false;
+      if (hasAggregateOwn(child) || this.#hasAggregateBelow(child, levels - 1)) return true;
+    }
+    return false;
+  }
+
+  /** The services at the node; `isAggregate`: for the answer of another name. */
+  takeOwn(node: Node, depth: number, isAggregate = false): void {
     const takesUseful = this.isSample && this.#state.view.listing === undefined;
     for (let at = node.first; at !== undefined && !this.#isFull(); at = at.next) {
+      if (isAggregate && !at.attributes.aggregate) continue;
       if (takesUseful && !this.#purpose.isUseful(at)) continue;
       this.#textOctets += at.attributes.text.length;
       this.services.push({ node, depth, registration: at });
@@ -200,10 +257,11 @@ class Walk {
     if (this.#room < 0) this.isCut = true;
   }
 
-  #takeBelow(node: Node, depth: number, start: number): void {
+  #takeBelow(node: Node, depth: number, start: number, levels: number): void {
+    if (levels <= 0) return;
     this.#eachChild(node, start, (child, rest) => {
-      this.takeOwn(child, depth + 1);
-      this.#takeBelow(child, depth + 1, rest);
+      this.takeOwn(child, depth + 1, true);
+      this.#takeBelow(child, depth + 1, rest, levels - 1);
     });
   }
 
@@ -212,13 +270,14 @@ class Walk {
    * matches exactly one label. Owner names may be deeper than the qname, never shallower.
    */
   #match(node: Node, name: Name, at: number, start: number): void {
+    const { settings } = this.#state.view;
     if (at < 0) {
-      this.takeOwn(node, name.length);
-      this.#takeBelow(node, name.length, start);
+      this.takeOwn(node, name.length, true);
+      this.#takeBelow(node, name.length, start, settings.aggregateDepth);
       return;
     }
     const label = name[at] as Label;
-    if (isWildcard(label)) {
+    if (isQuestionWildcard(settings, label)) {
       this.#eachChild(node, start, (child, rest) => this.#match(child, name, at - 1, rest));
       return;
     }

@@ -15,11 +15,22 @@ import { COMPRESSED_RR_OCTETS } from '../../dns/wire.ts';
 import { chooseLeader } from '../../service/leader.ts';
 import type { Linking } from '../../service/linking.ts';
 import { NO_SRV, type Service } from '../../service/service.ts';
+import { applyGroupRule } from './group.ts';
 import type { LookupState } from './lookupState.ts';
 import { type GivenAddress, meaningOf, virtualAddressesAt } from './meaning.ts';
-import { find, hasName, MAX_SELECTED, type Purpose, type Selected, select } from './select.ts';
-import type { Node, Registration } from './tree.ts';
+import {
+  find,
+  hasName,
+  MAX_SELECTED,
+  type Purpose,
+  type Selected,
+  type Selection,
+  select,
+  selectLiterally,
+} from './select.ts';
+import type { Registration } from './tree.ts';
 import type { ConsulInstances, ConsulMeaning } from './view.ts';
+import { wildcardFor } from './wildcard.ts';
 
 export interface NameServices {
   /** May be empty: the name exists without services. */
@@ -30,6 +41,8 @@ export interface NameServices {
   readonly given?: readonly GivenAddress[] | undefined;
   /** SRV targets of services with an address are HEX.<addressDomain>, in place of their owner names. */
   readonly addressDomain?: Name | undefined;
+  /** The stored wildcard that has the services, if the name does not exist. */
+  readonly wildcard?: Name;
 }
 
 const EMPTY: NameServices = { services: [], isWhole: true };
@@ -45,9 +58,9 @@ export function servicesAt(
   const meaning = meaningOf(state, name, apex, qtype);
   switch (meaning.kind) {
     case 'services':
-      return servicesOf(state, meaning.name, qtype);
+      return servicesOf(state, meaning.name, qtype) ?? synthesizedAt(state, meaning.name, qtype);
     case 'leader':
-      return leaderOf(state, name, meaning.of);
+      return leaderOf(state, name, meaning.of) ?? synthesizedAt(state, name, qtype);
     case 'here':
       return { ...EMPTY, given: addressesHere(state, qtype) };
     case 'consul':
@@ -55,14 +68,14 @@ export function servicesAt(
   }
 }
 
-/** Whether a name in the zone of `apex` exists. */
+/** Whether a name in the zone of `apex` exists, or a stored wildcard answers for it. */
 export function nameExists(state: LookupState, owner: Name, apex: Name): boolean {
   const meaning = meaningOf(state, foldName(owner), apex, Type.ANY);
   switch (meaning.kind) {
     case 'services':
-      return hasName(state, meaning.name);
+      return existsOrIsSynthesized(state, meaning.name, meaning.name);
     case 'leader':
-      return hasName(state, meaning.of);
+      return existsOrIsSynthesized(state, meaning.of, foldName(owner));
     case 'here':
       return true;
     case 'consul':
@@ -71,11 +84,49 @@ export function nameExists(state: LookupState, owner: Name, apex: Name): boolean
 }
 
 function servicesOf(state: LookupState, name: Name, qtype: number): NameServices | undefined {
-  const selection = select(state, name, purposeOf(qtype));
+  return chosenFrom(state, name, select(state, name, purposeOf(qtype)));
+}
+
+function chosenFrom(
+  state: LookupState,
+  name: Name,
+  selection: Selection,
+): NameServices | undefined {
   if (selection.kind === 'missing') return undefined;
-  const { services, isWhole, sampledBelow } = selection;
+  const { isWhole } = selection;
   const given = virtualAddressesAt(state, name);
-  return { services: applyGroupRule(services, sampledBelow), isWhole, given };
+  return { services: grouped(state, selection), isWhole, given };
+}
+
+function grouped(
+  { view }: LookupState,
+  { services, sampledBelow }: Extract<Selection, { kind: 'exists' }>,
+): readonly Selected[] {
+  return applyGroupRule(services, sampledBelow, view.settings.aggregateDepth);
+}
+
+/** The services of the stored wildcard that answers for a folded name, if the name does not exist. */
+function synthesizedAt(state: LookupState, name: Name, qtype: number): NameServices | undefined {
+  const wildcard = wildcardFor(state, name);
+  if (wildcard === undefined) return undefined;
+  const found = chosenFrom(state, wildcard, selectLiterally(state, wildcard, purposeOf(qtype)));
+  return found && { ...found, services: standingFor(found.services, name, wildcard), wildcard };
+}
+
+/** The services of a stored wildcard, for the name that it answers for. */
+export function standingFor(
+  services: readonly Selected[],
+  name: Name,
+  wildcard: Name,
+): readonly Selected[] {
+  return services.map((selected) => {
+    const labelsBelow = selected.node.owner().length - wildcard.length;
+    return { ...selected, standsFor: { name, labelsBelow } };
+  });
+}
+
+function existsOrIsSynthesized(state: LookupState, name: Name, asked: Name): boolean {
+  return hasName(state, name) || wildcardFor(state, asked) !== undefined;
 }
 
 /** The leading instance of `of`, for the name of the leader. */
@@ -91,7 +142,7 @@ function leaderOf(state: LookupState, name: Name, of: Name): NameServices | unde
 function leaderAmong(state: LookupState, of: Name): readonly Selected[] {
   const selection = select(state, of, INSTANCES);
   if (selection.kind === 'missing') return [];
-  const instances = applyGroupRule(selection.services, undefined).filter(hasHost);
+  const instances = grouped(state, { ...selection, sampledBelow: undefined }).filter(hasHost);
   const candidates = instances.map((selected) => {
     const { createRevision, attributes } = selected.registration;
     return {
@@ -112,14 +163,15 @@ function leaderAmong(state: LookupState, of: Name): readonly Selected[] {
  * The name of the instance that a service belongs to, which is the target of its SRV record if its host is an address:
  * its owner name without its first `targetstrip` labels. A `targetstrip` of all labels or more strips nothing
  * (SkyDNS). A host name keeps its labels, although external-dns sets `targetstrip` beside host names, too, for its own
- * prefix.
+ * prefix. For a service of a stored wildcard the name that it answers for takes the place of the wildcard's, and of the
+ * names below that.
  */
-export function instanceName({
-  node,
-  registration,
-}: Pick<Selected, 'node' | 'registration'>): Name {
-  const owner = node.owner();
-  const { targetStrip } = registration.attributes;
+export function instanceName(
+  selected: Pick<Selected, 'node' | 'registration' | 'standsFor'>,
+): Name {
+  const { node, registration, standsFor } = selected;
+  const owner = standsFor?.name ?? node.owner();
+  const targetStrip = registration.attributes.targetStrip - (standsFor?.labelsBelow ?? 0);
   const isStripped = registration.family !== 0 && targetStrip > 0 && targetStrip < owner.length;
   return isStripped ? owner.slice(targetStrip) : owner;
 }
@@ -198,7 +250,7 @@ function taggedInstances(
   const selection = select(state, name, { ...purpose, isUseful });
   if (selection.kind === 'missing') return undefined;
   const { services: all, isWhole, sampledBelow } = selection;
-  const services = applyGroupRule(all, sampledBelow).filter((each) => isWanted(each.registration));
+  const services = grouped(state, selection).filter((each) => isWanted(each.registration));
   if (services.length === 0) {
     // A sample has only services that are useful to this question. A tag with dots makes several names.
     const isEmpty = sampledBelow !== undefined || all.some((each) => isBelowTag(each, tag));
@@ -280,61 +332,4 @@ function addressPurpose(family: 4 | 6, octets: number): Purpose {
 
 function purposeOf(qtype: number): Purpose {
   return PURPOSES.get(qtype) ?? HOST_PURPOSE;
-}
-
-/**
- * SkyDNS's group rule, made independent of order: the groups of the shallowest services decide. If they have one group,
- * the services of that group and those without a group stay; with several groups or none, all services stay. If the
- * services are a sample, the shallowest ones are searched in the tree below `sampledBelow`.
- */
-function applyGroupRule(
-  services: readonly Selected[],
-  sampledBelow: Node | undefined,
-): readonly Selected[] {
-  if (services.length < 2) return services;
-  const isWhole = sampledBelow === undefined || services[0]?.node === sampledBelow;
-  const shallowest = isWhole ? shallowestOf(services) : shallowestBelow(sampledBelow);
-  const named = new Set(shallowest.map(({ attributes }) => attributes.group));
-  named.delete('');
-  if (named.size !== 1) return services;
-  return services.filter(({ registration: { attributes } }) => {
-    return attributes.group === '' || named.has(attributes.group);
-  });
-}
-
-function shallowestOf(services: readonly Selected[]): Registration[] {
-  let least = Number.POSITIVE_INFINITY;
-  for (const { depth } of services) least = Math.min(least, depth);
-  return services.flatMap(({ depth, registration }) => (depth === least ? [registration] : []));
-}
-
-/** Of a level with more nodes, only the first ones count. */
-const MAX_LEVEL_NODES = 1_000;
-
-/** The services of the shallowest level below a node that has services. */
-function shallowestBelow(node: Node): Registration[] {
-  let level = childrenOf([node]);
-  while (level.length > 0) {
-    const found = level.flatMap(registrationsAt);
-    if (found.length > 0) return found;
-    level = childrenOf(level);
-  }
-  return [];
-}
-
-function childrenOf(nodes: readonly Node[]): Node[] {
-  const children: Node[] = [];
-  for (const node of nodes) {
-    for (const child of node.children ?? []) {
-      if (children.length === MAX_LEVEL_NODES) return children;
-      children.push(child);
-    }
-  }
-  return children;
-}
-
-function registrationsAt(node: Node): Registration[] {
-  const registrations: Registration[] = [];
-  for (let at = node.first; at !== undefined; at = at.next) registrations.push(at);
-  return registrations;
 }

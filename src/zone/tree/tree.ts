@@ -45,6 +45,8 @@ interface RareParts {
   virtualAddresses: readonly VirtualAddress[];
   /** Virtual addresses at and below the node. */
   virtualCount: number;
+  /** Services at and below the node that do not count in the names above theirs. */
+  apartCount: number;
 }
 
 /** From this many children on, a Map is faster than a scan. */
@@ -84,12 +86,17 @@ export class Node {
     return this.serviceCount > 0 || this.virtualCount > 0;
   }
 
-  /** Whether services are registered below the node. */
-  get hasServicesBelow(): boolean {
+  /** Services at and below this node that count in the names above theirs. */
+  get aggregateCount(): number {
+    return this.rare === undefined ? this.serviceCount : this.serviceCount - this.rare.apartCount;
+  }
+
+  /** Whether services below the node count in the answers of its name. */
+  get hasAggregateBelow(): boolean {
     if (this.children === undefined) return false;
     let own = 0;
-    for (let at = this.first; at !== undefined; at = at.next) own++;
-    return this.serviceCount > own;
+    for (let at = this.first; at !== undefined; at = at.next) if (at.attributes.aggregate) own++;
+    return this.aggregateCount > own;
   }
 
   child(label: Label): Node | undefined {
@@ -125,7 +132,8 @@ export function insertRegistration(root: Node, owner: Name, registration: Regist
   const replaced = unlink(node, registration.key);
   registration.next = node.first;
   node.first = registration;
-  if (replaced) return node;
+  countApart(node, apartOf(registration) - apartOf(replaced));
+  if (replaced !== undefined) return node;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) up.serviceCount++;
   return node;
 }
@@ -137,7 +145,9 @@ export function removeRegistration(
   key: string | undefined,
 ): Node | undefined {
   const node = findNode(root, owner);
-  if (node === undefined || !unlink(node, key)) return undefined;
+  const removed = node === undefined ? undefined : unlink(node, key);
+  if (node === undefined || removed === undefined) return undefined;
+  countApart(node, -apartOf(removed));
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
     up.serviceCount--;
     if (!up.isInTree && up.parent !== undefined) removeChild(up.parent, up);
@@ -190,25 +200,41 @@ function nodeFor(root: Node, name: Name): Node {
 }
 
 function rareOf(node: Node): RareParts {
-  node.rare ??= { index: undefined, virtualAddresses: NO_VIRTUAL, virtualCount: 0 };
+  node.rare ??= { index: undefined, virtualAddresses: NO_VIRTUAL, virtualCount: 0, apartCount: 0 };
   return node.rare;
 }
 
 function dropEmptyParts(node: Node): void {
-  if (node.rare?.index === undefined && node.virtualCount === 0) node.rare = undefined;
+  const { rare } = node;
+  if (rare === undefined || rare.index !== undefined) return;
+  if (rare.virtualCount === 0 && rare.apartCount === 0) node.rare = undefined;
 }
 
-function unlink(node: Node, key: string | undefined): boolean {
+/** Adds to the number of services that do not count in the names above theirs. */
+function countApart(node: Node, by: number): void {
+  if (by === 0) return;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
+    rareOf(up).apartCount += by;
+    dropEmptyParts(up);
+  }
+}
+
+function apartOf(registration: Registration | undefined): number {
+  return registration === undefined || registration.attributes.aggregate ? 0 : 1;
+}
+
+/** Removes the registration of a key from the node. */
+function unlink(node: Node, key: string | undefined): Registration | undefined {
   let before: Registration | undefined;
   for (let at = node.first; at !== undefined; at = at.next) {
     if (at.key === key) {
       if (before === undefined) node.first = at.next;
       else before.next = at.next;
-      return true;
+      return at;
     }
     before = at;
   }
-  return false;
+  return undefined;
 }
 
 function addChild(parent: Node, label: Label): Node {

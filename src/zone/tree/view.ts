@@ -29,6 +29,11 @@ export interface ZoneSettings {
   /** QTYPE ANY: the HINFO of RFC 8482 §4.2, or REFUSED as SkyDNS does. */
   readonly any: 'hinfo' | 'refuse';
   readonly parentValue: ParentValue;
+  /** A service at a name that begins with `*` answers for names that do not exist (RFC 4592). */
+  readonly storedWildcards: boolean;
+  /** How many labels below a name its answers are gathered; may be infinite. */
+  readonly aggregateDepth: number;
+  readonly questionWildcards: QuestionWildcards;
   /** TTL of leaders' records, and SOA minimum of negative answers about leaders. */
   readonly leaderTtlSeconds: number;
   /** A and AAAA of a name that has a virtual address are that address. */
@@ -66,6 +71,9 @@ export interface Datacenter extends ConsulPlace {
 export type ParentValue =
   /** Only the names below count, as in CoreDNS. */
   'hidden' | 'wins' | 'merged';
+
+/** Which labels of a question match any label: `*` and `any` (SkyDNS), `any`, or none. */
+export type QuestionWildcards = 'all' | 'any' | 'none';
 
 export interface View {
   readonly root: Node;

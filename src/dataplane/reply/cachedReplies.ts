@@ -1,4 +1,5 @@
-/** Finds the answer of a question outside our zones: the readers' side of the cache (`cache/layout.ts`). */
+/** Answers questions about names outside our zones: the readers' side of the cache (`cache/layout.ts`). */
+import { STALE_TTL_SECONDS } from '../../dns/message.ts';
 import { Rcode } from '../../dns/rr.ts';
 import {
   answerAt,
@@ -17,13 +18,56 @@ import {
   STALE_NXDOMAIN_OPT,
   STALE_OPT,
 } from '../cache/layout.ts';
-import { AnswerField, rcodeOf } from '../table/layout.ts';
+import { type CounterBlock, Single } from '../table/counters.ts';
+import { AnswerField, optRecord, rcodeOf } from '../table/layout.ts';
 import type { QuestionReader } from './question.ts';
+import { type ReplyLimits, type ReplyParts, ReplyWriter } from './replyWriter.ts';
 
 /** Places that a slot's note may have. */
 const NOTE_PLACES = 8;
 
-export class CacheFinder {
+/** Replies with other servers' answers. */
+export class CachedReplies {
+  readonly #finder: CacheFinder;
+  readonly #writer: ReplyWriter;
+  readonly #counters: CounterBlock;
+
+  constructor(memory: SharedArrayBuffer, parts: ReplyParts, limits: ReplyLimits) {
+    const words = new Int32Array(memory);
+    const octets = new Uint8Array(memory);
+    this.#finder = new CacheFinder(words, parts.question);
+    this.#writer = new ReplyWriter({ words, octets }, parts, limits, optRecord(false));
+    this.#counters = parts.counters;
+  }
+
+  beginBatch(second: number): void {
+    this.#finder.beginBatch(second);
+    this.#writer.second = second;
+  }
+
+  /** Finds the answer to the question; false if the cache has none. */
+  find(): boolean {
+    return this.#finder.find();
+  }
+
+  /** The length of the reply with the answer that `find` found; 0 if it is not for the client. */
+  write(octets: Uint8Array, at: number): number {
+    const finder = this.#finder;
+    const { answer, head } = finder;
+    this.#writer.opt = finder.opt;
+    this.#writer.fixedTtl = finder.isStale ? STALE_TTL_SECONDS : 0;
+    const length = this.#writer.writeAnswer(octets, at, answer, head, rcodeOf(head) | 0x80);
+    if (length === 0) return 0;
+    finder.touch();
+    const counters = this.#counters;
+    const slot = finder.isStale ? Single.cacheStale : Single.cacheHits;
+    counters[slot] = (counters[slot] as number) + 1;
+    return length;
+  }
+}
+
+/** Finds the answer to a question. */
+class CacheFinder {
   // Set by `find`.
   /** Address of the answer. */
   answer = 0;
