@@ -4,7 +4,6 @@
 import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
 import { type LeaseStore, StoreError } from '../../store/store.ts';
 import { Failure } from './failure.ts';
-import { readPemFile } from './pemFiles.ts';
 
 export interface OpenStoreOptions {
   /** May hold the token of a server on this host. */
@@ -127,4 +126,35 @@ function readPem(
   content: 'certificate' | 'private key',
 ): { readonly [F in keyof TlsCredentials]?: Buffer } {
   return path === undefined ? {} : { [field]: readPemFile(option, path, content) };
+}
+
+const PEM_LABELS = {
+  certificate: 'CERTIFICATE',
+  'private key': '(?:[A-Z]+ )?PRIVATE KEY',
+} as const;
+
+/** The content of a file that `option` names. Throws a `Failure` that names the option. */
+export function readPemFile(
+  option: string,
+  path: string,
+  content: keyof typeof PEM_LABELS,
+): Buffer {
+  const pem = readOctets(option, path);
+  const begin = new RegExp(`^-----BEGIN ${PEM_LABELS[content]}-----`, 'm');
+  if (begin.test(pem.toString('latin1'))) return pem;
+  throw new Failure(
+    'usage',
+    `${option}: ${path} contains no ${content} in PEM`,
+    'see openssl x509',
+  );
+}
+
+function readOctets(option: string, path: string): Buffer {
+  try {
+    return process.getBuiltinModule('node:fs').readFileSync(path);
+  } catch (error) {
+    const reason = (error as NodeJS.ErrnoException).code;
+    const problem = `${option}: cannot read ${path} (${reason})`;
+    throw new Failure('usage', problem, 'name a readable file');
+  }
 }

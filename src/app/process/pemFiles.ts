@@ -1,28 +1,8 @@
-/** Reads files with certificates and keys in PEM, and says which option names a file that is not what it should be. */
+/** Reads the certificates of DNS over TLS, and says which option names a file that is not what it should be. */
 import type { Config } from '../../config/config.ts';
 import { type CertificatePair, readPair } from '../../server/tls/certificate.ts';
 import { Failure } from './failure.ts';
-
-const PEM_LABELS = {
-  certificate: 'CERTIFICATE',
-  'private key': '(?:[A-Z]+ )?PRIVATE KEY',
-} as const;
-
-/** The content of a file that `option` names. Throws a `Failure` that names the option. */
-export function readPemFile(
-  option: string,
-  path: string,
-  content: keyof typeof PEM_LABELS,
-): Buffer {
-  const pem = readOctets(option, path);
-  const begin = new RegExp(`^-----BEGIN ${PEM_LABELS[content]}-----`, 'm');
-  if (begin.test(pem.toString('latin1'))) return pem;
-  throw new Failure(
-    'usage',
-    `${option}: ${path} contains no ${content} in PEM`,
-    'see openssl x509',
-  );
-}
+import { readPemFile } from './openStore.ts';
 
 /** The CAs of `--upstream-ca`, in PEM. Throws a `Failure` if OpenSSL cannot read them. */
 export function readUpstreamCa(path: string): string {
@@ -53,14 +33,4 @@ export function readServerPair({
     read.problem,
     'give a certificate and its own key, unencrypted, in PEM',
   );
-}
-
-function readOctets(option: string, path: string): Buffer {
-  try {
-    return process.getBuiltinModule('node:fs').readFileSync(path);
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code;
-    const problem = `${option}: cannot read ${path} (${reason})`;
-    throw new Failure('usage', problem, 'name a readable file');
-  }
 }
