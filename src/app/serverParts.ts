@@ -35,6 +35,7 @@ import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
 import { SecureListeners } from './answering/secureListeners.ts';
 import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering/slowPath.ts';
+import { Transfers } from './answering/transfers.ts';
 import { openListeners } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
 import type { Measured } from './metricsPage.ts';
@@ -58,6 +59,7 @@ export interface ServerParts {
   /** Undefined without --ambassador. */
   readonly ambassador: ServerAmbassador | undefined;
   readonly services: ServiceFollower;
+  readonly transfers: Transfers;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
   readonly udp: UdpListener;
@@ -95,6 +97,7 @@ export function assemble(
     onApplied(nodes) {
       publisher.onApplied(nodes);
       stubZones.onApplied(nodes);
+      transfers.keeper.onApplied(nodes);
       ambassador?.onApplied(nodes);
       services.onApplied(nodes);
     },
@@ -106,6 +109,7 @@ export function assemble(
   };
   const nameTables = new NameTables({
     ...{ store, prefix, catalog, log, onInvalid, onVirtualAddresses, onAliases },
+    zoneSerial: (apex) => transfers.zoneSerial(apex),
     vipRanges: vipRangesOf([config.ambassador?.vipRange, config.ambassador?.vipRange6]),
   });
   const liveConfig = new LiveConfig(config, catalog.configKey, log);
@@ -116,13 +120,22 @@ export function assemble(
     onError: (error) => faults.report(error, 'an answer could not be cached'),
   });
   const publisher = publisherOf({ table, catalog, liveConfig, nameTables, faults });
+  const transfers = new Transfers(config, {
+    ...{ catalog, liveConfig, prefix, log, faults },
+    facts: () => nameTables.facts,
+    mirror: () => mirror,
+    onSerial: () => publisher.refresh(),
+  });
   const stopRefreshing = startRefreshing(publisher, table);
   const stubZones = new FollowedStubZones({ root: catalog.root, prefix, liveConfig, log });
-  const mirror: Mirror = mirrorOf(config, store, catalog, liveConfig, log, (event) => {
-    if (event.kind === 'loaded') stubZones.onLoaded();
-    // The mirror reports a success just before its state becomes `synced`.
-    publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced');
-  });
+  const mirror: Mirror = mirrorOf(
+    { config, store, catalog, liveConfig, transfers, log },
+    (event) => {
+      if (event.kind === 'loaded') stubZones.onLoaded();
+      // The mirror reports a success just before its state becomes `synced`.
+      publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced');
+    },
+  );
   const following = { catalog, liveConfig, mirror, nameTables };
   const ambassador =
     config.ambassador &&
@@ -136,13 +149,13 @@ export function assemble(
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
   const answering = { table, outsideCache, publisher, stopRefreshing };
-  const core = { ...answering, ...following, measured, queryLog, faults };
+  const core = { ...answering, ...following, transfers, measured, queryLog, faults };
   const designated = () => secure?.designated;
   const slowPath = slowPathOf(config, { ...core, designated, counters: measured.answers });
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
-  const { respond, gate } = slowPath;
+  const { respond, openReplies, gate } = slowPath;
   const cache = outsideCache?.memory;
-  const listening = { liveConfig, table, cache, respond, gate, onError, log };
+  const listening = { liveConfig, table, cache, respond, gate, openReplies, onError, log };
   const { udp, tcp } = openListeners(config, listening);
   const secure: SecureListeners | undefined = secureListenersOf(config, listening);
   tableBlocks.push(...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? []));
@@ -205,13 +218,13 @@ function publisherOf({
 }
 
 function mirrorOf(
-  config: Config,
-  store: LeaseStore,
-  catalog: Catalog,
-  liveConfig: LiveConfig,
-  log: Log,
+  parts: Pick<ServerParts, 'store' | 'catalog' | 'liveConfig' | 'transfers'> & {
+    readonly config: Config;
+    readonly log: Log;
+  },
   onEvent: (event: MirrorEvent) => void,
 ): Mirror {
+  const { config, store, catalog, liveConfig, transfers, log } = parts;
   const logEvent = createMirrorLog(log);
   return new Mirror({
     store,
@@ -219,6 +232,7 @@ function mirrorOf(
     replica: {
       apply(changes) {
         liveConfig.readChanges(changes);
+        transfers.keeper.noteChanges(changes);
         catalog.apply(changes);
         liveConfig.applyNewStoreConfig();
       },
@@ -234,7 +248,7 @@ function mirrorOf(
 }
 
 /** Reads the store, and follows its changes. */
-export function startMirrors({ mirror, nameTables, liveConfig }: ServerParts): void {
+export function startMirrors({ mirror, nameTables, liveConfig, transfers }: ServerParts): void {
   const followAliases = (): void => {
     if (liveConfig.settings.consul !== undefined) nameTables.followQueryAliases();
   };
@@ -242,6 +256,7 @@ export function startMirrors({ mirror, nameTables, liveConfig }: ServerParts): v
   followAliases();
   nameTables.start();
   mirror.start();
+  void mirror.waitFor(0).then(() => transfers.start());
 }
 
 /** Answers the queries received so far, then frees everything. */
@@ -263,6 +278,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   await parts.ambassador?.close();
   parts.nameTables.close();
   parts.services.close();
+  parts.transfers.close();
   parts.stopRefreshing();
   parts.outsideCache?.close();
   await liveConfig.close();

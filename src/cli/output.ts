@@ -74,10 +74,11 @@ export const readText: TextFileReader = (path) => {
   try {
     const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      if (!fstatSync(fd).isFile()) return { problem: 'it is not a regular file' };
+      const stats = fstatSync(fd);
+      if (!stats.isFile()) return { problem: 'it is not a regular file' };
       const octets = readUpTo(fd, MAX_OCTETS + 1);
       if (octets.length > MAX_OCTETS) return { problem: 'it is larger than 1 MiB' };
-      return { text: octets.toString('utf8') };
+      return { text: octets.toString('utf8'), isForAll: (stats.mode & 0o004) !== 0 };
     } finally {
       closeSync(fd);
     }

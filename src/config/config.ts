@@ -1,6 +1,6 @@
 /**
  * config/: Reads the options from flags, environment and files into the typed configuration.
- * Imports: config/options, dns, observability, service.
+ * Imports: config/options, dns, observability, service, transfer.
  * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host,
  *   cli/linking, registrar, registrar/describe, tools/doctor, tools/doctor/ambassador.
  *
@@ -30,6 +30,7 @@ import {
   type Sources,
 } from './settings.ts';
 import { chooseStore, type StoreLocation } from './storeLocation.ts';
+import { transferMistakes } from './transferMistakes.ts';
 import { misspeltVariables, unknownKeys, unprefixedVariables } from './unknownNames.ts';
 
 /** All options of `serve`, including the store's. */
@@ -77,6 +78,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...consulMistakes(settings, origins),
     ...secureMistakes(settings),
     ...forwardMistakes(settings, origins),
+    ...transferMistakes(settings),
     ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),

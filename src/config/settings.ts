@@ -17,10 +17,10 @@ export type Origin = 'flag' | 'environment' | 'file' | 'default';
 
 export type Origins<Rows> = { readonly [Field in keyof Rows]: Origin };
 
-/** The content of a file, or why it could not be read. */
+/** The content of a file, and whether every user may read it; or why it could not be read. */
 export type TextFileReader = (
   path: string,
-) => { readonly text: string } | { readonly problem: string };
+) => { readonly text: string; readonly isForAll?: boolean } | { readonly problem: string };
 
 export interface Sources {
   /** Values by option name, from the command line. */
@@ -133,7 +133,7 @@ function findFlag(row: Option<unknown>, { flags, readFile }: Sources): GivenValu
   }
   const path = row.secret ? flags[`${row.name}-file`] : undefined;
   if (path === undefined) return undefined;
-  return { origin: 'flag', setBy: `--${row.name}-file`, raw: secretFrom(path, readFile) };
+  return { origin: 'flag', setBy: `--${row.name}-file`, raw: secretFrom(row, path, readFile) };
 }
 
 function findVariable(row: Option<unknown>, { env, readFile }: Sources): GivenValue | undefined {
@@ -141,7 +141,7 @@ function findVariable(row: Option<unknown>, { env, readFile }: Sources): GivenVa
     if (env[name]) return { origin: 'environment', setBy: name, raw: env[name] };
     const path = row.secret ? env[`${name}_FILE`] : undefined;
     if (path) {
-      return { origin: 'environment', setBy: `${name}_FILE`, raw: secretFrom(path, readFile) };
+      return { origin: 'environment', setBy: `${name}_FILE`, raw: secretFrom(row, path, readFile) };
     }
   }
   return undefined;
@@ -154,7 +154,7 @@ function findInFile(row: Option<unknown>, { file, readFile }: Sources): GivenVal
     if (raw === undefined || raw === null) continue;
     const setBy = `${key} in ${file.path}`;
     const isPath = row.secret && /[-_]file$/.test(key);
-    return { origin: 'file', setBy, raw: isPath ? secretFrom(raw, readFile) : raw };
+    return { origin: 'file', setBy, raw: isPath ? secretFrom(row, raw, readFile) : raw };
   }
   return undefined;
 }
@@ -175,11 +175,18 @@ class Unreadable {
   }
 }
 
-function secretFrom(path: unknown, readFile: TextFileReader): unknown {
+function secretFrom(
+  { isPrivate }: Pick<Option<unknown>, 'isPrivate'>,
+  path: unknown,
+  readFile: TextFileReader,
+): unknown {
   if (typeof path !== 'string') return new Unreadable('needs the path of one file');
   const content = readFile(path);
   if ('problem' in content) {
     return new Unreadable(`cannot read ${path} (${content.problem}); name a readable file`);
+  }
+  if (isPrivate === true && content.isForAll === true) {
+    return new Unreadable(`every user may read ${path}; change that with chmod o= ${path}`);
   }
   const text = content.text.trim();
   return text === '' ? new Unreadable(`${path} is empty; put the text into it`) : text;

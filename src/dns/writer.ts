@@ -17,7 +17,7 @@ import {
 import { MAX_MESSAGE_OCTETS } from './wire.ts';
 
 export class MessageWriter {
-  readonly #octets = new Uint8Array(MAX_MESSAGE_OCTETS);
+  readonly #octets = Buffer.alloc(MAX_MESSAGE_OCTETS);
   readonly #names = new CompressionTable(this.#octets);
   /** Octets written so far. */
   at = 0;
@@ -47,6 +47,11 @@ export class MessageWriter {
     return message;
   }
 
+  /** What was written from offset `start` on, as an octet string. */
+  octetString(start: number): string {
+    return this.#octets.toString('latin1', start, this.at);
+  }
+
   u8(value: number): void {
     if (value >>> 8 !== 0) throw outOfRange(value, 8);
     this.#octets[this.at++] = value;
@@ -74,6 +79,14 @@ export class MessageWriter {
   raw(octets: Uint8Array): void {
     if (this.at + octets.length <= MAX_MESSAGE_OCTETS) this.#octets.set(octets, this.at);
     this.at += octets.length;
+  }
+
+  /** A part of an octet string. */
+  octets(text: string, start: number, end: number): void {
+    const octets = this.#octets;
+    let at = this.at;
+    for (let i = start; i < end; i++) octets[at++] = text.charCodeAt(i);
+    this.at = at;
   }
 
   /** A <character-string> (RFC 1035 §3.3). */
@@ -150,8 +163,8 @@ function outOfRange(value: number, bits: number): RangeError {
   return new RangeError(`${value} does not fit ${bits} bits`);
 }
 
-/** A pointer has 14 bits. */
-const MAX_OFFSET = 0x4000;
+/** A pointer has 14 bits: it reaches no name at this offset or behind it. */
+export const MAX_OFFSET = 0x4000;
 const SLOTS = 16384;
 
 /** After this many collisions a name stays uncompressed, so that chosen names cannot make the table slow. */

@@ -3,8 +3,8 @@
  * Imports: dns.
  * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/registrar, cli,
  *   cli/commands, cli/host, cli/linking, config, config/options, registrar, registrar/describe, registrar/leadership,
- *   registrar/links, registrar/reconcile, registrar/registrator, server/http, server/http/api, store, store/embedded,
- *   store/etcd, store/http, tools/doctor, zone, zone/tree.
+ *   registrar/links, registrar/reconcile, registrar/registrator, server/http, server/http/api, server/transfer, store,
+ *   store/embedded, store/etcd, store/http, tools/doctor, zone, zone/tree.
  *
  * A service is SkyDNS's JSON value under a key. Every value from a store passes `parseService`, which never throws,
  * bounds what it reads, and returns the reason for an invalid value. Unlike Go's decoder it takes numbers written as

@@ -1,7 +1,7 @@
 /**
  * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
  * Imports: dns, service, zone/tree.
- * Used by: ambassador, dataplane/publish, server.
+ * Used by: ambassador, dataplane/publish, server, server/transfer, transfer.
  *
  * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
  * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the
@@ -183,7 +183,7 @@ function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts):
       kind: 'soa',
       mname: ['ns', 'dns', ...zone],
       rname: settings.hostmaster ?? ['hostmaster', ...apex],
-      serial: serialOf(view.unixSeconds),
+      serial: serialOf(view, apex),
       refreshSeconds: 28_800,
       retrySeconds: 7_200,
       expireSeconds: 604_800,
@@ -194,9 +194,15 @@ function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts):
 
 const HOUR_SECONDS = 3600;
 
-/** SkyDNS's SOA serial: the time, rounded down to the hour. There are no secondaries that would miss a change. */
-export function serialOf(unixSeconds: number): number {
-  return Math.floor(unixSeconds / HOUR_SECONDS) * HOUR_SECONDS;
+/**
+ * The SOA serial of a zone: its version's or, without versions, SkyDNS's, which is the time, rounded down to the hour:
+ * then there are no secondaries that would miss a change.
+ */
+export function serialOf(
+  { facts, unixSeconds }: Pick<View, 'facts' | 'unixSeconds'>,
+  apex: Name,
+): number {
+  return facts.zoneSerial?.(apex) ?? Math.floor(unixSeconds / HOUR_SECONDS) * HOUR_SECONDS;
 }
 
 /** Seconds until the serial changes; at least 1. */

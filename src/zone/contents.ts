@@ -23,6 +23,8 @@ export interface NameContents {
   readonly rrs: readonly Rr[];
   /** Folded names at or below which services were looked for: the records depend on them. */
   readonly names: readonly Name[];
+  /** Folded names: the records also depend on whether each of them exists. */
+  readonly presences: readonly Name[];
 }
 
 /** Everything that the contents of zones depend on. */
@@ -75,6 +77,9 @@ function nameServersOf(apex: Name): Name {
  */
 export function* namesOf({ root, settings }: ZoneData, apex: Name): Iterable<Name> {
   yield apex;
+  const nameServers = nameServersOf(apex);
+  const isOwnServer = settings.ownAddresses.length > 0 && findNode(root, nameServers) === undefined;
+  if (isOwnServer) yield nameServers;
   const waiting = [{ name: apex, node: findNode(root, apex) }];
   for (let at = waiting.pop(); at !== undefined; at = waiting.pop()) {
     // A copy: a node's children move when one of them leaves.
@@ -92,13 +97,14 @@ export interface ContentsRules {
   readonly aggregates: boolean;
 }
 
-/** The records of a folded name in a listing. A name that no zone's contents have has none. */
+/** The records of a folded name in a listing, without the SOA. A name that no zone's contents have has none. */
 export function contentsAt(view: View, name: Name, rules: ContentsRules): NameContents {
   const apex = zoneWith(view.settings, name);
   if (apex === undefined) return NOTHING;
   const isApex = name.length === apex.length;
   const rrs: Rr[] = [];
   const names: Name[] = [];
+  const presences: Name[] = [];
   const take = (types: readonly number[]): void => {
     for (const qtype of types) {
       const decided = answer(view, { qname: name, qtype, qclass: Class.IN });
@@ -107,24 +113,36 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
       const isOwn = ({ type, owner }: Rr) => type === qtype && equalNames(owner, name);
       rrs.push(...decided.response.answer.filter(isOwn));
       names.push(...(decided.basis?.names ?? []));
+      presences.push(...(decided.basis?.presences ?? []));
     }
   };
-  if (isApex) take([Type.SOA, Type.NS]);
-  if (!rules.aggregates && !hasOwn(view, name, isApex)) return { rrs, names: [name, ...names] };
+  if (isApex) take([Type.NS]);
+  const isReserved = isSubdomainOf(name, nameServersOf(apex));
+  if (!rules.aggregates && !isReserved && !hasOwn(view, name, isApex)) {
+    return { rrs, names: [name, ...names], presences };
+  }
   const state = newLookupState(view);
   const at = servicesAt(state, name, apex, Type.CNAME);
   const types = at === undefined ? [] : typesOf(at);
-  const isReserved = isSubdomainOf(name, nameServersOf(apex));
   const alias = at && !isReserved && aliasOf(state, name, apex, at);
   names.push(...state.namesRead);
-  if (alias) return { rrs: [cnameOf(name, alias)], names };
+  presences.push(...state.presencesRead);
+  if (alias) return { rrs: [cnameOf(name, alias)], names, presences };
   // An apex may have addresses that no service at or below it has.
   if (isApex || isReserved) take(ADDRESS_TYPES);
   if (!isReserved) take(isApex ? types.filter((type) => !ADDRESS_TYPES.includes(type)) : types);
-  return { rrs, names };
+  return { rrs, names, presences };
 }
 
-const NOTHING: NameContents = { rrs: [], names: [] };
+/** The SOA of a zone with that serial. */
+export function soaOf(view: View, apex: Name, serial: number): Rr {
+  const decided = answer(view, { qname: apex, qtype: Type.SOA, qclass: Class.IN });
+  const soa = decided.kind === 'response' ? decided.response.answer[0] : undefined;
+  if (soa?.rdata.kind !== 'soa') throw new Error('an apex has no SOA');
+  return { ...soa, rdata: { ...soa.rdata, serial } };
+}
+
+const NOTHING: NameContents = { rrs: [], names: [], presences: [] };
 
 /** The types that services may give to a name, in the order of the listing. */
 const SERVICE_TYPES = [Type.A, Type.AAAA, Type.TXT, Type.SRV, Type.MX, Type.PTR];

@@ -12,7 +12,7 @@ import { follow } from './follow.ts';
 import { fitting, rrset, type TimedRdata } from './rrset.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { type LookupState, synthesisOf } from './tree/lookupState.ts';
-import { virtualAddressesAt } from './tree/meaning.ts';
+import { type GivenAddress, virtualAddressesAt } from './tree/meaning.ts';
 import { type Selected, selectExact, selectExactAndBelow } from './tree/select.ts';
 import { type NameServices, nameExists, servicesAt } from './tree/services.ts';
 import { serviceTtl } from './tree/ttl.ts';
@@ -181,8 +181,26 @@ function namesOctets({ rdata }: TimedRdata): number {
 function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {
   const zone = consulOf(state.view.settings, apex)?.own.zone ?? apex;
   const at = servicesAt(state, ['ns', 'dns', ...zone], zone, Type.NS);
+  if (at?.given !== undefined) return ownNameServer(state, qname, ['ns', 'dns', ...zone], at.given);
   const { answer, additional } = ns(state, qname, at?.services ?? []);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
+}
+
+/** This server, with its addresses. */
+function ownNameServer(
+  { view }: LookupState,
+  owner: Name,
+  target: Name,
+  given: readonly GivenAddress[],
+): Lookup {
+  const { ttlSeconds } = view.settings;
+  const record = { class: Class.IN, ttlSeconds };
+  const rrs: Rr[] = [{ ...record, owner, type: Type.NS, rdata: { kind: 'name', target } }];
+  const glue = given.map(({ family, address }): Rr => {
+    const type = family === 4 ? Type.A : Type.AAAA;
+    return { ...record, owner: target, type, rdata: { kind: 'address', address } };
+  });
+  return { kind: 'found', rrs, glue };
 }
 
 /** RFC 8482 §4.2: one HINFO in place of all records. */

@@ -3,13 +3,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Dependents } from '../../src/dataplane/publish/dependents.ts';
 import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/rdata.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import type { Decided } from '../../src/zone/answer.ts';
+import { Dependents } from '../../src/zone/tree/dependents.ts';
 import { Node } from '../../src/zone/tree/tree.ts';
 import { externalKey } from '../../src/zone/tree/view.ts';
 import { FastZone } from '../support/fastZone.ts';

@@ -77,6 +77,7 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
     leaderTtlSeconds: 1,
     virtualAddresses: false,
     ambassador: false,
+    ownAddresses: [],
     consul: undefined,
     forwarded: NO_FORWARDED_NAMES,
     ...overrides,

@@ -21,12 +21,9 @@ function recordsIn(catalog: Catalog, apex: string, { settings, aggregates = true
   );
 }
 
-/** The records but the SOA, as text with single blanks, sorted. */
+/** The records as text with single blanks, sorted. */
 function linesOf(rrs: readonly Rr[]): string[] {
-  return rrs
-    .filter(({ type }) => type !== Type.SOA)
-    .map((rr) => printRr(rr).replaceAll('\t', ' '))
-    .sort();
+  return rrs.map((rr) => printRr(rr).replaceAll('\t', ' ')).sort();
 }
 
 function assertContents(services: Services, expected: string, listed: Listed = {}): void {

@@ -166,6 +166,7 @@ const DEFAULT_SETTINGS: Omit<ZoneSettings, 'apexes'> = {
   leaderTtlSeconds: leaderTtlSeconds.fallback,
   virtualAddresses: false,
   ambassador: false,
+  ownAddresses: [],
   consul: undefined,
   forwarded: NO_FORWARDED_NAMES,
 };

@@ -20,6 +20,7 @@ import type { Change } from '../../service/change.ts';
 import type { StubZone } from '../../zone/tree/stubZones.ts';
 import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
+import { nameServerAddresses } from '../process/network.ts';
 import { FollowedHosts } from './followedHosts.ts';
 import { type Forwarding, forwardingOf, type SharedByForwarders } from './forwarding.ts';
 
@@ -286,6 +287,7 @@ function zoneSettings(config: Config, force: AmbassadorForce): Omit<ZoneSettings
     storedWildcards: config.storedWildcards,
     aggregateDepth: config.aggregateDepth ?? Number.POSITIVE_INFINITY,
     questionWildcards: config.questionWildcards,
+    ownAddresses: nameServerAddresses(config),
     consul,
   };
 }

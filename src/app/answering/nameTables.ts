@@ -9,7 +9,7 @@ import { LeaderChoices } from '../../ambassador/names/leaderChoices.ts';
 import { QueryAliases } from '../../ambassador/names/queryAliases.ts';
 import { VirtualAddresses } from '../../ambassador/names/virtualAddresses.ts';
 import type { VipRange } from '../../ambassador/vipRange.ts';
-import type { Label } from '../../dns/name.ts';
+import type { Label, Name } from '../../dns/name.ts';
 import type { Log } from '../../observability/log.ts';
 import { type NameTable, tablePrefix } from '../../service/key.ts';
 import { Mirror, type MirrorState, type Replica } from '../../store/mirror.ts';
@@ -23,6 +23,8 @@ export interface NameTablesOptions {
   /** Of the names, as `keyPrefix` returns it. */
   readonly prefix: string;
   readonly catalog: Catalog;
+  /** See `NameFacts`. */
+  readonly zoneSerial: (apex: Name) => number | undefined;
   /** The virtual addresses that this host may route. */
   readonly vipRanges: readonly VipRange[];
   readonly log: Log;
@@ -61,6 +63,7 @@ export class NameTables {
       chosenLeader: (name) => leaders.chosenLeader(name),
       consulMeaning: (name, consul) => consulMeaning(name, consul, (id) => aliases.aliasOf(id)),
       consulNames: (consul) => consulNames(consul, aliases.ids()),
+      zoneSerial: options.zoneSerial,
     };
   }
 

@@ -124,7 +124,7 @@ export class SecureListeners {
   }
 
   #listenersOf(config: SecureConfig, parts: ListenerParts): readonly Listener[] {
-    const { respond, onError } = parts;
+    const { respond, openReplies, onError } = parts;
     const certificate = this.certificate;
     const [handshakes, counters] = [this.#handshakes, this.#requests];
     const common = () => ({
@@ -143,7 +143,7 @@ export class SecureListeners {
     };
     if (certificate !== undefined) {
       const tls = { certificate, handshakes };
-      add('dot', () => new DotListener({ ...common(), ...tls }));
+      add('dot', () => new DotListener({ ...common(), ...tls, openReplies }));
       add('doh', () => new DohListener({ ...common(), ...doh, tls }));
     }
     const isTrustedProxy = addressSet(config.trustedProxies);

@@ -8,6 +8,8 @@ import type { AnswerCounters } from '../../server/answerCounters.ts';
 import { ClientGate } from '../../server/clientGate.ts';
 import type { Designated } from '../../server/designated.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
+import type { OpenReplies } from '../../server/tcp/tcpConnection.ts';
+import type { TransferServer } from '../../server/transfer/transferServer.ts';
 import type { Mirror } from '../../store/mirror.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
 import { serverTextsOf } from './clientPolicy.ts';
@@ -27,11 +29,15 @@ export interface SlowPathParts {
   readonly faults: FaultLog;
   /** As in `ResolveOptions`. */
   readonly designated: () => Designated | undefined;
+  /** Gives zones to secondaries, and has everything else answered. */
+  readonly transfers: { serve(respond: Respond, maxUdpOctets: number): TransferServer };
 }
 
 /** Answers queries that the answer table cannot answer. */
 export interface SlowPath {
   readonly respond: Respond;
+  /** See `ConnectionContext`. */
+  readonly openReplies: OpenReplies;
   /** Never forwards or counts a query, and never adds it to the query log. */
   readonly respondQuietly: Respond;
   /** What `respond` does for which client; it follows the policy that it is given. */
@@ -46,7 +52,7 @@ export const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
 export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): SlowPath {
   const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
-  const { counters, queryLog, faults } = parts;
+  const { counters, queryLog, faults, transfers } = parts;
   const pending = new OutstandingAnswers();
   const gate = new ClientGate({ monotonicMs, unixSeconds });
   const quiet = {
@@ -86,5 +92,12 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     onOutstanding: (answer) => pending.add(answer),
     counters,
   });
-  return { respond, respondQuietly, pending, gate };
+  const server = transfers.serve(respond, maxUdpOctets);
+  return {
+    respond: server.respond,
+    openReplies: (message, client) => server.open(message, client),
+    respondQuietly,
+    pending,
+    gate,
+  };
 }

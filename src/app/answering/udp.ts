@@ -13,6 +13,7 @@ import type { ClientGate } from '../../server/clientGate.ts';
 import type { StreamSockets } from '../../server/tcp/connectionListener.ts';
 import { StreamTable } from '../../server/tcp/streamTable.ts';
 import { TcpListener } from '../../server/tcp/tcp.ts';
+import type { OpenReplies } from '../../server/tcp/tcpConnection.ts';
 import { followPolicy } from './clientPolicy.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
@@ -26,6 +27,8 @@ export interface ListenerParts {
   readonly respond: Respond;
   /** Of `respond`. */
   readonly gate: ClientGate;
+  /** See `ConnectionContext`. */
+  readonly openReplies: OpenReplies;
   readonly onError: (error: Error) => void;
   readonly log: Log;
 }
@@ -35,12 +38,13 @@ export function openListeners(
   config: ListenConfig,
   parts: ListenerParts,
 ): { udp: UdpListener; tcp: TcpListener } {
-  const { liveConfig, table, cache, respond, gate, onError } = parts;
+  const { liveConfig, table, cache, respond, gate, openReplies, onError } = parts;
   const udp = listenerFor(config, parts);
   const streamTable = new StreamTable({ ...table.handle, cache });
   followPolicy(liveConfig, udp, streamTable, gate);
   const sockets = streamSockets(config);
-  return { udp, tcp: new TcpListener({ respond, table: streamTable, onError, sockets }) };
+  const tcp = new TcpListener({ respond, openReplies, table: streamTable, onError, sockets });
+  return { udp, tcp };
 }
 
 /** Leaves a core to the main thread if there are several. */

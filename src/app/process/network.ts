@@ -4,7 +4,15 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
-import { DNS_PORT, type SocketAddress } from '../../dns/address.ts';
+import {
+  addressOctets,
+  type CanonicalAddress,
+  canonicalAddress,
+  DNS_PORT,
+  isLinkLocal,
+  isLoopbackAddress,
+  type SocketAddress,
+} from '../../dns/address.ts';
 import { parseResolvConf, type Upstream } from '../../forward/upstream.ts';
 import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import { type KnownNetworks, readKnownNetworks } from '../../kernel/knownNetworks.ts';
@@ -114,4 +122,34 @@ export function upstreamsOf(nameservers: 'resolv.conf' | readonly Upstream[]): r
   } catch {
     return [];
   }
+}
+
+/**
+ * The addresses under which secondaries and their clients know this server: it is the only name server of a zone without
+ * services at `ns.dns`, since secondaries refuse a zone that has none. Empty while no option asks for secondaries. Loopback
+ * addresses count only if there are no others.
+ */
+export function nameServerAddresses({
+  addr,
+  transferAllow,
+  notify,
+}: Config): readonly CanonicalAddress[] {
+  if (transferAllow.length === 0 && notify.length === 0) return [];
+  const listening = addr.flatMap(({ address }) =>
+    isWildcardAddress(address) ? hostAddresses() : [address],
+  );
+  const known = [...new Set(listening)].flatMap((text) => canonicalAddress(text) ?? []);
+  const reachable = known.filter(({ address }) => !isLoopbackAddress(address));
+  return reachable.length > 0 ? reachable : known;
+}
+
+function isWildcardAddress(address: string): boolean {
+  return address === '0.0.0.0' || address === '::';
+}
+
+/** Without those that only mean something on their link. */
+function hostAddresses(): readonly string[] {
+  return interfaceAddresses()
+    .map(({ address }) => address)
+    .filter((address) => !isLinkLocal(addressOctets(address)));
 }

@@ -123,5 +123,6 @@ export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSett
     consul: undefined,
     forwarded: NO_FORWARDED_NAMES,
     ambassador: false,
+    ownAddresses: [],
   };
 }

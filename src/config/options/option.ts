@@ -1,6 +1,6 @@
 /**
  * config/options/: Every option as one row of a table, and the forms of their values.
- * Imports: dns, forward, forward/domains, service.
+ * Imports: dns, forward, forward/domains, service, transfer.
  * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/host, cli/linking, config,
  *   registrar/describe, registrar/links, registrar/registrator, tools/doctor/ambassador.
  *
@@ -52,6 +52,8 @@ export interface Option<T> extends OptionWords {
   readonly live?: boolean;
   /** The value may also come from a file: `--name-file`, `SORADNS_NAME_FILE`. */
   readonly secret?: boolean;
+  /** A file with the secret that every user may read is refused. */
+  readonly isPrivate?: boolean;
 }
 
 /** The typed values of a set of rows. */

@@ -9,6 +9,7 @@ import { Node } from '../../zone/tree/tree.ts';
 import {
   apexOf,
   consulOf,
+  type NameFacts,
   NO_EXTERNALS,
   NO_FACTS,
   type View,
@@ -21,8 +22,12 @@ import { encodeBehindQuestion, endOfName } from './variants.ts';
 const ABSENT_TYPE = 65_280;
 
 /** One body for each suffix against which the SOA's names can be compressed. */
-export function negativesOf(settings: ZoneSettings, unixSeconds: number): Negative[] {
-  const view = emptyZone(settings, unixSeconds);
+export function negativesOf(
+  settings: ZoneSettings,
+  unixSeconds: number,
+  { zoneSerial }: Pick<NameFacts, 'zoneSerial'>,
+): Negative[] {
+  const view = emptyZone(settings, unixSeconds, zoneSerial);
   const suffixes = new Map<string, Name>();
   for (const apex of view.settings.apexes) {
     suffixes.set(printName(apex), apex);
@@ -37,7 +42,11 @@ export function negativesOf(settings: ZoneSettings, unixSeconds: number): Negati
   return ours.map((suffix) => negativeFor(view, suffix));
 }
 
-function emptyZone(settings: ZoneSettings, unixSeconds: number): View {
+function emptyZone(
+  settings: ZoneSettings,
+  unixSeconds: number,
+  zoneSerial: NameFacts['zoneSerial'],
+): View {
   return {
     root: new Node('', undefined),
     settings,
@@ -45,7 +54,7 @@ function emptyZone(settings: ZoneSettings, unixSeconds: number): View {
     unixSeconds,
     sampleStart: 0,
     externals: NO_EXTERNALS,
-    facts: NO_FACTS,
+    facts: zoneSerial === undefined ? NO_FACTS : { ...NO_FACTS, zoneSerial },
     localAddress: undefined,
     recursionDesired: true,
     roomOctets: undefined,

@@ -175,9 +175,10 @@ interface FixedName {
   address: number;
 }
 
-function fixedNames({ apexes, local, ambassador, forwarded }: ZoneSettings): Name[] {
+function fixedNames({ apexes, local, ambassador, ownAddresses, forwarded }: ZoneSettings): Name[] {
   const special = [
     ...(local === undefined ? [] : ['local']),
+    ...(ownAddresses.length === 0 ? [] : ['ns']),
     ...(ambassador ? ['ambassador'] : []),
   ];
   const own = special.flatMap((label) => apexes.map((apex) => [label, 'dns', ...apex]));

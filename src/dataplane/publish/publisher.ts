@@ -12,6 +12,7 @@ import type { Response } from '../../dns/message.ts';
 import { foldName, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
 import { type Decided, serialOf } from '../../zone/answer.ts';
+import { type Dependency, Dependents, dependenciesOf } from '../../zone/tree/dependents.ts';
 import type { Synthesis } from '../../zone/tree/lookupState.ts';
 import { firstWildcardOf } from '../../zone/tree/select.ts';
 import { findNode, type Node } from '../../zone/tree/tree.ts';
@@ -21,7 +22,6 @@ import { packNegatives } from '../reply/negatives.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
 import { FOREVER, QuestionLabels } from '../table/layout.ts';
 import type { AnswerTable } from '../table/table.ts';
-import { type Dependency, Dependents, dependenciesOf } from './dependents.ts';
 import { packedRule } from './derivedNames.ts';
 import { negativesOf } from './negatives.ts';
 import { OwnerNames, touchedBy } from './ownerNames.ts';
@@ -53,14 +53,14 @@ export class Publisher {
   readonly #table: AnswerTable;
   readonly #names: OwnerNames;
   readonly #wildcards: StoredWildcards;
-  readonly #dependents = new Dependents();
+  readonly #dependents = new Dependents<number>();
   readonly #renewals: Renewals;
   /** Changes with every call of `applied`. */
   #version = 0;
   /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;
-  /** Serial of the published SOAs; -1 if none is published. */
-  #serial = -1;
+  /** Serials of the published SOAs; empty if none is published. */
+  #serials = '';
   /** The table has the rules about derived names. */
   #hasRules = false;
   /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
@@ -84,8 +84,8 @@ export class Publisher {
   }
 
   /**
-   * Call this when the settings change, and twice a second. It publishes a new serial, adds names that found no room
-   * before, and frees memory.
+   * Call this when the settings or a zone's version change, and twice a second. It publishes a new serial, adds names that
+   * found no room before, and frees memory.
    */
   refresh(): void {
     const { settings, unixSeconds, monotonicMs } = this.#options;
@@ -96,7 +96,7 @@ export class Publisher {
     this.#wildcards.retry();
     if (settings() !== this.#settings) {
       this.#settings = settings();
-      this.#serial = -1;
+      this.#serials = '';
       this.#table.newEra();
       this.#table.questionWildcards = QuestionLabels[this.#settings.questionWildcards];
       this.#dropDerived();
@@ -108,7 +108,8 @@ export class Publisher {
     if (!this.#isChanging) this.#table.endChange();
     if (this.#table.isScarce) this.#dropDerived();
     if (!this.#hasRules) this.#setRules();
-    if (serialOf(unixSeconds()) !== this.#serial) this.#publishSerial();
+    const serials = this.#currentSerials(unixSeconds());
+    if (serials !== this.#serials) this.#publishSerials(serials, unixSeconds());
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
   }
@@ -142,15 +143,20 @@ export class Publisher {
     return consul === undefined ? NO_NAMES : facts.consulNames(consul);
   }
 
-  #publishSerial(): void {
-    const { settings, unixSeconds } = this.#options;
+  #currentSerials(unixSeconds: number): string {
+    const { settings, facts } = this.#options;
+    const serials = settings().apexes.map((apex) => serialOf({ facts, unixSeconds }, apex));
+    return serials.join();
+  }
+
+  #publishSerials(serials: string, unixSeconds: number): void {
+    const { settings, facts } = this.#options;
     // A published SOA expires with its hour on the monotonic clock, but the serial follows the system clock, which may
     // have been set.
     for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
-    const negatives = negativesOf(settings(), unixSeconds());
+    const negatives = negativesOf(settings(), unixSeconds, facts);
     const holes = settings().forwarded.inside.map(wireName);
-    if (this.#table.setNegatives(packNegatives(negatives, holes)))
-      this.#serial = serialOf(unixSeconds());
+    if (this.#table.setNegatives(packNegatives(negatives, holes))) this.#serials = serials;
   }
 
   /** Call this after each set of changes was applied, with the nodes of their owner names; see `CatalogOptions`. */

@@ -17,6 +17,7 @@ import {
   type ConnectionContext,
   type ConnectionCounters,
   type ConnectionLimits,
+  type OpenReplies,
   TcpConnection,
 } from './tcpConnection.ts';
 
@@ -65,6 +66,8 @@ export interface ConnectionTableOptions {
   readonly transport: 'tcp' | 'dot';
   /** Answers queries that the answer table holds; without it `respond` answers everything. */
   readonly table?: StreamTable | undefined;
+  /** See `ConnectionContext`. */
+  readonly openReplies?: OpenReplies | undefined;
 }
 
 /** Owns the accepted sockets; `respond` gets the queries of all of them. */
@@ -93,7 +96,8 @@ export class ConnectionTable implements StreamService {
   #isFinishing = false;
   #checks: NodeJS.Timeout | undefined;
 
-  constructor(respond: Respond, limits: TcpLimits, { transport, table }: ConnectionTableOptions) {
+  constructor(respond: Respond, limits: TcpLimits, options: ConnectionTableOptions) {
+    const { transport, table, openReplies } = options;
     this.#limits = limits;
     this.#transport = transport;
     this.#waiting = new WaitingConnections(limits.connections, () => {
@@ -103,7 +107,7 @@ export class ConnectionTable implements StreamService {
     const scheduler = new FairScheduler({ steps, sliceMs, nowMs: monotonicMs });
     const offer: ConnectionOffer = { idleMs: limits.idleMs, isEncrypted: transport === 'dot' };
     this.#context = {
-      ...{ respond, table, limits, offer },
+      ...{ respond, openReplies, table, limits, offer },
       ...{ counters: this.counters, scheduler, nowMs: monotonicMs },
     };
   }

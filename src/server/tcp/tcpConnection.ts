@@ -42,8 +42,21 @@ export interface ConnectionCounters {
   failed: number;
 }
 
+/** The replies to a query with several; the connection takes them as fast as the client reads them. */
+export interface QueryReplies {
+  /** `undefined` after the last one. */
+  next(): Uint8Array | undefined;
+  /** Called once no more replies are taken: after the last one, or when the connection has ended before. */
+  close(): void;
+}
+
+/** The replies to a query for a zone; `undefined` for any other message. */
+export type OpenReplies = (message: Uint8Array, client: DnsClient) => QueryReplies | undefined;
+
 export interface ConnectionContext {
   readonly respond: Respond;
+  /** Gets each message before `respond`. */
+  readonly openReplies: OpenReplies | undefined;
   /** Answers queries before `respond` gets them; undefined: `respond` gets all. */
   readonly table: StreamTable | undefined;
   readonly limits: ConnectionLimits;
@@ -70,6 +83,8 @@ export class TcpConnection {
   #lastQuery = 0;
   #activeMs: number;
   #partialSinceMs: number | undefined;
+  /** The query that is being answered with several replies; others wait. */
+  #replies: QueryReplies | undefined;
   #finishing = false;
   /** Reading has ended: the client closed its half, or the server is finishing. */
   #inputOver = false;
@@ -91,7 +106,8 @@ export class TcpConnection {
 
   /** The time of the last activity, on the scale of `nowMs`; undefined while a query waits for its reply. */
   get idleSinceMs(): number | undefined {
-    return this.#outstanding.size > 0 ? undefined : this.#activeMs;
+    const isBusy = this.#outstanding.size > 0 || this.#replies !== undefined;
+    return isBusy ? undefined : this.#activeMs;
   }
 
   /**
@@ -100,6 +116,7 @@ export class TcpConnection {
    */
   step(): boolean {
     if (this.#socket.destroyed || !this.#mayTakeMore()) return false; // #wake comes when that changes
+    if (this.#replies !== undefined) return this.#sendNext(this.#replies);
     if (this.#answerFromTable()) return true;
     const next = this.#input.next();
     switch (next.kind) {
@@ -177,15 +194,29 @@ export class TcpConnection {
   }
 
   #take(message: Uint8Array): void {
-    const { respond, counters, offer, nowMs } = this.#context;
+    const { respond, openReplies, counters, offer, nowMs } = this.#context;
     this.#lastQuery += 1;
     const query = this.#lastQuery;
     this.#activeMs = nowMs();
     this.#partialSinceMs = undefined;
-    this.#outstanding.set(query, this.#activeMs);
     counters.queries += 1;
+    this.#replies = openReplies?.(message, this.client);
+    if (this.#replies !== undefined) return;
+    this.#outstanding.set(query, this.#activeMs);
     const options = replyOptionsFor(message, offer);
     respond(message, this.client, (reply) => this.#reply(query, withReplyOptions(reply, options)));
+  }
+
+  #sendNext(replies: QueryReplies): boolean {
+    const reply = replies.next();
+    if (reply === undefined) {
+      replies.close();
+      this.#replies = undefined;
+    } else {
+      this.#socket.write(frame(reply), this.#onWritten);
+      this.#context.counters.replies += 1;
+    }
+    return true;
   }
 
   #reply(query: number, reply: Uint8Array): void {
@@ -268,6 +299,8 @@ export class TcpConnection {
 
   #forget(): void {
     this.#outstanding.clear();
+    this.#replies?.close();
+    this.#replies = undefined;
     this.#context.scheduler.remove(this);
   }
 }

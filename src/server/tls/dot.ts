@@ -15,6 +15,7 @@ import {
   type TcpLimits,
 } from '../tcp/connectionTable.ts';
 import type { StreamTable } from '../tcp/streamTable.ts';
+import type { OpenReplies } from '../tcp/tcpConnection.ts';
 import type { ServerCertificate } from './certificate.ts';
 import { type HandshakeCounters, type HandshakeLimits, Handshakes } from './handshakes.ts';
 
@@ -23,6 +24,8 @@ export interface SecureListenerOptions extends Omit<ConnectionListenerOptions, '
   readonly respond: Respond;
   /** Answers queries that the answer table holds; without it `respond` answers everything. */
   readonly table?: StreamTable | undefined;
+  /** Of DoT: zones are transferred over it too (RFC 9103). */
+  readonly openReplies?: OpenReplies | undefined;
   readonly limits?: Partial<TcpLimits>;
   readonly handshakeLimits?: HandshakeLimits;
   readonly certificate: ServerCertificate;
@@ -44,9 +47,18 @@ export class DotListener extends ConnectionListener {
   readonly #connections: ConnectionTable;
 
   constructor(options: SecureListenerOptions) {
-    const { respond, table, certificate, handshakes: counters, handshakeLimits } = options;
+    const {
+      respond,
+      table,
+      openReplies,
+      certificate,
+      handshakes: counters,
+      handshakeLimits,
+    } = options;
     const limits = { ...DEFAULT_TCP_LIMITS, ...options.limits };
-    const connections = new ConnectionTable(respond, limits, { table, transport: 'dot' });
+    const connections = new ConnectionTable(respond, limits, {
+      ...{ table, transport: 'dot', openReplies },
+    });
     const handshakes = new Handshakes({
       certificate,
       counters,

@@ -13,6 +13,8 @@ export type Meaning =
   | { readonly kind: 'leader'; readonly of: Name }
   /** The address at which the question arrived. */
   | { readonly kind: 'here' }
+  /** This server, as the name server of a zone without others. */
+  | { readonly kind: 'ownServer' }
   | { readonly kind: 'consul'; readonly meaning: ConsulMeaning };
 
 /** An address that a name has whatever its services are. */
@@ -35,6 +37,9 @@ export function meaningOf(state: LookupState, name: Name, apex: Name, qtype: num
   }
   if (settings.ambassador && equalNames(name, ['ambassador', 'dns', ...apex])) {
     return { kind: 'here' };
+  }
+  if (settings.ownAddresses.length > 0 && equalNames(name, ['ns', 'dns', ...apex])) {
+    return hasName(state, name) ? { kind: 'services', name } : { kind: 'ownServer' };
   }
   if (isLeaderName(name, apex) && firstWildcardOf(settings, name) < 0)
     return leaderMeaning(state, name);

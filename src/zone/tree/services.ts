@@ -63,6 +63,10 @@ export function servicesAt(
       return leaderOf(state, name, meaning.of) ?? synthesizedAt(state, name, qtype);
     case 'here':
       return { ...EMPTY, given: addressesHere(state, qtype) };
+    case 'ownServer': {
+      const { ownAddresses, ttlSeconds } = state.view.settings;
+      return { ...EMPTY, given: ownAddresses.map((each) => ({ ...each, ttlSeconds })) };
+    }
     case 'consul':
       return consulServices(state, meaning.meaning, qtype);
   }
@@ -77,6 +81,7 @@ export function nameExists(state: LookupState, owner: Name, apex: Name): boolean
     case 'leader':
       return existsOrIsSynthesized(state, meaning.of, foldName(owner));
     case 'here':
+    case 'ownServer':
       return true;
     case 'consul':
       return consulServices(state, meaning.meaning, Type.ANY) !== undefined;

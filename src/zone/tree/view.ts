@@ -40,6 +40,8 @@ export interface ZoneSettings {
   readonly virtualAddresses: boolean;
   /** `ambassador.dns.<apex>` stands for the address at which the question arrived. */
   readonly ambassador: boolean;
+  /** Addresses of `ns.dns.<apex>`, the name server of zones without name servers; empty: such zones have none. */
+  readonly ownAddresses: readonly CanonicalAddress[];
   /** Consul's names for the services; `apexes` contains their domain. */
   readonly consul: ConsulSettings | undefined;
   /** Domains inside and outside our zones whose questions go to other servers. */
@@ -80,7 +82,7 @@ export interface View {
   readonly settings: ZoneSettings;
   /** Monotonic clock of the leases. */
   readonly nowMs: number;
-  /** Seconds since 1970, for the SOA serial. */
+  /** Seconds since 1970, for the SOA serial of zones without versions. */
   readonly unixSeconds: number;
   /**
    * Where a selection begins that cannot take all services, in [0, 1). The values are spread evenly over any sequence
@@ -121,6 +123,8 @@ export interface NameFacts {
   consulMeaning(name: Name, consul: ConsulSettings): ConsulMeaning;
   /** What the answer table needs to know about the names in the domain of `consul`. */
   consulNames(consul: ConsulSettings): ConsulNames;
+  /** The SOA serial of a zone's version; `undefined`, or absent: the zone has no versions. */
+  zoneSerial?(apex: Name): number | undefined;
 }
 
 /** What a name in Consul's domain stands for. */

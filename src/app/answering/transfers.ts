@@ -1,0 +1,200 @@
+/** The part of a running server that gives its domains to secondaries: nothing happens before an option asks for it. */
+import { randomInt } from 'node:crypto';
+import type { Config } from '../../config/config.ts';
+import { readTsigKeys } from '../../config/transferMistakes.ts';
+import type { Respond } from '../../dns/message.ts';
+import { equalNames, type Name, printName } from '../../dns/name.ts';
+import type { FaultLog } from '../../observability/faultLog.ts';
+import type { Log } from '../../observability/log.ts';
+import { Notifier, type NotifyOutcome } from '../../server/transfer/notifier.ts';
+import { NotifySockets } from '../../server/transfer/notifySockets.ts';
+import {
+  type TransferKind,
+  type TransferReport,
+  type TransferResult,
+  TransferServer,
+} from '../../server/transfer/transferServer.ts';
+import { type SerialSource, VersionKeeper } from '../../server/transfer/versionKeeper.ts';
+import type { Mirror } from '../../store/mirror.ts';
+import { systemClock } from '../../timing/clock.ts';
+import { transferPolicy } from '../../transfer/transferRules.ts';
+import type { TsigKeys } from '../../transfer/tsigKeys.ts';
+import type { Catalog } from '../../zone/tree/catalog.ts';
+import { consulOf, type NameFacts } from '../../zone/tree/view.ts';
+import type { LiveConfig } from './liveConfig.ts';
+import { monotonicMs, unixSeconds } from './slowPath.ts';
+
+export interface TransferParts {
+  readonly catalog: Catalog;
+  readonly liveConfig: LiveConfig;
+  readonly facts: () => NameFacts;
+  readonly mirror: () => Pick<Mirror, 'state'>;
+  /** As `keyPrefix` returns it. */
+  readonly prefix: string;
+  readonly log: Log;
+  readonly faults: FaultLog;
+  /** Called when a domain has a new serial. */
+  readonly onSerial: () => void;
+}
+
+export interface TransferStats {
+  /** By kind and result. */
+  readonly transfers: ReadonlyMap<string, number>;
+  readonly notifies: ReadonlyMap<NotifyOutcome, number>;
+  readonly zones: readonly { readonly zone: string; readonly serial: number }[];
+}
+
+export class Transfers {
+  readonly keeper: VersionKeeper;
+  readonly #parts: TransferParts;
+  readonly #sockets: NotifySockets;
+  readonly #notifier: Notifier;
+  readonly #transfers = new Map<string, number>();
+  readonly #notifies = new Map<NotifyOutcome, number>();
+  /** Of the configuration in force. */
+  #keys: { readonly text: string | undefined; readonly keys: TsigKeys } = NO_KEYS;
+
+  constructor(config: Config, parts: TransferParts) {
+    const { catalog, liveConfig, facts, mirror, prefix, log, faults, onSerial } = parts;
+    this.#parts = parts;
+    this.#sockets = new NotifySockets((packet, from) => this.#notifier.receive(packet, from));
+    this.#notifier = new Notifier({
+      targets: () => liveConfig.config.notify,
+      keys: () => this.#tsigKeys(),
+      clock: systemClock,
+      randomId: () => randomInt(0x10000),
+      send: (packet, server) => this.#sockets.send(packet, server),
+      onResult: (zone, { server }, result) => {
+        count(this.#notifies, result);
+        if (result !== 'acknowledged') {
+          log.warn({ domain: printName(zone), server, result }, 'a secondary was not notified');
+        }
+      },
+    });
+    this.keeper = new VersionKeeper({
+      data: () => ({
+        root: catalog.root,
+        settings: liveConfig.settings,
+        unixSeconds: unixSeconds(),
+        facts: facts(),
+        onFault: (error) => faults.report(error, 'the records of a name could not be listed'),
+      }),
+      prefix,
+      revision: () => {
+        const state = mirror().state();
+        return state.kind === 'loading' ? 0 : state.revision;
+      },
+      serial: serialSourceOf(config),
+      serialIntervalSeconds: config.serialInterval,
+      historyRecords: config.transferHistory,
+      aggregates: config.transferAggregates,
+      clock: systemClock,
+      onVersion: (zone) => {
+        onSerial();
+        this.#notifier.announce(zone.apex, zone.soa());
+      },
+      onOlderSerial: (apex, from, to) =>
+        log.warn(
+          { domain: printName(apex), from, to },
+          'the revision of the store went back: make the secondaries transfer the domain anew',
+        ),
+      onSkipped: (name, reason) =>
+        log.warn({ name: printName(name), reason }, 'a name cannot be transferred'),
+    });
+    liveConfig.onChanged(() => {
+      this.start();
+      this.keeper.onSettings();
+    });
+  }
+
+  /** Begins to keep versions if the store was read, and an option asks for them. */
+  start(): void {
+    const { liveConfig, mirror } = this.#parts;
+    if (isOn(liveConfig.config) && mirror().state().kind !== 'loading') this.keeper.start();
+  }
+
+  /** See `NameFacts`. */
+  zoneSerial(apex: Name): number | undefined {
+    return this.keeper.zoneOf(apex)?.serial;
+  }
+
+  serve(respond: Respond, maxUdpOctets: number): TransferServer {
+    const { liveConfig, faults } = this.#parts;
+    return new TransferServer({
+      respond,
+      keys: () => this.#tsigKeys(),
+      policy: () => {
+        const { transferAllow } = liveConfig.config;
+        return transferAllow.length === 0 ? undefined : transferPolicy(transferAllow);
+      },
+      zoneOf: (apex) => this.keeper.zoneOf(apex),
+      isApex: (name) => {
+        const { settings } = liveConfig;
+        return (
+          consulOf(settings, name) === undefined &&
+          settings.apexes.some((apex) => equalNames(apex, name))
+        );
+      },
+      mostTransfers: () => liveConfig.config.transfers,
+      ...{ maxUdpOctets, unixSeconds, monotonicMs },
+      onTransfer: (report) => this.#report(report),
+      onError: (error) => faults.report(error, 'a transfer failed'),
+    });
+  }
+
+  stats(): TransferStats {
+    const zones = this.keeper.zones.map(({ apex, serial }) => ({ zone: printName(apex), serial }));
+    return { transfers: this.#transfers, notifies: this.#notifies, zones };
+  }
+
+  close(): void {
+    this.keeper.close();
+    this.#notifier.close();
+    this.#sockets.close();
+  }
+
+  #tsigKeys(): TsigKeys {
+    const { tsig } = this.#parts.liveConfig.config;
+    const text = tsig?.reveal();
+    if (text !== this.#keys.text) {
+      const parsed = readTsigKeys(tsig);
+      this.#keys = { text, keys: parsed.kind === 'keys' ? parsed.keys : NO_KEYS.keys };
+    }
+    return this.#keys.keys;
+  }
+
+  #report({ client, zone, kind, result, serial, messages, tookMs }: TransferReport): void {
+    count(this.#transfers, transferLabels(kind, result));
+    if (kind === 'soa' && result === 'sent') return;
+    const facts = {
+      client: client.address,
+      domain: printName(zone),
+      kind,
+      serial,
+      messages,
+      tookMs,
+    };
+    if (result === 'sent') this.#parts.log.info(facts, 'transferred a domain');
+    else this.#parts.log.warn({ ...facts, result }, 'a transfer was not completed');
+  }
+}
+
+const NO_KEYS = { text: undefined, keys: new Map() } as const;
+
+function serialSourceOf({ serial, store }: Config): SerialSource {
+  if (serial !== 'auto') return serial;
+  return store.kind === 'etcd' ? 'revision' : 'unixtime';
+}
+
+function isOn({ transferAllow, notify }: Config): boolean {
+  return transferAllow.length > 0 || notify.length > 0;
+}
+
+/** The key of `TransferStats.transfers`. */
+export function transferLabels(kind: TransferKind, result: TransferResult): string {
+  return `${kind} ${result}`;
+}
+
+function count<K>(counts: Map<K, number>, key: K): void {
+  counts.set(key, (counts.get(key) ?? 0) + 1);
+}

@@ -1,0 +1,287 @@
+/**
+ * server/transfer/: Gives our zones to secondaries: versions, transfers over TCP, and messages about new versions.
+ * Imports: dns, server/tcp, service, timing, transfer, zone, zone/tree.
+ * Used by: app/answering.
+ *
+ * Every packet that the answer table does not answer passes here first. The signature is judged before anything else
+ * (RFC 8945 §5.2), and the reply to a signed query is signed. Questions for a zone are answered here: over TCP as a
+ * stream of messages, over UDP with the SOA alone, which sends a client with an older version to TCP (RFC 1995 §2).
+ */
+import { accept } from '../../dns/accept.ts';
+import { encodeResponse } from '../../dns/encode.ts';
+import {
+  authoritative,
+  type DnsClient,
+  Ede,
+  type Query,
+  type Respond,
+  type Response,
+  refused,
+  servfail,
+} from '../../dns/message.ts';
+import { type Name, printName } from '../../dns/name.ts';
+import { Rcode, Type } from '../../dns/rr.ts';
+import { replyLimit } from '../../dns/truncate.ts';
+import { TransferMessages } from '../../transfer/messages.ts';
+import { readTransferQuery, type TransferQuery } from '../../transfer/transferQuery.ts';
+import type { MayTransfer } from '../../transfer/transferRules.ts';
+import { type TsigSigner, verifyTsig } from '../../transfer/tsig.ts';
+import type { TsigKeys } from '../../transfer/tsigKeys.ts';
+import type { TransferContents, ZoneVersions } from '../../transfer/zoneVersions.ts';
+import type { QueryReplies } from '../tcp/tcpConnection.ts';
+import { singleReply, TransferStream } from './transferStream.ts';
+
+export interface TransferServerOptions {
+  /** Answers all other queries. */
+  readonly respond: Respond;
+  readonly keys: () => TsigKeys;
+  /** `undefined`: no zone is given to anybody. */
+  readonly policy: () => MayTransfer | undefined;
+  /** The zone with exactly that apex. */
+  readonly zoneOf: (apex: Name) => ZoneVersions | undefined;
+  /** Whether the name is an apex of ours, which may not have been read yet. */
+  readonly isApex: (name: Name) => boolean;
+  /** Transfers at a time. */
+  readonly mostTransfers: () => number;
+  readonly maxUdpOctets: number;
+  readonly unixSeconds: () => number;
+  readonly monotonicMs: () => number;
+  readonly onTransfer: (report: TransferReport) => void;
+  /** Receives errors that are bugs. Must not throw. */
+  readonly onError: (error: unknown) => void;
+}
+
+export type TransferKind = 'axfr' | 'ixfr' | 'soa';
+export type TransferResult = 'sent' | 'broken' | 'refused' | 'busy' | 'not-ready';
+
+/** For metrics and the log. */
+export interface TransferReport {
+  readonly client: DnsClient;
+  readonly zone: Name;
+  readonly kind: TransferKind;
+  readonly result: TransferResult;
+  /** Of the version that was sent. */
+  readonly serial?: number;
+  readonly messages?: number;
+  readonly tookMs?: number;
+}
+
+/** A query whose signature was judged. */
+interface JudgedQuery {
+  readonly message: Uint8Array;
+  readonly signer: TsigSigner | undefined;
+  readonly client: DnsClient;
+}
+
+export class TransferServer {
+  readonly #options: TransferServerOptions;
+  #running = 0;
+
+  constructor(options: TransferServerOptions) {
+    this.#options = options;
+  }
+
+  /** Transfers that are being sent. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Answers any packet with one reply. */
+  readonly respond: Respond = (packet, client, send) => {
+    try {
+      this.#respond(packet, client, send);
+    } catch (error) {
+      this.#options.onError(error);
+    }
+  };
+
+  /** The replies to a question for a zone over TCP; `undefined` if the packet is something else. */
+  open(packet: Uint8Array, client: DnsClient): QueryReplies | undefined {
+    try {
+      return this.#open(packet, client);
+    } catch (error) {
+      this.#options.onError(error);
+      return undefined;
+    }
+  }
+
+  #respond(packet: Uint8Array, client: DnsClient, send: (reply: Uint8Array) => void): void {
+    const judged = this.#judge(packet, client);
+    if (judged instanceof Uint8Array) {
+      send(judged);
+      return;
+    }
+    const { message, signer } = judged;
+    const transfer = readTransferQuery(message);
+    if (transfer !== undefined) {
+      send(this.#overUdp(judged, transfer));
+      return;
+    }
+    const { respond } = this.#options;
+    respond(
+      message,
+      client,
+      signer === undefined ? send : (reply) => send(this.#sign(judged, reply)),
+    );
+  }
+
+  #open(packet: Uint8Array, client: DnsClient): QueryReplies | undefined {
+    if (readTransferQuery(packet) === undefined) return undefined;
+    const judged = this.#judge(packet, client);
+    if (judged instanceof Uint8Array) return singleReply(judged);
+    const transfer = readTransferQuery(judged.message);
+    return transfer && this.#overTcp(judged, transfer);
+  }
+
+  /** The reply, if the signature is wrong. Without keys a signature is left to `respond`. */
+  #judge(packet: Uint8Array, client: DnsClient): JudgedQuery | Uint8Array {
+    const { keys, unixSeconds } = this.#options;
+    const known = keys();
+    const unsigned = { message: packet, signer: undefined, client };
+    if (known.size === 0) return unsigned;
+    const verified = verifyTsig(packet, known, unixSeconds());
+    if (verified.kind === 'unsigned') return unsigned;
+    const judged = { message: verified.message, signer: verified.signer, client };
+    if (verified.kind === 'signed') return judged;
+    const read = accept(plainOf(verified.message), client.port);
+    // No reply is signed for a packet that is no query: the error would not fit one.
+    if (read.kind !== 'query') return unsigned;
+    return this.#reply(judged, read.query, {
+      ...authoritative(Rcode.NOTAUTH, []),
+      authoritative: false,
+    });
+  }
+
+  #overUdp(judged: JudgedQuery, transfer: TransferQuery): Uint8Array {
+    const { client } = judged;
+    const read = accept(transfer.packet, client.port);
+    if (read.kind !== 'query') return read.kind === 'reject' ? read.reply : NOTHING;
+    const { query } = read;
+    const isIncremental = query.question.qtype === Type.IXFR;
+    const zone = this.#zoneFor(judged, query, isIncremental ? 'soa' : 'axfr');
+    if (!('apex' in zone)) return this.#reply(judged, query, zone);
+    if (!isIncremental) return this.#reply(judged, query, refused('AXFR needs TCP'));
+    this.#report(judged, query, { kind: 'soa', result: 'sent', serial: zone.serial });
+    const messages = this.#messages(judged, query, [zone.soa()]);
+    const reply = messages.next() ?? NOTHING;
+    return judged.signer === undefined ? reply : this.#sign(judged, reply);
+  }
+
+  #overTcp(judged: JudgedQuery, transfer: TransferQuery): QueryReplies {
+    const read = accept(transfer.packet, judged.client.port);
+    if (read.kind !== 'query') return singleReply(read.kind === 'reject' ? read.reply : NOTHING);
+    const { query } = read;
+    const { serial } = transfer;
+    const zone = this.#zoneFor(judged, query, serial === undefined ? 'axfr' : 'ixfr');
+    if (!('apex' in zone)) return singleReply(this.#reply(judged, query, zone));
+    if (this.#running >= this.#options.mostTransfers()) {
+      this.#report(judged, query, { kind: serial === undefined ? 'axfr' : 'ixfr', result: 'busy' });
+      return singleReply(this.#reply(judged, query, refused('too many transfers', Ede.OTHER)));
+    }
+    return this.#stream(
+      judged,
+      query,
+      zone,
+      serial === undefined ? zone.whole() : zone.since(serial),
+    );
+  }
+
+  #stream(
+    judged: JudgedQuery,
+    query: Query,
+    zone: ZoneVersions,
+    contents: TransferContents,
+  ): QueryReplies {
+    const { unixSeconds, monotonicMs } = this.#options;
+    const { serial } = zone;
+    const beganMs = monotonicMs();
+    const kind = KINDS[contents.kind];
+    const records = contents.kind === 'same' ? [contents.soa] : contents.records;
+    this.#running++;
+    return new TransferStream({
+      messages: this.#messages(judged, query, records),
+      signer: judged.signer,
+      unixSeconds,
+      onClosed: (isWhole, messages) => {
+        this.#running--;
+        const tookMs = monotonicMs() - beganMs;
+        const result = isWhole ? 'sent' : 'broken';
+        this.#report(judged, query, { kind, result, serial, messages, tookMs });
+      },
+    });
+  }
+
+  #messages(
+    { signer }: JudgedQuery,
+    { id, question, edns }: Query,
+    records: ConstructorParameters<typeof TransferMessages>[1],
+  ): TransferMessages {
+    const addedOctets = signer?.addedOctets ?? 0;
+    return new TransferMessages(
+      { id, question, hasEdns: edns !== undefined, addedOctets },
+      records,
+    );
+  }
+
+  /** The zone that the client may have, or the reply. */
+  #zoneFor(judged: JudgedQuery, query: Query, kind: TransferKind): ZoneVersions | Response {
+    const { policy, isApex, zoneOf } = this.#options;
+    const { qname } = query.question;
+    const may = policy();
+    const isAllowed = may?.(judged.client.address, judged.signer?.keyName) === true;
+    if (!isAllowed) {
+      this.#report(judged, query, { kind, result: 'refused' });
+      return refused(
+        may === undefined ? 'zone transfer is not offered' : 'zone transfer is not allowed',
+      );
+    }
+    // RFC 5936 §2.2.1.
+    if (!isApex(qname)) return { ...refused('not one of our zones'), rcode: Rcode.NOTAUTH };
+    const zone = zoneOf(qname);
+    if (zone !== undefined) return zone;
+    this.#report(judged, query, { kind, result: 'not-ready' });
+    return servfail(Ede.NOT_READY, `the zone ${printName(qname)} has not been read yet`);
+  }
+
+  #reply(judged: JudgedQuery, query: Query, response: Response): Uint8Array {
+    const { maxUdpOctets } = this.#options;
+    const limit = replyLimit(query, judged.client.transport, maxUdpOctets);
+    const reply = encodeResponse(query, response, limit);
+    return judged.signer === undefined ? reply : this.#sign(judged, reply);
+  }
+
+  /** The signed reply. If it is too long for UDP with the signature, the client has to ask over TCP. */
+  #sign({ client, message, signer }: JudgedQuery, reply: Uint8Array): Uint8Array {
+    if (signer === undefined) return reply;
+    const now = this.#options.unixSeconds();
+    if (client.transport !== 'udp') return signer.sign(reply, now);
+    const read = accept(message, client.port);
+    if (read.kind !== 'query') return signer.sign(reply, now);
+    const { query } = read;
+    const limit = replyLimit(query, 'udp', this.#options.maxUdpOctets);
+    if (reply.length + signer.addedOctets <= limit) return signer.sign(reply, now);
+    const cut = { ...authoritative(Rcode.NOERROR, []), truncated: true };
+    return signer.sign(encodeResponse(query, cut, limit), now);
+  }
+
+  #report(
+    { client }: JudgedQuery,
+    { question }: Query,
+    facts: Omit<TransferReport, 'client' | 'zone'>,
+  ): void {
+    this.#options.onTransfer({ client, zone: question.qname, ...facts });
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+const KINDS: Readonly<Record<TransferContents['kind'], TransferKind>> = {
+  same: 'soa',
+  differences: 'ixfr',
+  zone: 'axfr',
+};
+
+/** A question for a zone without its authority section, which `accept` does not take. */
+function plainOf(message: Uint8Array): Uint8Array {
+  return readTransferQuery(message)?.packet ?? message;
+}

@@ -1,0 +1,222 @@
+/**
+ * Keeps the versions of our zones: reads each zone once, then follows its changes, and makes a version at most once in
+ * `serialIntervalSeconds`. The first change after a pause waits a moment, so that the changes of a deployment make one
+ * version.
+ */
+import { equalNames, type Name } from '../../dns/name.ts';
+import { type Change, keyOfChange } from '../../service/change.ts';
+import { nameOfKey } from '../../service/key.ts';
+import { Alarm, type Clock } from '../../timing/clock.ts';
+import { FairScheduler } from '../../timing/fairScheduler.ts';
+import { ChildOrder } from '../../transfer/childOrder.ts';
+import { isNewerSerial, nextUnixSerial, serialOfRevision } from '../../transfer/serial.ts';
+import { ZoneVersions } from '../../transfer/zoneVersions.ts';
+import type { ZoneData } from '../../zone/contents.ts';
+import type { Node } from '../../zone/tree/tree.ts';
+import { apexOf, consulOf, type ZoneSettings } from '../../zone/tree/view.ts';
+
+export type SerialSource = 'revision' | 'unixtime';
+
+export interface VersionKeeperOptions {
+  readonly data: () => ZoneData;
+  /** The prefix of the keys, as `keyPrefix` returns it. */
+  readonly prefix: string;
+  /** Of the store. */
+  readonly revision: () => number;
+  readonly serial: SerialSource;
+  readonly serialIntervalSeconds: number;
+  readonly historyRecords: number;
+  readonly aggregates: boolean;
+  readonly clock: Clock;
+  /** Called after a zone has got a version, when answers may show its serial. Must not throw. */
+  readonly onVersion: (zone: ZoneVersions) => void;
+  /** The serial of a zone went back, because the store's revision did. */
+  readonly onOlderSerial: (apex: Name, from: number, to: number) => void;
+  readonly onSkipped: (name: Name, reason: string) => void;
+}
+
+/** How long the first change after a pause waits for others. */
+const GATHER_MS = 20;
+/** Names that one step reads. */
+const NAMES_IN_A_STEP = 20;
+const SLICE = { steps: 1_000, sliceMs: 2 };
+
+/** A zone that is being read. */
+interface Reading {
+  readonly zone: ZoneVersions;
+  readonly names: Iterator<void>;
+}
+
+export class VersionKeeper {
+  readonly #options: VersionKeeperOptions;
+  readonly #scheduler: FairScheduler;
+  readonly #alarm: Alarm;
+  /** The versions that clients get, by domain. */
+  #zones: readonly ZoneVersions[] = [];
+  #reading: Reading[] = [];
+  #order = new ChildOrder();
+  /** Of the zones. */
+  #settings: ZoneSettings | undefined;
+  #isStarted = false;
+  /** The nodes that have changed since the last version, and all nodes above them. */
+  #changed = new Set<Node>();
+  /** The revision of the last change of a key in each zone since its last version. */
+  #touched = new Map<Name, number>();
+  /** The revision of the last change of any key. */
+  #lastRevision = 0;
+  #cutAtMs = Number.NEGATIVE_INFINITY;
+  /** The alarm is set. */
+  #isWaiting = false;
+
+  constructor(options: VersionKeeperOptions) {
+    this.#options = options;
+    const { clock } = options;
+    this.#scheduler = new FairScheduler({ ...SLICE, nowMs: () => clock.monotonicMs() });
+    this.#alarm = new Alarm(clock, () => this.#cut());
+  }
+
+  get zones(): readonly ZoneVersions[] {
+    return this.#zones;
+  }
+
+  /** The zone with exactly that apex; `undefined` if it is not ours, or not read yet. */
+  zoneOf(apex: Name): ZoneVersions | undefined {
+    return this.#zones.find((zone) => equalNames(zone.apex, apex));
+  }
+
+  /** Call this once the store has been read. */
+  start(): void {
+    if (this.#isStarted) return;
+    this.#isStarted = true;
+    this.#lastRevision = this.#options.revision();
+    this.#readAll();
+  }
+
+  /** Call this when the settings may have changed: then every record may have. */
+  onSettings(): void {
+    if (this.#isStarted && this.#options.data().settings !== this.#settings) this.#readAll();
+  }
+
+  /** Call this before changes are applied. */
+  noteChanges(changes: readonly Change[]): void {
+    if (!this.#isStarted || this.#settings === undefined) return;
+    const { prefix } = this.#options;
+    for (const change of changes) {
+      const revision = change.kind === 'put' ? change.entry.modRevision : change.modRevision;
+      this.#lastRevision = revision;
+      const name = nameOfKey(keyOfChange(change), prefix);
+      const apex = name.kind === 'name' ? apexOf(this.#settings, name.owner) : undefined;
+      if (apex !== undefined) this.#touched.set(apex, revision);
+    }
+  }
+
+  /** Call this after changes were applied, with the nodes of their owner names. */
+  onApplied(nodes: readonly Node[]): void {
+    if (!this.#isStarted) return;
+    for (const changed of nodes) {
+      for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
+        if (this.#changed.has(node)) break;
+        this.#changed.add(node);
+      }
+    }
+    this.#schedule();
+  }
+
+  close(): void {
+    this.#isStarted = false;
+    this.#reading = [];
+    this.#scheduler.remove(this.#task);
+    this.#alarm.set(undefined);
+  }
+
+  #schedule(): void {
+    if (this.#reading.length > 0 || this.#changed.size === 0) return;
+    // An alarm that is set already is due earlier.
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    const { clock, serialIntervalSeconds } = this.#options;
+    const soonest = this.#cutAtMs + serialIntervalSeconds * 1_000;
+    this.#alarm.set(Math.max(clock.monotonicMs() + GATHER_MS, soonest));
+  }
+
+  #readAll(): void {
+    const { data, historyRecords, aggregates, onSkipped } = this.#options;
+    const now = data();
+    this.#settings = now.settings;
+    this.#order = new ChildOrder();
+    const { inOrder } = this.#order;
+    const apexes = now.settings.apexes.filter((apex) => consulOf(now.settings, apex) === undefined);
+    this.#reading = apexes.map((apex) => {
+      const zone = new ZoneVersions({
+        ...{ apex, data: now, inOrder, historyRecords, aggregates, onSkipped },
+      });
+      return { zone, names: zone.read()[Symbol.iterator]() };
+    });
+    this.#alarm.set(undefined);
+    this.#isWaiting = false;
+    this.#scheduler.add(this.#task);
+  }
+
+  readonly #task = {
+    step: (): boolean => {
+      for (const { names } of this.#reading) {
+        for (let i = 0; i < NAMES_IN_A_STEP; i++) {
+          if (names.next().done === true) break;
+          if (i === NAMES_IN_A_STEP - 1) return true;
+        }
+      }
+      this.#begin();
+      return false;
+    },
+  };
+
+  /** All zones were read: makes their first versions, with what has changed meanwhile. */
+  #begin(): void {
+    const before = this.#zones;
+    const zones = this.#reading.map(({ zone }) => zone);
+    const changed = this.#takeChanged();
+    for (const zone of zones) {
+      const last = before.find(({ apex }) => equalNames(apex, zone.apex));
+      zone.begin(this.#nextSerial(last?.serial, this.#lastRevision), changed);
+    }
+    this.#reading = [];
+    this.#zones = zones;
+    this.#touched.clear();
+    this.#cutAtMs = this.#options.clock.monotonicMs();
+    for (const zone of zones) this.#options.onVersion(zone);
+  }
+
+  #cut(): void {
+    this.#isWaiting = false;
+    const changed = this.#takeChanged();
+    const touched = this.#touched;
+    this.#touched = new Map();
+    this.#cutAtMs = this.#options.clock.monotonicMs();
+    for (const zone of this.#zones) {
+      const revision = touched.get(zone.apex);
+      // With equal changes every server makes the same serial, even if no record has changed.
+      const isTouched = revision !== undefined && this.#options.serial === 'revision';
+      const before = zone.serial;
+      const makeVersion = () => this.#nextSerial(before, revision ?? this.#lastRevision);
+      if (!zone.cut(changed, isTouched, makeVersion)) continue;
+      if (!isNewerSerial(zone.serial, before)) {
+        this.#options.onOlderSerial(zone.apex, before, zone.serial);
+      }
+      this.#options.onVersion(zone);
+    }
+  }
+
+  #nextSerial(last: number | undefined, revision: number): number {
+    const { serial, clock } = this.#options;
+    if (serial === 'revision') return serialOfRevision(revision);
+    return nextUnixSerial(Math.floor(clock.wallMs() / 1_000), last);
+  }
+
+  #takeChanged(): ReadonlySet<Node> {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    for (const node of changed) this.#order.noteChange(node);
+    this.#order.sweep();
+    return changed;
+  }
+}
