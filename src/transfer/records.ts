@@ -3,9 +3,10 @@
  * the rdata without compression (RFC 1035 §3.2.1), one record behind the other. The class is IN. A string takes a
  * quarter of the memory of the values that it stands for, and two of them compare quickly.
  */
+import { Cursor } from '../dns/cursor.ts';
 import type { Label, Name } from '../dns/name.ts';
-import { writeRdata } from '../dns/rdata.ts';
-import type { Rr } from '../dns/rr.ts';
+import { readRdata, writeRdata } from '../dns/rdata.ts';
+import { Class, type Rr } from '../dns/rr.ts';
 import { MAX_MESSAGE_OCTETS } from '../dns/wire.ts';
 import { MAX_OFFSET, MessageWriter } from '../dns/writer.ts';
 
@@ -69,4 +70,21 @@ export function nameOfOwner(owner: string): Name {
     at = end;
   }
   return labels;
+}
+
+/** The record as a value. */
+export function rrOfRecord({ owner, octets }: ListedRecord): Rr {
+  const cursor = new Cursor(Buffer.from(octets, 'latin1'));
+  const type = cursor.u16();
+  const ttlSeconds = cursor.u32();
+  return {
+    ...{ owner: nameOfOwner(owner), type, class: Class.IN, ttlSeconds },
+    rdata: readRdata(cursor, type, Class.IN),
+  };
+}
+
+/** Each of the records of a list in which those of one name may be joined. */
+export function* eachRecord(records: Iterable<ListedRecord>): Iterable<ListedRecord> {
+  for (const { owner, octets } of records)
+    for (const record of splitRecords(octets)) yield { owner, octets: record };
 }

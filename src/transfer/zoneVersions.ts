@@ -1,7 +1,7 @@
 /**
  * transfer/: The versions of a zone, what differs between them, and the messages of a transfer, with signatures. Pure.
  * Imports: dns, forward, zone, zone/tree.
- * Used by: app/answering, config, config/options, server/transfer.
+ * Used by: app/answering, cli, cli/commands, config, config/options, server/transfer.
  *
  * A secondary gets one version of a zone after the other, each with a serial of its own (RFC 1996, RFC 1995). The zone
  * tree has no versions: it changes with the store. So a zone with secondaries has a copy of its records here. When a
@@ -109,7 +109,7 @@ export class ZoneVersions {
   }
 
   /** The whole newest version (RFC 5936 §2.2). */
-  whole(): TransferContents {
+  whole(): Extract<TransferContents, { kind: 'zone' }> {
     return { kind: 'zone', records: wholeZone(this.soa(), this.#apexOwner, this.#records) };
   }
 

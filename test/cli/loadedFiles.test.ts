@@ -55,6 +55,7 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
       packages: ['dns2'],
     },
   ],
+  transfer: [{ args: ['transfer', 'skydns.local', '--store', 'http://127.0.0.1:1'], code: 4 }],
   cache: [{ args: () => ['cache', 'flush', '--url', http], code: 0 }],
   'query-alias': [onServer('query-alias', 'ls')],
   links: [{ ...onServer('links', 'x=x.skydns.local'), code: 3 }],

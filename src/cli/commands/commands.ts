@@ -58,6 +58,10 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
     load: async () => (await import('./query.ts')).queryCommand,
   },
   {
+    name: 'transfer',
+    load: async () => (await import('./transfer.ts')).transferCommand,
+  },
+  {
     name: 'cache',
     load: async () => (await import('./cache.ts')).cacheCommand,
   },

@@ -103,7 +103,7 @@ function wantsTcp(words: readonly string[]): boolean | undefined {
 }
 
 /** An address from `IP`, `IP:PORT`, `[IPv6]:PORT`, `IP#PORT` or a host name with or without `:PORT`. */
-async function serverAddress(text: string): Promise<SocketAddress> {
+export async function serverAddress(text: string): Promise<SocketAddress> {
   const colons = text.replace(/^([^[]*:[^[]*)#/, '[$1]:').replace('#', ':');
   const socketAddress = parseSocketAddress(colons, DNS_PORT);
   if (socketAddress !== undefined) return socketAddress;
@@ -117,7 +117,7 @@ async function serverAddress(text: string): Promise<SocketAddress> {
   return { address, port: Number(port) };
 }
 
-function timeoutMsOf(raw: unknown): number {
+export function timeoutMsOf(raw: unknown): number {
   if (raw === undefined) return TIMEOUT_MS;
   const seconds = Number(raw);
   if (!(seconds > 0 && seconds <= 300)) {
