@@ -15,6 +15,7 @@ import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassa
 import type { LiveConfig } from './answering/liveConfig.ts';
 import type { OutsideCache } from './answering/outsideCache.ts';
 import type { SecureListeners } from './answering/secureListeners.ts';
+import type { TransferStats } from './answering/transfers.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './process/processStats.ts';
 import type { ServerRegistrar } from './registrar/serverRegistrar.ts';
@@ -25,6 +26,7 @@ import {
   type StoreSources,
   storeFamilies,
   tableFamilies,
+  transferFamilies,
 } from './serverMetrics.ts';
 
 /** Where the metrics come from. A registrar's own process has only `process` and `registrar`. */
@@ -37,10 +39,11 @@ export interface MetricsSources {
   readonly cache?: CacheSources;
   readonly registrar?: RegistrarStatus | undefined;
   readonly ambassador?: AmbassadorSources | undefined;
+  readonly transfers?: TransferStats | undefined;
 }
 
 export function allFamilies(sources: MetricsSources): Family[] {
-  const { process, dns, table, store, forward, registrar, ambassador, cache } = sources;
+  const { process, dns, table, store, forward, registrar, ambassador, cache, transfers } = sources;
   return [
     ...processFamilies(process),
     ...(dns === undefined ? [] : dnsFamilies(dns)),
@@ -49,6 +52,7 @@ export function allFamilies(sources: MetricsSources): Family[] {
     ...(forward === undefined ? [] : forwardFamilies(forward, cache)),
     ...(registrar === undefined ? [] : registrarFamilies(registrar)),
     ...(ambassador === undefined ? [] : ambassadorFamilies(ambassador)),
+    ...(transfers === undefined ? [] : transferFamilies(transfers)),
   ];
 }
 
@@ -75,6 +79,7 @@ export interface MeasuredParts {
   readonly tcp: TcpListener;
   readonly secure: SecureListeners | undefined;
   readonly measured: Measured;
+  readonly transfers: { stats(): TransferStats };
 }
 
 /** Counted for metrics alone. */
@@ -114,5 +119,6 @@ export function metricsOf(
     },
     registrar: registrar?.status(),
     ambassador: parts.ambassador?.metrics(),
+    transfers: parts.transfers.stats(),
   };
 }

@@ -5,6 +5,7 @@ import { FORWARD_BOUNDS_SECONDS, type ForwardCounters } from '../forward/outcome
 import { counter, counters, type Family, gauge, gauges } from '../observability/metrics.ts';
 import type { RegistrarStatus } from '../registrar/status.ts';
 import type { MirrorCounters, MirrorState } from '../store/mirror.ts';
+import type { TransferStats } from './answering/transfers.ts';
 
 export function tableFamilies(table: TableStats): Family[] {
   return [
@@ -232,4 +233,28 @@ function lastEventUnixSeconds(sources: StoreSources): number {
 
 function secondsSince(atMs: number, { nowMs }: StoreSources): number {
   return Math.max(0, nowMs - atMs) / 1000;
+}
+
+/** Nothing while no option asks for secondaries. */
+export function transferFamilies({ transfers, notifies, zones }: TransferStats): Family[] {
+  if (zones.length === 0 && transfers.size === 0) return [];
+  const samples = [...transfers].map(([key, value]) => {
+    const [kind = '', result = ''] = key.split(' ');
+    return { labels: { kind, result }, value };
+  });
+  return [
+    {
+      kind: 'counter',
+      name: 'soradns_transfers_total',
+      help: 'Questions of secondaries for a domain.',
+      samples,
+    },
+    counters('soradns_notifies_total', 'Notifications of secondaries.', 'result', notifies),
+    gauges(
+      'soradns_zone_serial',
+      'SOA serial of a domain.',
+      'zone',
+      zones.map(({ zone, serial }) => [zone, serial] as const),
+    ),
+  ];
 }

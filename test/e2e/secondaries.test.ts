@@ -1,6 +1,7 @@
 /** BIND, Knot and NSD as secondaries of a soradns process: they follow its changes and give the same answers. */
 import assert from 'node:assert/strict';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -9,12 +10,12 @@ import { printRr } from '../../src/dns/rdata.ts';
 import { Type } from '../../src/dns/rr.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
+import { shellBlocks } from '../support/pages.ts';
 import {
-  KEY_NAME,
-  KEY_TEXT,
   missingSecondaries,
   SECONDARIES,
   type Secondary,
+  type SecondaryProgram,
   startSecondary,
 } from '../support/secondaries.ts';
 import { query } from '../support/server.ts';
@@ -40,10 +41,27 @@ const FIRST: Readonly<Record<string, object>> = {
   'deep/er/and/deep/er': { host: '10.0.0.4', port: 1 },
 };
 
+/** The blocks of the page. */
+const CONFIGS: Readonly<Record<SecondaryProgram, readonly string[]>> = {
+  named: shellBlocks('docs/secondaries.md', 'BIND', 'named'),
+  knotd: shellBlocks('docs/secondaries.md', 'Knot', 'knot'),
+  nsd: shellBlocks('docs/secondaries.md', 'NSD', 'nsd'),
+};
+
+/** A word of the page's command, with the addresses of this test. */
+function onLoopback(word: string, port: number, ports: readonly number[]): string {
+  return word
+    .replace('10.0.0.1:53', `127.0.0.1:${port}`)
+    .replace('10.0.0.0/8', '127.0.0.0/8')
+    .replace('tsig.key', join(folder, 'tsig.key'))
+    .replace(/^10\.0\.0\.([234])/, (_, n) => `127.0.0.1:${ports[Number(n) - 2]}`);
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'soradns-secondaries-'));
+
 describe('Secondaries', {
   skip: missing.length > 0 && `${missing.join(', ')} not installed`,
 }, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'soradns-secondaries-'));
   const secondaries: Secondary[] = [];
   let soradns: CliProcess;
   let primary: SocketAddress;
@@ -55,21 +73,27 @@ describe('Secondaries', {
     httpPort = await freePort();
     primary = { address: '127.0.0.1', port };
     const ports = [await freePort(), await freePort(), await freePort()];
-    const keys = join(folder, 'tsig.key');
-    writeFileSync(keys, KEY_TEXT);
-    chmodSync(keys, 0o600);
+    const [makeKey = '', serve = ''] = shellBlocks('docs/secondaries.md', 'Set up');
+    execFileSync('sh', ['-c', makeKey], { cwd: folder });
+    const words = serve.replaceAll('\\\n', ' ').trim().split(/\s+/).slice(1);
     args = [
-      ...['serve', '--addr', `127.0.0.1:${port}`, '--http', `127.0.0.1:${httpPort}`],
-      ...['--no-rec', '--lame-duck', '0', '--domain', DOMAIN, '--store', `file:${folder}/store`],
-      ...['--transfer-allow', `127.0.0.1+key:${KEY_NAME}`, '--tsig-file', keys],
-      ...ports.flatMap((each) => ['--notify', `127.0.0.1:${each}+key:${KEY_NAME}`]),
+      ...words.map((word) => onLoopback(word, port, ports)),
+      ...['--http', `127.0.0.1:${httpPort}`, '--store', `file:${folder}/store`],
+      ...['--no-rec', '--lame-duck', '0'],
     ];
     soradns = startCli(args);
     await soradns.logged('loaded the store');
-    await putAll(FIRST);
+    for (const [key, value] of Object.entries(FIRST)) await put(key, value);
+    const keyFile = join(folder, 'tsig.key');
+    const secret = /secret "(.*)"/.exec(readFileSync(keyFile, 'utf8'))?.[1] as string;
     for (const [i, program] of SECONDARIES.entries()) {
-      const options = { domain: DOMAIN, primaryPort: port, port: ports[i] as number, folder };
-      secondaries.push(startSecondary(program, options));
+      const config = (CONFIGS[program][0] as string)
+        .replace('/etc/bind/tsig.key', keyFile)
+        .replace('SECRET', secret)
+        .replace('primaries { 10.0.0.1', `primaries port ${port} { 127.0.0.1`)
+        .replace(/(remote:[\s\S]*?|request-xfr: )10\.0\.0\.1/, `$1127.0.0.1@${port}`)
+        .replaceAll('10.0.0.1', '127.0.0.1');
+      secondaries.push(startSecondary(program, { port: ports[i] as number, folder, config }));
     }
   });
 
@@ -119,10 +143,6 @@ describe('Secondaries', {
 
   async function remove(key: string): Promise<void> {
     await (await fetch(urlOf(key), { method: 'DELETE' })).arrayBuffer();
-  }
-
-  async function putAll(services: Readonly<Record<string, object>>): Promise<void> {
-    for (const [key, value] of Object.entries(services)) await put(key, value);
   }
 
   function urlOf(key: string): string {

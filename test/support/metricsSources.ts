@@ -88,5 +88,10 @@ export function allMetricsSources(): MetricsSources {
         updateTimes: { counts: [...UPDATE_BOUNDS_SECONDS.map(() => 0), 0], seconds: 0 },
       },
     },
+    transfers: {
+      transfers: new Map([['axfr sent', 1]]),
+      notifies: new Map([['acknowledged', 1]]),
+      zones: [{ zone: 'skydns.local.', serial: 1 }],
+    },
   };
 }

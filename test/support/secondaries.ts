@@ -25,10 +25,10 @@ export interface Secondary {
 }
 
 export interface SecondaryOptions {
-  readonly domain: string;
-  readonly primaryPort: number;
   readonly port: number;
   readonly folder: string;
+  /** Its keys and zones. */
+  readonly config: string;
 }
 
 /** The programs that are not installed. */
@@ -49,7 +49,7 @@ export function startSecondary(program: SecondaryProgram, options: SecondaryOpti
   const folder = join(options.folder, program);
   mkdirSync(folder);
   const config = join(folder, 'config');
-  writeFileSync(config, CONFIGS[program]({ ...options, folder }));
+  writeFileSync(config, FRAMES[program]({ ...options, folder }));
   let log = '';
   let child: ChildProcess;
   const onExit = (): void => void child.kill('SIGKILL');
@@ -87,9 +87,9 @@ const FLAGS: Readonly<Record<SecondaryProgram, readonly string[]>> = {
   nsd: ['-d'],
 };
 
-const CONFIGS: Readonly<Record<SecondaryProgram, (options: SecondaryOptions) => string>> = {
-  named: ({ domain, primaryPort, port, folder }) => `
-    ${KEY_TEXT}
+/** What a configuration needs besides the page's part: its own ports and folders, and nothing outside the test. */
+const FRAMES: Readonly<Record<SecondaryProgram, (options: SecondaryOptions) => string>> = {
+  named: ({ port, folder, config }) => `
     controls { };
     options {
       directory "${folder}";
@@ -101,74 +101,41 @@ const CONFIGS: Readonly<Record<SecondaryProgram, (options: SecondaryOptions) => 
       empty-zones-enable no;
       dnssec-validation no;
       notify no;
-      // The names above many services have more records of one type than the 100 that BIND takes by default.
-      max-records-per-type 0;
     };
-    zone "${domain}" {
-      type secondary;
-      file "zone.db";
-      masterfile-format text;
-      primaries port ${primaryPort} { 127.0.0.1 key ${KEY_NAME}; };
-      allow-notify { key ${KEY_NAME}; };
-    };`,
-  knotd: ({ domain, primaryPort, port, folder }) => `
+    ${config}`,
+  knotd: ({ port, folder, config }) => `
 server:
-    listen: 127.0.0.1@${port}
-    rundir: "${folder}"
-    udp-workers: 1
-    tcp-workers: 1
-    background-workers: 1
+  listen: 127.0.0.1@${port}
+  rundir: "${folder}"
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
 log:
   - target: stderr
     any: info
-key:
-  - id: ${KEY_NAME}
-    algorithm: hmac-sha256
-    secret: ${KEY_SECRET}
 database:
+  storage: "${folder}"
+  journal-db-max-size: 64M
+  kasp-db-max-size: 64M
+  timer-db-max-size: 64M
+template:
+  - id: default
     storage: "${folder}"
-    journal-db-max-size: 64M
-    kasp-db-max-size: 64M
-    timer-db-max-size: 64M
-remote:
-  - id: primary
-    address: 127.0.0.1@${primaryPort}
-    key: ${KEY_NAME}
-acl:
-  - id: notify
-    address: 127.0.0.1
-    key: ${KEY_NAME}
-    action: notify
-zone:
-  - domain: ${domain}
-    storage: "${folder}"
-    file: zone.db
-    master: primary
-    acl: notify
-`,
-  nsd: ({ domain, primaryPort, port, folder }) => `
+${config}`,
+  nsd: ({ port, folder, config }) => `
 server:
-    ip-address: 127.0.0.1@${port}
-    server-count: 1
-    username: ""
-    zonesdir: "${folder}"
-    database: ""
-    pidfile: "${folder}/pid"
-    xfrdfile: "${folder}/xfrd.state"
-    xfrdir: "${folder}"
-    zonelistfile: "${folder}/zone.list"
-    rrl-ratelimit: 0
-    verbosity: 2
+  ip-address: 127.0.0.1@${port}
+  server-count: 1
+  username: ""
+  zonesdir: "${folder}"
+  database: ""
+  pidfile: "${folder}/pid"
+  xfrdfile: "${folder}/xfrd.state"
+  xfrdir: "${folder}"
+  zonelistfile: "${folder}/zone.list"
+  rrl-ratelimit: 0
+  verbosity: 2
 remote-control:
-    control-enable: no
-key:
-    name: ${KEY_NAME}
-    algorithm: hmac-sha256
-    secret: "${KEY_SECRET}"
-zone:
-    name: ${domain}
-    zonefile: zone.db
-    request-xfr: 127.0.0.1@${primaryPort} ${KEY_NAME}
-    allow-notify: 127.0.0.1 ${KEY_NAME}
-`,
+  control-enable: no
+${config}`,
 };
