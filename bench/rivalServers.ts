@@ -38,11 +38,15 @@ function startKnot(names: readonly BenchName[], port: number, folder: string): P
   return startKnotZone({ domain: DOMAIN, text: zoneText(names) }, port, folder);
 }
 
-/** Starts Knot with one worker for a zone, which `text` gives in the form of a zone file. */
+/**
+ * Starts Knot with one worker for a zone, which `text` gives in the form of a zone file. `acls` is a section of rules that
+ * all hold for the zone; each has the id `all`.
+ */
 export async function startKnotZone(
   { domain, text }: { readonly domain: string; readonly text: string },
   port: number,
   folder: string,
+  acls: readonly string[] = [],
 ): Promise<Running> {
   const config = write(
     folder,
@@ -58,12 +62,13 @@ database:
 log:
   - target: stderr
     any: warning
+${acls.join('\n')}
 zone:
   - domain: ${domain}
     file: "${write(folder, 'zone', text)}"
     zonefile-sync: -1
     journal-content: none
-`,
+${acls.length === 0 ? '' : '    acl: all\n'}`,
   );
   return start(['knotd', '-c', config], { cwd: folder, core: SERVER_CORE });
 }

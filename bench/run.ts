@@ -2,8 +2,8 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|dot|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
- *   npm run bench -- [--only dataplane|forward|gate|put|load|registrar|hostile|ambassador|cli|memory]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|gate|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -32,8 +32,9 @@ import { benchPut } from './put.ts';
 import { benchRegistrar } from './registrar.ts';
 import { benchScale } from './scale.ts';
 import { program } from './soradns.ts';
+import { benchTransfer } from './transfer.ts';
 
-const NEED_ETCD = ['put', 'load', 'registrar', 'scale'];
+const NEED_ETCD = ['put', 'load', 'registrar', 'transfer', 'scale'];
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
 
 process.env.PATH += ':/usr/local/sbin:/usr/sbin:/sbin';
@@ -110,6 +111,8 @@ const parts: Record<string, () => Promise<string>> = {
     }),
   memory: () => benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
   cli: () => benchCli({ folder, rounds: pairs }),
+  transfer: () =>
+    benchTransfer({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
   scale: () => benchScale({ hosts, keys, leaseTtlSeconds, etcds: etcds() }),
 };
 
