@@ -1,0 +1,149 @@
+/** Questions for zones: which replies they get over UDP and TCP. */
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { decodeMessage } from '../../src/dns/decode.ts';
+import type { DnsClient } from '../../src/dns/message.ts';
+import { equalNames } from '../../src/dns/name.ts';
+import { Rcode, Type } from '../../src/dns/rr.ts';
+import {
+  type TransferReport,
+  TransferServer,
+  type TransferServerOptions,
+} from '../../src/server/transfer/transferServer.ts';
+import { transferQuestion } from '../../src/transfer/transferReader.ts';
+import { parseTransferRule, transferPolicy } from '../../src/transfer/transferRules.ts';
+import { ZoneVersions } from '../../src/transfer/zoneVersions.ts';
+import { childrenInOrder } from '../../src/zone/contents.ts';
+import { catalogOf, name, viewOf } from '../support/zone.ts';
+
+const APEX = name('skydns.local.');
+
+function client(transport: 'udp' | 'tcp', address = '10.0.0.2'): DnsClient {
+  return { transport, address, port: 5353 };
+}
+
+function zone(): ZoneVersions {
+  const data = viewOf(catalogOf({ 'local/skydns/a': { host: '10.0.0.1', port: -1 } }));
+  const made = new ZoneVersions({
+    ...{ apex: data.settings.apexes[0] ?? [], data, inOrder: childrenInOrder },
+    ...{ historyRecords: 10, aggregates: true, onSkipped: () => {} },
+  });
+  for (const _ of made.read());
+  made.begin(7, []);
+  return made;
+}
+
+function scene(overrides: Partial<TransferServerOptions> = {}) {
+  const reports: TransferReport[] = [];
+  const versions = zone();
+  const server = new TransferServer({
+    respond: (_packet, _client, send) => send(Uint8Array.of(1)),
+    keys: () => new Map(),
+    policy: () => transferPolicy([parseTransferRule('10.0.0.0/8') ?? assert.fail()]),
+    zoneOf: (apex) => (equalNames(apex, APEX) ? versions : undefined),
+    isApex: (apex) => equalNames(apex, APEX),
+    mostTransfers: () => 1,
+    maxUdpOctets: 1232,
+    unixSeconds: () => 0,
+    monotonicMs: () => 0,
+    onTransfer: (report) => reports.push(report),
+    onError: (error) => {
+      throw error;
+    },
+    ...overrides,
+  });
+  return { server, reports };
+}
+
+/** The rcodes of the replies, and the types of their records. */
+function replies(
+  { server }: ReturnType<typeof scene>,
+  packet: Uint8Array,
+  from = client('tcp'),
+): { readonly rcode: number; readonly types: readonly number[] }[] {
+  const all: Uint8Array[] = [];
+  if (from.transport === 'udp') server.respond(packet, from, (reply) => all.push(reply));
+  else {
+    const stream = server.open(packet, from) ?? assert.fail('no transfer');
+    for (let next = stream.next(); next !== undefined; next = stream.next()) all.push(next);
+    stream.close();
+  }
+  return all.map((reply) => {
+    const { rcode, answer } = decodeMessage(reply) ?? assert.fail('not a message');
+    return { rcode, types: answer.map(({ type }) => type) };
+  });
+}
+
+const AXFR = transferQuestion(1, APEX, undefined);
+const SENT = [{ rcode: Rcode.NOERROR, types: [Type.SOA, Type.A, Type.A, Type.SOA] }];
+const SOA = [{ rcode: Rcode.NOERROR, types: [Type.SOA] }];
+
+describe('A question for a zone', () => {
+  it('Over TCP AXFR gets the zone, and so does IXFR with an unknown serial', () => {
+    assert.deepEqual(replies(scene(), AXFR), SENT);
+    assert.deepEqual(replies(scene(), transferQuestion(1, APEX, 3)), SENT);
+  });
+
+  it('IXFR with the newest serial gets the SOA alone', () => {
+    assert.deepEqual(replies(scene(), transferQuestion(1, APEX, 7)), SOA);
+  });
+
+  it('Over UDP IXFR gets the SOA alone, whatever its serial, and AXFR is refused', () => {
+    assert.deepEqual(replies(scene(), transferQuestion(1, APEX, 3), client('udp')), SOA);
+    const refused = [{ rcode: Rcode.REFUSED, types: [] }];
+    assert.deepEqual(replies(scene(), AXFR, client('udp')), refused);
+  });
+
+  for (const [what, overrides, packet, from, rcode] of [
+    ['a client outside --transfer-allow', {}, AXFR, client('tcp', '192.0.2.1'), Rcode.REFUSED],
+    [
+      'any client without --transfer-allow',
+      { policy: () => undefined },
+      AXFR,
+      client('tcp'),
+      Rcode.REFUSED,
+    ],
+    [
+      'a name that is no apex',
+      {},
+      transferQuestion(1, name('x.skydns.local.'), undefined),
+      client('tcp'),
+      Rcode.NOTAUTH,
+    ],
+    [
+      'a zone that is not read yet',
+      { zoneOf: () => undefined },
+      AXFR,
+      client('tcp'),
+      Rcode.SERVFAIL,
+    ],
+  ] as const) {
+    it(`A question for a zone by ${what} gets rcode ${rcode}`, () => {
+      assert.deepEqual(replies(scene(overrides), packet, from), [{ rcode, types: [] }]);
+    });
+  }
+
+  it('More transfers than --transfers at a time are refused, until one of them has ended', () => {
+    const made = scene();
+    const first = made.server.open(AXFR, client('tcp')) ?? assert.fail();
+    assert.deepEqual(replies(made, AXFR), [{ rcode: Rcode.REFUSED, types: [] }]);
+    first.close();
+    assert.deepEqual(replies(made, AXFR), SENT);
+    assert.deepEqual(
+      made.reports.map(({ kind, result }) => `${kind} ${result}`),
+      ['axfr busy', 'axfr broken', 'axfr sent'],
+    );
+  });
+
+  it('Any other question goes on to the responder', () => {
+    const made = scene();
+    const packet = Buffer.from(AXFR);
+    packet.writeUInt16BE(Type.SOA, packet.length - 4);
+    assert.equal(made.server.open(packet, client('tcp')), undefined);
+    let reply: Uint8Array | undefined;
+    made.server.respond(packet, client('udp'), (sent) => {
+      reply = sent;
+    });
+    assert.deepEqual(reply, Uint8Array.of(1));
+  });
+});
