@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import {
+  VersionKeeper,
+  type VersionKeeperOptions,
+} from '../../src/server/transfer/versionKeeper.ts';
+import type { Change } from '../../src/service/change.ts';
+import { keyPrefix } from '../../src/service/key.ts';
+import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { FakeClock } from '../support/fakeClock.ts';
+import { until } from '../support/until.ts';
+import { name, viewOf } from '../support/zone.ts';
+
+async function scene(options: Partial<VersionKeeperOptions> = {}) {
+  const clock = new FakeClock();
+  const serials: number[] = [];
+  const older: number[] = [];
+  let revision = 100;
+  const prefix = keyPrefix('skydns');
+  const catalog = new Catalog({ prefix, onApplied: (nodes) => keeper.onApplied(nodes) });
+  const view = viewOf(catalog, { settings: { apexes: [name('skydns.local.')] } });
+  const keeper: VersionKeeper = new VersionKeeper({
+    data: () => view,
+    prefix,
+    revision: () => revision,
+    serial: 'revision',
+    serialIntervalSeconds: 1,
+    historyRecords: 100,
+    aggregates: true,
+    clock,
+    onVersion: ({ serial }) => serials.push(serial),
+    onOlderSerial: (_apex, _from, to) => older.push(to),
+    onSkipped: () => {},
+    ...options,
+  });
+  const put = (path: string, host: string, modRevision = ++revision): void => {
+    const key = `/skydns/${path}`;
+    const value = Buffer.from(JSON.stringify({ host }));
+    const entry = { key, value, createRevision: modRevision, modRevision, lease: undefined };
+    const changes: Change[] = [{ kind: 'put', entry, previous: undefined }];
+    keeper.noteChanges(changes);
+    catalog.apply(changes);
+  };
+  keeper.start();
+  await until('the zone is read', () => serials.length > 0);
+  await clock.advance(10_000);
+  return { clock, keeper, serials, older, put };
+}
+
+describe('Making versions', () => {
+  it('The first change after a pause makes a version soon, with the revision as the serial', async () => {
+    const { clock, serials, put } = await scene();
+    put('local/skydns/a', '10.0.0.1');
+    assert.deepEqual(serials, [100]);
+    await clock.advance(20);
+    assert.deepEqual(serials, [100, 101]);
+  });
+
+  it('Further changes make one version in a second', async () => {
+    const { clock, serials, put } = await scene();
+    for (let i = 0; i < 30; i++) {
+      put('local/skydns/a', `10.0.0.${i}`);
+      await clock.advance(100);
+    }
+    assert.ok(serials.length >= 4 && serials.length <= 6, String(serials));
+    await clock.advance(1_000);
+    assert.equal(serials.at(-1), 130);
+  });
+
+  it('A change of another domain makes no version, and does not raise the serial', async () => {
+    const { clock, keeper, serials, put } = await scene();
+    put('arpa/other', '10.0.0.1');
+    await clock.advance(2_000);
+    assert.deepEqual(serials, [100]);
+    put('local/skydns/a', '10.0.0.1');
+    put('arpa/other', '10.0.0.2');
+    await clock.advance(2_000);
+    assert.deepEqual(serials, [100, 102]);
+    assert.equal(keeper.zoneOf(name('SkyDNS.local.'))?.serial, 102);
+  });
+
+  it('A revision that goes back is reported, and no difference leads to it', async () => {
+    const { clock, keeper, older, put } = await scene();
+    put('local/skydns/a', '10.0.0.1', 50);
+    await clock.advance(2_000);
+    assert.deepEqual(older, [50]);
+    assert.equal(keeper.zones[0]?.since(100).kind, 'zone');
+  });
+
+  it('With unixtime the serial is the second of the change, and always grows', async () => {
+    const { clock, serials, put } = await scene({ serial: 'unixtime' });
+    const began = serials[0] ?? 0;
+    put('local/skydns/a', '10.0.0.1');
+    await clock.advance(20);
+    assert.equal(serials[1], Math.floor(clock.wallMs() / 1_000));
+    clock.jumpWall(-100_000);
+    put('local/skydns/a', '10.0.0.2');
+    await clock.advance(1_000);
+    assert.equal(serials[2], (serials[1] ?? 0) + 1);
+    assert.ok((serials[1] ?? 0) > began);
+  });
+});
