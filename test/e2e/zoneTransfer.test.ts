@@ -147,6 +147,13 @@ print(dns.zone.from_xfr(xfr).get_rdataset('web', 'TXT'))`;
     assert.doesNotMatch(reply.text, /could not be validated|Couldn't verify/);
   });
 
+  it('The reply over TCP to a signed question that asks for keepalive verifies', async () => {
+    const key = `hmac-sha256:${KEY_NAME}:${KEY_SECRET}`;
+    const reply = await dig(server, '-y', key, '+tcp', '+keepalive', 'web.skydns.local', 'AAAA');
+    assert.match(reply.text, /TSIG\s+hmac-sha256\. .* NOERROR/);
+    assert.doesNotMatch(reply.text, /could not be validated|Couldn't verify/);
+  });
+
   it('Over UDP a question for changes gets the SOA alone', async () => {
     const key = `hmac-sha256:${KEY_NAME}:${KEY_SECRET}`;
     const reply = await dig(server, '-y', key, DOMAIN, 'IXFR=1', '+notcp');

@@ -19,8 +19,9 @@ export function replyOptionsFor(
   at = 0,
   length = octets.length,
 ): AddedStreamOptions | undefined {
-  const hasAdditional = octets[at + 11] !== 0;
-  if (!hasAdditional) return undefined;
+  // Behind OPT there may be a signature: then the reply has one too, which further options would break.
+  const hasOptAlone = octets[at + 11] === 1;
+  if (!hasOptAlone) return undefined;
   const { isPadded, hasKeepalive } = readStreamOptions(octets.subarray(at, at + length));
   const keepalive = hasKeepalive ? idleMs : undefined;
   const paddedTo = isPadded && isEncrypted ? REPLY_BLOCK_OCTETS : undefined;
