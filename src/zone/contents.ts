@@ -3,7 +3,7 @@
  * the answers to questions for these names, with what one answer decides anew each time taken out: TTLs do not count
  * down with a lease, and of too many services the first ones count instead of a sample.
  *
- * Not in a zone: answers to questions with wildcards, the name `leader` in front of another, and the names below `dns`
+ * Not in a zone: answers to `*` and `any` in questions, the name `leader` in front of another, and the names below `dns`
  * except the name servers'. No zone can have records beside a CNAME (RFC 1034 §3.6.2), so an alias has nothing else,
  * and hosts outside our zones give a CNAME only if the name has no other records.
  */
@@ -61,7 +61,8 @@ export function byLabel(a: Pick<Node, 'label'>, b: Pick<Node, 'label'>): number 
 export function zoneWith(settings: ZoneSettings, name: Name): Name | undefined {
   const apex = apexOf(settings, name);
   if (apex === undefined || consulOf(settings, apex) !== undefined) return undefined;
-  if (name.some(isWildcard)) return undefined;
+  // Only a first label `*` is a wildcard of DNS (RFC 4592 §2.1.1); the others mean something in questions alone.
+  if (name.some((label, i) => isWildcard(label) && (i > 0 || label !== ASTERISK))) return undefined;
   const isReserved = isSubdomainOf(name, [RESERVED, ...apex]);
   return !isReserved || isSubdomainOf(name, nameServersOf(apex)) ? apex : undefined;
 }
@@ -101,6 +102,7 @@ export interface ContentsRules {
 export function contentsAt(view: View, name: Name, rules: ContentsRules): NameContents {
   const apex = zoneWith(view.settings, name);
   if (apex === undefined) return NOTHING;
+  if (name[0] === ASTERISK) return wildcardContents(view, name);
   const isApex = name.length === apex.length;
   const rrs: Rr[] = [];
   const names: Name[] = [];
@@ -132,6 +134,32 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
   if (isApex || isReserved) take(ADDRESS_TYPES);
   if (!isReserved) take(isApex ? types.filter((type) => !ADDRESS_TYPES.includes(type)) : types);
   return { rrs, names, presences };
+}
+
+/**
+ * The records of a stored wildcard: those of a name that does not exist, with the wildcard in the place of that name.
+ * None if no service is kept there, or if wildcards in the store answer for no other name.
+ */
+function wildcardContents(view: View, name: Name): NameContents {
+  const absent = [ABSENT, ...name.slice(1)];
+  const { rrs, names } = contentsAt(view, absent, { aggregates: true });
+  const renamed = (each: Name): Name => (equalNames(each, absent) ? name : each);
+  return { rrs: rrs.map((rr) => withNames(rr, renamed)), names: [name, ...names] };
+}
+
+const ASTERISK = '*';
+/** A label that no key of a store has. */
+const ABSENT = '\0';
+
+function withNames(rr: Rr, renamed: (name: Name) => Name): Rr {
+  const { rdata } = rr;
+  const owner = renamed(rr.owner);
+  if (rdata.kind === 'srv')
+    return { ...rr, owner, rdata: { ...rdata, target: renamed(rdata.target) } };
+  if (rdata.kind === 'mx') {
+    return { ...rr, owner, rdata: { ...rdata, exchange: renamed(rdata.exchange) } };
+  }
+  return { ...rr, owner };
 }
 
 /** The SOA of a zone with that serial. */
