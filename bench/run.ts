@@ -2,8 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
- *   npm run bench -- [--only dataplane|forward|gate|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|gate|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
