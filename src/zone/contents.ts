@@ -142,9 +142,9 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
  */
 function wildcardContents(view: View, name: Name): NameContents {
   const absent = [ABSENT, ...name.slice(1)];
-  const { rrs, names } = contentsAt(view, absent, { aggregates: true });
+  const { rrs, names, presences } = contentsAt(view, absent, { aggregates: true });
   const renamed = (each: Name): Name => (equalNames(each, absent) ? name : each);
-  return { rrs: rrs.map((rr) => withNames(rr, renamed)), names: [name, ...names] };
+  return { rrs: rrs.map((rr) => withNames(rr, renamed)), names: [name, ...names], presences };
 }
 
 const ASTERISK = '*';

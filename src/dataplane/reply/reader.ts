@@ -208,7 +208,8 @@ class TableReader implements FastPath {
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
     if (this.#limiter !== undefined) {
-      const admission = this.#admit(record);
+      // One client's random names below a wildcard have one limit.
+      const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? record : ERRORS);
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
     }
     if (isNegative(head))
@@ -277,8 +278,9 @@ class TableReader implements FastPath {
   }
 
   /**
-   * `name`: the same number for all names with one answer. Calls a question pending only once in `RECENT_MS`: the answer to the question may never be published, and a flood
-   * of the question must not displace the first questions about other names.
+   * Calls a question pending only once in `RECENT_MS`: the answer to the question may never be published, and a flood of
+   * the question must not displace the first questions about other names. `name` is one number for all names that have
+   * one answer.
    */
   #missOf(name: number): number {
     const identity = (name + this.#question.kind * 0x9e3779b1) | 0;
