@@ -4,7 +4,7 @@ import { authoritative } from '../../dns/message.ts';
 import { isSubdomainOf, type Name, nameOctets, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode, type Rr } from '../../dns/rr.ts';
 import { RR_FIELDS_OCTETS } from '../../dns/wire.ts';
-import { answer } from '../../zone/answer.ts';
+import { answer, serialOf } from '../../zone/answer.ts';
 import { Node } from '../../zone/tree/tree.ts';
 import {
   apexOf,
@@ -20,6 +20,14 @@ import { encodeBehindQuestion, endOfName } from './variants.ts';
 
 /** A type that no zone has (RFC 6895 §3.1: private use). */
 const ABSENT_TYPE = 65_280;
+
+/** The SOA serials of all zones, which the bodies of `negativesOf` have. */
+export function serialsOf(
+  { apexes }: ZoneSettings,
+  at: Pick<View, 'facts' | 'unixSeconds'>,
+): string {
+  return apexes.map((apex) => serialOf(at, apex)).join();
+}
 
 /** One body for each suffix against which the SOA's names can be compressed. */
 export function negativesOf(

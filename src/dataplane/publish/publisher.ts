@@ -11,7 +11,7 @@
 import type { Response } from '../../dns/message.ts';
 import { foldName, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
-import { type Decided, serialOf } from '../../zone/answer.ts';
+import type { Decided } from '../../zone/answer.ts';
 import { type Dependency, Dependents, dependenciesOf } from '../../zone/tree/dependents.ts';
 import type { Synthesis } from '../../zone/tree/lookupState.ts';
 import { firstWildcardOf } from '../../zone/tree/select.ts';
@@ -23,7 +23,7 @@ import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
 import { FOREVER, QuestionLabels } from '../table/layout.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { packedRule } from './derivedNames.ts';
-import { negativesOf } from './negatives.ts';
+import { negativesOf, serialsOf } from './negatives.ts';
 import { OwnerNames, touchedBy } from './ownerNames.ts';
 import { Renewals } from './renewals.ts';
 import { StoredWildcards } from './storedWildcards.ts';
@@ -88,7 +88,7 @@ export class Publisher {
    * found no room before, and frees memory.
    */
   refresh(): void {
-    const { settings, unixSeconds, monotonicMs } = this.#options;
+    const { settings, facts, unixSeconds, monotonicMs } = this.#options;
     if (!this.#isChanging) this.#table.beginChange();
     for (const address of this.#namesToRemove) this.#removeName(address);
     this.#namesToRemove = [];
@@ -108,7 +108,7 @@ export class Publisher {
     if (!this.#isChanging) this.#table.endChange();
     if (this.#table.isScarce) this.#dropDerived();
     if (!this.#hasRules) this.#setRules();
-    const serials = this.#currentSerials(unixSeconds());
+    const serials = serialsOf(this.#settings, { facts, unixSeconds: unixSeconds() });
     if (serials !== this.#serials) this.#publishSerials(serials, unixSeconds());
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
@@ -141,12 +141,6 @@ export class Publisher {
     const { settings, facts } = this.#options;
     const { consul } = settings();
     return consul === undefined ? NO_NAMES : facts.consulNames(consul);
-  }
-
-  #currentSerials(unixSeconds: number): string {
-    const { settings, facts } = this.#options;
-    const serials = settings().apexes.map((apex) => serialOf({ facts, unixSeconds }, apex));
-    return serials.join();
   }
 
   #publishSerials(serials: string, unixSeconds: number): void {
