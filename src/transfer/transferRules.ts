@@ -48,12 +48,18 @@ function parseKey(text: string): Name | undefined {
 /** Whether a client may have the zones; `key` is the verified key of its question. */
 export type MayTransfer = (address: string, key: Name | undefined) => boolean;
 
-export function transferPolicy(rules: readonly TransferRule[]): MayTransfer {
+/** `allowed`: the clients that get answers (`--allow`); `undefined`: all. */
+export function transferPolicy(
+  rules: readonly TransferRule[],
+  allowed?: readonly Cidr[],
+): MayTransfer {
+  const isAllowed = allowed === undefined ? () => true : addressSet(allowed);
   const all = rules.map((rule) => ({
     ...rule,
     holds: rule.range === undefined ? () => true : addressSet([rule.range]),
   }));
   return (address, key) =>
+    isAllowed(address) &&
     all.some(
       (rule) =>
         (rule.key === undefined || (key !== undefined && equalNames(rule.key, key))) &&

@@ -124,8 +124,8 @@ export class Transfers {
       respond,
       keys: () => this.#tsigKeys(),
       policy: () => {
-        const { transferAllow } = liveConfig.config;
-        return transferAllow.length === 0 ? undefined : transferPolicy(transferAllow);
+        const { transferAllow, allow } = liveConfig.config;
+        return transferAllow.length === 0 ? undefined : transferPolicy(transferAllow, allow);
       },
       zoneOf: (apex) => this.keeper.zoneOf(apex),
       isApex: (name) => {
