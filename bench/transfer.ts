@@ -8,7 +8,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { transferRecords } from '../src/cli/zoneTransfer.ts';
-import { printRr } from '../src/dns/rdata.ts';
+import { printRr } from '../src/dns/presentation/presentation.ts';
 import { freePort } from '../test/support/freePort.ts';
 import { type BenchEtcd, startBenchEtcd } from './etcd.ts';
 import { BENCH_FOLDER, BENCH_PARENT, benchNames, DOMAIN, serviceValue } from './names.ts';

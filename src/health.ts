@@ -11,7 +11,7 @@
  *   node dist/health.js [PID]     PID: the server to check; without it, every server that listens here
  */
 import { printSocketAddress, type SocketAddress } from './dns/address.ts';
-import { rcodeName } from './dns/mnemonic.ts';
+import { rcodeName } from './dns/presentation/mnemonic.ts';
 import { Class, Rcode, Type } from './dns/rr.ts';
 import { listeningAddresses } from './server/listening/listeningAddresses.ts';
 

@@ -10,7 +10,7 @@ import {
   Slot,
 } from '../dataplane/table/counters.ts';
 import { TRANSPORTS, type Transport } from '../dns/message.ts';
-import { rcodeName } from '../dns/mnemonic.ts';
+import { rcodeName } from '../dns/presentation/mnemonic.ts';
 import {
   counter,
   counters,

@@ -2,8 +2,8 @@
 import { Failure } from '../app/process/failure.ts';
 import { printSocketAddress, type SocketAddress } from '../dns/address.ts';
 import { frame, Reassembly } from '../dns/framing.ts';
-import { rcodeName } from '../dns/mnemonic.ts';
 import type { Name } from '../dns/name.ts';
+import { rcodeName } from '../dns/presentation/mnemonic.ts';
 import type { Rr } from '../dns/rr.ts';
 import { TransferReader, transferQuestion } from '../transfer/transferReader.ts';
 import { signQuery } from '../transfer/tsig.ts';

@@ -1,13 +1,11 @@
 /**
- * Rdata (RFC 1035 §3.3, RFC 3596, RFC 2782, RFC 3597): reading it from the wire, writing it, and printing it.
+ * Rdata (RFC 1035 §3.3, RFC 3596, RFC 2782, RFC 3597): reading it from the wire, and writing it.
  *
  * Rdata of a type without a meaning in this program is carried unchanged, except that names in the rdata of old types
  * are decompressed: their pointers would mean something else in another message (RFC 3597 §4).
  */
 import { ipv4Bits, ipv6Octets, printAddress } from './address.ts';
-import type { Cursor } from './cursor.ts';
-import { className, typeName } from './mnemonic.ts';
-import { printName } from './name.ts';
+import { Cursor } from './cursor.ts';
 import { Class, type Rdata, type Rr, Type } from './rr.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -21,6 +19,13 @@ export function readRdata(cursor: Cursor, type: number, rrClass: number): Rdata 
   if (cursor.at !== cursor.end) cursor.fail();
   cursor.end = packetEnd;
   return rdata;
+}
+
+/** The rdata of class IN in octets without compression; `undefined` if they are not the type's. */
+export function rdataOf(type: number, octets: Uint8Array): Rdata | undefined {
+  const cursor = new Cursor(octets);
+  const rdata = readByType(cursor, type, Class.IN);
+  return cursor.failed || cursor.at !== cursor.end ? undefined : rdata;
 }
 
 function readByType(cursor: Cursor, type: number, rrClass: number): Rdata {
@@ -190,55 +195,4 @@ export function splitText(octets: string): string[] {
   const strings = [octets.slice(0, 255)];
   for (let at = 255; at < octets.length; at += 255) strings.push(octets.slice(at, at + 255));
   return strings;
-}
-
-/**
- * The RR in zone-file text (RFC 1035 §5.1, RFC 3597 §5): `owner. TTL CLASS TYPE rdata`, separated by tabs. Safe for
- * terminals and logs: octets outside printable ASCII are `\DDD`.
- */
-export function printRr(rr: Rr): string {
-  const fields = [printName(rr.owner), rr.ttlSeconds, className(rr.class), typeName(rr.type)];
-  return `${fields.join('\t')}\t${printRdata(rr)}`;
-}
-
-/** The rdata in zone-file text, its fields separated by blanks. */
-export function printRdata({ rdata }: Pick<Rr, 'rdata'>): string {
-  switch (rdata.kind) {
-    case 'address':
-      return rdata.address;
-    case 'name':
-      return printName(rdata.target);
-    case 'srv':
-      return `${rdata.priority} ${rdata.weight} ${rdata.port} ${printName(rdata.target)}`;
-    case 'mx':
-      return `${rdata.preference} ${printName(rdata.exchange)}`;
-    case 'txt':
-      return rdata.strings.map(quote).join(' ');
-    case 'soa':
-      return printSoa(rdata);
-    case 'hinfo':
-      return `${quote(rdata.cpu)} ${quote(rdata.os)}`;
-    case 'unknown':
-      return printUnknown(rdata.octets);
-  }
-}
-
-function printSoa(soa: Extract<Rdata, { kind: 'soa' }>): string {
-  const { serial, refreshSeconds, retrySeconds, expireSeconds, minimumSeconds } = soa;
-  const numbers = [serial, refreshSeconds, retrySeconds, expireSeconds, minimumSeconds];
-  return `${printName(soa.mname)} ${printName(soa.rname)} ${numbers.join(' ')}`;
-}
-
-/** RFC 3597 §5: `\# length hex`. */
-function printUnknown(octets: Uint8Array): string {
-  const hex = Buffer.from(octets).toString('hex').toUpperCase();
-  return hex === '' ? '\\# 0' : `\\# ${octets.length} ${hex}`;
-}
-
-function quote(octets: string): string {
-  const escaped = octets.replace(/[^ -~]|["\\]/g, (char) => {
-    if (char === '"' || char === '\\') return `\\${char}`;
-    return `\\${String(char.charCodeAt(0)).padStart(3, '0')}`;
-  });
-  return `"${escaped}"`;
 }

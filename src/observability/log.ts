@@ -1,6 +1,6 @@
 /**
  * observability/: Log, query log, metrics, and text that is safe to print. The only folder that imports pino.
- * Imports: dns.
+ * Imports: dns, dns/presentation.
  * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host,
  *   cli/linking, config, registrar/describe.
  *

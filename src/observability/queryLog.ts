@@ -3,8 +3,8 @@
  * comparison and allocates nothing.
  */
 import type { DnsClient, Question } from '../dns/message.ts';
-import { className, rcodeName, typeName } from '../dns/mnemonic.ts';
 import { printName } from '../dns/name.ts';
+import { className, rcodeName, typeName } from '../dns/presentation/mnemonic.ts';
 import { Class } from '../dns/rr.ts';
 import type { WriteLog } from './log.ts';
 

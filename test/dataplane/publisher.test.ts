@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import type { Decided } from '../../src/zone/answer.ts';
 import { Dependents } from '../../src/zone/tree/dependents.ts';

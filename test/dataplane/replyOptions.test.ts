@@ -11,7 +11,7 @@ import {
 import { Single } from '../../src/dataplane/table/counters.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { OptionCode } from '../../src/dns/edns.ts';
-import { typeCode } from '../../src/dns/mnemonic.ts';
+import { typeCode } from '../../src/dns/presentation/mnemonic.ts';
 import { Rcode } from '../../src/dns/rr.ts';
 import { FastZone } from '../support/fastZone.ts';
 import { rawOpt, rawOption, rawPacket, rawQuestion, unhex } from '../support/packets.ts';

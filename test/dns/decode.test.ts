@@ -90,7 +90,7 @@ const rdatas: readonly (readonly [number, string, string])[] = [
     `${SKYDNS} 0168c00e 00000001 ffffffff 00000003 00000004 00000005`,
     'SOA skydns.local. h.skydns.local. 1 4294967295 3 4 5',
   ],
-  [257, '00056973737565', 'CAA \\# 7 00056973737565'],
+  [257, '00056973737565', 'CAA 0 issue ""'],
   [65535, '', 'TYPE65535 \\# 0'],
 ];
 

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { SocketAddress } from '../../src/dns/address.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { Type } from '../../src/dns/rr.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';

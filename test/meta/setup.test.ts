@@ -72,7 +72,7 @@ test('npm test prints the command to install and runs nothing when the user is n
   assert.match(printed, /^ {2}sudo sh -c 'apt-get update && apt-get install -y .*'$/m);
 });
 
-const FILE = 'test/dns/print.test.ts';
+const FILE = 'test/dns/presentation/print.test.ts';
 const { NODE_TEST_CONTEXT: _, ...env } = process.env;
 const outside = { cwd: projectRoot, encoding: 'utf8', env } as const;
 

@@ -5,7 +5,7 @@ import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { DnsClient, Message, Question } from '../../src/dns/message.ts';
 import type { Name } from '../../src/dns/name.ts';
-import { printRdata } from '../../src/dns/rdata.ts';
+import { printRdata } from '../../src/dns/presentation/presentation.ts';
 import { Class, Rcode, type Rdata, type Rr, Type } from '../../src/dns/rr.ts';
 import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';

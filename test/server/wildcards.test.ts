@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
-import { printRdata, printRr } from '../../src/dns/rdata.ts';
+import { printRdata, printRr } from '../../src/dns/presentation/presentation.ts';
 import { createResponder } from '../../src/server/responder.ts';
 import { NO_FACTS } from '../../src/zone/tree/view.ts';
 import { catalogOf, question, respond, type Services, settingsOf } from '../support/zone.ts';

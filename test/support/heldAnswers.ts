@@ -2,7 +2,7 @@
 import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { Rcode } from '../../src/dns/rr.ts';
 import type { FastZone } from './fastZone.ts';
 import { question } from './zone.ts';

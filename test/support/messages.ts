@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import dnsPacket from 'dns-packet';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import type { Message, Question } from '../../src/dns/message.ts';
-import { typeCode } from '../../src/dns/mnemonic.ts';
 import { type Name, parseName } from '../../src/dns/name.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { typeCode } from '../../src/dns/presentation/mnemonic.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import type { Rr } from '../../src/dns/rr.ts';
 import { parseRecord } from './upstreamReply.ts';
 

@@ -9,7 +9,7 @@ import type { SocketAddress } from '../../src/dns/address.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import type { Message } from '../../src/dns/message.ts';
-import { rcodeName } from '../../src/dns/mnemonic.ts';
+import { rcodeName } from '../../src/dns/presentation/mnemonic.ts';
 import { reportMs } from './measurement.ts';
 import { until } from './until.ts';
 import { question } from './zone.ts';

@@ -2,7 +2,9 @@
 import fc from 'fast-check';
 import { printAddress } from '../../src/dns/address.ts';
 import { type Name, nameOctets } from '../../src/dns/name.ts';
-import type { Rdata, Rr } from '../../src/dns/rr.ts';
+import { writeRdata } from '../../src/dns/rdata.ts';
+import { Class, type Rdata, type Rr } from '../../src/dns/rr.ts';
+import { MessageWriter } from '../../src/dns/writer.ts';
 
 /**
  * Objects with a prototype: fast-check's own objects may lack a prototype, and then no decoded object is deeply equal
@@ -107,3 +109,14 @@ const typed: fc.Arbitrary<readonly [number, Rdata]> = fc.oneof(
 export const anyRr: fc.Arbitrary<Rr> = fc
   .tuple(anyName, typed, ttl)
   .map(([owner, [type, rdata], ttlSeconds]) => ({ owner, type, class: 1, ttlSeconds, rdata }));
+
+/** No pointer reaches this far, so names from here on are not compressed. */
+const BEYOND_POINTERS = 0x4000;
+
+/** The octets of rdata without compression. */
+export function uncompressedOctets({ type, rdata }: Pick<Rr, 'type' | 'rdata'>): Buffer {
+  const writer = new MessageWriter();
+  writer.restart(BEYOND_POINTERS);
+  writeRdata(writer, { owner: [], type, class: Class.IN, ttlSeconds: 0, rdata });
+  return Buffer.from(writer.finish().subarray(BEYOND_POINTERS + 2));
+}

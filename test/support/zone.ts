@@ -4,9 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import type { Question, Response } from '../../src/dns/message.ts';
-import { typeCode } from '../../src/dns/mnemonic.ts';
 import { foldName, type Name, parseName } from '../../src/dns/name.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { typeCode } from '../../src/dns/presentation/mnemonic.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { Class, Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Lease } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';

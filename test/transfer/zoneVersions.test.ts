@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { decodeMessage } from '../../src/dns/decode.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { type Rr, Type } from '../../src/dns/rr.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { ChildOrder } from '../../src/transfer/childOrder.ts';

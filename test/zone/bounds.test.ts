@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeResponse } from '../../src/dns/encode.ts';
-import { printRdata } from '../../src/dns/rdata.ts';
+import { printRdata } from '../../src/dns/presentation/presentation.ts';
 import {
   assertResponse,
   catalogOf,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { printName } from '../../src/dns/name.ts';
-import { printRr } from '../../src/dns/rdata.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { type Rr, Type } from '../../src/dns/rr.ts';
 import { contentsAt, listingView, namesOf } from '../../src/zone/contents.ts';
 import type { Catalog } from '../../src/zone/tree/catalog.ts';

@@ -1,7 +1,7 @@
 /** Stored wildcards: the cases of RFC 4592, the keys that external-dns writes, and the limits of aggregates. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { printRr } from '../../src/dns/rdata.ts';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { Rcode } from '../../src/dns/rr.ts';
 import type { ZoneSettings } from '../../src/zone/tree/view.ts';
 import { catalogOf, name, respond, type Services } from '../support/zone.ts';

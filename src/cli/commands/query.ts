@@ -8,9 +8,9 @@ import {
   printSocketAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
-import { rcodeName, typeCode, typeName } from '../../dns/mnemonic.ts';
 import { type Name, parseName, printName } from '../../dns/name.ts';
-import { printRdata, printRr } from '../../dns/rdata.ts';
+import { rcodeName, typeCode, typeName } from '../../dns/presentation/mnemonic.ts';
+import { printRdata, printRr } from '../../dns/presentation/presentation.ts';
 import { Rcode, type Rr, Type } from '../../dns/rr.ts';
 import type { DnsQuery, DnsReply } from '../../tools/doctor/dnsClient.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';

@@ -3,7 +3,7 @@ import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { foldName, type Name, parseName, printName } from '../../dns/name.ts';
-import { printRr } from '../../dns/rdata.ts';
+import { printRr } from '../../dns/presentation/presentation.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
 import type { Command } from '../command.ts';
 import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';

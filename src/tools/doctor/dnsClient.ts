@@ -7,8 +7,8 @@ import { createSocket } from 'node:dgram';
 import { Packet, type Resource, TCPClient, UDPClient } from 'dns2';
 import { familyOfAddress } from '../../dns/address.ts';
 import { encodeQuery } from '../../dns/encode.ts';
-import { typeName } from '../../dns/mnemonic.ts';
 import { equalNames, type Label, type Name, utf8Octets } from '../../dns/name.ts';
+import { typeName } from '../../dns/presentation/mnemonic.ts';
 import { Class, type Rdata, type Rr, Type } from '../../dns/rr.ts';
 import { withDeadline } from '../../timing/deadline.ts';
 
@@ -41,6 +41,11 @@ export type DnsQueryResult =
   | { readonly kind: 'noReply'; readonly reason: string }
   /** dns2 cannot send this. */
   | { readonly kind: 'unsupported'; readonly reason: string };
+
+/** dns2 keeps the octets of a type that it cannot decode. Its decoders for these types lose octets that are not UTF-8. */
+for (const type of ['CAA', 'SPF']) {
+  delete (Packet.Resource as unknown as Record<string, unknown>)[type];
+}
 
 /** Queries once, over one transport. Never rejects. */
 export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {

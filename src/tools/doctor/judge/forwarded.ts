@@ -1,7 +1,7 @@
 /** Whether the servers that `--forward` names answer for their domains. Pure. */
 import { printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
-import { rcodeName } from '../../../dns/mnemonic.ts';
 import { type Name, printName } from '../../../dns/name.ts';
+import { rcodeName } from '../../../dns/presentation/mnemonic.ts';
 import { Rcode } from '../../../dns/rr.ts';
 import { type Finding, findings } from './finding.ts';
 import type { SoaResult } from './server.ts';

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { className, rcodeName, typeCode, typeName } from '../../src/dns/mnemonic.ts';
+import {
+  className,
+  rcodeName,
+  typeCode,
+  typeName,
+} from '../../../src/dns/presentation/mnemonic.ts';
 
 const registries = [
   ['types', typeName, { 1: 'A', 23: 'NSAP-PTR', 33: 'SRV', 257: 'CAA', 1000: 'TYPE1000' }],

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import fc from 'fast-check';
-import { printRdata, printRr } from '../../src/dns/rdata.ts';
-import type { Rdata } from '../../src/dns/rr.ts';
-import { nameOf } from '../support/messages.ts';
-import { unhex } from '../support/packets.ts';
-import { anyRr } from '../support/records.ts';
+import { printRdata, printRr } from '../../../src/dns/presentation/presentation.ts';
+import type { Rdata } from '../../../src/dns/rr.ts';
+import { nameOf } from '../../support/messages.ts';
+import { unhex } from '../../support/packets.ts';
+import { anyRr } from '../../support/records.ts';
 
 const target = nameOf('service1.example.com');
 
