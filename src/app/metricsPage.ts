@@ -2,6 +2,7 @@
 import { sumOf, type UdpListener } from '../dataplane/listeners/udpListener.ts';
 import { Single } from '../dataplane/table/counters.ts';
 import type { AnswerTable, TableStats } from '../dataplane/table/table.ts';
+import type { Dnstap, TapCounters } from '../dnstap/dnstap.ts';
 import type { ForwardCounters } from '../forward/outcome.ts';
 import { EXPOSITION_TYPE, exposition, type Family } from '../observability/metrics.ts';
 import type { RegistrarStatus } from '../registrar/status.ts';
@@ -15,6 +16,7 @@ import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassa
 import type { LiveConfig } from './answering/liveConfig.ts';
 import type { OutsideCache } from './answering/outsideCache.ts';
 import type { SecureListeners } from './answering/secureListeners.ts';
+import { tapFamily } from './answering/tap.ts';
 import type { TransferStats } from './answering/transfers.ts';
 import { type DnsSources, dnsFamilies } from './dnsMetrics.ts';
 import { type ProcessProbe, type ProcessStats, processFamilies } from './process/processStats.ts';
@@ -40,10 +42,12 @@ export interface MetricsSources {
   readonly registrar?: RegistrarStatus | undefined;
   readonly ambassador?: AmbassadorSources | undefined;
   readonly transfers?: TransferStats | undefined;
+  readonly tap?: TapCounters | undefined;
 }
 
 export function allFamilies(sources: MetricsSources): Family[] {
-  const { process, dns, table, store, forward, registrar, ambassador, cache, transfers } = sources;
+  const { process, dns, table, store, forward, registrar, ambassador, cache } = sources;
+  const { transfers, tap } = sources;
   return [
     ...processFamilies(process),
     ...(dns === undefined ? [] : dnsFamilies(dns)),
@@ -53,6 +57,7 @@ export function allFamilies(sources: MetricsSources): Family[] {
     ...(registrar === undefined ? [] : registrarFamilies(registrar)),
     ...(ambassador === undefined ? [] : ambassadorFamilies(ambassador)),
     ...(transfers === undefined ? [] : transferFamilies(transfers)),
+    ...(tap === undefined ? [] : [tapFamily(tap)]),
   ];
 }
 
@@ -74,6 +79,7 @@ export interface MeasuredParts {
   readonly ambassador: { metrics(): AmbassadorSources | undefined } | undefined;
   readonly table: AnswerTable;
   readonly outsideCache: OutsideCache | undefined;
+  readonly tap: Pick<Dnstap, 'counters'> | undefined;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
@@ -120,5 +126,6 @@ export function metricsOf(
     registrar: registrar?.status(),
     ambassador: parts.ambassador?.metrics(),
     transfers: parts.transfers.stats(),
+    tap: parts.tap?.counters(),
   };
 }

@@ -15,6 +15,7 @@ import {
 import { Publisher } from '../dataplane/publish/publisher.ts';
 import type { AnswerTable } from '../dataplane/table/table.ts';
 import type { Label } from '../dns/name.ts';
+import type { Dnstap } from '../dnstap/dnstap.ts';
 import { createFaultLog, type FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
 import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observability/queryLog.ts';
@@ -35,6 +36,7 @@ import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
 import { SecureListeners } from './answering/secureListeners.ts';
 import { monotonicMs, type SlowPath, slowPathOf, unixSeconds } from './answering/slowPath.ts';
+import { openTap } from './answering/tap.ts';
 import { Transfers } from './answering/transfers.ts';
 import { openListeners } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
@@ -62,6 +64,8 @@ export interface ServerParts {
   readonly transfers: Transfers;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
+  /** Undefined without --dnstap. */
+  readonly tap: Dnstap | undefined;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
   /** Undefined without --dot, --doh and --doh-plain. */
@@ -112,8 +116,9 @@ export function assemble(
     zoneSerial: (apex) => transfers.zoneSerial(apex),
     vipRanges: vipRangesOf([config.ambassador?.vipRange, config.ambassador?.vipRange6]),
   });
-  const liveConfig = new LiveConfig(config, catalog.configKey, log);
   const faults = createFaultLog(log);
+  const tap = openTap(config, { settings: () => liveConfig.settings, log, faults });
+  const liveConfig = new LiveConfig(config, catalog.configKey, log, tap?.forwarder);
   const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
   const outsideCache = createOutsideCache({
     ...{ table: table.handle, liveConfig },
@@ -153,13 +158,14 @@ export function assemble(
   const designated = () => secure?.designated;
   const slowPath = slowPathOf(config, { ...core, designated, counters: measured.answers });
   const onError = (err: Error): void => log.warn({ err }, 'a DNS listener failed');
-  const { respond, openReplies, gate } = slowPath;
+  const { openReplies, gate } = slowPath;
+  const respond = tap?.client?.tapped(slowPath.respond) ?? slowPath.respond;
   const cache = outsideCache?.memory;
-  const listening = { liveConfig, table, cache, respond, gate, openReplies, onError, log };
+  const listening = { liveConfig, table, cache, respond, gate, openReplies, tap, onError, log };
   const { udp, tcp } = openListeners(config, listening);
   const secure: SecureListeners | undefined = secureListenersOf(config, listening);
   tableBlocks.push(...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? []));
-  return { ...core, store, ambassador, services, slowPath, udp, tcp, secure };
+  return { ...core, store, ambassador, services, slowPath, tap, udp, tcp, secure };
 }
 
 function secureListenersOf(
@@ -271,6 +277,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
     slowPath.pending.sent(DEFAULT_TCP_LIMITS.closeMs),
   ]);
   await udp.close();
+  await parts.tap?.close();
   queryLog.close();
   faults.close();
   measured.process.close();

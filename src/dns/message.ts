@@ -4,7 +4,7 @@
  * Used by: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry,
  *   app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host, cli/linking, config,
  *   config/options, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets,
- *   dataplane/table, dns/presentation, forward, forward/domains, forward/exchange, forward/tls, kernel, main,
+ *   dataplane/table, dns/presentation, dnstap, forward, forward/domains, forward/exchange, forward/tls, kernel, main,
  *   observability, registrar, registrar/describe, registrar/engine, registrar/leadership, registrar/links,
  *   registrar/observe, registrar/reconcile, registrar/registrator, server, server/http, server/http/api,
  *   server/http/exchange, server/listening, server/tcp, server/tls, server/transfer, service, tools/doctor,
@@ -210,6 +210,8 @@ export interface DnsClient {
   readonly port: number;
   /** The address of ours at which the packet arrived, if it is known; in the form of `address`. */
   readonly localAddress?: string | undefined;
+  /** The port at which it arrived, if it is known. */
+  readonly localPort?: number | undefined;
 }
 
 /**

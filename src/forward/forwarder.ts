@@ -317,6 +317,7 @@ function contextOf(
     clock,
     counters,
     signal,
+    observer: options.observer,
     tryTimeoutMs: options.tryTimeoutMs ?? 1_200,
     totalTimeoutMs: options.totalTimeoutMs ?? 3_800,
   };

@@ -4,6 +4,7 @@ import type { Name } from '../dns/name.ts';
 import type { Clock } from '../timing/clock.ts';
 import type { TtlLimits } from './bailiwick.ts';
 import type { ReplyCache, StoredReply } from './cache.ts';
+import type { ExchangeObserver } from './exchange/exchange.ts';
 import type { RandomInt } from './exchange/randomCase.ts';
 import type { ForwardPolicy } from './health.ts';
 import type { ForwardCounters } from './outcome.ts';
@@ -57,6 +58,8 @@ export interface ForwarderOptions {
   readonly exchanges?: UpstreamExchanges;
   /** About upstreams over TLS. Default: not reported. */
   readonly tlsEvents?: TlsEvents;
+  /** Sees the queries to upstreams and the replies. */
+  readonly observer?: ExchangeObserver | undefined;
 }
 
 /** A domain with upstreams of its own. */

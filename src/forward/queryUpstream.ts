@@ -2,7 +2,12 @@
 import { Rcode } from '../dns/rr.ts';
 import type { Clock } from '../timing/clock.ts';
 import { isUsableReply } from './bailiwick.ts';
-import type { ExchangeOptions, SendQuery, UpstreamQuery } from './exchange/exchange.ts';
+import type {
+  ExchangeObserver,
+  ExchangeOptions,
+  SendQuery,
+  UpstreamQuery,
+} from './exchange/exchange.ts';
 import { exchangeTcp } from './exchange/exchangeTcp.ts';
 import { exchangeUdp } from './exchange/exchangeUdp.ts';
 import type { RandomInt } from './exchange/randomCase.ts';
@@ -40,6 +45,7 @@ export interface UpstreamContext {
   readonly clock: Clock;
   readonly counters: ForwardCounters;
   readonly signal: AbortSignal;
+  readonly observer?: ExchangeObserver | undefined;
   /** How long to listen for the reply of one upstream. */
   readonly tryTimeoutMs: number;
   readonly totalTimeoutMs: number;
@@ -58,12 +64,13 @@ export async function queryUpstream(
   deadlineMs: number,
   context: UpstreamContext,
 ): Promise<ExchangeResult> {
-  const { health, clock, signal, randomInt, exchanges } = context;
+  const { health, clock, signal, randomInt, exchanges, observer } = context;
   const { tlsName } = upstream;
   const startedMs = clock.monotonicMs();
   const options = (): ExchangeOptions => {
     const leftMs = deadlineMs - clock.monotonicMs();
-    return { timeoutMs: Math.max(1, Math.min(context.tryTimeoutMs, leftMs)), signal, randomInt };
+    const timeoutMs = Math.max(1, Math.min(context.tryTimeoutMs, leftMs));
+    return { timeoutMs, signal, randomInt, observer };
   };
   // Other soradns servers have private addresses, and old public servers may fail on an option that they do not know.
   let sent = isPublicAddress(upstream.address) ? { ...query, path: undefined } : query;

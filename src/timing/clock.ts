@@ -2,10 +2,10 @@
  * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices.
  * Imports: nothing.
  * Used by: ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app,
- *   app/ambassador, app/answering, app/registrar, cli/host, cli/linking, dataplane/listeners, forward, forward/domains,
- *   forward/exchange, forward/tls, registrar, registrar/engine, registrar/leadership, registrar/observe,
- *   registrar/reconcile, server, server/http/api, server/tcp, server/tls, server/transfer, store, store/embedded,
- *   store/etcd, store/file, tools/doctor.
+ *   app/ambassador, app/answering, app/registrar, cli/host, cli/linking, dataplane/listeners, dnstap, forward,
+ *   forward/domains, forward/exchange, forward/tls, registrar, registrar/engine, registrar/leadership,
+ *   registrar/observe, registrar/reconcile, server, server/http/api, server/tcp, server/tls, server/transfer, store,
+ *   store/embedded, store/etcd, store/file, tools/doctor.
  *
  * Code that keeps deadlines or pauses takes a `Clock`, so that tests can put a fake one in place of the system's.
  */

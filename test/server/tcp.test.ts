@@ -102,6 +102,7 @@ test('The TCP listener passes the client’s address and transport to `respond`'
       address: '127.0.0.7',
       port: client.socket.localPort,
       localAddress: client.socket.remoteAddress,
+      localPort: client.socket.remotePort,
     },
   ]);
 });

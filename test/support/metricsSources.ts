@@ -88,6 +88,7 @@ export function allMetricsSources(): MetricsSources {
         updateTimes: { counts: [...UPDATE_BOUNDS_SECONDS.map(() => 0), 0], seconds: 0 },
       },
     },
+    tap: { written: 1, dropped: 1 },
     transfers: {
       transfers: new Map([['axfr sent', 1]]),
       notifies: new Map([['acknowledged', 1]]),

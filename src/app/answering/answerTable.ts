@@ -1,7 +1,7 @@
 /**
  * app/answering/: The parts of a running server that answer queries.
  * Imports: ambassador, ambassador/names, app/ambassador, app/process, config, config/options, dataplane/cache,
- *   dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets, dataplane/table, dns, forward,
+ *   dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets, dataplane/table, dns, dnstap, forward,
  *   forward/domains, kernel, observability, server, server/http, server/listening, server/tcp, server/tls,
  *   server/transfer, service, store, timing, transfer, zone/tree.
  * Used by: app.

@@ -31,7 +31,7 @@ export function followPolicy(
     const policy: ClientPolicy = {
       allowed: config.allow,
       recursionRanges: forwarder === undefined ? [] : config.recursionAllow,
-      nsid: identityOf(config),
+      nsid: serverIdentity(config),
       cookieSecrets: secretsOf(config, randomSecret),
       rateLimit: config.rrl === 0 ? undefined : { ...limitOf(config), memory: rateMemory() },
     };
@@ -59,10 +59,10 @@ function limitOf({
 }
 
 export function serverTextsOf(config: Pick<Config, 'identity' | 'versionText'>): ServerTexts {
-  return { identity: identityOf(config), version: config.versionText };
+  return { identity: serverIdentity(config), version: config.versionText };
 }
 
 /** `host` stands for this host's name. */
-function identityOf({ identity }: Pick<Config, 'identity'>): string | undefined {
+export function serverIdentity({ identity }: Pick<Config, 'identity'>): string | undefined {
   return identity === 'host' ? hostname().slice(0, MAX_NSID_OCTETS) : identity;
 }

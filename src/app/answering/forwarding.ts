@@ -23,7 +23,8 @@ import { readUpstreamCa } from '../process/pemFiles.ts';
 
 export type SharedByForwarders = Required<
   Pick<ForwarderOptions, 'counters' | 'stored' | 'tlsEvents'>
->;
+> &
+  Pick<ForwarderOptions, 'observer'>;
 
 /** What forwarding depends on. */
 export interface ForwardingBasis {

@@ -41,7 +41,7 @@ export class LiveConfig {
   /** Counted over all forwarders since the start. */
   readonly forwardCounters = newForwardCounters();
   /** What all forwarders have in common. */
-  readonly #shared: SharedByForwarders = {
+  #shared: SharedByForwarders = {
     counters: this.forwardCounters,
     stored: (question) => this.#storedReplies?.(question),
     tlsEvents: {
@@ -71,10 +71,11 @@ export class LiveConfig {
   #isStoreTextNew = false;
   #isStoreLoaded = false;
 
-  /** `key` holds the configuration in the store. */
-  constructor(given: Config, key: string, log: Log) {
+  /** `key` holds the configuration in the store; `observer` sees what forwarders send and receive. */
+  constructor(given: Config, key: string, log: Log, observer?: ForwarderOptions['observer']) {
     this.#key = key;
     this.#log = log;
+    this.#shared = { ...this.#shared, observer };
     this.#ownConfig = given;
     this.#hosts = new FollowedHosts(log, () => this.#activate(this.#active.config));
     this.#active = this.#activeConfigFrom(given);

@@ -152,8 +152,8 @@ export class SecureListeners {
   }
 }
 
-function tableFor({ table, cache, liveConfig }: ListenerParts): StreamTable {
-  const streamTable = new StreamTable({ ...table.handle, cache });
+function tableFor({ table, cache, liveConfig, tap }: ListenerParts): StreamTable {
+  const streamTable = new StreamTable({ ...table.handle, cache }, undefined, tap?.client);
   followPolicy(liveConfig, streamTable);
   return streamTable;
 }

@@ -7,6 +7,7 @@ import { createWorkerListener } from '../../dataplane/listeners/workerListener.t
 import { SocketMaker } from '../../dataplane/sockets/socket.ts';
 import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
+import type { Dnstap } from '../../dnstap/dnstap.ts';
 import { loadLibc } from '../../kernel/libc.ts';
 import type { Log } from '../../observability/log.ts';
 import type { ClientGate } from '../../server/clientGate.ts';
@@ -29,6 +30,8 @@ export interface ListenerParts {
   readonly gate: ClientGate;
   /** See `ConnectionContext`. */
   readonly openReplies: OpenReplies;
+  /** Undefined: no messages for dnstap. */
+  readonly tap: Dnstap | undefined;
   readonly onError: (error: Error) => void;
   readonly log: Log;
 }
@@ -38,26 +41,27 @@ export function openListeners(
   config: ListenConfig,
   parts: ListenerParts,
 ): { udp: UdpListener; tcp: TcpListener } {
-  const { liveConfig, table, cache, respond, gate, openReplies, onError } = parts;
+  const { liveConfig, table, cache, respond, gate, openReplies, tap, onError } = parts;
   const udp = listenerFor(config, parts);
-  const streamTable = new StreamTable({ ...table.handle, cache });
+  const streamTable = new StreamTable({ ...table.handle, cache }, undefined, tap?.client);
   followPolicy(liveConfig, udp, streamTable, gate);
   const sockets = streamSockets(config);
   const tcp = new TcpListener({ respond, openReplies, table: streamTable, onError, sockets });
   return { udp, tcp };
 }
 
-/** Leaves a core to the main thread if there are several. */
-function defaultWorkers(): number {
-  return Math.max(1, availableParallelism() - 1);
+/** The number of worker threads; by default it leaves a core to the main thread if there are several. */
+export function workerCount({ workers }: Pick<Config, 'workers'>): number {
+  return workers ?? Math.max(1, availableParallelism() - 1);
 }
 
 function listenerFor(
-  { workers = defaultWorkers(), takeover }: ListenConfig,
+  { workers: wanted, takeover }: ListenConfig,
   parts: ListenerParts,
 ): UdpListener {
-  const { respond, onError, table, cache, log } = parts;
-  const options = { respond, onError, table: { ...table.handle, cache } };
+  const workers = workerCount({ workers: wanted });
+  const { respond, onError, table, cache, tap, log } = parts;
+  const options = { respond, onError, table: { ...table.handle, cache }, tap: tap?.listenerTap };
   if (workers === 0) return createPortableListener(options);
   const found = loadLibc();
   if (found.kind === 'missing') {

@@ -1,6 +1,6 @@
 /**
  * config/options/: Every option as one row of a table, and the forms of their values.
- * Imports: dns, forward, forward/domains, service, transfer.
+ * Imports: dns, dnstap, forward, forward/domains, service, transfer.
  * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/host, cli/linking, config,
  *   registrar/describe, registrar/links, registrar/registrator, tools/doctor/ambassador.
  *

@@ -12,6 +12,7 @@ import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
 import { SECURE_OPTIONS } from './secureOptions.ts';
 import { SELECTION_OPTIONS } from './selectionOptions.ts';
+import { TAP_OPTIONS } from './tapOptions.ts';
 import { TRANSFER_OPTIONS } from './transferOptions.ts';
 import {
   eitherValue,
@@ -327,6 +328,7 @@ export const SERVE_OPTIONS = {
     example: '2',
     fixedAtStart: true,
   }),
+  ...TAP_OPTIONS,
   ...TRANSFER_OPTIONS,
   ...PROCESS_OPTIONS,
 };

@@ -4,6 +4,7 @@
  * memory after it has posted a message, and the worker compares that number once per batch.
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import type { TapStart } from '../../dnstap/tapWriter.ts';
 import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 import type { UdpSocket } from '../sockets/socket.ts';
 import type { TableHandle } from '../table/layout.ts';
@@ -28,6 +29,8 @@ export interface WorkerAssignment {
 export type WorkerReport =
   /** The worker has put packets into its rings. */
   | { readonly kind: 'handedOver' }
+  /** The worker has written messages for dnstap. */
+  | { readonly kind: 'tapped' }
   /** The worker has acknowledged an assignment: it no longer uses sockets that are not listed there. */
   | { readonly kind: 'acknowledged' }
   /** Reading failed; the worker tries again. */
@@ -125,6 +128,8 @@ export interface WorkerStart {
   readonly counterMemory: SharedArrayBuffer;
   /** Without a table the worker hands over every question. */
   readonly table: TableHandle | undefined;
+  /** Undefined: the worker writes no messages for dnstap. */
+  readonly tap?: TapStart | undefined;
   /** The main thread's `clockOriginMs`. */
   readonly mainClockOriginMs: number;
 }

@@ -13,6 +13,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { Rcode } from '../../dns/rr.ts';
+import { BatchTap } from '../../dnstap/batchTap.ts';
 import { EAGAIN, EBADF, EINTR, type Libc, loadLibc, systemError } from '../../kernel/libc.ts';
 import { type FastPath, Outcome } from '../reply/fastPath.ts';
 import type { openFastPath } from '../reply/reader.ts';
@@ -49,6 +50,8 @@ export interface WorkerParts {
   /** By family of the socket, each with counters of its own. */
   readonly paths: Readonly<Record<4 | 6, FamilyPath>>;
   readonly rings: Readonly<Record<RingKind, RingWriter>>;
+  /** Undefined: no messages for dnstap. */
+  readonly tap?: BatchTap | undefined;
 }
 
 /**
@@ -201,14 +204,16 @@ export class WorkerLoop {
       this.#onReadFailed(received);
       return;
     }
-    const { channel } = this.#parts;
+    const { channel, tap } = this.#parts;
     const { fastPath, counters } = this.#parts.paths[intake.socket.family];
     const batch = intake.current;
     const readMs = performance.now();
     fastPath.beginBatch();
+    tap?.beginBatch(batch, readMs);
     this.#answer(intake, received, fastPath, counters);
     fastPath.endBatch();
     const replies = batch.send(counters);
+    if (tap?.endBatch() === true) channel.report({ kind: 'tapped' });
     if (this.#handedOver) {
       this.#handedOver = false;
       channel.wakeMain();
@@ -226,6 +231,7 @@ export class WorkerLoop {
     const { octets, words } = batch;
     const ownPorts = this.#ownPorts;
     const { needsClient } = fastPath;
+    const { tap } = this.#parts;
     let handled = 0;
     let handledOctets = 0;
     const end = batch.first + received;
@@ -241,7 +247,10 @@ export class WorkerLoop {
       else {
         if (needsClient) fastPath.setClient(words, nameAt);
         const recursionAvailable = recursion.has(words, nameAt);
-        const outcome = fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable);
+        const outcome =
+          tap === undefined
+            ? fastPath.answer(octets, batch.packetAt(i), length, recursionAvailable)
+            : tap.answer(fastPath, batch, i, length, recursionAvailable);
         if (outcome >= Outcome.DROP) {
           handled++;
           handledOctets += length;
@@ -312,6 +321,7 @@ export function runWorker(port: MessagePort, start: WorkerStart, open: typeof op
       slow: new RingWriter(ringMemory, thread, 'slow'),
       wildcard: new RingWriter(ringMemory, thread, 'wildcard'),
     },
+    tap: start.tap && new BatchTap(start.tap, thread),
   }).run();
 }
 

@@ -24,8 +24,9 @@ export interface MissResponderOptions {
 
 export interface ReplySocket {
   readonly family: 4 | 6;
-  /** The address to which it is bound. */
+  /** The address and port to which it is bound. */
   readonly address: string;
+  readonly port: number;
   readonly isOpen: boolean;
 }
 
@@ -77,5 +78,6 @@ function clientOf(envelope: Int32Array, socket: ReplySocket): DnsClient {
       ? socket.address
       : receivingAddress(octets, Envelope.CONTROL * WORD, controlOctets);
   const localAddress = local && clientAddress(local);
-  return { transport: 'udp', address, port: sockaddrPort(octets, nameAt), localAddress };
+  const port = sockaddrPort(octets, nameAt);
+  return { transport: 'udp', address, port, localAddress, localPort: socket.port };
 }

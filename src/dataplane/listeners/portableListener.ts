@@ -9,6 +9,7 @@
 import type { RemoteInfo, Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
+import type { DnsClient } from '../../dns/message.ts';
 import { type FastPath, Outcome } from '../reply/fastPath.ts';
 import { openFastPath } from '../reply/reader.ts';
 import { AddressRanges } from '../sockets/addressRanges.ts';
@@ -80,7 +81,7 @@ class PortableListener implements UdpListener {
       port: at.port,
       close: () => this.#close(socket, bound),
     };
-    this.#read(socket, at.address, this.#receivers[isIPv6(at.address) ? 6 : 4]);
+    this.#read(socket, bound, this.#receivers[isIPv6(at.address) ? 6 : 4]);
     this.#own.add(bound.address, bound.port);
     this.#open.add(bound);
     return bound;
@@ -105,14 +106,15 @@ class PortableListener implements UdpListener {
     return udpCounters(this.blocks, this.#slow);
   }
 
-  #read(socket: Socket, address: string, receiver: PortableReceiver): void {
-    const boundTo = isWildcardAddress(address) ? undefined : clientAddress(address);
+  #read(socket: Socket, { address, port }: Bound, receiver: PortableReceiver): void {
+    const localAddress = isWildcardAddress(address) ? undefined : clientAddress(address);
+    const local = { localAddress, localPort: port };
     socket.on('error', (error) => {
       this.#slow.socketErrors += 1;
       this.#onError?.(error);
     });
     socket.on('message', (packet, peer) => {
-      if (!this.#isStopped) receiver.receive(socket, boundTo, packet, peer);
+      if (!this.#isStopped) receiver.receive(socket, local, packet, peer);
     });
   }
 
@@ -126,6 +128,8 @@ class PortableListener implements UdpListener {
 function isWildcardAddress(address: string): boolean {
   return address === '0.0.0.0' || address === '::';
 }
+
+type LocalEnd = Pick<DnsClient, 'localAddress' | 'localPort'>;
 
 /** Replies of one family that may wait for the kernel: at 1,232 octets each, 1.3 MB. */
 const MAX_UNSENT = 1024;
@@ -168,18 +172,18 @@ class PortableReceiver {
     this.#fastPath?.setPolicy(policy);
   }
 
-  /** `boundTo`: the socket's address; `undefined` for a wildcard address. */
-  receive(socket: Socket, boundTo: string | undefined, packet: Uint8Array, peer: RemoteInfo): void {
+  /** `local`: the socket's address and port; `undefined` for a wildcard address. */
+  receive(socket: Socket, local: LocalEnd, packet: Uint8Array, peer: RemoteInfo): void {
     const { port } = peer;
     const address = clientAddress(peer.address);
     if (port === 0) countDrop(this.#block, 'sourcePortZero');
     else if (this.#allowed?.hasAddress(address) === false) countDrop(this.#block, 'notAllowed');
     else if (this.#isOwn(address, port)) countDrop(this.#block, 'ownAddress');
     else if (this.#unsent >= MAX_UNSENT) countDrop(this.#block, 'overload');
-    else if (!this.#answer(socket, packet, peer, address)) {
+    else if (!this.#answer(socket, packet, peer, { transport: 'udp', address, port, ...local })) {
       this.#slow.queries += 1;
-      const localAddress = boundTo ?? this.#localAddresses.towards(address);
-      const client = { transport: 'udp', address, port, localAddress } as const;
+      const localAddress = local.localAddress ?? this.#localAddresses.towards(address);
+      const client = { transport: 'udp', address, port, ...local, localAddress } as const;
       this.#options.respond(packet, client, (reply) =>
         this.#send(socket, reply, peer, () => {
           this.#slow.replies += 1;
@@ -189,10 +193,11 @@ class PortableReceiver {
   }
 
   /** False if the table cannot answer the packet. */
-  #answer(socket: Socket, packet: Uint8Array, peer: RemoteInfo, address: string): boolean {
+  #answer(socket: Socket, packet: Uint8Array, peer: RemoteInfo, client: DnsClient): boolean {
     if (this.#fastPath === undefined) return false;
     const startedMs = performance.now();
     this.#room.set(packet);
+    const { address } = client;
     const mayRecurse = this.#recursion.hasAddress(address);
     if (this.#fastPath.needsClient) this.#fastPath.setClient(sockaddrOf(address), 0);
     this.#fastPath.beginBatch();
@@ -205,7 +210,9 @@ class PortableReceiver {
     const micros = (performance.now() - startedMs) * 1000;
     count(this.#block, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros));
     count(this.#block, Single.latencyMicros, micros);
-    this.#send(socket, this.#room.slice(0, outcome), peer, () => {
+    const reply = this.#room.slice(0, outcome);
+    this.#options.tap?.client.answered(client, packet, reply, startedMs);
+    this.#send(socket, reply, peer, () => {
       count(this.#block, Single.sent);
       count(this.#block, Single.sentOctets, outcome);
     });

@@ -1,6 +1,6 @@
 /**
  * dataplane/listeners/: Answers DNS over UDP from the table, with worker threads or on Node's own sockets.
- * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, kernel, timing.
+ * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, dnstap, kernel, timing.
  * Used by: ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador, app/answering, server/http,
  *   server/listening, server/tcp, server/tls.
  *
@@ -9,6 +9,8 @@
  */
 import type { SocketAddress } from '../../dns/address.ts';
 import type { Respond } from '../../dns/message.ts';
+import type { ClientTap } from '../../dnstap/clientTap.ts';
+import type { TapStart } from '../../dnstap/tapWriter.ts';
 import type { PolicyFollower } from '../sockets/clientPolicy.ts';
 import {
   type CounterBlock,
@@ -30,6 +32,18 @@ export interface UdpListenerOptions {
   readonly onError?: ((error: Error) => void) | undefined;
   /** The answer table; without it `respond` answers everything. */
   readonly table?: TableHandle | undefined;
+  /** Undefined: no messages for dnstap. */
+  readonly tap?: ListenerTap | undefined;
+}
+
+/** The parts of dnstap that listeners use. */
+export interface ListenerTap {
+  /** For the threads of workers. */
+  readonly start: TapStart;
+  /** For a listener without workers. */
+  readonly client: ClientTap;
+  /** A thread has written messages. */
+  wake(): void;
 }
 
 export interface UdpListener extends PolicyFollower {

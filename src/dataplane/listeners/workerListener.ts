@@ -63,6 +63,7 @@ interface SocketGroup {
   readonly sockets: readonly UdpSocket[];
   readonly family: 4 | 6;
   readonly address: string;
+  readonly port: number;
   /** Workers read these sockets. */
   isRead: boolean;
   /** The sockets are not closed: replies can be sent. */
@@ -132,8 +133,9 @@ class WorkerListener implements UdpListener {
         ? this.#maker.open({ address, port }, workers, this.#options.joins)
         : new Array<UdpSocket>(workers).fill(this.#maker.adopt(fd));
     const first = sockets[0] as UdpSocket;
-    const { family, address: boundTo } = first;
-    const group: SocketGroup = { sockets, family, address: boundTo, isRead: true, isOpen: true };
+    const { family, address: boundTo, port: boundPort } = first;
+    const bound = { family, address: boundTo, port: boundPort };
+    const group: SocketGroup = { ...bound, sockets, isRead: true, isOpen: true };
     for (const socket of sockets) this.#groups.set(socket.fd, group);
     this.#own.add(first.address, first.port);
     void this.#assign(); // The kernel keeps the packets that come before the workers run.
@@ -178,6 +180,7 @@ class WorkerListener implements UdpListener {
       ringMemory: this.#ringMemory,
       counterMemory: this.#counterMemory,
       table: this.#options.table,
+      tap: this.#options.tap?.start,
       mainClockOriginMs: clockOriginMs(),
     };
     return (thread) => ({ ...shared, thread });
@@ -212,6 +215,7 @@ class WorkerListener implements UdpListener {
 
   #onReport(report: WorkerReport): void {
     if (report.kind === 'handedOver') this.#misses.run();
+    if (report.kind === 'tapped') this.#options.tap?.wake();
     if (report.kind !== 'readError') return;
     this.#slow.socketErrors += 1;
     if (performance.now() < this.#reportedAtMs + REPORT_EVERY_MS) return;

@@ -1,7 +1,7 @@
 /**
  * dataplane/reply/: Overwrites a question with its reply, from the answer table or from the cache.
  * Imports: dataplane/cache, dataplane/sockets, dataplane/table, dns.
- * Used by: app/answering, dataplane/listeners, dataplane/publish, server, server/tcp.
+ * Used by: app/answering, dataplane/listeners, dataplane/publish, dnstap, server, server/tcp.
  *
  * The readers' side of the two memories: the answer table, with the answers of our zones, and the cache, with those of
  * other servers. It takes no lock, and relies on the invariants of `table/layout.ts` and `cache/layout.ts`.

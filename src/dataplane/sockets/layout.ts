@@ -166,15 +166,22 @@ export function receivingAddress(
   at: number,
   length: number,
 ): string | undefined {
-  const view = new DataView(octets.buffer, octets.byteOffset + at);
-  if (length < PKTINFO4_SPACE) return undefined;
-  const level = view.getInt32(Cmsg.LEVEL, true);
-  const type = view.getInt32(Cmsg.TYPE, true);
-  if (level === SOL_IP && type === IP_PKTINFO) {
-    return printAddress(octets.subarray(at + PKTINFO4_LOCAL, at + PKTINFO4_LOCAL + 4));
-  }
-  if (length < PKTINFO6_SPACE || level !== SOL_IPV6 || type !== IPV6_PKTINFO) return undefined;
-  return printAddress(octets.subarray(at + Cmsg.DATA, at + Cmsg.DATA + 16));
+  const start = receivingAddressAt(octets, at, length);
+  if (start < 0) return undefined;
+  return printAddress(octets.subarray(start, start + (start === at + Cmsg.DATA ? 16 : 4)));
+}
+
+/**
+ * Where that address begins, four octets of IPv4 or sixteen of IPv6; -1 if the message has none. Allocates nothing. The
+ * values of level and type are below 256.
+ */
+export function receivingAddressAt(octets: Uint8Array, at: number, length: number): number {
+  const level = octets[at + Cmsg.LEVEL];
+  const type = octets[at + Cmsg.TYPE];
+  if (length >= PKTINFO4_SPACE && level === SOL_IP && type === IP_PKTINFO)
+    return at + PKTINFO4_LOCAL;
+  const isIpv6 = length >= PKTINFO6_SPACE && level === SOL_IPV6 && type === IPV6_PKTINFO;
+  return isIpv6 ? at + Cmsg.DATA : -1;
 }
 
 /**

@@ -1,8 +1,8 @@
 /**
  * dataplane/sockets/: Makes the sockets that Node cannot make, through libc.
  * Imports: dataplane/table, dns, kernel.
- * Used by: ambassador/proxy/carry, app/answering, app/process, cli/host, dataplane/listeners, dataplane/reply, server,
- *   server/tcp.
+ * Used by: ambassador/proxy/carry, app/answering, app/process, cli/host, dataplane/listeners, dataplane/reply, dnstap,
+ *   server, server/tcp.
  *
  * Makes UDP sockets for workers, and TCP sockets that a successor may share. The descriptors belong to the process:
  * when a worker dies, the next one reads the packets that wait in them.

@@ -1,7 +1,7 @@
 /**
  * forward/exchange/: One question to one upstream: sends it, and recognizes the reply.
  * Imports: dns, timing.
- * Used by: forward, forward/tls.
+ * Used by: dnstap, forward, forward/tls.
  *
  * What the exchanges over UDP and TCP have in common.
  */
@@ -31,6 +31,20 @@ export interface ExchangeOptions {
   /** Ends the exchange at once, as a network failure. */
   readonly signal: AbortSignal;
   readonly randomInt: RandomInt;
+  readonly observer?: ExchangeObserver | undefined;
+}
+
+/** Sees the octets of each query that is sent. What it returns sees those of the reply. Neither may throw. */
+export type ExchangeObserver = (
+  query: Uint8Array,
+  route: ExchangeRoute,
+) => (reply: Uint8Array) => void;
+
+export interface ExchangeRoute {
+  readonly transport: 'udp' | 'tcp' | 'dot';
+  readonly from: SocketAddress;
+  /** The upstream. */
+  readonly to: SocketAddress;
 }
 
 /** Sends one query to one upstream. Settles within `timeoutMs` and never rejects. */

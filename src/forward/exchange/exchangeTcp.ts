@@ -21,7 +21,7 @@ export async function exchangeTcp(
 ): Promise<ExchangeResult> {
   const socket = connect({ host: upstream.address, port: upstream.port, noDelay: true });
   try {
-    return await sendAndReceive(socket, query, options);
+    return await sendAndReceive(socket, upstream, query, options);
   } finally {
     socket.destroy();
   }
@@ -29,42 +29,61 @@ export async function exchangeTcp(
 
 function sendAndReceive(
   socket: Socket,
+  to: SocketAddress,
   query: UpstreamQuery,
   options: ExchangeOptions,
 ): Promise<ExchangeResult> {
   const id = options.randomInt(65536);
+  const { observer } = options;
+  let seeReply: ((reply: Uint8Array) => void) | undefined;
   return exchangeWithin(options, (settle) => {
     const fail = (text: string) => settle({ kind: 'network', text });
     socket.on('error', (error) => fail(error.message));
     socket.on('close', () => fail('the upstream closed the connection before it replied'));
-    onReply(socket, { id, question: query.question, transport: 'tcp' }, settle);
-    socket.write(frame(encodeUpstreamQuery(query, id)));
+    onReply(socket, { id, question: query.question, transport: 'tcp' }, ({ result, octets }) => {
+      if (octets !== undefined) seeReply?.(octets);
+      settle(result);
+    });
+    const message = encodeUpstreamQuery(query, id);
+    socket.on('connect', () => {
+      const from = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 };
+      seeReply = observer?.(message, { transport: 'tcp', from, to });
+    });
+    socket.write(frame(message));
   });
 }
 
-/** Calls `settle` with the first message on the connection that is the reply; other messages are ignored. */
-function onReply(socket: Socket, sent: SentQuery, settle: (result: ExchangeResult) => void): void {
+interface FoundReply {
+  readonly result: ExchangeResult;
+  /** Undefined if the upstream sent no message. */
+  readonly octets?: Uint8Array;
+}
+
+/** Calls `found` with the first message on the connection that is the reply; other messages are ignored. */
+function onReply(socket: Socket, sent: SentQuery, found: (reply: FoundReply) => void): void {
   const input = new Reassembly();
   socket.on('data', (chunk: Buffer) => {
     input.push(chunk);
-    const result = firstReply(input, sent);
-    if (result === undefined) return;
+    const reply = firstReply(input, sent);
+    if (reply === undefined) return;
     socket.destroy(); // the rest of the chunk stays in `input`, which takes no further one
-    settle(result);
+    found(reply);
   });
 }
 
-function firstReply(input: Reassembly, sent: SentQuery): ExchangeResult | undefined {
+function firstReply(input: Reassembly, sent: SentQuery): FoundReply | undefined {
   for (;;) {
     const next = input.next();
     switch (next.kind) {
       case 'incomplete':
         return undefined;
-      case 'malformed':
-        return { kind: 'network', text: 'the upstream sent octets that are no DNS message' };
+      case 'malformed': {
+        const text = 'the upstream sent octets that are no DNS message';
+        return { result: { kind: 'network', text } };
+      }
       case 'message': {
         const result = readReply(next.message, sent);
-        if (result !== undefined) return result;
+        if (result !== undefined) return { result, octets: next.message };
       }
     }
   }

@@ -31,7 +31,7 @@ export async function exchangeUdp(
   let socket: Socket | undefined;
   try {
     socket = openSocket(upstream, options.randomInt);
-    return await sendAndReceive(socket, query, options);
+    return await sendAndReceive(socket, upstream, query, options);
   } catch (error) {
     return { kind: 'network', text: (error as Error).message };
   } finally {
@@ -76,19 +76,25 @@ function socketOptions(address: string): SocketOptions {
 
 function sendAndReceive(
   socket: Socket,
+  to: SocketAddress,
   query: UpstreamQuery,
   options: ExchangeOptions,
 ): Promise<ExchangeResult> {
   const id = options.randomInt(65536);
   return exchangeWithin(options, (settle) => {
+    let seeReply: ((reply: Uint8Array) => void) | undefined;
     const fail = (error: Error) => settle({ kind: 'network', text: error.message });
     socket.on('error', fail);
     socket.on('message', (packet) => {
       const result = readReply(packet, { id, question: query.question, transport: 'udp' });
-      if (result !== undefined) settle(result);
+      if (result === undefined) return;
+      seeReply?.(packet);
+      settle(result);
     });
     socket.on('connect', () => {
-      socket.send(encodeUpstreamQuery(query, id), (error) => {
+      const packet = encodeUpstreamQuery(query, id);
+      seeReply = options.observer?.(packet, { transport: 'udp', from: socket.address(), to });
+      socket.send(packet, (error) => {
         if (error) fail(error);
       });
     });

@@ -3,6 +3,7 @@
  * (RFC 7766 §6.2.1.1). No question is written before the upstream is authenticated.
  */
 import type { TLSSocket } from 'node:tls';
+import type { SocketAddress } from '../../dns/address.ts';
 import { readStreamOptions } from '../../dns/edns.ts';
 import { Reassembly } from '../../dns/framing.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
@@ -14,6 +15,10 @@ export interface PendingQuery {
   /** The framed query with this id. */
   encode(id: number): Uint8Array;
   readonly sent: Omit<SentQuery, 'id'>;
+  /** Sees the query each time that it is sent; `from` is our end of the connection. */
+  onSent(query: Uint8Array, from: SocketAddress): void;
+  /** Sees the reply's octets before `settle` is called. */
+  onReply(reply: Uint8Array): void;
   /** Called once, unless the caller gives up before. */
   settle(result: ExchangeResult): void;
   /** Whether a connection that ended has carried it before. */
@@ -49,6 +54,8 @@ const IDLE_MS = 10_000;
 const MAX_IDLE_MS = 600_000;
 
 const IDS = 65_536;
+/** The length in front of a message. */
+const FRAME_OCTETS = 2;
 
 export class TlsConnection {
   readonly #options: ConnectionOptions;
@@ -130,7 +137,10 @@ export class TlsConnection {
   #write(query: PendingQuery): void {
     const id = this.#freeId();
     this.#pending.set(id, query);
-    this.#socket.write(query.encode(id));
+    const framed = query.encode(id);
+    const { localAddress: address = '', localPort: port = 0 } = this.#socket;
+    query.onSent(framed.subarray(FRAME_OCTETS), { address, port });
+    this.#socket.write(framed);
   }
 
   #freeId(): number {
@@ -157,6 +167,7 @@ export class TlsConnection {
     const { keepaliveMs } = readStreamOptions(message);
     if (keepaliveMs !== undefined) this.#idleMs = Math.min(keepaliveMs, MAX_IDLE_MS);
     this.#pending.delete(id);
+    query.onReply(message);
     query.settle(result);
   }
 

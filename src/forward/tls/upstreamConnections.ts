@@ -60,11 +60,17 @@ export class UpstreamConnections {
   /** Settles within `timeoutMs` and never rejects. */
   async exchange(query: UpstreamQuery, options: ExchangeOptions): Promise<ExchangeResult> {
     const startedMs = this.#options.clock.monotonicMs();
+    const { upstream: to } = this.#options;
     let pending: PendingQuery | undefined;
+    let seeReply: ((reply: Uint8Array) => void) | undefined;
     const result = await exchangeWithin(options, (settle) => {
       pending = {
         encode: (id) => frame(withStreamOptions(encodeUpstreamQuery(query, id), QUERY_OPTIONS)),
         sent: { question: query.question, transport: 'tcp' },
+        onSent: (sent, from) => {
+          seeReply = options.observer?.(sent, { transport: 'dot', from, to });
+        },
+        onReply: (reply) => seeReply?.(reply),
         settle: (settled) => {
           if (pending !== undefined) this.#carriers.delete(pending);
           if (settled.kind === 'reply') this.#reachability.replied();

@@ -130,13 +130,14 @@ export class ConnectionTable implements StreamService {
   }
 
   #admitNow(socket: Socket, address: string): void {
-    const { remotePort, localAddress } = socket;
+    const { remotePort, localAddress, localPort } = socket;
     if (remotePort === undefined || !this.#hasRoom()) return void socket.destroy();
     this.#add(socket, {
       transport: this.#transport,
       address,
       port: remotePort,
       localAddress: localAddress && clientAddress(localAddress),
+      localPort,
     });
   }
 

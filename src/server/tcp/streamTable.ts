@@ -24,6 +24,7 @@ import type { TableHandle } from '../../dataplane/table/layout.ts';
 import { familyOfAddress } from '../../dns/address.ts';
 import type { Reassembly } from '../../dns/framing.ts';
 import type { DnsClient } from '../../dns/message.ts';
+import type { ClientTap } from '../../dnstap/clientTap.ts';
 import {
   type ConnectionOffer,
   MOST_OPTION_OCTETS,
@@ -46,12 +47,14 @@ export class StreamTable implements PolicyFollower {
   /** The replies that `takeReplies` returns, each with its length. */
   readonly #replies: Uint8Array;
   readonly #mostOctets: number;
+  readonly #tap: ClientTap | undefined;
   #octets = 0;
   #allowed: AddressRanges | undefined;
   #recursion = new AddressRanges([]);
 
-  /** `nowMs` is the writer's clock. */
-  constructor(table: TableHandle, nowMs: () => number = () => performance.now()) {
+  /** `nowMs` is the writer's clock; `tap` writes messages for dnstap. */
+  constructor(table: TableHandle, nowMs: () => number = () => performance.now(), tap?: ClientTap) {
+    this.#tap = tap;
     this.blocks = familyBlocks(this.#memory, 1);
     const path = (family: 4 | 6): FastPath =>
       openFastPath(table, MAIN_THREAD, this.#blockOf(family), nowMs, true);
@@ -88,7 +91,10 @@ export class StreamTable implements PolicyFollower {
     while (queries < MOST_QUERIES && this.#octets < mostOctets) {
       const length = input.wholeInChunk();
       const { chunk, messageAt: at } = input;
+      const replyAt = this.#octets + LENGTH_OCTETS;
       if (length === 0 || !this.#answerOne(path, chunk, at, length, mayRecurse, offer)) break;
+      const reply = this.#replies.subarray(replyAt, this.#octets);
+      this.#tap?.answered(client, chunk.subarray(at, at + length), reply, beganMs);
       input.skip();
       queries++;
       queryOctets += length;
@@ -116,7 +122,9 @@ export class StreamTable implements PolicyFollower {
     path.endBatch();
     if (!isAnswered) return undefined;
     this.#count(family, 1, query.length, performance.now() - beganMs);
-    return Buffer.from(this.#replies.subarray(LENGTH_OCTETS, this.#octets));
+    const reply = Buffer.from(this.#replies.subarray(LENGTH_OCTETS, this.#octets));
+    this.#tap?.answered(client, query, reply, beganMs);
+    return reply;
   }
 
   /** A copy, because the kernel may take it later. */

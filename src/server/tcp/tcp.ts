@@ -1,6 +1,6 @@
 /**
  * server/tcp/: Serves connections: accepts them, keeps them within limits, answers the queries on them.
- * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, timing.
+ * Imports: dataplane/listeners, dataplane/reply, dataplane/sockets, dataplane/table, dns, dnstap, timing.
  * Used by: app, app/answering, server/http, server/tls, server/transfer.
  *
  * DNS over TCP. `connectionTable.ts` admits connections, and `tcpConnection.ts` serves one connection within its limits.

@@ -79,7 +79,7 @@ function contract(create: Create, receivedAt: string): void {
     assert.equal((await client.ask(port)).reply.toString(), 'a question');
     const { port: clientPort } = client;
     const expected = { transport: 'udp', address: '127.0.0.1', port: clientPort } as const;
-    assert.deepEqual(seen, [{ ...expected, localAddress: '127.0.0.1' }]);
+    assert.deepEqual(seen, [{ ...expected, localAddress: '127.0.0.1', localPort: port }]);
     await until('it is counted', () => listener.counters().replies === 1);
     assert.equal(listener.counters().queries, 1);
   });
