@@ -254,6 +254,7 @@ function readinessOf(
     ...storeReasons(parts.mirror.state(), parts.store),
     ...(registrar?.readiness() ?? []),
     ...(parts.ambassador?.readiness() ?? []),
+    ...parts.dnssec.readiness(),
   ];
 }
 

@@ -30,6 +30,7 @@ import { afterNextPoll } from '../timing/fairScheduler.ts';
 import { Catalog } from '../zone/tree/catalog.ts';
 import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/serverAmbassador.ts';
 import { reserveTable, startRefreshing } from './answering/answerTable.ts';
+import { Dnssec } from './answering/dnssec.ts';
 import { FollowedStubZones } from './answering/followedStubZones.ts';
 import { LiveConfig } from './answering/liveConfig.ts';
 import { NameTables } from './answering/nameTables.ts';
@@ -53,6 +54,7 @@ export interface ServerParts {
   readonly table: AnswerTable;
   /** Undefined with `--cache-memory 0`. */
   readonly outsideCache: OutsideCache | undefined;
+  readonly dnssec: Dnssec;
   readonly publisher: Publisher;
   /** See `startRefreshing`. */
   readonly stopRefreshing: () => void;
@@ -124,7 +126,11 @@ export function assemble(
     ...{ table: table.handle, liveConfig },
     onError: (error) => faults.report(error, 'an answer could not be cached'),
   });
-  const publisher = publisherOf({ table, catalog, liveConfig, nameTables, faults });
+  const dnssec = new Dnssec({
+    ...{ liveConfig, unixSeconds, monotonicMs, log },
+    onError: (error) => faults.report(error, 'an answer could not be signed'),
+  });
+  const publisher = publisherOf({ table, catalog, liveConfig, dnssec, nameTables, faults });
   const transfers = new Transfers(config, {
     ...{ catalog, liveConfig, prefix, log, faults },
     facts: () => nameTables.facts,
@@ -153,7 +159,7 @@ export function assemble(
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
   const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
-  const answering = { table, outsideCache, publisher, stopRefreshing };
+  const answering = { table, outsideCache, dnssec, publisher, stopRefreshing };
   const core = { ...answering, ...following, transfers, measured, queryLog, faults };
   const designated = () => secure?.designated;
   const slowPath = slowPathOf(config, { ...core, designated, counters: measured.answers });
@@ -202,23 +208,22 @@ function ambassadorOptions(
   };
 }
 
-function publisherOf({
-  table,
-  catalog,
-  liveConfig,
-  nameTables,
-  faults,
-}: Pick<ServerParts, 'table' | 'catalog' | 'liveConfig' | 'nameTables' | 'faults'>): Publisher {
+type PublisherParts = 'table' | 'catalog' | 'liveConfig' | 'dnssec' | 'nameTables' | 'faults';
+
+function publisherOf(parts: Pick<ServerParts, PublisherParts>): Publisher {
+  const { table, catalog, liveConfig, dnssec, nameTables, faults } = parts;
   const publisher = new Publisher({
     table,
     root: catalog.root,
     settings: () => liveConfig.settings,
     facts: nameTables.facts,
+    isSigned: (apex) => dnssec.isSigned(apex),
     monotonicMs,
     unixSeconds,
     random: Math.random,
     onError: (error) => faults.report(error, 'an answer could not be published'),
   });
+  dnssec.onChanged(() => publisher.resign());
   liveConfig.onChanged(() => publisher.refresh());
   return publisher;
 }
@@ -288,6 +293,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   parts.transfers.close();
   parts.stopRefreshing();
   parts.outsideCache?.close();
+  parts.dnssec.close();
   await liveConfig.close();
   await store.close();
 }

@@ -8,7 +8,7 @@
  * their units. Pure.
  */
 import { equalNames, printName } from '../dns/name.ts';
-import { LEGACY_OPTIONS, readLegacy } from './legacyOptions.ts';
+import { LEGACY_OPTIONS, legacyNotes } from './legacyOptions.ts';
 import { type AmbassadorSettings, SERVE_AMBASSADOR_OPTIONS } from './options/ambassadorOptions.ts';
 import { fileKeysOf, type Option, type OptionValues } from './options/option.ts';
 import { SERVE_REGISTRAR_OPTIONS } from './options/registrarOptions.ts';
@@ -66,7 +66,6 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
   const { settings, origins, mistakes } = readSettings(CONFIG_OPTIONS, sources);
   const registrar = readRegistrarSettings(SERVE_REGISTRAR_OPTIONS, sources, settings.domains);
   const ambassador = readSettings(SERVE_AMBASSADOR_OPTIONS, sources);
-  const legacy = readLegacy(sources);
   const chosen = chooseStore(settings, origins, `file:${input.stateDirectory}`);
   const all = [
     ...(sources.file === undefined ? [] : unknownKeys(sources.file, KNOWN_FILE_KEYS)),
@@ -79,7 +78,6 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     ...secureMistakes(settings),
     ...forwardMistakes(settings, origins),
     ...transferMistakes(settings),
-    ...legacy.mistakes,
     ...(chosen.kind === 'mistake' ? [chosen.mistake] : []),
     ...(chosen.kind === 'mistake' ? [] : takeoverMistakes(settings, chosen.store)),
   ];
@@ -99,7 +97,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     kind: 'config',
     config,
     notes: [
-      ...legacy.notes,
+      ...legacyNotes(sources),
       ...hostsNotes(settings.hosts, input.readFile),
       ...misspeltVariables(input.env, KNOWN_ROWS),
       ...(register ? unprefixedVariables(input.env, KNOWN_ROWS) : []),

@@ -1,18 +1,8 @@
-import {
-  fileKeysOf,
-  type OptionForm,
-  type OptionWords,
-  parseSwitch,
-  variablesOf,
-} from './options/option.ts';
+import { fileKeysOf, type OptionForm, type OptionWords, variablesOf } from './options/option.ts';
 import type { Sources } from './settings.ts';
 
-/**
- * A SkyDNS option without a counterpart. An `unneeded` one is accepted with a note. An `unavailable` one is refused
- * unless it is switched off, because its user relies on its effect.
- */
+/** A SkyDNS option without a counterpart. It is not needed, so it is accepted with a note. */
 export interface LegacyOption extends OptionWords {
-  readonly fate: 'unneeded' | 'unavailable';
   readonly env?: readonly string[];
   readonly jsonKeys?: readonly string[];
   /** The reason, or what to do instead, as the second half of a sentence. */
@@ -22,68 +12,39 @@ export interface LegacyOption extends OptionWords {
 const memory = 'every answer comes from memory';
 
 export const LEGACY_OPTIONS: readonly LegacyOption[] = [
-  legacy('dnssec', 'text', 'unavailable', 'remove it: answers are not signed', ['dnssec']),
-  legacy('rcache', 'text', 'unneeded', memory, ['rcache']),
-  legacy('rcache-ttl', 'text', 'unneeded', memory, ['rcache_ttl']),
-  legacy('scache', 'text', 'unneeded', 'answers are not signed', ['scache']),
-  legacy('ns-rotate', 'switch', 'unneeded', 'a failing nameserver is skipped automatically', [
-    'ns_rotate',
-  ]),
-  legacy('rtimeout', 'text', 'unneeded', 'the time limits on forwarding are fixed', [
-    'read_timeout',
-  ]),
-  legacy('etcd3', 'switch', 'unneeded', 'etcd is always used by its v3 API', ['Etcd3']),
-  legacy('verbose', 'switch', 'unneeded', 'use --log-level debug or --log-queries', []),
+  legacy('rcache', 'text', memory, ['rcache']),
+  legacy('rcache-ttl', 'text', memory, ['rcache_ttl']),
+  legacy('scache', 'text', 'signatures are kept in memory of a fixed size', ['scache']),
+  legacy('ns-rotate', 'switch', 'a failing nameserver is skipped automatically', ['ns_rotate']),
+  legacy('rtimeout', 'text', 'the time limits on forwarding are fixed', ['read_timeout']),
+  legacy('etcd3', 'switch', 'etcd is always used by its v3 API', ['Etcd3']),
+  legacy('verbose', 'switch', 'use --log-level debug or --log-queries', []),
 ];
 
 function legacy(
   name: string,
   form: OptionForm,
-  fate: LegacyOption['fate'],
   reason: string,
   jsonKeys: readonly string[],
 ): LegacyOption {
-  return { name, form, fate, reason, jsonKeys, describe: reason, hidden: true };
+  return { name, form, reason, jsonKeys, describe: reason, hidden: true };
 }
 
-/** Notes and mistakes about the legacy options that are set. */
-export function readLegacy(sources: Sources): { notes: string[]; mistakes: string[] } {
-  const notes: string[] = [];
-  const mistakes: string[] = [];
-  for (const option of LEGACY_OPTIONS) {
-    const found = findLegacy(option, sources);
-    if (found === undefined) continue;
-    if (option.fate === 'unneeded') {
-      notes.push(`${found.setBy} has no effect: ${option.reason}`);
-    } else if (!found.off) {
-      const state = 'this option of SkyDNS is not available';
-      mistakes.push(`${found.setBy}: ${state}; ${option.reason}`);
-    }
-  }
-  return { notes, mistakes };
+/** Notes about the legacy options that are set. */
+export function legacyNotes(sources: Sources): readonly string[] {
+  return LEGACY_OPTIONS.flatMap((option) => {
+    const setBy = sourceOf(option, sources);
+    return setBy === undefined ? [] : [`${setBy} has no effect: ${option.reason}`];
+  });
 }
 
-/** What set the option, and whether the value switches it off. */
-function findLegacy(
-  option: LegacyOption,
-  { flags, env, file }: Sources,
-): { setBy: string; off: boolean } | undefined {
-  const flag = flags[option.name];
-  if (flag !== undefined) return { setBy: `--${option.name}`, off: isOff(flag) };
-  for (const name of variablesOf(option)) {
-    if (env[name]) return { setBy: name, off: isOff(env[name]) };
-  }
-  for (const key of fileKeysOf(option)) {
-    const raw = file?.values[key];
-    if (raw !== undefined && raw !== null) {
-      return { setBy: `${key} in ${file?.path}`, off: isOff(raw) || isEmpty(raw) };
-    }
-  }
-  return undefined;
-}
-
-function isOff(raw: unknown): boolean {
-  return raw === false || (typeof raw === 'string' && parseSwitch(raw) === false);
+/** What set the option. */
+function sourceOf(option: LegacyOption, { flags, env, file }: Sources): string | undefined {
+  if (flags[option.name] !== undefined) return `--${option.name}`;
+  const variable = variablesOf(option).find((name) => env[name]);
+  if (variable !== undefined) return variable;
+  const key = fileKeysOf(option).find((name) => (file?.values[name] ?? null) !== null);
+  return key && `${key} in ${file?.path}`;
 }
 
 /** SkyDNS writes unset values as `""`, `0` or `[]`. */

@@ -22,14 +22,14 @@ export function withStoreConfig(config: Config, json: string): StoreConfigResult
     return { config, warnings: ['config key: the value is not a JSON object'], isSound: false };
   }
   const warnings: string[] = [];
-  const unknown: [key: string, raw: unknown][] = [];
+  const unknown: string[] = [];
   let isSound = true;
   const applied: Record<string, unknown> = {};
   for (const [key, raw] of Object.entries(parsed)) {
     if (raw === null || key === 'Version') continue;
     const field = FIELD_OF_STORE_KEY.get(key);
     if (field === undefined) {
-      unknown.push([key, raw]);
+      unknown.push(key);
     } else if (!isEmpty(raw)) {
       // SkyDNS also writes unset values. A value that another source overrides is still checked.
       const isApplied = config.origins[field] === 'default';
@@ -47,11 +47,11 @@ export function withStoreConfig(config: Config, json: string): StoreConfigResult
 }
 
 /** Names the first few: a value that is not a configuration may have thousands of keys. */
-function unknownKeysOf(unknown: readonly (readonly [key: string, raw: unknown])[]): string[] {
+function unknownKeysOf(unknown: readonly string[]): string[] {
   const named = unknown.slice(0, MAX_UNKNOWN);
   const more = unknown.length - named.length;
   return [
-    ...named.map(([key, raw]) => `config key: ${unknownStoreKey(key, raw)}`),
+    ...named.map((key) => `config key: ${unknownStoreKey(key)}`),
     ...(more > 0 ? [`config key: ${more} more keys are unknown`] : []),
   ];
 }
@@ -71,13 +71,9 @@ function fixOf(field: ConfigField): string {
   return `give ${[`--${name}`, ...env].join(' or ')}`;
 }
 
-function unknownStoreKey(key: string, raw: unknown): string {
+function unknownStoreKey(key: string): string {
   const legacy = LEGACY_OPTIONS.find((option) => option.jsonKeys?.includes(key));
-  if (legacy !== undefined) {
-    const off = raw === false || isEmpty(raw);
-    const effect = legacy.fate === 'unneeded' || off ? 'has no effect' : 'is not available';
-    return `${key} ${effect}: ${legacy.reason}`;
-  }
+  if (legacy !== undefined) return `${key} has no effect: ${legacy.reason}`;
   const meant = nearestWord(key, FIELD_OF_STORE_KEY.keys());
   return `${excerpt(key, MAX_SHOWN)} is unknown${meant === undefined ? '' : `; did you mean ${meant}?`}`;
 }

@@ -7,7 +7,7 @@
  *   dataplane/table, dns/presentation, dnstap, forward, forward/domains, forward/exchange, forward/tls, kernel, main,
  *   observability, registrar, registrar/describe, registrar/engine, registrar/leadership, registrar/links,
  *   registrar/observe, registrar/reconcile, registrar/registrator, server, server/http, server/http/api,
- *   server/http/exchange, server/listening, server/tcp, server/tls, server/transfer, service, tools/doctor,
+ *   server/http/exchange, server/listening, server/tcp, server/tls, server/transfer, service, sign, tools/doctor,
  *   tools/doctor/judge, tools/integrate, transfer, zone, zone/tree.
  *
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the
@@ -81,6 +81,7 @@ export interface ExtendedError {
 export const Ede = {
   OTHER: 0,
   STALE_ANSWER: 3,
+  RRSIGS_MISSING: 10,
   NOT_READY: 14,
   BLOCKED: 15,
   PROHIBITED: 18,
@@ -90,6 +91,7 @@ export const Ede = {
   NO_REACHABLE_AUTHORITY: 22,
   NETWORK_ERROR: 23,
   INVALID_DATA: 24,
+  INVALID_QTYPE: 30,
 } as const;
 
 /** The answer may be out of date, since the store is unreachable (RFC 8914 §4.4). */

@@ -6,6 +6,7 @@
  */
 import { ipv4Bits, ipv6Octets, printAddress } from './address.ts';
 import { Cursor } from './cursor.ts';
+import { foldOctet } from './name.ts';
 import { Class, type Rdata, type Rr, Type } from './rr.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -120,6 +121,33 @@ function readUnknown(cursor: Cursor, type: number): Rdata {
   for (const part of layout) octets += readPart(cursor, part);
   octets += cursor.string(cursor.end - cursor.at);
   return { kind: 'unknown', octets: new Uint8Array(Buffer.from(octets, 'latin1')) };
+}
+
+/** The rdata of an old type with its names in lower case, as signatures cover it (RFC 4034 §6.2); of another type as it is. */
+export function foldedNames(type: number, octets: Uint8Array): Uint8Array {
+  const layout = OLD_LAYOUTS.get(type);
+  if (layout === undefined) return octets;
+  const folded = Uint8Array.from(octets);
+  let at = 0;
+  for (const part of layout) {
+    if (part === 'string') at += 1 + (octets[at] ?? 0);
+    else if (part !== 'name') at += part;
+    else at = foldNameAt(folded, at);
+  }
+  return folded;
+}
+
+/** Folds the name without compression at `at`; returns the offset after it. */
+function foldNameAt(octets: Uint8Array, at: number): number {
+  let start = at;
+  for (;;) {
+    const length = octets[start] ?? 0;
+    for (let i = start + 1; i <= start + length && i < octets.length; i++) {
+      octets[i] = foldOctet(octets[i] as number);
+    }
+    start += 1 + length;
+    if (length === 0) return start;
+  }
 }
 
 /** The part without compression, as an octet string. */

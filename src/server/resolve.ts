@@ -14,11 +14,12 @@ import {
   servfail,
 } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import { Class } from '../dns/rr.ts';
+import { Class, Type } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import type { Forwarder } from '../forward/forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
+import type { SignedForm } from '../sign/signedSections.ts';
 import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
 import { foreignPart, foreignReplyOf } from '../zone/follow.ts';
 import { inRandomOrder } from '../zone/rrset.ts';
@@ -41,6 +42,7 @@ import {
   resolverArpaAnswer,
   type ServerTexts,
 } from './ownNames.ts';
+import { NXNAME_REFUSAL, type SignedAnswers } from './signedAnswers.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
 
 export interface ResolveOptions {
@@ -68,10 +70,14 @@ export interface ResolveOptions {
   readonly random: () => number;
   /** The encrypted transports of this server; undefined without them. */
   readonly designated?: (() => Designated | undefined) | undefined;
+  /** `undefined`: no answer is signed. */
+  readonly signedAnswers?: SignedAnswers | undefined;
   /** Receives errors that are bugs. Must not throw. */
   readonly onError: (error: unknown) => void;
   /** Receives each decision about our names that holds for every client, when it is made. */
   readonly onDecided?: ((decided: Decided) => void) | undefined;
+  /** As `onDecided`, if the answer is being signed. It returns the function that receives the signed form. */
+  readonly onSigning?: ((decided: Decided) => (form: SignedForm) => void) | undefined;
   /** Receives each response about a name outside our zones that holds for every client that asks without CD and DO. */
   readonly onForwarded?: ((question: Question, response: Response) => void) | undefined;
 }
@@ -109,6 +115,7 @@ class Resolver {
   resolve(query: Query, client: DnsClient): Response | Promise<Response> {
     this.#sampleStart = (this.#sampleStart + GOLDEN_RATIO) % 1;
     const { forwarder, mayRecurse } = this.#options;
+    if (query.question.qtype === Type.NXNAME) return NXNAME_REFUSAL;
     const isOffered = forwarder() !== undefined && mayRecurse(client.address);
     const context = { query, client, sampleStart: this.#sampleStart, mayRecurse: isOffered };
     const response = this.#decide(context, this.#newLearned(context), 0);
@@ -143,14 +150,33 @@ class Resolver {
     const decided = isWildcard ? this.#answerWildcard(view, question) : answer(view, question);
     switch (decided.kind) {
       case 'response': {
-        const { response, basis } = decided;
-        // The answer table has no place for the extended error of a stale answer.
-        if (basis !== undefined && !learned.isStale && isForAll(context.query, basis)) {
+        const { basis } = decided;
+        const { signedAnswers } = this.#options;
+        const response =
+          signedAnswers?.ownResponse(view, question, decided.response) ?? decided.response;
+        const isPlainlyForTable =
+          basis !== undefined &&
+          !learned.isStale &&
+          response === decided.response &&
+          isForAll(context.query, basis);
+        if (isPlainlyForTable) {
           this.#options.onDecided?.({ question, view, response, basis });
         }
-        const ordered = inRandomOrder(question, response, view.settings, this.#options.random);
-        if (learned.isStale) return marked(ordered, staleError(ordered.rcode));
-        return freshness === 'stale' ? marked(ordered, STALE) : ordered;
+        const finished = (made: Response): Response => {
+          const ordered = inRandomOrder(question, made, view.settings, this.#options.random);
+          if (learned.isStale) return marked(ordered, staleError(ordered.rcode));
+          return freshness === 'stale' ? marked(ordered, STALE) : ordered;
+        };
+        if (signedAnswers === undefined || !wantsSignatures(context.query)) {
+          return finished(response);
+        }
+        const { query, client } = context;
+        const canWait = client.transport !== 'udp';
+        const request = { query, canWait, view, question, response, basis };
+        const onSigned = isPlainlyForTable
+          ? this.#options.onSigning?.({ question, view, response, basis })
+          : undefined;
+        return signedAnswers.respond(request, finished, onSigned);
       }
       case 'notOurs': {
         const own = this.#designated(context) ?? resolverArpaAnswer(question);
@@ -290,6 +316,10 @@ const NOT_OURS = 'not one of our zones';
  */
 function isForAll(query: Query, { leadsOutside, isPersonal }: Basis): boolean {
   return !isPersonal && (isPlain(query) || !leadsOutside);
+}
+
+function wantsSignatures({ edns }: Query): boolean {
+  return edns?.dnssecOk === true;
 }
 
 /** Other servers' answers depend on these flags. */

@@ -61,12 +61,14 @@ describe('check', () => {
       assert.equal((await check(args, env)).stderr, '');
   });
 
-  it('check prints once what to do about an unsupported option of SkyDNS', async () => {
-    const line =
-      'soradns: --dnssec: this option of SkyDNS is not available; remove it: answers are not signed\n';
-    const env = { SKYDNS_DNSSEC: 'K' };
-    for (const args of [['--dnssec'], ['-dnssec', 'Kexample'], ['--dnssec', '--no-rec']]) {
-      const { code, stdout, stderr } = await check(args, env);
+  it('check reads the keys of --dnssec and reports each one that cannot sign', async () => {
+    const line = 'soradns: --dnssec: Knone: cannot read the .key file (ENOENT)\n';
+    for (const [args, env] of [
+      [['--dnssec', 'Knone'], {}],
+      [['-dnssec', 'Knone.private'], {}],
+      [[], { SKYDNS_DNSSEC: 'Knone' }],
+    ] as const) {
+      const { code, stdout, stderr } = await check([...args], env);
       assert.deepEqual({ code, stdout, stderr }, { code: 2, stdout: '', stderr: line });
     }
   });

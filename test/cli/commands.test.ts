@@ -541,7 +541,7 @@ describe('mistakes', () => {
     [['serve', '--addr'], /--addr: needs a value; for example --addr 127/],
     [['serve', '--addr', 'x'], /--addr: "x" is not an IP:PORT; for example/],
     [['serve', '--round-robin=maybe'], /--round-robin: "maybe" is not true or false/],
-    [['serve', '--dnssec', 'K'], /--dnssec: this option of SkyDNS is not available/],
+    [['serve', '--dnssec', 'K'], /--dnssec: K: cannot read the .key file \(ENOENT\)/],
     [['completion', 'tcsh'], /completion: tcsh is not one of bash, zsh, fish \(see/],
     [['cache', 'shwo'], /cache: shwo is not one of show, flush \(did you mean show\?\)/],
     [

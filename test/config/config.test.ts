@@ -423,7 +423,6 @@ describe('mistakes', () => {
     [{ machines: 'http://a:1,https://b:1' }, /^--machines: mixes/],
     [{ machines: 'http://a:1', store: 'memory:' }, /^--machines: .*--store; give one/],
     [{ config: '/gone' }, /^--config: cannot read \/gone/],
-    [{ dnssec: 'Kskydns.local' }, /^--dnssec: this option of SkyDNS is not available; remove it/],
     [{ forward: 'corp.example' }, /^--forward: "corp.example" is not DOMAIN=.*; for example/],
     [{ forward: 'corp.example=ns1.corp.example' }, /^--forward: .* is not DOMAIN=IP/],
     [{ forward: 'corp.example=' }, /^--forward: .* is not DOMAIN=IP/],
@@ -431,6 +430,8 @@ describe('mistakes', () => {
     [{ forward: '10.0.0.0/33=10.0.0.2' }, /^--forward: .* CIDR=IP/],
     [{ forward: 'SkyDNS.local=10.0.0.2' }, /^--forward: skydns.local. is answered here/],
     [{ forward: '.=10.0.0.2', nameservers: '10.0.0.3' }, /^--forward: . and --nameservers mean/],
+    [{ dnssec: '' }, /^--dnssec: "" is not the base name of a key, or a folder; for example/],
+    [{ 'dnssec-validity': '60' }, /^--dnssec-validity: "60" is not whole seconds from 86400/],
   ];
   for (const [flags, expected] of table) {
     it(`The mistake in ${JSON.stringify(flags)} is reported with a correct form`, () => {
@@ -486,7 +487,7 @@ describe('mistakes', () => {
 
 describe('SkyDNS’s options', () => {
   it('SkyDNS’s options without a counterpart are accepted with a note', () => {
-    for (const option of LEGACY_OPTIONS.filter(({ fate }) => fate === 'unneeded')) {
+    for (const option of LEGACY_OPTIONS) {
       const value = option.form === 'switch' ? true : '1';
       const [note] = notesOf({ flags: { [option.name]: value } });
       assert.match(note ?? '', new RegExp(`^--${option.name} has no effect: `));
@@ -634,7 +635,7 @@ describe('/skydns/config', () => {
       /nameservers: \["x"\] is not an IP, IP:PORT or tls:\/\/IP\[:PORT\]\[#NAME\]/,
     );
     assert.match(warnings.join('\n'), /no-rec is unknown; did you mean no_rec\?/);
-    assert.match(warnings.join('\n'), /dnssec is not available/);
+    assert.match(warnings.join('\n'), /dnssec has no effect in the store; give --dnssec/);
     assert.match(warnings.join('\n'), /rcache has no effect/);
     for (const text of ['', '[]', 'null', '{', '"x"']) {
       assert.deepEqual(withStoreConfig(before, text).config, before);

@@ -7,7 +7,7 @@ import { startThread } from '../../src/dataplane/listeners/threads.ts';
 import { type FastPath, Outcome } from '../../src/dataplane/reply/fastPath.ts';
 import { packNegatives } from '../../src/dataplane/reply/negatives.ts';
 import { openFastPath } from '../../src/dataplane/reply/reader.ts';
-import type { NewAnswer } from '../../src/dataplane/table/answerBlocks.ts';
+import type { NewAnswer } from '../../src/dataplane/table/answers.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { Heap } from '../../src/dataplane/table/heap.ts';
 import { Control } from '../../src/dataplane/table/layout.ts';

@@ -3,7 +3,7 @@
  * of the table's memory, which does not read the answers that it holds.
  */
 import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
-import type { NewAnswer } from '../../src/dataplane/table/answerBlocks.ts';
+import type { NewAnswer } from '../../src/dataplane/table/answers.ts';
 import { CUT_WORDS, FOREVER, packCounts, wordsFor } from '../../src/dataplane/table/layout.ts';
 import { rawPacket, rawQuestion, wireName } from './packets.ts';
 

@@ -77,7 +77,8 @@ export class FastZone {
     const onFault = (error: unknown): never => {
       throw error;
     };
-    this.publisher = new Publisher({ table: this.table, onError: onFault, ...zone, ...clock });
+    const table = { table: this.table, isSigned: () => false };
+    this.publisher = new Publisher({ ...table, onError: onFault, ...zone, ...clock });
     this.#fast = openFastPath(this.table.handle, 0, this.counters, () => this.nowMs);
     const streamCounters = counterBlock(newCounterMemory(1), 0);
     this.#stream = openFastPath(this.table.handle, 0, streamCounters, () => this.nowMs, true);

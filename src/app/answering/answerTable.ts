@@ -3,8 +3,8 @@
  * Imports: ambassador, ambassador/names, app/ambassador, app/process, config, config/options, dataplane/cache,
  *   dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets, dataplane/table, dns, dnstap, forward,
  *   forward/domains, kernel, observability, server, server/http, server/listening, server/tcp, server/tls,
- *   server/transfer, service, store, timing, transfer, zone/tree.
- * Used by: app.
+ *   server/transfer, service, sign, store, timing, transfer, zone/tree.
+ * Used by: app, cli/host.
  *
  * The answer table of a running server: its memory, and the timer that refreshes it.
  */

@@ -13,6 +13,7 @@ import type { TransferServer } from '../../server/transfer/transferServer.ts';
 import type { Mirror } from '../../store/mirror.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
 import { serverTextsOf } from './clientPolicy.ts';
+import type { Dnssec } from './dnssec.ts';
 import { type LiveConfig, rebindRule } from './liveConfig.ts';
 import type { NameTables } from './nameTables.ts';
 import type { OutsideCache } from './outsideCache.ts';
@@ -23,6 +24,7 @@ export interface SlowPathParts {
   readonly mirror: Pick<Mirror, 'state'>;
   readonly nameTables: NameTables;
   readonly publisher: Publisher;
+  readonly dnssec: Dnssec;
   readonly outsideCache: OutsideCache | undefined;
   readonly counters: AnswerCounters;
   readonly queryLog: QueryLog;
@@ -70,6 +72,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     unixSeconds,
     random: Math.random,
     designated: parts.designated,
+    signedAnswers: parts.dnssec.answers,
     onError: (error: unknown) => faults.report(error, 'a query failed'),
   };
   const respondQuietly = createResponder({
@@ -86,6 +89,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     forwarder: () => liveConfig.forwarder,
     mayRecurse: (address) => liveConfig.mayRecurse(address),
     onDecided: (decided) => publisher.publishSoon(decided),
+    onSigning: (decided) => publisher.publishSignedSoon(decided),
     onForwarded: (question, response) => outsideCache?.offer(question, response),
     onAnswered: ({ client, query, response, durationMs }) =>
       queryLog.record(client, query.question, response.rcode, durationMs),

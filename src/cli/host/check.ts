@@ -61,7 +61,8 @@ async function checkConfig({ flags }: Arguments, io: Io): Promise<CheckResult> {
   const read = readConfig({ flags, env, readFile, stateDirectory });
   if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
   const { config } = read;
-  const { store, registrar, upstreamCaFile } = config;
+  const { store, registrar, upstreamCaFile, dnssec } = config;
+  const keys = await checkKeys(dnssec);
   const mistakes = [
     ...mistakesOf(() => store.kind === 'etcd' && etcdOptions(store)),
     ...mistakesOf(() => upstreamCaFile && readUpstreamCa(upstreamCaFile)),
@@ -70,8 +71,10 @@ async function checkConfig({ flags }: Arguments, io: Io): Promise<CheckResult> {
       () =>
         registrar && engineEndpoint(registrar.settings.dockerHost, '--register-docker-host', io),
     ),
+    ...keys.mistakes,
   ];
-  return { mistakes, notes: [...read.notes, ...(await accessNotes(read.config, io))] };
+  const notes = [...read.notes, ...keys.notes, ...(await accessNotes(read.config, io))];
+  return { mistakes, notes };
 }
 
 /** The containers on Docker's bridge, to which a server without --allow answers. */
@@ -82,6 +85,14 @@ async function accessNotes(config: Config, io: Io): Promise<readonly string[]> {
   return [
     `--allow: lacks ${bridge}, this host's address on Docker's bridge, so containers there get no answers; add their range, for example ${bridge}/16`,
   ];
+}
+
+async function checkKeys(paths: readonly string[]): Promise<CheckResult> {
+  if (paths.length === 0) return { mistakes: [], notes: [] };
+  const { readKeys } = await import('../../app/answering/keyFiles.ts');
+  const { problems, warnings } = readKeys(paths);
+  const named = (line: string): string => `--dnssec: ${line}`;
+  return { mistakes: problems.map(named), notes: warnings.map(named) };
 }
 
 /** Mistakes that `serve` finds only when it uses the options. */

@@ -1,8 +1,8 @@
 /**
  * cli/host/: The commands that examine and set up this host, and register its containers.
- * Imports: app, app/process, app/registrar, cli, config, config/options, dataplane/sockets, dns, forward,
- *   observability, registrar, registrar/describe, registrar/engine, registrar/links, server/listening, service, timing,
- *   tools/doctor, tools/integrate.
+ * Imports: app, app/answering, app/process, app/registrar, cli, config, config/options, dataplane/sockets, dns,
+ *   forward, observability, registrar, registrar/describe, registrar/engine, registrar/links, server/listening,
+ *   service, timing, tools/doctor, tools/integrate.
  * Used by: cli/commands.
  *
  * `soradns doctor`: finds out why names do not resolve on this host, and prints a command that fixes it. Changes

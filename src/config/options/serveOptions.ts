@@ -6,6 +6,7 @@ import type { Name } from '../../dns/name.ts';
 import { MAX_TTL_SECONDS } from '../../dns/rr.ts';
 import type { NamedDatacenter } from '../../service/consulWords.ts';
 import { ACCESS_OPTIONS } from './accessOptions.ts';
+import { DNSSEC_OPTIONS } from './dnssecOptions.ts';
 import { DOMAIN_OPTIONS } from './domainOptions.ts';
 import { FORWARD_OPTIONS } from './forwardOptions.ts';
 import { option } from './option.ts';
@@ -143,6 +144,7 @@ export const SERVE_OPTIONS = {
   ...SECURE_OPTIONS,
   ...FORWARD_OPTIONS,
   ...DOMAIN_OPTIONS,
+  ...DNSSEC_OPTIONS,
   ttlSeconds: option<number>({
     ...seconds,
     name: 'ttl',

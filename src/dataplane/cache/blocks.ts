@@ -1,7 +1,7 @@
 /** The writer's view of the cache's blocks: a question, its answer, and what readers have written about it. */
 
-import type { NewAnswer } from '../table/answerBlocks.ts';
-import { AnswerField, packHead } from '../table/layout.ts';
+import type { NewAnswer } from '../table/answers.ts';
+import { AnswerField, NOT_SIGNED, packHead } from '../table/layout.ts';
 import {
   answerAt,
   BlockField,
@@ -72,6 +72,7 @@ export class Blocks {
     words[answer + AnswerField.UNTIL] = untilSecond;
     words[answer + AnswerField.TTLS_AT] = ttlsAtSecond;
     words[answer + AnswerField.ERA] = words[CacheControl.ERA] as number;
+    words[answer + AnswerField.SIGNED] = NOT_SIGNED;
     const size = AnswerField.VARIANTS + variants.length;
     words[answer + AnswerField.HEAD] = packHead({ ...head, negative: false, words: size });
     words.set(variants, answer + AnswerField.VARIANTS);

@@ -89,7 +89,7 @@ const FORMS: Readonly<Record<DerivedForm, number>> = {
   any: RuleForm.ANY,
 };
 
-/** A rule of the zone, as the table has it. */
+/** The rule as readers of the table have it. */
 export function packedRule({ suffix, base, form }: DerivedRule): PackedRule {
   return { suffix: wireName(suffix), base: wireName(base), form: FORMS[form] };
 }

@@ -34,6 +34,7 @@ export function negativesOf(
   settings: ZoneSettings,
   unixSeconds: number,
   { zoneSerial }: Pick<NameFacts, 'zoneSerial'>,
+  isSigned: (apex: Name) => boolean,
 ): Negative[] {
   const view = emptyZone(settings, unixSeconds, zoneSerial);
   const suffixes = new Map<string, Name>();
@@ -47,7 +48,10 @@ export function negativesOf(
     }
   }
   const ours = [...suffixes.values()].filter((suffix) => apexOf(settings, suffix) !== undefined);
-  return ours.map((suffix) => negativeFor(view, suffix));
+  return ours.map((suffix) => ({
+    ...negativeFor(view, suffix),
+    isSigned: isSigned(apexOf(settings, suffix) ?? suffix),
+  }));
 }
 
 function emptyZone(

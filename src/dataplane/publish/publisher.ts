@@ -1,6 +1,6 @@
 /**
  * dataplane/publish/: Puts answers into the table, and withdraws the answers that a change can affect.
- * Imports: dataplane/cache, dataplane/reply, dataplane/table, dns, zone, zone/tree.
+ * Imports: dataplane/cache, dataplane/reply, dataplane/table, dns, sign, zone, zone/tree.
  * Used by: app, app/answering.
  *
  * The publisher adds a name to the table when the name comes into the zone tree, and an answer when the slow path has
@@ -8,34 +8,34 @@
  * whose answers depend on one of these, in the same call that applies the change. So an answer in the table is always
  * the one that the zone would give. The answers that clients ask for are renewed in the same turn of the event loop.
  */
-import type { Response } from '../../dns/message.ts';
 import { foldName, type Name, printName, wireName } from '../../dns/name.ts';
 import { Class, Rcode } from '../../dns/rr.ts';
+import type { SignedForm } from '../../sign/signedSections.ts';
 import type { Decided } from '../../zone/answer.ts';
 import { type Dependency, Dependents, dependenciesOf } from '../../zone/tree/dependents.ts';
 import type { Synthesis } from '../../zone/tree/lookupState.ts';
 import { firstWildcardOf } from '../../zone/tree/select.ts';
 import { findNode, type Node } from '../../zone/tree/tree.ts';
-import type { ConsulNames, Freshness, NameFacts, ZoneSettings } from '../../zone/tree/view.ts';
-import { packRules } from '../reply/derivedCheck.ts';
-import { packNegatives } from '../reply/negatives.ts';
+import { apexOf, type Freshness, type NameFacts, type ZoneSettings } from '../../zone/tree/view.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
-import { FOREVER, QuestionLabels } from '../table/layout.ts';
+import type { NewAnswer } from '../table/answers.ts';
+import { QuestionLabels } from '../table/layout.ts';
 import type { AnswerTable } from '../table/table.ts';
-import { packedRule } from './derivedNames.ts';
-import { negativesOf, serialsOf } from './negatives.ts';
+import { type EncodingLimits, encodedAnswer, isNodata, secondOf } from './encodedAnswer.ts';
 import { OwnerNames, touchedBy } from './ownerNames.ts';
 import { Renewals } from './renewals.ts';
 import { StoredWildcards } from './storedWildcards.ts';
-import { lengthsBelow, newProbe, templateLists } from './templates.ts';
-import { falls, isLasting, lifeSeconds } from './validity.ts';
-import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
+import { newProbe } from './templates.ts';
+import { isLasting } from './validity.ts';
+import { consulNamesOf, ZoneDenials } from './zoneDenials.ts';
 
 export interface PublisherOptions {
   readonly table: AnswerTable;
   readonly root: Node;
   readonly settings: () => ZoneSettings;
   readonly facts: NameFacts;
+  /** Whether the zone with this folded apex is signed: its clients with DO get other answers. */
+  readonly isSigned: (apex: Name) => boolean;
   /** The clock by which leases end. */
   readonly monotonicMs: () => number;
   readonly unixSeconds: () => number;
@@ -53,16 +53,13 @@ export class Publisher {
   readonly #table: AnswerTable;
   readonly #names: OwnerNames;
   readonly #wildcards: StoredWildcards;
+  readonly #denials: ZoneDenials;
   readonly #dependents = new Dependents<number>();
   readonly #renewals: Renewals;
   /** Changes with every call of `applied`. */
   #version = 0;
   /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;
-  /** Serials of the published SOAs; empty if none is published. */
-  #serials = '';
-  /** The table has the rules about derived names. */
-  #hasRules = false;
   /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
   #namesToRemove: readonly number[] = [];
   /** The table has such names, so its readers do not know which names exist. */
@@ -73,6 +70,7 @@ export class Publisher {
     this.#table = options.table;
     this.#names = new OwnerNames(options.root, options.table);
     this.#wildcards = new StoredWildcards(options.table, newProbe(options.random));
+    this.#denials = new ZoneDenials(options);
     this.#renewals = new Renewals({ ...options, publish: (decided) => this.publish(decided) });
   }
 
@@ -88,7 +86,7 @@ export class Publisher {
    * found no room before, and frees memory.
    */
   refresh(): void {
-    const { settings, facts, unixSeconds, monotonicMs } = this.#options;
+    const { settings, monotonicMs } = this.#options;
     if (!this.#isChanging) this.#table.beginChange();
     for (const address of this.#namesToRemove) this.#removeName(address);
     this.#namesToRemove = [];
@@ -96,22 +94,28 @@ export class Publisher {
     this.#wildcards.retry();
     if (settings() !== this.#settings) {
       this.#settings = settings();
-      this.#serials = '';
       this.#table.newEra();
       this.#table.questionWildcards = QuestionLabels[this.#settings.questionWildcards];
       this.#dropDerived();
       this.#namesToRemove = this.#setNames();
       this.#wildcards.reset(this.#settings, (address) => this.#removeWildcard(address));
-      this.#hasRules = false;
+      this.#denials.reset();
     }
     this.#isChanging = this.#namesToRemove.length > 0;
     if (!this.#isChanging) this.#table.endChange();
     if (this.#table.isScarce) this.#dropDerived();
-    if (!this.#hasRules) this.#setRules();
-    const serials = serialsOf(this.#settings, { facts, unixSeconds: unixSeconds() });
-    if (serials !== this.#serials) this.#publishSerials(serials, unixSeconds());
+    // A published SOA expires with its hour on the monotonic clock, but the serial follows the system clock, which may
+    // have been set.
+    for (const apex of this.#denials.refresh(this.#settings))
+      this.#withdraw(this.#names.addressOf(apex));
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
+  }
+
+  /** Call this when other keys sign or are published. */
+  resign(): void {
+    this.#settings = undefined;
+    this.refresh();
   }
 
   /** Call this when folded names have come to mean something else without a change of the services. */
@@ -129,28 +133,8 @@ export class Publisher {
 
   /** Sets the names that exist whatever the services are. Returns the addresses to remove. */
   #setNames(): readonly number[] {
-    return this.#names.setFixedNames(this.#options.settings(), this.#consulNames().fixed);
-  }
-
-  #setRules(): void {
-    const rules = this.#consulNames().rules.map(packedRule);
-    this.#hasRules = this.#table.setDerivedRules(rules.length > 0 ? packRules(rules) : undefined);
-  }
-
-  #consulNames(): ConsulNames {
-    const { settings, facts } = this.#options;
-    const { consul } = settings();
-    return consul === undefined ? NO_NAMES : facts.consulNames(consul);
-  }
-
-  #publishSerials(serials: string, unixSeconds: number): void {
-    const { settings, facts } = this.#options;
-    // A published SOA expires with its hour on the monotonic clock, but the serial follows the system clock, which may
-    // have been set.
-    for (const apex of settings().apexes) this.#withdraw(this.#names.addressOf(apex));
-    const negatives = negativesOf(settings(), unixSeconds, facts);
-    const holes = settings().forwarded.inside.map(wireName);
-    if (this.#table.setNegatives(packNegatives(negatives, holes))) this.#serials = serials;
+    const settings = this.#options.settings();
+    return this.#names.setFixedNames(settings, consulNamesOf(settings, this.#options.facts).fixed);
   }
 
   /** Call this after each set of changes was applied, with the nodes of their owner names; see `CatalogOptions`. */
@@ -172,11 +156,14 @@ export class Publisher {
    * between cancels it.
    */
   publishSoon(decided: Decided): void {
-    const version = this.#version;
+    this.#soon(this.#version, () => this.publish(decided));
+  }
+
+  #soon(version: number, publish: () => void): void {
     queueMicrotask(() => {
       if (this.#version !== version) return;
       try {
-        this.publish(decided);
+        publish();
       } catch (error) {
         this.#options.onError(error);
       }
@@ -200,11 +187,44 @@ export class Publisher {
     }
     const address = this.#names.addressOf(qname) || this.#derivedAddress(qname);
     if (address === 0 || this.#table.has(address, kind, secondOf(view.nowMs))) return;
+    const isSignable = this.#isSignable(qname);
     const isPublished = isNodata(response)
-      ? isLasting(basis) && this.#table.publishNodata(address, kind)
-      : this.#publishAnswer(address, kind, { ...decided, question: { ...question, qname } });
+      ? isLasting(basis) && this.#table.publishNodata(address, kind, isSignable)
+      : this.#publishAnswer(address, kind, this.#encode(qname, decided), isSignable);
     if (isPublished)
       this.#dependents.add(address, dependenciesOf(this.#options.root, qname, basis));
+  }
+
+  /**
+   * Publishes the form of an answer for clients with DO, once it is signed. Call this when the answer is decided; a
+   * change in between cancels it.
+   */
+  publishSignedSoon(decided: Decided): (form: SignedForm) => void {
+    const version = this.#version;
+    return (form) => this.#soon(version, () => this.#publishSigned(decided, form));
+  }
+
+  #publishSigned(decided: Decided, form: SignedForm): void {
+    const { question, view, basis } = decided;
+    if (view.settings !== this.#settings || question.qclass !== Class.IN) return;
+    // Each name below a stored wildcard has signatures of its own.
+    if (basis.synthesis !== undefined) return;
+    const qname = foldName(question.qname);
+    const kind = kindOf(question.qtype);
+    if (decided.response.rcode !== Rcode.NOERROR || !this.#mayBeKept(decided, kind)) return;
+    const address = this.#names.addressOf(qname);
+    if (address === 0 || this.#table.hasSigned(address, kind, secondOf(view.nowMs))) return;
+    const { denial } = form;
+    const signedBasis = { ...basis, isSample: basis.isSample || denial?.isSample === true };
+    const answer = this.#encode(qname, { ...decided, basis: signedBasis }, form);
+    if (answer === undefined || !this.#table.publishSigned(address, kind, answer)) return;
+    if (denial !== undefined)
+      this.#dependents.add(address, dependenciesOf(this.#options.root, qname, denial));
+  }
+
+  #isSignable(qname: Name): boolean {
+    const apex = apexOf(this.#options.settings(), qname);
+    return apex !== undefined && this.#options.isSigned(apex);
   }
 
   /** Publishes the answer for all names that the wildcard answers for. */
@@ -216,7 +236,7 @@ export class Publisher {
     if (probed === undefined || !this.#mayBeKept(probed, kind)) return;
     const isPublished = isNodata(probed.response)
       ? isLasting(probed.basis) && this.#table.publishNodata(address, kind)
-      : this.#publishAnswer(address, kind, probed, wildcard.slice(1));
+      : this.#publishAnswer(address, kind, this.#encodeBelow(wildcard.slice(1), probed));
     if (!isPublished) return;
     // The probe's name never exists, and the encloser exists as long as the wildcard.
     const known = [probed.question.qname, wildcard.slice(1)].map(printName);
@@ -243,38 +263,31 @@ export class Publisher {
     return !basis.isSample || view.roomOctets === this.#table.maxUdpOctets;
   }
 
-  /** `encloser`: of the stored wildcard whose answer this is. */
-  #publishAnswer(address: number, kind: number, decided: Decided, encloser?: Name): boolean {
-    const { question, view, response, basis } = decided;
-    const { settings } = view;
+  /** `isSignable`: clients with DO get another answer. */
+  #publishAnswer(
+    address: number,
+    kind: number,
+    answer: NewAnswer | undefined,
+    isSignable = false,
+  ): boolean {
+    return answer !== undefined && this.#table.publish(address, kind, { ...answer, isSignable });
+  }
+
+  /** The answer for a folded name; `undefined` if the table cannot hold it. */
+  #encode(qname: Name, decided: Decided, form?: SignedForm): NewAnswer | undefined {
+    const question = { ...decided.question, qname };
+    return encodedAnswer({ ...decided, question }, this.#encoding(), { form });
+  }
+
+  /** The answer for all names below the encloser of a stored wildcard, decided for the probe. */
+  #encodeBelow(encloser: Name, probed: Decided): NewAnswer | undefined {
+    return encodedAnswer(probed, this.#encoding(), { encloser });
+  }
+
+  #encoding(): EncodingLimits {
     const { random, unixSeconds } = this.#options;
-    const lengths = encloser && lengthsBelow(encloser);
-    const encode = (order: Response) =>
-      encodeBehindQuestion(question, order, this.#table.maxUdpOctets, lengths);
-    const encoded = encode(response);
-    if (encoded.cuts.length === 0) return false;
-    const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
-    const rules = { roundRobin: settings.roundRobin, mayBeCut, start: random() };
-    const { rotations, isComplete, isFixed } = rotationsOf(question, response, rules);
-    const orders = rotations.map((order) => {
-      const inOrder = order === response ? encoded : encode(order);
-      const lists = encloser && templateLists(inOrder.octets, question.qname);
-      return { response: order, encoded: inOrder, lists };
-    });
-    if (encloser !== undefined && orders.some(({ lists }) => lists === undefined)) return false;
-    const variants = variantsOf(orders, (rr) => falls(rr, settings));
-    const second = secondOf(view.nowMs);
-    const life = lifeSeconds(response, basis, settings, isComplete, unixSeconds());
-    return this.#table.publish(address, kind, {
-      untilSecond: Math.min(second + life, FOREVER),
-      ttlsAtSecond: second,
-      rcode: response.rcode,
-      authoritative: response.authoritative,
-      plainOnly: basis.leadsOutside,
-      fixedOrder: isFixed,
-      variants: variants.count,
-      words: variants.words,
-    });
+    const { maxUdpOctets } = this.#table;
+    return { maxUdpOctets, start: random(), unixSeconds: unixSeconds() };
   }
 
   #addName(node: Node): void {
@@ -332,15 +345,4 @@ export class Publisher {
     this.#dependents.forget(address);
     return this.#table.withdraw(address);
   }
-}
-
-const NO_NAMES: ConsulNames = { fixed: [], rules: [] };
-
-function secondOf(ms: number): number {
-  return Math.floor(ms / 1000);
-}
-
-/** Whether the response has only the zone's SOA. */
-function isNodata({ answer, authority }: Response): boolean {
-  return answer.length === 0 && authority.length > 0;
 }

@@ -6,8 +6,8 @@
  *
  *     words of the block, number of bodies, address of `holes.ts`'s section relative to the block (0: none), address of
  *     each body relative to the block (longest suffix first)
- *     body: suffix octets, body octets, number of pointers, the three numbers of `LeaderDenial`, offset of each pointer,
- *           suffix (padded), octets
+ *     body: suffix octets, body octets, number of pointers, the three numbers of `LeaderDenial`, whether the zone is
+ *           signed, offset of each pointer, suffix (padded), octets
  *
  * Compression pointers in a body are relative to the suffix in the question; `write` adjusts them.
  */
@@ -25,7 +25,8 @@ const Body = {
   APEX_OCTETS: 3,
   TTL_AT: 4,
   LEADER_TTL: 5,
-  HEAD: 6,
+  SIGNED: 6,
+  HEAD: 7,
 } as const;
 
 /** More octets than a name has. */
@@ -49,6 +50,8 @@ export interface Negative {
   readonly pointers: readonly number[];
   /** Absent in a zone without leaders. */
   readonly leaders?: LeaderDenial | undefined;
+  /** Questions with DO get another reply. */
+  readonly isSigned?: boolean;
 }
 
 /** Words before the addresses of the bodies. */
@@ -76,11 +79,11 @@ export function packNegatives(
   const holesAt = section.length === 0 ? 0 : size;
   words.set([words.length, longestFirst.length, holesAt, ...addresses]);
   words.set(section, size);
-  longestFirst.forEach(({ suffix, octets, pointers, leaders }, i) => {
+  longestFirst.forEach(({ suffix, octets, pointers, leaders, isSigned = false }, i) => {
     const at = addresses[i] as number;
     const { apexOctets = NO_NAME_OCTETS, ttlAt = 0, ttlSeconds = 0 } = leaders ?? {};
     const counts = [suffix.length, octets.length, pointers.length];
-    words.set([...counts, apexOctets, ttlAt, ttlSeconds, ...pointers], at);
+    words.set([...counts, apexOctets, ttlAt, ttlSeconds, Number(isSigned), ...pointers], at);
     const suffixAt = at + Body.HEAD + pointers.length;
     bytes.set(suffix, suffixAt * 4);
     bytes.set(octets, (suffixAt + wordsFor(suffix.length)) * 4);
@@ -132,6 +135,11 @@ export class Negatives {
       return !this.#isInHole(words[body + Body.SUFFIX_OCTETS] as number);
     }
     return false;
+  }
+
+  /** Whether the body that `find` found last is of a signed zone. */
+  get isSigned(): boolean {
+    return this.#words[this.#body + Body.SIGNED] === 1;
   }
 
   /** Whether the name is in a hole below the zone of a suffix of so many octets. */

@@ -20,6 +20,7 @@ import {
   isAsked,
   isNegative,
   isPlainOnly,
+  NOT_SIGNED,
   optRecord,
   QuestionLabels,
   rcodeOf,
@@ -165,6 +166,20 @@ class TableReader implements FastPath {
     const ra = recursionAvailable ? 0x80 : 0;
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
     if (answer === 0 || !this.#holds(answer)) return this.#missOf(question.hash);
+    if (question.dnssecOk) return this.#answerSigned(octets, at, answer, ra);
+    return this.#answerWith(octets, at, answer, ra);
+  }
+
+  /** Answers with DO: with the signed answer or, if the zone is not signed, with the plain one. */
+  #answerSigned(octets: Uint8Array, at: number, plain: number, ra: number): number {
+    const signed = Atomics.load(this.#words, plain + AnswerField.SIGNED);
+    if (signed === NOT_SIGNED) return this.#answerWith(octets, at, plain, ra);
+    if (signed === 0 || !this.#holds(signed)) return this.#missOf(this.#question.hash);
+    return this.#answerWith(octets, at, signed, ra);
+  }
+
+  #answerWith(octets: Uint8Array, at: number, answer: number, ra: number): number {
+    const question = this.#question;
     const head = this.#words[answer + AnswerField.HEAD] as number;
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
@@ -185,6 +200,7 @@ class TableReader implements FastPath {
   #answerUnknownName(octets: Uint8Array, at: number, recursionAvailable: boolean): number {
     const negatives = this.#negatives;
     if (!negatives.find()) return this.#answerOutside(octets, at, recursionAvailable);
+    if (this.#question.dnssecOk && negatives.isSigned) return Outcome.SLOW;
     if (!this.#hasAllNames) return Outcome.SLOW;
     if (this.#wildcards.hasWildcards)
       return this.#answerSynthesized(octets, at, recursionAvailable);

@@ -26,8 +26,22 @@ export const KIND_COUNT: number = OTHER_KIND + 1;
 /** Instead of a kind, for a QTYPE that the table never answers. */
 export const NO_KIND = 255;
 
-/** QTYPEs that the table never answers: the main thread refuses transfers, and OPT is not a QTYPE. */
-const SLOW_TYPES = [Type.AXFR, Type.IXFR, Type.OPT];
+/**
+ * QTYPEs that the table never answers: the main thread refuses transfers, OPT is not a QTYPE, and DNSSEC's own types have
+ * records at names where no other type of `OTHER_KIND` has.
+ */
+const SLOW_TYPES = [
+  Type.AXFR,
+  Type.IXFR,
+  Type.OPT,
+  Type.DS,
+  Type.RRSIG,
+  Type.NSEC,
+  Type.DNSKEY,
+  Type.CDS,
+  Type.CDNSKEY,
+  Type.NXNAME,
+];
 
 /** Indexed by QTYPE. A QTYPE beyond the end has `OTHER_KIND`. */
 const KINDS = kinds();

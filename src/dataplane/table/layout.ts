@@ -12,8 +12,9 @@
  *
  * Addresses are indexes of 32-bit words; 0 is none. Readers rely on these invariants:
  *
- * 1. A block's words change only before its address is stored where readers find it. The answer words of a name record
- *    and the record words of an index are exceptions: they are swapped whole (`Atomics.store`, read by `Atomics.load`).
+ * 1. A block's words change only before its address is stored where readers find it. The answer words of a name record,
+ *    the record words of an index and the word `SIGNED` of an answer are exceptions: they are swapped whole
+ *    (`Atomics.store`, read by `Atomics.load`).
  *    Readers write one bit: `ASKED_BIT` in the head of an answer. It is never cleared, so no reader undoes another's.
  * 2. A pair of an index is used once: its hash is written before its record, and a removed record leaves `GONE`. So a
  *    reader that probes past it never misses another name.
@@ -93,9 +94,14 @@ export const AnswerField = {
   ERA: 2,
   /** See `AnswerHead`. */
   HEAD: 3,
+  /** The address of the answer for questions with DO: 0 if it is not there yet, `NOT_SIGNED` if it is this one. */
+  SIGNED: 4,
   /** The variants. Before several variants comes the address of each, relative to the answer. */
-  VARIANTS: 4,
+  VARIANTS: 5,
 } as const;
+
+/** In place of the address of a signed answer: the zone is not signed. */
+export const NOT_SIGNED = -1;
 
 /** The last second: the answer holds until it is withdrawn. */
 export const FOREVER = 0x7fffffff;

@@ -10,19 +10,10 @@
  */
 
 import { UDP_SIZE } from '../../dns/edns.ts';
-import { type NewAnswer, newAnswer, newNodata } from './answerBlocks.ts';
 import { KIND_COUNT } from './answerKinds.ts';
+import { Answers, type NewAnswer } from './answers.ts';
 import { Heap } from './heap.ts';
-import {
-  AnswerField,
-  answerWordsOf,
-  Control,
-  HEAP_START,
-  isAsked,
-  isNegative,
-  type TableHandle,
-  UNKNOWN_RULES,
-} from './layout.ts';
+import { Control, HEAP_START, type TableHandle, UNKNOWN_RULES } from './layout.ts';
 import { NameSet, NO_ROOM, type TableMemory } from './nameSet.ts';
 import { Reclaim } from './reclaim.ts';
 
@@ -59,10 +50,8 @@ export class AnswerTable {
   readonly #names: NameSet;
   /** Made with the first stored wildcard: without it readers do not look for any. */
   #wildcards: NameSet | undefined;
+  readonly #answers: Answers;
   readonly #seed: number;
-  /** The answer that all NODATA share: NOERROR with the zone's SOA. */
-  #nodata = 0;
-  #answers = 0;
   #missingNames = 0;
   #withoutRoom = 0;
 
@@ -85,6 +74,7 @@ export class AnswerTable {
       heap: this.#heap,
       reclaim: this.#reclaim,
     };
+    this.#answers = new Answers(this.#words, this.#heap, this.#reclaim);
     this.#names = new NameSet(this.#memory, this.#seed, Control.INDEX, NAME_PAIRS);
     this.newEra();
   }
@@ -111,7 +101,7 @@ export class AnswerTable {
   get stats(): TableStats {
     return {
       names: this.#names.size,
-      answers: this.#answers,
+      answers: this.#answers.count,
       usedOctets: (HEAP_START + this.#heap.usedWords) * 4,
       capacityOctets: (HEAP_START + this.#heap.capacityWords) * 4,
       withoutRoom: this.#withoutRoom,
@@ -211,12 +201,11 @@ export class AnswerTable {
     let asked = 0;
     let empty = 0;
     for (let kind = 0; kind < KIND_COUNT; kind++) {
-      const answer = this.#words[record + 1 + kind] as number;
+      const answer = this.#answerOf(record, kind);
       if (answer === 0) continue;
-      const head = this.#words[answer + AnswerField.HEAD] as number;
-      if (isNegative(head)) empty |= 1 << kind;
-      else if (isAsked(head)) asked |= 1 << kind;
-      this.#swap(record, kind, 0);
+      if (this.#answers.isNodata(answer)) empty |= 1 << kind;
+      else if (this.#answers.isAsked(answer)) asked |= 1 << kind;
+      this.#answers.withdraw(wordOf(record, kind));
     }
     return asked === 0 ? 0 : asked | empty;
   }
@@ -228,31 +217,39 @@ export class AnswerTable {
 
   /** Whether the name has an answer of the kind that holds at `second`. */
   has(record: number, kind: number, second: number): boolean {
-    if (record === NO_ROOM) return false;
-    const answer = this.#words[record + 1 + kind] as number;
-    if (answer === 0) return false;
-    const isOfEra = this.#words[answer + AnswerField.ERA] === this.#words[Control.ERA];
-    return isOfEra && (this.#words[answer + AnswerField.UNTIL] as number) > second;
+    return record !== NO_ROOM && this.#answers.holds(this.#answerOf(record, kind), second);
+  }
+
+  /** Whether the name has a signed answer of the kind that holds at `second`. */
+  hasSigned(record: number, kind: number, second: number): boolean {
+    if (!this.has(record, kind, second)) return false;
+    return this.#answers.holdsSigned(this.#answerOf(record, kind), second);
   }
 
   /** Publishes the name's answer of a kind; false if there is no room. */
   publish(record: number, kind: number, answer: NewAnswer): boolean {
-    const block = record === NO_ROOM ? 0 : newAnswer(this.#words, this.#heap, answer);
-    if (block === 0) {
-      this.#withoutRoom++;
-      return false;
-    }
-    this.#swap(record, kind, block);
-    this.#answers++;
-    return true;
+    const isPublished = record !== NO_ROOM && this.#answers.publish(wordOf(record, kind), answer);
+    return isPublished || this.#countWithoutRoom();
   }
 
-  /** Publishes that the name has no records of a kind. */
-  publishNodata(record: number, kind: number): boolean {
-    if (this.#nodata === 0) this.#nodata = newNodata(this.#words, this.#heap);
-    if (record === NO_ROOM || this.#nodata === 0) return false;
-    this.#swap(record, kind, this.#nodata);
-    return true;
+  /** Publishes that the name has no records of a kind. With `isSignable` questions with DO get another answer. */
+  publishNodata(record: number, kind: number, isSignable = false): boolean {
+    return record !== NO_ROOM && this.#answers.publishNodata(wordOf(record, kind), isSignable);
+  }
+
+  /** Publishes the answer for questions with DO, beside the published one; false without that one or without room. */
+  publishSigned(record: number, kind: number, answer: NewAnswer): boolean {
+    if (record === NO_ROOM || !this.#answers.isSignable(this.#answerOf(record, kind))) return false;
+    return this.#answers.publishSigned(wordOf(record, kind), answer) || this.#countWithoutRoom();
+  }
+
+  #countWithoutRoom(): false {
+    this.#withoutRoom++;
+    return false;
+  }
+
+  #answerOf(record: number, kind: number): number {
+    return this.#words[wordOf(record, kind)] as number;
   }
 
   /** Replaces the replies of NXDOMAIN and NODATA; false if there is no room. */
@@ -287,8 +284,7 @@ export class AnswerTable {
   /** Invalidates every published answer. */
   newEra(): void {
     Atomics.add(this.#words, Control.ERA, 1);
-    // The old block is never freed: name records may still refer to it. Readers reject it because of its era.
-    this.#nodata = newNodata(this.#words, this.#heap);
+    this.#answers.newEra();
   }
 
   /** Frees the retired blocks that no reader can see. Call it regularly, and after changes. */
@@ -304,8 +300,9 @@ export class AnswerTable {
     if (!this.isScarce) return;
     this.#names.visit(SWEPT_PAIRS, (record) => {
       for (let kind = 0; kind < KIND_COUNT; kind++) {
-        if (this.#words[record + 1 + kind] === 0 || this.has(record, kind, second)) continue;
-        this.#swap(record, kind, 0);
+        const answer = this.#answerOf(record, kind);
+        if (answer === 0 || this.#answers.holds(answer, second)) continue;
+        this.#answers.withdraw(wordOf(record, kind));
       }
     });
   }
@@ -315,18 +312,14 @@ export class AnswerTable {
     this.#reclaim.forget(thread);
   }
 
-  #swap(record: number, kind: number, block: number): void {
-    if (kind >= KIND_COUNT) throw new RangeError(`a name record has no answer word ${kind}`);
-    const before = Atomics.exchange(this.#words, record + 1 + kind, block);
-    if (before === 0) return;
-    const head = this.#words[before + AnswerField.HEAD] as number;
-    if (isNegative(head)) return;
-    this.#answers--;
-    this.#reclaim.retire(before, answerWordsOf(head));
-  }
-
   #countMissingNames(by: number): void {
     this.#missingNames += by;
     Atomics.store(this.#words, Control.MISSING_NAMES, this.#missingNames);
   }
+}
+
+/** The word of a name record that has the address of the answer of a kind. */
+function wordOf(record: number, kind: number): number {
+  if (kind >= KIND_COUNT) throw new RangeError(`a name record has no answer word ${kind}`);
+  return record + 1 + kind;
 }

@@ -1,0 +1,108 @@
+/** Reads DNSSEC keys from the paths of `--dnssec`: base names of key files, or folders of them. */
+import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { printName } from '../../dns/name.ts';
+import { parseKeyFile } from '../../sign/keyFile.ts';
+import { type SigningKey, signingKeyOf } from '../../sign/signingKey.ts';
+
+/** A key, and the path of its files without their endings. */
+export interface StoredKey {
+  readonly path: string;
+  readonly key: SigningKey;
+}
+
+export interface ReadKeys {
+  readonly keys: readonly StoredKey[];
+  /** One line each: keys that cannot be used. */
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+}
+
+export function readKeys(paths: readonly string[]): ReadKeys {
+  const keys: StoredKey[] = [];
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  for (const path of paths) {
+    const found = baseNamesAt(path);
+    if (typeof found === 'string') {
+      problems.push(found);
+      continue;
+    }
+    for (const base of found) {
+      const outcome = readKey(base);
+      if ('problem' in outcome) {
+        problems.push(`${base}: ${outcome.problem}`);
+        continue;
+      }
+      if (outcome.warning !== undefined) warnings.push(`${base}: ${outcome.warning}`);
+      if (keys.some((other) => isSameKey(other.key, outcome.key))) continue;
+      keys.push({ path: base, key: outcome.key });
+    }
+  }
+  return { keys, problems, warnings };
+}
+
+function isSameKey(a: SigningKey, b: SigningKey): boolean {
+  return printName(a.zone) === printName(b.zone) && Buffer.compare(a.dnskey, b.dnskey) === 0;
+}
+
+/** The base names of the keys in a folder, or the path itself; a text if there are none. */
+function baseNamesAt(path: string): readonly string[] | string {
+  const stats = statsOf(path);
+  if (!stats?.isDirectory()) return [path];
+  try {
+    const bases = readdirSync(path).flatMap((file) => {
+      const base = /^(K.+\+\d{3}\+\d{5})\.private$/.exec(file)?.[1];
+      return base === undefined ? [] : [join(path, base)];
+    });
+    return bases.length > 0
+      ? bases.sort()
+      : `${path}: the folder has no keys; see soradns dnssec keygen`;
+  } catch (error) {
+    return `${path}: ${reasonOf(error)}`;
+  }
+}
+
+function readKey(
+  base: string,
+):
+  | { readonly key: SigningKey; readonly warning?: string | undefined }
+  | { readonly problem: string } {
+  const texts: string[] = [];
+  for (const ending of ['.key', '.private']) {
+    try {
+      texts.push(readFileSync(`${base}${ending}`, 'utf8'));
+    } catch (error) {
+      return { problem: `cannot read the ${ending} file (${reasonOf(error)})` };
+    }
+  }
+  const [publicText = '', privateText = ''] = texts;
+  const parsed = parseKeyFile(publicText, privateText);
+  if (parsed.kind === 'refused') return { problem: parsed.reason };
+  const made = signingKeyOf(parsed.file);
+  return made.kind === 'refused' ? { problem: made.reason } : made;
+}
+
+function reasonOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
+/** A text that changes when one of the files changes, so that they need not be read. */
+export function fileStamp(paths: readonly string[]): string {
+  const files = paths.flatMap((path) => {
+    const bases = baseNamesAt(path);
+    if (typeof bases === 'string') return [path];
+    return bases.flatMap((base) => [`${base}.key`, `${base}.private`]);
+  });
+  return files
+    .map((file) => {
+      const stats = statsOf(file);
+      return `${file} ${stats?.ino} ${stats?.size} ${stats?.mtimeMs}`;
+    })
+    .join('\n');
+}
+
+function statsOf(path: string): Stats | undefined {
+  return statSync(path, { throwIfNoEntry: false });
+}

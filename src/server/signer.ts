@@ -1,0 +1,192 @@
+/**
+ * Makes the signatures of RRsets in libuv's thread pool, at a limited rate, and keeps them. A kept signature is found by
+ * what it covers and by its keys, so it can never be that of other records: a change of the zone needs no notice here.
+ */
+import { createHash, sign } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import {
+  rrsigHead,
+  type SignatureTimes,
+  signatureTimes,
+  signedOctets,
+  type UnsignedSet,
+} from '../sign/rrsig.ts';
+import { algorithmOf, type SigningKey } from '../sign/signingKey.ts';
+
+export interface SignerOptions {
+  readonly validitySeconds: () => number;
+  /** Signatures a second. */
+  readonly signRate: () => number;
+  readonly unixSeconds: () => number;
+  readonly monotonicMs: () => number;
+}
+
+/** An RRset with the keys that sign it. */
+export interface SigningJob {
+  readonly set: UnsignedSet;
+  readonly keys: readonly SigningKey[];
+  /** The set denies a name that does not exist: clients can invent any number of them. */
+  readonly isOfMissingName: boolean;
+}
+
+/** The signatures of an RRset: the data of its RRSIG records. */
+export interface SetSignatures {
+  readonly data: readonly Uint8Array[];
+  /** Seconds since 1970; see `SignatureTimes`. */
+  readonly refresh: number;
+}
+
+/** Signatures that are kept: of RRsets of existing names, and of denials of names that do not exist. */
+const KEPT_SETS = 8_192;
+const KEPT_DENIALS = 4_096;
+
+/** After a quiet time, so much of a second's signatures may be made at once. */
+const BURST_SECONDS = 0.25;
+/** A client over TCP waits so long for its turn. */
+const MOST_WAIT_SECONDS = 1;
+
+export interface SigningCounts {
+  made: number;
+  kept: number;
+  refused: number;
+  failed: number;
+}
+
+export class Signer {
+  readonly counts: SigningCounts = { made: 0, kept: 0, refused: 0, failed: 0 };
+  readonly #options: SignerOptions;
+  readonly #sets = new SignatureStore(KEPT_SETS);
+  readonly #denials = new SignatureStore(KEPT_DENIALS);
+  /** Signatures that are being made. */
+  readonly #pending = new Map<string, Promise<SetSignatures>>();
+  /** Signatures that may be made now; below 0, those that clients over TCP wait for. */
+  #allowance = 0;
+  #countedAtMs = Number.NEGATIVE_INFINITY;
+
+  constructor(options: SignerOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The signatures of each set, in the order of the jobs; at once if all are kept. `undefined`: too many are being made.
+   * A client that can wait gets its turn within a second. Rejects if a signature cannot be made, which is a bug.
+   */
+  sign(
+    jobs: readonly SigningJob[],
+    canWait: boolean,
+  ): readonly SetSignatures[] | Promise<readonly SetSignatures[] | undefined> | undefined {
+    const found = jobs.map((job) => this.#find(job));
+    const missing = found.filter(({ known }) => known === undefined);
+    this.counts.kept += jobs.length - missing.length;
+    if (missing.length === 0) return found.flatMap(({ known }) => known ?? []);
+    const count = missing.reduce((sum, { job }) => sum + job.keys.length, 0);
+    const waitMs = this.#reserve(count, canWait);
+    if (waitMs === undefined) {
+      this.counts.refused += count;
+      return undefined;
+    }
+    return this.#make(found, waitMs);
+  }
+
+  #find(job: SigningJob): SoughtSignatures {
+    const key = identityOf(job);
+    const store = job.isOfMissingName ? this.#denials : this.#sets;
+    return { job, key, store, known: store.get(key, this.#options.unixSeconds()) };
+  }
+
+  async #make(
+    found: readonly SoughtSignatures[],
+    waitMs: number,
+  ): Promise<readonly SetSignatures[]> {
+    if (waitMs > 0) await pause(waitMs, undefined, { ref: false });
+    return Promise.all(
+      found.map((one) => one.known ?? this.#pending.get(one.key) ?? this.#start(one)),
+    );
+  }
+
+  #start({ job, key, store }: SoughtSignatures): Promise<SetSignatures> {
+    const { validitySeconds, unixSeconds } = this.#options;
+    const times = signatureTimes(job.set, unixSeconds(), validitySeconds());
+    const making = Promise.all(job.keys.map((each) => signature(job.set, each, times))).then(
+      (data) => {
+        const signatures = { data, refresh: times.refresh };
+        store.put(key, signatures);
+        this.counts.made += data.length;
+        return signatures;
+      },
+    );
+    this.#pending.set(key, making);
+    const settled = (): boolean => this.#pending.delete(key);
+    making.then(settled, settled);
+    return making;
+  }
+
+  /** The milliseconds to wait before `count` signatures may be made; `undefined` if they are too many. */
+  #reserve(count: number, canWait: boolean): number | undefined {
+    const { signRate, monotonicMs } = this.#options;
+    const perSecond = signRate();
+    const nowMs = monotonicMs();
+    const most = Math.max(perSecond * BURST_SECONDS, count);
+    const gained = ((nowMs - this.#countedAtMs) / 1000) * perSecond;
+    this.#allowance = Math.min(this.#allowance + gained, most);
+    this.#countedAtMs = nowMs;
+    const left = this.#allowance - count;
+    if (left < 0 && (!canWait || -left > perSecond * MOST_WAIT_SECONDS)) return undefined;
+    this.#allowance = left;
+    return left < 0 ? (-left / perSecond) * 1000 : 0;
+  }
+}
+
+interface SoughtSignatures {
+  readonly job: SigningJob;
+  readonly key: string;
+  readonly store: SignatureStore;
+  readonly known: SetSignatures | undefined;
+}
+
+function identityOf({ set, keys }: SigningJob): string {
+  const hash = createHash('sha256').update(set.octets);
+  for (const { dnskey } of keys) hash.update(dnskey);
+  return hash.digest('base64');
+}
+
+/** The data of one RRSIG; signed in a thread of the pool. */
+function signature(set: UnsignedSet, key: SigningKey, times: SignatureTimes): Promise<Uint8Array> {
+  const head = rrsigHead(set, key, times);
+  const { digest, ...encoding } = algorithmOf(key.algorithm);
+  return new Promise((resolve, reject) => {
+    sign(digest, signedOctets(head, set), { key: key.privateKey, ...encoding }, (error, octets) => {
+      if (error === null) resolve(Buffer.concat([head, octets]));
+      else reject(error);
+    });
+  });
+}
+
+/** A bounded number of signatures; the one that was found least recently leaves first. */
+class SignatureStore {
+  readonly #entries = new Map<string, SetSignatures>();
+  readonly #capacity: number;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+  }
+
+  /** `undefined` if another signature is to be made. */
+  get(key: string, nowSeconds: number): SetSignatures | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(key);
+    if (entry.refresh <= nowSeconds) return undefined;
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  put(key: string, signatures: SetSignatures): void {
+    this.#entries.delete(key);
+    if (this.#entries.size >= this.#capacity) {
+      const [oldest = ''] = this.#entries.keys();
+      this.#entries.delete(oldest);
+    }
+    this.#entries.set(key, signatures);
+  }
+}

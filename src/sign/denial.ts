@@ -1,0 +1,54 @@
+/**
+ * Compact denial of existence (RFC 9824): one NSEC record for the name itself, whose next name is the first one below
+ * it. Its types are those of the name; a name that does not exist has NXNAME.
+ */
+import { MAX_NAME_OCTETS, type Name, nameOctets, wireName } from '../dns/name.ts';
+import { Class, type Rr, Type } from '../dns/rr.ts';
+
+/** The NSEC of an existing name with records of these types; an empty non-terminal has none. */
+export function nsecOfName(owner: Name, types: readonly number[], ttlSeconds: number): Rr {
+  return nsec(owner, [...types, Type.RRSIG, Type.NSEC], ttlSeconds);
+}
+
+/** The NSEC of a name that does not exist (RFC 9824 §3.1). */
+export function nsecOfMissingName(owner: Name, ttlSeconds: number): Rr {
+  return nsec(owner, [Type.RRSIG, Type.NSEC, Type.NXNAME], ttlSeconds);
+}
+
+function nsec(owner: Name, types: readonly number[], ttlSeconds: number): Rr {
+  const octets = Buffer.concat([wireName(nextName(owner)), typeBitmaps(types)]);
+  return {
+    owner,
+    type: Type.NSEC,
+    class: Class.IN,
+    ttlSeconds,
+    rdata: { kind: 'unknown', octets },
+  };
+}
+
+/** The first name after this one in canonical order (RFC 4034 §6.1), or nearly so if there is no room for a label. */
+function nextName(name: Name): Name {
+  if (nameOctets(name) + 2 <= MAX_NAME_OCTETS) return ['\0', ...name];
+  const [first = '', ...rest] = name;
+  const label = first.replace(/\xff+$/, '');
+  if (label === '') return nextName(rest);
+  const last = label.charCodeAt(label.length - 1) + 1;
+  // Upper-case letters count as lower-case ones, which come later.
+  const next = last >= 0x41 && last <= 0x5a ? 0x5b : last;
+  return [label.slice(0, -1) + String.fromCharCode(next), ...rest];
+}
+
+/** RFC 4034 §4.1.2. */
+export function typeBitmaps(types: readonly number[]): Buffer {
+  const windows = new Map<number, number[]>();
+  for (const type of [...new Set(types)].sort((a, b) => a - b)) {
+    const bits = windows.get(type >> 8) ?? [];
+    windows.set(type >> 8, bits);
+    const at = (type & 0xff) >> 3;
+    bits[at] = (bits[at] ?? 0) | (0x80 >> (type & 7));
+  }
+  const blocks = [...windows].map(([window, bits]) =>
+    Buffer.from([window, bits.length, ...Array.from(bits, (octet) => octet ?? 0)]),
+  );
+  return Buffer.concat(blocks);
+}

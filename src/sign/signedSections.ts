@@ -1,0 +1,87 @@
+/** The RRsets of a response, and the response with their signatures. */
+import type { Response } from '../dns/message.ts';
+import { type Name, nameKey } from '../dns/name.ts';
+import { type Rr, Type } from '../dns/rr.ts';
+import { rrsigBeside } from './rrsig.ts';
+
+/** The data of the RRSIGs of each RRset, by `setKey`. */
+type Signatures = ReadonlyMap<string, readonly Uint8Array[]>;
+
+/** One text for the records of an RRset, and another one for those of any other (RFC 2181 §5). */
+export function setKey({ owner, type }: Pick<Rr, 'owner' | 'type'>): string {
+  return `${type} ${nameKey(owner)}`;
+}
+
+/** The RRsets of a section in the order of their first records. */
+export function setsOf(rrs: readonly Rr[]): ReadonlyMap<string, readonly Rr[]> {
+  const sets = new Map<string, Rr[]>();
+  for (const rr of rrs) {
+    const key = setKey(rr);
+    const set = sets.get(key);
+    if (set === undefined) sets.set(key, [rr]);
+    else set.push(rr);
+  }
+  return sets;
+}
+
+/** The names on which the types in an NSEC depend; see `Basis` of the zone. */
+interface DenialBasis {
+  readonly names: readonly Name[];
+  readonly presences: readonly Name[];
+  /** The NSEC may have a part of the types. */
+  readonly isSample: boolean;
+}
+
+/** A signed answer, with all records in canonical order. */
+export interface SignedForm {
+  /** With the denial, but without the RRSIGs. */
+  readonly response: Response;
+  readonly signatures: Signatures;
+  /** Seconds since 1970, when the first of the signatures is to be made again; infinite without signatures. */
+  readonly refresh: number;
+  /** What the denial depends on besides the answer. */
+  readonly denial: DenialBasis | undefined;
+}
+
+/** The signed answer as a client gets it. `ordered` is the form's response, possibly in another order. */
+export function signedResponse(ordered: Response, { signatures }: SignedForm): Response {
+  return {
+    ...ordered,
+    answer: signedSection(ordered.answer, signatures),
+    authority: signedSection(ordered.authority, signatures),
+    additional: signedSection(signedAdditional(ordered), signatures),
+  };
+}
+
+/**
+ * The most RRsets of the additional section that are signed; the others are left out. Each takes 120 octets, so a
+ * message of 1,232 octets never holds more.
+ */
+const MOST_SIGNED_ADDITIONAL = 8;
+
+/** The RRsets of the additional section that a signed response has. */
+export function signedAdditional({ additional }: Response): readonly Rr[] {
+  return firstSets(additional, MOST_SIGNED_ADDITIONAL);
+}
+
+function signedSection(rrs: readonly Rr[], signatures: Signatures): readonly Rr[] {
+  if (rrs.length === 0) return rrs;
+  const keys = rrs.map(setKey);
+  return rrs.flatMap((rr, i) => {
+    const key = keys[i] as string;
+    const data = keys[i + 1] !== key && keys.lastIndexOf(key) === i ? signatures.get(key) : [];
+    return [rr, ...(data ?? []).map((octets) => rrsigBeside(rr, octets))];
+  });
+}
+
+/** The first RRsets of a section, at most `count`. */
+function firstSets(rrs: readonly Rr[], count: number): readonly Rr[] {
+  const keys = new Set([...setsOf(rrs).keys()].slice(0, count));
+  return rrs.filter((rr) => keys.has(setKey(rr)));
+}
+
+/** The name that a response is about at the end of its CNAMEs. */
+export function lastNameOf(qname: Name, answer: readonly Rr[]): Name {
+  const last = answer.findLast(({ type }) => type === Type.CNAME);
+  return last?.rdata.kind === 'name' ? last.rdata.target : qname;
+}

@@ -1,0 +1,89 @@
+/**
+ * The types of the records that a name has, for the denial of others (RFC 4034 §4.1.2, RFC 9824 §3.1): exactly those for
+ * which the zone has an answer. A resolver uses them for its other questions about the name, so a type that is missing
+ * here takes records away from the name.
+ */
+import type { Question } from '../dns/message.ts';
+import { equalNames, type Name } from '../dns/name.ts';
+import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
+import { answer } from './answer.ts';
+import type { Basis } from './tree/lookupState.ts';
+import type { Externals, View } from './tree/view.ts';
+
+export interface NameTypes {
+  /** The name exists, possibly without records. */
+  readonly exists: boolean;
+  readonly types: readonly number[];
+  /** The CNAME of an alias. */
+  readonly cname: readonly Rr[];
+  /** The names on which the types depend, folded. */
+  readonly names: readonly Name[];
+  /** See `Basis.presences`. */
+  readonly presences: readonly Name[];
+  /** See `Basis.isSample`. */
+  readonly isSample: boolean;
+}
+
+/** The types that a service can give to a name. */
+const TYPES = [
+  Type.CNAME,
+  Type.A,
+  Type.AAAA,
+  Type.SRV,
+  Type.TXT,
+  Type.MX,
+  Type.PTR,
+  Type.NS,
+  Type.SOA,
+] as const;
+
+/** Questions to other servers would take too long for a denial. */
+const UNAVAILABLE: Externals = { get: () => ({ kind: 'unavailable' }), sent: 0 };
+
+/**
+ * The types of a name in one of our zones, except `absent`, which the caller knows that the name lacks. A type whose
+ * records other servers decide counts as there.
+ */
+export function typesAt(view: View, name: Name, absent?: number): NameTypes {
+  const asked: View = { ...view, externals: UNAVAILABLE, roomOctets: undefined };
+  const found = TYPES.map((qtype) => recordsOf(asked, { qname: name, qtype, qclass: Class.IN }));
+  const cname = found[0]?.own ?? [];
+  const isAlias = cname.length > 0;
+  const types = TYPES.filter((type, i) => {
+    if (type === absent) return false;
+    const { own, mayLeadOutside } = found[i] as RecordsOfType;
+    return own.length > 0 || (mayLeadOutside && !isAlias);
+  });
+  return {
+    exists: found.some(({ exists }) => exists),
+    types,
+    cname,
+    names: found.flatMap(({ basis }) => basis?.names ?? []),
+    presences: found.flatMap(({ basis }) => basis?.presences ?? []),
+    isSample: found.some(({ basis }) => basis?.isSample === true),
+  };
+}
+
+interface RecordsOfType {
+  readonly exists: boolean;
+  /** Records of the type at the name itself. */
+  readonly own: readonly Rr[];
+  readonly mayLeadOutside: boolean;
+  readonly basis: Basis | undefined;
+}
+
+function recordsOf(view: View, question: Question): RecordsOfType {
+  const decision = answer(view, question);
+  if (decision.kind !== 'response')
+    return { exists: true, own: [], mayLeadOutside: true, basis: undefined };
+  const { response, basis } = decision;
+  const own = response.answer.filter(
+    ({ owner, type }) => type === question.qtype && equalNames(owner, question.qname),
+  );
+  return {
+    exists: response.rcode !== Rcode.NXDOMAIN,
+    own,
+    mayLeadOutside: basis?.leadsOutside === true || response.rcode === Rcode.SERVFAIL,
+    basis,
+  };
+}
