@@ -116,10 +116,11 @@ export function areWellFormedOptions(octets: Uint8Array, start: number, end: num
   return at === end;
 }
 
-/** An OPT record to send, of version 0 and without flags other than DO. */
+/** An OPT record to send, of version 0 and without flags other than DO and CO. */
 export interface Opt {
   readonly udpSize: number;
   readonly dnssecOk: boolean;
+  readonly compactOk?: boolean | undefined;
   readonly rcode: number;
   readonly extendedError?: { readonly code: number; readonly text: Buffer } | undefined;
   readonly options?: readonly ReplyOption[] | undefined;
@@ -148,13 +149,13 @@ function optionOctets({ extendedError, options = [], path }: Opt): number {
 }
 
 export function writeOpt(writer: MessageWriter, opt: Opt): void {
-  const { udpSize, rcode, dnssecOk, extendedError, options = [], path } = opt;
+  const { udpSize, rcode, dnssecOk, compactOk, extendedError, options = [], path } = opt;
   writer.u8(0);
   writer.u16(Type.OPT);
   writer.u16(udpSize);
   writer.u8(rcode >> 4);
   writer.u8(0);
-  writer.u16(dnssecOk ? DO : 0);
+  writer.u16((dnssecOk ? DO : 0) | (compactOk === true ? CO : 0));
   writer.u16(optionOctets(opt));
   if (extendedError !== undefined) {
     writer.u16(OptionCode.EXTENDED_ERROR);

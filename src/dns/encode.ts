@@ -44,10 +44,12 @@ export function encodeResponse(
   return writer.finish();
 }
 
-function replyOpt(dnssecOk: boolean, { rcode, extendedError, options }: Response): Opt {
+function replyOpt(dnssecOk: boolean, response: Response): Opt {
+  const { rcode, compactOk, extendedError, options } = response;
   return {
     udpSize: UDP_SIZE,
     dnssecOk,
+    compactOk,
     rcode,
     extendedError: extendedError && encodedError(extendedError),
     options,

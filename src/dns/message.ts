@@ -116,6 +116,8 @@ export interface Response {
   readonly authority: readonly Rr[];
   readonly additional: readonly Rr[];
   readonly extendedError?: ExtendedError | undefined;
+  /** CO: the RCODE of this compact denial is the true one (RFC 9824 §5.1). */
+  readonly compactOk?: boolean | undefined;
   /** RRs were left out that only a reply over TCP can carry, so TC is set even if the rest fits. */
   readonly truncated?: boolean;
   /** Options of the reply's OPT record, which it has if the query has one. */

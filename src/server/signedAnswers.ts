@@ -183,8 +183,9 @@ export class SignedAnswers {
     if (response.rcode === Rcode.NXDOMAIN) {
       const nsec = nsecOfMissingName(name, ttlSeconds);
       // With NXDOMAIN and this NSEC alone validators call the reply bogus, unless they know compact denial.
-      const rcode = isCompactOk(query) ? Rcode.NXDOMAIN : Rcode.NOERROR;
-      const denied = { ...response, rcode, authority: [...authority, nsec] };
+      const compactOk = query.edns?.compactOk;
+      const rcode = compactOk === true ? Rcode.NXDOMAIN : Rcode.NOERROR;
+      const denied = { ...response, rcode, compactOk, authority: [...authority, nsec] };
       return { denied, denial: undefined, isMissing: true };
     }
     if (parent !== undefined) {
@@ -276,11 +277,6 @@ function parentOfCut({ settings }: View, name: Name): Name | undefined {
 
 function unsigned(response: Response): SigningOutcome {
   return { kind: 'unsigned', response };
-}
-
-/** RFC 9824 §5: the client understands NXDOMAIN with compact denial. */
-function isCompactOk(_query: Query): boolean {
-  return false;
 }
 
 const RRSIG_REFUSAL = refused('RRSIGs come with what they sign', Ede.NOT_SUPPORTED);
