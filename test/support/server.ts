@@ -63,6 +63,19 @@ export function clientEnv({ http, dns }: TestServer): Record<string, string> {
   };
 }
 
+/** Puts services, by their keys below `/skydns/`, over HTTP. */
+export async function putServices(
+  { http }: TestServer,
+  services: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  for (const [key, value] of Object.entries(services)) {
+    const url = `http://${http?.address}:${http?.port}/v2/keys/skydns/${key}`;
+    const body = new URLSearchParams({ value: JSON.stringify(value) });
+    const { ok, status } = await fetch(url, { method: 'PUT', headers: WITH_TOKEN, body });
+    assert.ok(ok, `${key}: HTTP ${status}`);
+  }
+}
+
 function memoryLog(lines: LogLine[]): Log {
   const writer = (level: string) => (fields: LogLine['fields'], message: string) => {
     lines.push({ level, message, fields });
