@@ -4,15 +4,17 @@ import { Single } from '../dataplane/table/counters.ts';
 import type { AnswerTable, TableStats } from '../dataplane/table/table.ts';
 import type { Dnstap, TapCounters } from '../dnstap/dnstap.ts';
 import type { ForwardCounters } from '../forward/outcome.ts';
-import { EXPOSITION_TYPE, exposition, type Family } from '../observability/metrics.ts';
+import { counters, EXPOSITION_TYPE, exposition, type Family } from '../observability/metrics.ts';
 import type { RegistrarStatus } from '../registrar/status.ts';
 import type { AnswerCounters } from '../server/answerCounters.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
+import type { SigningCounts } from '../server/signer.ts';
 import type { TcpListener } from '../server/tcp/tcp.ts';
 import type { Mirror } from '../store/mirror.ts';
 import { systemClock } from '../timing/clock.ts';
 import type { Catalog } from '../zone/tree/catalog.ts';
 import { type AmbassadorSources, ambassadorFamilies } from './ambassador/ambassadorMetrics.ts';
+import type { Dnssec } from './answering/dnssec.ts';
 import type { LiveConfig } from './answering/liveConfig.ts';
 import type { OutsideCache } from './answering/outsideCache.ts';
 import type { SecureListeners } from './answering/secureListeners.ts';
@@ -39,6 +41,8 @@ export interface MetricsSources {
   readonly store?: StoreSources | undefined;
   readonly forward?: Readonly<ForwardCounters> | undefined;
   readonly cache?: CacheSources;
+  /** Undefined if no domain has keys. */
+  readonly signing?: SigningCounts | undefined;
   readonly registrar?: RegistrarStatus | undefined;
   readonly ambassador?: AmbassadorSources | undefined;
   readonly transfers?: TransferStats | undefined;
@@ -46,19 +50,26 @@ export interface MetricsSources {
 }
 
 export function allFamilies(sources: MetricsSources): Family[] {
-  const { process, dns, table, store, forward, registrar, ambassador, cache } = sources;
-  const { transfers, tap } = sources;
+  const { process, dns, table, store, forward, cache, signing } = sources;
+  const { registrar, ambassador, transfers, tap } = sources;
   return [
     ...processFamilies(process),
     ...(dns === undefined ? [] : dnsFamilies(dns)),
     ...(table === undefined ? [] : tableFamilies(table)),
     ...(store === undefined ? [] : storeFamilies(store)),
     ...(forward === undefined ? [] : forwardFamilies(forward, cache)),
+    ...(signing === undefined ? [] : [signatureFamily(signing)]),
     ...(registrar === undefined ? [] : registrarFamilies(registrar)),
     ...(ambassador === undefined ? [] : ambassadorFamilies(ambassador)),
     ...(transfers === undefined ? [] : transferFamilies(transfers)),
     ...(tap === undefined ? [] : [tapFamily(tap)]),
   ];
+}
+
+function signatureFamily(counts: SigningCounts): Family {
+  const help =
+    'Signatures for clients with DO, made, found, refused because of the rate, and failed.';
+  return counters('soradns_dnssec_signatures_total', help, 'result', Object.entries(counts));
 }
 
 export const METRICS_PATH = '/metrics';
@@ -80,6 +91,7 @@ export interface MeasuredParts {
   readonly table: AnswerTable;
   readonly outsideCache: OutsideCache | undefined;
   readonly tap: Pick<Dnstap, 'counters'> | undefined;
+  readonly dnssec: Dnssec;
   readonly mirror: Mirror;
   readonly udp: UdpListener;
   readonly tcp: TcpListener;
@@ -123,6 +135,7 @@ export function metricsOf(
       stale: sumOf(byReaders, Single.cacheStale),
       stats: parts.outsideCache?.stats,
     },
+    signing: parts.dnssec.isIdle ? undefined : parts.dnssec.signer.counts,
     registrar: registrar?.status(),
     ambassador: parts.ambassador?.metrics(),
     transfers: parts.transfers.stats(),

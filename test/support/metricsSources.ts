@@ -89,6 +89,7 @@ export function allMetricsSources(): MetricsSources {
       },
     },
     tap: { written: 1, dropped: 1 },
+    signing: { made: 1, kept: 1, refused: 1, failed: 1 },
     transfers: {
       transfers: new Map([['axfr sent', 1]]),
       notifies: new Map([['acknowledged', 1]]),

@@ -51,7 +51,7 @@ export class Dnssec {
       ...{ unixSeconds, monotonicMs },
     });
     this.answers = new SignedAnswers({
-      isIdle: () => this.#zones.size === 0,
+      isIdle: () => this.isIdle,
       keysOf: (apex) => this.keysOf(apex),
       ...{ signer: this.signer, onError },
     });
@@ -74,6 +74,11 @@ export class Dnssec {
     const now = this.#options.unixSeconds();
     if (now >= zone.untilSeconds) this.#update(zone, now);
     return zone.keys;
+  }
+
+  /** No zone has keys. */
+  get isIdle(): boolean {
+    return this.#zones.size === 0;
   }
 
   isSigned(apex: Name): boolean {
