@@ -66,6 +66,10 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
     load: async () => (await import('./cache.ts')).cacheCommand,
   },
   {
+    name: 'dnssec',
+    load: async () => (await import('./dnssec.ts')).dnssecCommand,
+  },
+  {
     name: 'query-alias',
     load: async () => (await import('../linking/queryAlias.ts')).queryAliasCommand,
   },
