@@ -3,7 +3,7 @@
  * the answers to questions for these names, with what one answer decides anew each time taken out: TTLs do not count
  * down with a lease, and of too many services the first ones count instead of a sample.
  *
- * Not in a zone: answers to `*` and `any` in questions, the name `leader` in front of another, and the names below `dns`
+ * Not in a zone: answers to `*` and `any` in questions, names with the label `any` if it matches any label, the name `leader` in front of another, and the names below `dns`
  * except the name servers'. No zone can have records beside a CNAME (RFC 1034 §3.6.2), so an alias has nothing else,
  * and hosts outside our zones give a CNAME only if the name has no other records.
  */
@@ -13,7 +13,7 @@ import { NO_SRV } from '../service/service.ts';
 import { answer } from './answer.ts';
 import { aliasOf, cnameOf } from './chain.ts';
 import { newLookupState } from './tree/lookupState.ts';
-import { isWildcard, RESERVED } from './tree/select.ts';
+import { isQuestionWildcard, RESERVED } from './tree/select.ts';
 import { type NameServices, servicesAt } from './tree/services.ts';
 import { findNode, type Node } from './tree/tree.ts';
 import { apexOf, consulOf, NO_EXTERNALS, type View, type ZoneSettings } from './tree/view.ts';
@@ -37,6 +37,7 @@ export function listingView(
 ): View {
   return {
     ...data,
+    settings: listedAs(data.settings),
     nowMs: 0,
     sampleStart: 0,
     externals: NO_EXTERNALS,
@@ -61,10 +62,19 @@ export function byLabel(a: Pick<Node, 'label'>, b: Pick<Node, 'label'>): number 
 export function zoneWith(settings: ZoneSettings, name: Name): Name | undefined {
   const apex = apexOf(settings, name);
   if (apex === undefined || consulOf(settings, apex) !== undefined) return undefined;
-  // Only a first label `*` is a wildcard of DNS (RFC 4592 §2.1.1); the others mean something in questions alone.
-  if (name.some((label, i) => isWildcard(label) && (i > 0 || label !== ASTERISK))) return undefined;
+  if (name.some((label) => isQuestionWildcard(listedAs(settings), label))) return undefined;
   const isReserved = isSubdomainOf(name, [RESERVED, ...apex]);
   return !isReserved || isSubdomainOf(name, nameServersOf(apex)) ? apex : undefined;
+}
+
+/**
+ * In a zone `*` is an ordinary label except as the first one (RFC 4592 §2.1.2). Names with it are listed, because names
+ * that exist keep wildcards from answering.
+ */
+function listedAs(settings: ZoneSettings): ZoneSettings {
+  return settings.questionWildcards === 'all'
+    ? { ...settings, questionWildcards: 'any' }
+    : settings;
 }
 
 /** The name below which the name servers of a zone are registered. */

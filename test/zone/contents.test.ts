@@ -103,11 +103,29 @@ describe('The contents of a zone', () => {
     );
   });
 
-  it('Names with a wildcard label are left out, and their services count in the names above', () => {
+  it('Names with the label any are left out, and their services count in the names above', () => {
     assertContents(
       { 'local/skydns/web/any': { host: '10.0.0.1', port: -1 } },
       `web.skydns.local. 3600 IN A 10.0.0.1
        skydns.local. 3600 IN A 10.0.0.1`,
+    );
+  });
+
+  it('Names with the label any are listed if it matches no other label', () => {
+    const services = { 'local/skydns/web/any': { host: '10.0.0.1', port: -1 } };
+    const settings = { questionWildcards: 'none' } as const;
+    const records = recordsIn(catalogOf(services), 'skydns.local.', { settings });
+    assert.ok(linesOf(records).includes('any.web.skydns.local. 3600 IN A 10.0.0.1'));
+  });
+
+  it('Names below a wildcard are listed as they are stored, because they keep it from answering', () => {
+    assertContents(
+      {
+        'local/skydns/*/a': { host: '10.0.0.1', port: -1, aggregate: false },
+        'local/skydns/b/x': { host: '10.0.0.2', port: -1, aggregate: false },
+      },
+      `a.*.skydns.local. 3600 IN A 10.0.0.1
+       x.b.skydns.local. 3600 IN A 10.0.0.2`,
     );
   });
 
