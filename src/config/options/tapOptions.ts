@@ -15,7 +15,6 @@ export const TAP_OPTIONS = {
     describe: 'send copies of DNS messages to the reader that listens there',
     schema: parsedBy(parseTapTarget),
     fallback: undefined,
-    defaultText: 'off',
     expects: 'unix:PATH or tcp://IP:PORT',
     example: 'unix:/run/dnstap.sock',
     fixedAtStart: true,
@@ -31,7 +30,7 @@ export const TAP_OPTIONS = {
     fallback: ['client'],
     defaultText: 'client',
     expects: 'client or forwarder',
-    example: 'client,forwarder',
+    example: 'forwarder',
     fixedAtStart: true,
   }),
   tapSample: option<number>({
