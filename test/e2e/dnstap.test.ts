@@ -1,10 +1,13 @@
 /** dnstap with fstrm_capture and dnstap-ldns as readers: every message arrives, and no reader holds up an answer. */
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import tls from 'node:tls';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { Type } from '../../src/dns/rr.ts';
+import { makeCertificates } from '../support/certificates.ts';
 import { FramedClient } from '../support/framedClient.ts';
 import { freePort } from '../support/freePort.ts';
 import { send } from '../support/httpRequest.ts';
@@ -16,6 +19,7 @@ import {
   type TapCapture,
 } from '../support/tapCapture.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
+import { ScriptedTlsUpstream } from '../support/tlsUpstream.ts';
 import { openUdpClient } from '../support/udpClient.ts';
 import { until } from '../support/until.ts';
 import { startUpstream } from '../support/upstream.ts';
@@ -187,6 +191,81 @@ test('Questions to upstreams are messages too with --dnstap-what forwarder', {
   );
   assert.ok(queries.every(({ responsePort }) => responsePort === upstream.port));
 });
+
+test('Messages about DNS over TLS and over HTTPS have their protocol, the addresses and the identity of the server', {
+  skip,
+}, async (t) => {
+  const folder = await tempDir(t);
+  const capture = await capturing(t, folder);
+  const certificates = makeCertificates();
+  t.after(() => certificates.remove());
+  const upstream = await ScriptedTlsUpstream.start(certificates);
+  t.after(() => upstream.close());
+  const [dot, doh] = [await freePort(), await freePort()];
+  const server = await startTapped(folder, {
+    'no-rec': false,
+    nameservers: `tls://127.0.0.1:${upstream.port}#localhost`,
+    'upstream-ca': certificates.path('ca.pem'),
+    'dnstap-what': ['client', 'forwarder'],
+    'server-cert': certificates.path('server.pem'),
+    'server-key': certificates.path('server-key.pem'),
+    identity: 'dns1.example.org',
+    dot: [`127.0.0.1:${dot}`],
+    'doh-plain': [`127.0.0.1:${doh}`],
+  });
+  t.after(() => server.close());
+  await untilConnected(server);
+  const stored = packetFor('web.skydns.local.', Type.A, 1);
+  const outside = packetFor('web.example.org.', Type.A, 3);
+  const seen: Uint8Array[] = [];
+  for (const packet of [stored, outside]) {
+    seen.push(packet, await askOverTls(dot, packet), packet, await askOverHttp(doh, packet));
+  }
+  await untilWritten(server, 10);
+  await server.close();
+  const { messages } = await capture.stop();
+  assert.deepEqual(typesOf(messages), [
+    ...['AUTH_QUERY 3', 'AUTH_QUERY 4', 'AUTH_RESPONSE 3', 'AUTH_RESPONSE 4'],
+    ...['CLIENT_QUERY 3', 'CLIENT_QUERY 4', 'CLIENT_RESPONSE 3', 'CLIENT_RESPONSE 4'],
+    ...['FORWARDER_QUERY 3', 'FORWARDER_RESPONSE 3'],
+  ]);
+  const isForwarder = ({ type }: CapturedMessage): boolean => type.startsWith('FORWARDER');
+  const ofClients = messages.filter((message) => !isForwarder(message));
+  assert.deepEqual(sorted(ofClients.map(({ octets }) => octets)), sorted(seen));
+  for (const message of messages) {
+    const { identity, queryAddress, responseAddress, protocol, responsePort } = message;
+    assert.equal(identity, 'dns1.example.org');
+    assert.deepEqual([queryAddress, responseAddress], ['127.0.0.1', '127.0.0.1']);
+    const port = isForwarder(message) ? upstream.port : protocol === 3 ? dot : doh;
+    assert.equal(responsePort, port);
+  }
+});
+
+async function askOverTls(port: number, packet: Uint8Array): Promise<Buffer> {
+  const socket = tls.connect({ port, host: '127.0.0.1', rejectUnauthorized: false });
+  try {
+    await once(socket, 'secureConnect');
+    socket.write(Buffer.concat([Buffer.from([packet.length >> 8, packet.length & 255]), packet]));
+    let received = Buffer.alloc(0);
+    for await (const chunk of socket) {
+      received = Buffer.concat([received, chunk]);
+      if (received.length >= 2 && received.length >= 2 + received.readUInt16BE(0)) break;
+    }
+    return received.subarray(2);
+  } finally {
+    socket.destroy();
+  }
+}
+
+async function askOverHttp(port: number, packet: Uint8Array): Promise<Buffer> {
+  const response = await fetch(`http://127.0.0.1:${port}/dns-query`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/dns-message' },
+    body: Uint8Array.from(packet),
+  });
+  assert.equal(response.status, 200);
+  return Buffer.from(await response.arrayBuffer());
+}
 
 test('With --dnstap-sample 10 the reader gets one query in ten, with its reply', {
   skip,

@@ -81,7 +81,7 @@ export class HttpConnections {
   /** Takes a connection of that version of HTTP. */
   admit(socket: Socket, version: 1 | 2): void {
     socket.on('error', () => {});
-    const { remoteAddress, remotePort, localAddress } = socket;
+    const { remoteAddress, remotePort, localAddress, localPort } = socket;
     if (remoteAddress === undefined || remotePort === undefined) return void socket.destroy();
     const address = clientAddress(remoteAddress);
     if (!this.#hasRoom(address)) return void socket.destroy();
@@ -91,6 +91,7 @@ export class HttpConnections {
       address,
       port: remotePort,
       localAddress: localAddress && clientAddress(localAddress),
+      localPort,
     };
     const connection =
       version === 2 ? serveHttp2(socket, peer, this.#context) : this.#http1.serve(socket, peer);
