@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|gate|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|gate|dnstap|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -20,6 +20,7 @@ import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
 import { benchCli } from './cli.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
+import { benchDnstap } from './dnstap.ts';
 import { benchDot } from './dot.ts';
 import { benchForward } from './forward.ts';
 import { benchGate } from './gate.ts';
@@ -48,6 +49,7 @@ const { values } = parseArgs({
         'forward',
         'dot',
         'gate',
+        'dnstap',
         'put',
         'load',
         'registrar',
@@ -99,6 +101,7 @@ const parts: Record<string, () => Promise<string>> = {
   forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
   dot: () => benchDot({ folder, rounds: pairs, seconds }),
   gate: () => benchGate({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  dnstap: () => benchDnstap({ folder, rounds: pairs, seconds, manyNames: 0 }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),
