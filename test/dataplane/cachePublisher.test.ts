@@ -201,10 +201,15 @@ function checkCut(cut: Message, slow: Message, response: Response, age: number):
   const set = whole.slice(setAt);
   const before = cut.answer.slice(0, setAt);
   assert.deepEqual(before, whole.slice(0, before.length));
-  const records = cut.answer.slice(setAt);
-  const from = set.findIndex((each) => isDeepStrictEqual(each, records[0]));
-  const rotated = [...set.slice(from), ...set.slice(0, from)];
+  const records = cut.answer.slice(setAt).map(folded);
+  const from = set.findIndex((each) => isDeepStrictEqual(folded(each), records[0]));
+  const rotated = [...set.slice(from), ...set.slice(0, from)].map(folded);
   assert.deepEqual(records, rotated.slice(0, records.length));
+}
+
+/** A name that a pointer to the question replaces has the question's case. */
+function folded(rr: Rr): unknown {
+  return JSON.parse(JSON.stringify(rr).toLowerCase());
 }
 
 /** The records of replies that one worker sends one after the other. */
