@@ -4,6 +4,7 @@ import { printHolder } from '../registrar/describe/storedValue.ts';
 import type { HiddenValue } from '../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../service/change.ts';
 import { nameOfKey } from '../service/key.ts';
+import { printStored } from '../service/records.ts';
 import { NO_SRV, parseService, type Service } from '../service/service.ts';
 
 export interface EntryView {
@@ -29,7 +30,7 @@ export interface HiderView {
   readonly holder?: string;
 }
 
-/** The fields of SkyDNS that are set. */
+/** The fields that are set: those of SkyDNS, and those that make records of their own. */
 export interface ServiceView {
   readonly host?: string;
   readonly port?: number;
@@ -40,6 +41,9 @@ export interface ServiceView {
   readonly ttl?: number;
   readonly targetstrip?: number;
   readonly group?: string;
+  readonly alias?: boolean;
+  /** In the text of zone files. */
+  readonly rr?: readonly string[];
 }
 
 /** Undefined for entries that are never services: empty directories and SkyDNS's configuration. */
@@ -98,6 +102,8 @@ function viewService({ attributes, ...service }: Service): ServiceView {
     ...(attributes.ttlSeconds !== 0 && { ttl: attributes.ttlSeconds }),
     ...(attributes.targetStrip !== 0 && { targetstrip: attributes.targetStrip }),
     ...(attributes.group !== '' && { group: attributes.group }),
+    ...(attributes.alias && { alias: true }),
+    ...(attributes.records.length > 0 && { rr: attributes.records.map(printStored) }),
   };
 }
 
@@ -111,13 +117,15 @@ export function describeHiders(hiddenBy: readonly HiderView[]): string {
 
 /** The service in one line: `10.0.1.5:8080 priority 20 ttl 60`. Not yet printable. */
 export function describeService(service: ServiceView): string {
-  const { host = '', port, text, mail, ...others } = service;
+  const { host = '', port, text, mail, alias, rr = [], ...others } = service;
   const words = Object.entries(others).map(([field, value]) => `${field} ${value}`);
   return [
     describeHost(host, port),
     ...words,
     ...(mail ? ['mail'] : []),
+    ...(alias ? ['alias'] : []),
     ...(text === undefined ? [] : [`text ${JSON.stringify(text)}`]),
+    ...rr.map((record) => `rr ${record}`),
   ]
     .filter((word) => word !== '')
     .join(' ');

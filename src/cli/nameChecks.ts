@@ -17,13 +17,22 @@ import { keysOfName, nameKeyOf, printHolder } from '../registrar/describe/stored
 import { Namespace, pathOf } from '../registrar/reconcile/namespace.ts';
 import type { Entry } from '../service/change.ts';
 import { configKey, nameOfKey } from '../service/key.ts';
-import { parseService } from '../service/service.ts';
+import { hasRecordsOnly, parseService } from '../service/service.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { StoreAccess } from './storeAccess.ts';
 
-/** Throws a `Failure` if a new value at the key would hide another one or be hidden. Accepts a key that has a value. */
-export async function refuseToHide(key: string, access: StoreAccess, io: Io): Promise<void> {
+/**
+ * Throws a `Failure` if a new value at the key would hide another one or be hidden. Accepts a key that has a value, and
+ * a value that hides nothing because it counts at its own name only, such as one with nothing but records.
+ */
+export async function refuseToHide(
+  key: string,
+  value: Uint8Array,
+  access: StoreAccess,
+  io: Io,
+): Promise<void> {
   const { store, prefix } = access;
+  if (isApart(value)) return;
   const named = nameOfKey(key, prefix);
   if (named.kind !== 'name' || isReverseName(named.owner) || key === configKey(prefix)) return;
   if ((await entryAt(key, store)) !== undefined) return;
@@ -48,7 +57,8 @@ async function valueAbove(
   // A registrar stores a name with both address families as two keys below the name.
   const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
   const found = await Promise.all(keys.map((above) => entryAt(above, store)));
-  return found.flatMap((entry) => entry ?? []).find((entry) => isService(entry, namespace));
+  const canBeHidden = (entry: Entry) => isService(entry, namespace) && !isRecordsOnly(entry.value);
+  return found.flatMap((entry) => entry ?? []).find(canBeHidden);
 }
 
 async function valueBelow(
@@ -58,7 +68,8 @@ async function valueBelow(
 ): Promise<Entry | undefined> {
   try {
     for await (const { entries } of store.snapshot(`${key}/`)) {
-      const found = entries.find((entry) => isService(entry, namespace));
+      const hides = (entry: Entry) => isService(entry, namespace) && !isApart(entry.value);
+      const found = entries.find(hides);
       if (found !== undefined) return found;
     }
   } catch (error) {
@@ -83,6 +94,17 @@ function isDenied(error: unknown): boolean {
 
 function isService(entry: Entry, namespace: Namespace): boolean {
   return namespace.isNamed(entry) && parseService(entry.value).kind === 'service';
+}
+
+function isRecordsOnly(value: Uint8Array): boolean {
+  const parsed = parseService(value);
+  return parsed.kind === 'service' && hasRecordsOnly(parsed.service);
+}
+
+/** Whether a value is a service that does not count in the names above its own, and so hides none. */
+function isApart(value: Uint8Array): boolean {
+  const parsed = parseService(value);
+  return parsed.kind === 'service' && !parsed.service.attributes.aggregate;
 }
 
 function hidingFailure(problem: string, { value }: Entry): Failure {

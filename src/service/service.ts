@@ -1,6 +1,6 @@
 /**
  * service/: The values and keys of a store: a service as JSON, and the key of an owner name. Pure.
- * Imports: dns.
+ * Imports: dns, dns/presentation.
  * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/registrar, cli,
  *   cli/commands, cli/host, cli/linking, config, config/options, registrar, registrar/describe, registrar/leadership,
  *   registrar/links, registrar/reconcile, registrar/registrator, server/http, server/http/api, server/transfer, store,
@@ -12,9 +12,10 @@
  */
 import { canonicalAddress } from '../dns/address.ts';
 import { type Name, parseName, readEscape, utf8Octets } from '../dns/name.ts';
-import { MAX_TTL_SECONDS } from '../dns/rr.ts';
+import { MAX_TTL_SECONDS, Type } from '../dns/rr.ts';
 import { parseJsonValue } from './jsonValue.ts';
 import { type Linking, NO_LINKING, readLinking } from './linking.ts';
+import { NO_RECORDS, parseRecords, type ServiceRecord } from './records.ts';
 
 export interface Service {
   /** 4 or 6: the host is `address`. 0: the host is `target` or, without a target, the service has no host. */
@@ -42,6 +43,10 @@ export interface ServiceAttributes {
   readonly group: string;
   /** Whether the service counts in the answers of the names above its own. */
   readonly aggregate: boolean;
+  /** The name has its host's addresses as its own records instead of a CNAME. */
+  readonly alias: boolean;
+  /** Records of other types, for the service's own name only. */
+  readonly records: readonly ServiceRecord[];
   readonly linking: Linking;
 }
 
@@ -81,16 +86,46 @@ function readFields(json: Readonly<Record<string, unknown>>): ParsedService {
     targetStrip: 0,
     group: '',
     aggregate: true,
+    alias: false,
+    records: NO_RECORDS,
     linking: NO_LINKING,
   };
   for (const field of Object.keys(json)) {
     const value = json[field];
     if (value === null) continue;
     const reason = readField(host, attributes, field.toLowerCase(), value);
-    if (reason !== undefined) return invalid(`${field.slice(0, 40)}: ${reason}`);
+    if (reason === undefined) continue;
+    return invalid(`${field.slice(0, 40)}${reason.startsWith('[') ? '' : ': '}${reason}`);
   }
+  const reason = settleRecords(host, attributes);
+  if (reason !== undefined) return invalid(`rr: ${reason}`);
   const { family, address, target } = host;
   return { kind: 'service', service: { family, address, target, attributes } };
+}
+
+/** Whether a service has nothing but records: then names below it do not hide it. */
+export function hasRecordsOnly({ family, target, attributes }: Service): boolean {
+  const { records, text } = attributes;
+  return records.length > 0 && family === 0 && target === undefined && text === '';
+}
+
+/**
+ * A CNAME stands alone at its name (RFC 1034 §3.6.2): the service is then an alias like one whose host is the target,
+ * but without SRV records. A service with nothing but records counts at its own name only, so it hides no other.
+ */
+function settleRecords(host: Draft, attributes: Mutable<ServiceAttributes>): string | undefined {
+  const { records } = attributes;
+  if (records.length === 0) return undefined;
+  const hasOthers = host.family !== 0 || host.target !== undefined || attributes.text !== '';
+  if (!hasOthers) attributes.aggregate = false;
+  const cname = records.find(({ type }) => type === Type.CNAME);
+  if (cname?.rdata.kind !== 'name') return undefined;
+  if (hasOthers || records.length > 1) return 'a CNAME cannot stand beside other data';
+  if (cname.rdata.target.length === 0) return 'a CNAME cannot lead to the root';
+  host.target = cname.rdata.target;
+  attributes.port = NO_SRV;
+  attributes.records = NO_RECORDS;
+  return undefined;
 }
 
 /** Sets the field (Go's decoder matches names in any case). Returns the reason if its value is invalid. */
@@ -140,6 +175,15 @@ function readField(
       // Other programs may store a field of this name, so another value counts as none.
       attributes.aggregate = value !== false && value !== 'false';
       return undefined;
+    case 'alias':
+      attributes.alias = value === true || value === 'true';
+      return undefined;
+    case 'rr': {
+      const parsed = parseRecords(value);
+      if (parsed.kind === 'invalid') return parsed.reason;
+      attributes.records = parsed.records;
+      return undefined;
+    }
     case 'targetstrip':
       return readInteger(value, -127, 127, (n) => {
         attributes.targetStrip = Math.max(0, n);

@@ -2,6 +2,7 @@
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
+import { hasStoredRecords } from './storedRecords.ts';
 import type { LookupState, Need } from './tree/lookupState.ts';
 import type { Selected } from './tree/select.ts';
 import type { NameServices } from './tree/services.ts';
@@ -37,6 +38,8 @@ export interface Trail {
   readonly names: readonly Name[];
   /** How much the answer needs other servers' answers about names in the chain. */
   readonly need: Need;
+  /** Names outside are looked up for every client: a CNAME in place of their records would hide others. */
+  readonly isFlat?: true;
   /** Makes the records at the end of the chain, for a type that `gather` does not handle. */
   readonly build?:
     | ((state: LookupState, owner: Name, services: readonly Selected[]) => readonly Rr[])
@@ -82,15 +85,15 @@ export interface Link {
 
 /**
  * The host name that the owner is an alias of: the only host of all its services. A name with records of its own is not
- * an alias: an address, a second host, a port (SRV), a text (TXT), the SOA of an apex, the PTR of an address. All
- * services decide, never the question's type, so the name has a CNAME for every type or for none (RFC 1034 §3.6.2):
+ * an alias: an address, a second host, a port (SRV), a text (TXT), the SOA of an apex, the PTR of an address, a record
+ * in a field `rr`; nor is one whose service says so (`ServiceAttributes.alias`). All services decide, never the question's type, so the name has a CNAME for every type or for none (RFC 1034 §3.6.2):
  * resolvers cache a CNAME and use it for all types.
  */
 export function aliasOf(
   state: LookupState,
   owner: Name,
   apex: Name,
-  { services, isWhole, given }: NameServices,
+  { services, isWhole, given, wildcard }: NameServices,
 ): Link | undefined {
   if (given !== undefined) return undefined;
   if (!isWhole || owner.length === apex.length || isReverseOfAddress(owner)) return undefined;
@@ -98,11 +101,13 @@ export function aliasOf(
   for (const { registration } of services) {
     const { family, target, attributes } = registration;
     if (family !== 0 || attributes.port > 0 || attributes.text !== '') return undefined;
+    if (attributes.alias) return undefined;
     if (target === undefined) continue;
     if (link !== undefined && !equalNames(link.target, target)) return undefined;
     const ttl = serviceTtl(state, registration);
     link =
       link === undefined ? { target, ttl } : { target: link.target, ttl: leastTtl(link.ttl, ttl) };
   }
-  return link;
+  if (link === undefined) return undefined;
+  return hasStoredRecords(state, { owner, apex, wildcard }) ? undefined : link;
 }

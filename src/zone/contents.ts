@@ -12,6 +12,7 @@ import { Class, type Rr, Type } from '../dns/rr.ts';
 import { NO_SRV } from '../service/service.ts';
 import { answer } from './answer.ts';
 import { aliasOf, cnameOf } from './chain.ts';
+import { storedTypes } from './storedRecords.ts';
 import { newLookupState } from './tree/lookupState.ts';
 import { isQuestionWildcard, RESERVED } from './tree/select.ts';
 import { type NameServices, servicesAt } from './tree/services.ts';
@@ -135,7 +136,9 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
   }
   const state = newLookupState(view);
   const at = servicesAt(state, name, apex, Type.CNAME);
-  const types = at === undefined ? [] : typesOf(at);
+  const wildcard = at?.wildcard;
+  const others = at === undefined ? [] : storedTypes(state, { owner: name, apex, wildcard });
+  const types = at === undefined ? [] : inOrder([...typesOf(at), ...others]);
   const alias = at && !isReserved && aliasOf(state, name, apex, at);
   names.push(...state.namesRead);
   presences.push(...state.presencesRead);
@@ -183,7 +186,7 @@ export function soaOf(view: View, apex: Name, serial: number): Rr {
 const NOTHING: NameContents = { rrs: [], names: [], presences: [] };
 
 /** The types that services may give to a name, in the order of the listing. */
-const SERVICE_TYPES = [Type.A, Type.AAAA, Type.TXT, Type.SRV, Type.MX, Type.PTR];
+const SERVICE_TYPES: readonly number[] = [Type.A, Type.AAAA, Type.TXT, Type.SRV, Type.MX, Type.PTR];
 
 const ADDRESS_TYPES: readonly number[] = [Type.A, Type.AAAA];
 
@@ -210,5 +213,11 @@ function typesOf({ services, given }: NameServices): readonly number[] {
     if (attributes.mail) types.add(Type.MX);
     if (target !== undefined) types.add(Type.PTR);
   }
-  return SERVICE_TYPES.filter((type) => types.has(type));
+  return [...types];
+}
+
+/** Each type once: those that services may give first, then the others by their numbers. */
+function inOrder(types: readonly number[]): readonly number[] {
+  const others = types.filter((type) => !SERVICE_TYPES.includes(type)).sort((a, b) => a - b);
+  return [...SERVICE_TYPES.filter((type) => types.includes(type)), ...new Set(others)];
 }

@@ -17,8 +17,11 @@ import {
   type Trail,
 } from './chain.ts';
 import { gather } from './gather.ts';
+import { rrset, timedRdata } from './rrset.ts';
+import { hasStoredRecords, type RecordsPlace, storedRdata } from './storedRecords.ts';
 import { greaterNeed, type LookupState, type Need } from './tree/lookupState.ts';
 import type { GivenAddress } from './tree/meaning.ts';
+import type { Selected } from './tree/select.ts';
 import { servicesAt } from './tree/services.ts';
 import { apexOf, type External, placeOf, type ZoneSettings } from './tree/view.ts';
 
@@ -45,11 +48,26 @@ export function follow(
   const here = { ...trail, names: [...trail.names, foldName(owner)] };
   const alias = aliasOf(state, owner, apex, at);
   if (alias !== undefined) return followAlias(state, owner, alias, qtype, here);
+  const place = { owner, apex, wildcard: at.wildcard };
+  const stored = storedRdata(state, place, qtype);
   if (qtype === Type.A || qtype === Type.AAAA || qtype === Type.TXT) {
-    return gather(state, { owner, apex, qtype }, at.services, here, followTarget);
+    const isFlat = mustBeFlat(state, place, at.services);
+    return gather(state, { owner, apex, qtype, stored, isFlat }, at.services, here, followTarget);
   }
-  const rrs = trail.build?.(state, owner, at.services) ?? [];
+  const built = trail.build?.(state, owner, at.services) ?? [];
+  const rrs = rrset(owner, qtype, [...built.map(timedRdata), ...stored]);
   return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(apex);
+}
+
+/** Whether a CNAME to the name's only host would hide other records of the name. */
+function mustBeFlat(
+  state: LookupState,
+  place: RecordsPlace,
+  services: readonly Selected[],
+): boolean {
+  if (place.owner.length === place.apex.length) return true;
+  const asksForIt = services.some(({ registration }) => registration.attributes.alias);
+  return asksForIt || hasStoredRecords(state, place);
 }
 
 /** The records of a name that has its addresses in place of its services'. */
@@ -104,7 +122,7 @@ export function followTarget(
 ): Followed {
   const apex = apexOf(state.view.settings, target);
   if (apex !== undefined) return follow(state, target, apex, qtype, trail);
-  const found = lookUpExternal(state, target, qtype, trail.need);
+  const found = lookUpExternal(state, target, qtype, trail);
   switch (found.kind) {
     case 'missing':
     case 'failed':
@@ -180,10 +198,11 @@ function lookUpExternal(
   state: LookupState,
   qname: Name,
   qtype: number,
-  need: Need,
+  { need, isFlat }: Trail,
 ): ExternalLookup {
   state.leadsOutside = true;
-  if (!state.view.recursionDesired) return { kind: 'unasked' };
+  const isAsked = state.view.recursionDesired || (isFlat && state.view.listing === undefined);
+  if (!isAsked) return { kind: 'unasked' };
   const known = state.view.externals.get(qname, qtype);
   if (known === undefined) return noteMissing(state, qname, qtype, need);
   if (known.kind !== 'unavailable') state.isForeign = true;

@@ -24,6 +24,10 @@ export interface Gathering {
   /** Of the owner's zone. */
   readonly apex: Name;
   readonly qtype: number;
+  /** The name's records from fields `rr`. */
+  readonly stored: readonly TimedRdata[];
+  /** A CNAME never stands in place of the records. */
+  readonly isFlat: boolean;
 }
 
 export function gather(
@@ -33,15 +37,17 @@ export function gather(
   trail: Trail,
   followTarget: FollowTarget,
 ): Followed {
-  const { owner, qtype } = gathering;
-  const { own, links, hasAddress } = partsOf(state, qtype, services);
+  const { owner, qtype, isFlat } = gathering;
+  const { own: served, links, hasAddress } = partsOf(state, qtype, services);
+  const own = [...served, ...gathering.stored];
   if (qtype === Type.TXT && own.length > 0) {
     const rrs = rrset(owner, qtype, fittingTexts(own, state.view.sampleStart));
     return { kind: 'found', rrs, isPartial: false };
   }
   // The host of a reverse name is only the target of its PTR.
   if (isReverseOfAddress(owner)) return combineEnds(state, gathering, { own, hasAddress }, []);
-  const onward = { ...trail, need: needOf(trail.need, own.length > 0, links.length) };
+  const need = needOf(trail.need, own.length > 0, links.length);
+  const onward: Trail = isFlat ? { ...trail, need, isFlat } : { ...trail, need };
   const ends: End[] = [];
   // There may be more links than the limits allow to follow, so each sample start begins with another link.
   const start = Math.floor(state.view.sampleStart * links.length);
@@ -194,7 +200,7 @@ function endOf(link: Link, followed: Followed, qtype: number): End {
 
 function combineEnds(
   state: LookupState,
-  { owner, apex, qtype }: Gathering,
+  { owner, apex, qtype, isFlat }: Gathering,
   { own, hasAddress }: OwnRecords,
   ends: readonly End[],
 ): Followed {
@@ -213,7 +219,8 @@ function combineEnds(
   // NODATA, not an error: after an error for A or AAAA musl ignores the addresses of the other family.
   if (ends.length === 0 || hasAddress || has('nodata')) return ownNodata(apex);
   if (has('failed')) return { kind: 'failed' };
-  return has('unresolved') ? unresolved(state, owner, ends) : { kind: 'dead' };
+  if (!has('unresolved')) return { kind: 'dead' };
+  return isFlat ? { kind: 'failed' } : unresolved(state, owner, ends);
 }
 
 /**

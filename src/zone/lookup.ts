@@ -9,7 +9,8 @@ import { Class, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
-import { fitting, rrset, type TimedRdata } from './rrset.ts';
+import { fitting, rrset, type TimedRdata, timedRdata } from './rrset.ts';
+import { storedRdata } from './storedRecords.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { type LookupState, synthesisOf } from './tree/lookupState.ts';
 import { type GivenAddress, virtualAddressesAt } from './tree/meaning.ts';
@@ -120,11 +121,25 @@ function withTargets(
 /** The name's own mail exchanges or, if it is an alias without any, those of its target. */
 function mailExchanges(state: LookupState, question: Question, apex: Name): Lookup {
   const own = withTargets(state, question, apex, mx);
+  if (own.kind === 'found') return withStored(state, question, apex, own);
   if (own.kind !== 'nodata') return own;
   const build = (_: LookupState, owner: Name, services: readonly Selected[]) =>
     mx(state, owner, services).answer;
   const trail = { names: [], need: 'required', build } as const;
   return lookupOf(state, follow(state, question.qname, apex, Type.MX, trail), apex);
+}
+
+/** The records with those from fields `rr`. */
+function withStored(
+  state: LookupState,
+  { qname, qtype }: Question,
+  apex: Name,
+  found: Extract<Lookup, { kind: 'found' }>,
+): Lookup {
+  const wildcard = synthesisOf(state, foldName(qname))?.wildcard;
+  const stored = storedRdata(state, { owner: qname, apex, wildcard }, qtype);
+  if (stored.length === 0) return found;
+  return { ...found, rrs: rrset(qname, qtype, [...found.rrs.map(timedRdata), ...stored]) };
 }
 
 /** The CNAME of an alias. Values at exactly the name take precedence over values below it. */
@@ -134,7 +149,7 @@ function cname(state: LookupState, qname: Name, apex: Name): Lookup {
   if (at === undefined) return NXDOMAIN;
   const { wildcard } = at;
   const exact = wildcard && exactlyAt(state, wildcard);
-  const alias = aliasOf(state, qname, apex, exact ?? at);
+  const alias = aliasOf(state, qname, apex, { ...at, ...exact });
   return alias === undefined ? nodata(apex) : { kind: 'found', rrs: [cnameOf(qname, alias)] };
 }
 

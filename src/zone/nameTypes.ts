@@ -7,8 +7,10 @@ import type { Question } from '../dns/message.ts';
 import { equalNames, type Name } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { answer } from './answer.ts';
-import type { Basis } from './tree/lookupState.ts';
-import type { Externals, View } from './tree/view.ts';
+import { storedTypes } from './storedRecords.ts';
+import { type Basis, newLookupState } from './tree/lookupState.ts';
+import { servicesAt } from './tree/services.ts';
+import { apexOf, type Externals, type View } from './tree/view.ts';
 
 export interface NameTypes {
   /** The name exists, possibly without records. */
@@ -24,8 +26,8 @@ export interface NameTypes {
   readonly isSample: boolean;
 }
 
-/** The types that a service can give to a name. */
-const TYPES = [
+/** The types that a service can give to a name by its other fields than `rr`. */
+const TYPES: readonly number[] = [
   Type.CNAME,
   Type.A,
   Type.AAAA,
@@ -35,7 +37,7 @@ const TYPES = [
   Type.PTR,
   Type.NS,
   Type.SOA,
-] as const;
+];
 
 /** Questions to other servers would take too long for a denial. */
 const UNAVAILABLE: Externals = { get: () => ({ kind: 'unavailable' }), sent: 0 };
@@ -46,10 +48,11 @@ const UNAVAILABLE: Externals = { get: () => ({ kind: 'unavailable' }), sent: 0 }
  */
 export function typesAt(view: View, name: Name, absent?: number): NameTypes {
   const asked: View = { ...view, externals: UNAVAILABLE, roomOctets: undefined };
-  const found = TYPES.map((qtype) => recordsOf(asked, { qname: name, qtype, qclass: Class.IN }));
+  const all = [...new Set([...TYPES, ...storedTypesAt(asked, name)])];
+  const found = all.map((qtype) => recordsOf(asked, { qname: name, qtype, qclass: Class.IN }));
   const cname = found[0]?.own ?? [];
   const isAlias = cname.length > 0;
-  const types = TYPES.filter((type, i) => {
+  const types = all.filter((type, i) => {
     if (type === absent) return false;
     const { own, mayLeadOutside } = found[i] as RecordsOfType;
     return own.length > 0 || (mayLeadOutside && !isAlias);
@@ -62,6 +65,15 @@ export function typesAt(view: View, name: Name, absent?: number): NameTypes {
     presences: found.flatMap(({ basis }) => basis?.presences ?? []),
     isSample: found.some(({ basis }) => basis?.isSample === true),
   };
+}
+
+/** The types of the records in the fields `rr` of the name's services. */
+function storedTypesAt(view: View, name: Name): readonly number[] {
+  const apex = apexOf(view.settings, name);
+  if (apex === undefined) return [];
+  const state = newLookupState(view);
+  const at = servicesAt(state, name, apex, Type.ANY);
+  return at === undefined ? [] : storedTypes(state, { owner: name, apex, wildcard: at.wildcard });
 }
 
 interface RecordsOfType {

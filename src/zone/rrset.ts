@@ -8,13 +8,18 @@ import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
 import { type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
-import { type Ttl, timedRr } from './tree/ttl.ts';
+import { leaseLeftOf, type Ttl, timedRr } from './tree/ttl.ts';
 import type { ZoneSettings } from './tree/view.ts';
 
 /** Rdata with the TTL of its service. */
 export interface TimedRdata {
   readonly rdata: Rdata;
   readonly ttl: Ttl;
+}
+
+export function timedRdata(rr: Rr): TimedRdata {
+  const { rdata, ttlSeconds } = rr;
+  return { rdata, ttl: { ttlSeconds, leaseLeftSeconds: leaseLeftOf(rr) } };
 }
 
 /** One RRset; equal rdata appears once. */
@@ -98,6 +103,8 @@ function rdataIdentity(rdata: Rdata): string {
       return `${rdata.priority} ${rdata.weight} ${rdata.port} ${nameKey(rdata.target)}`;
     case 'mx':
       return `${rdata.preference} ${nameKey(rdata.exchange)}`;
+    case 'unknown':
+      return Buffer.from(rdata.octets).toString('latin1');
     default:
       return JSON.stringify(rdata);
   }

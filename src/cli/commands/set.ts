@@ -46,6 +46,17 @@ const FIELDS: readonly OptionWords[] = [
     describe: 'number of labels to strip from the SRV target',
   },
   { name: 'mail', form: 'switch', describe: 'also answer MX queries' },
+  {
+    name: 'rr',
+    form: 'list',
+    placeholder: 'RECORD',
+    describe: 'record of any type, as its type and data in the text of a zone file; repeatable',
+  },
+  {
+    name: 'alias',
+    form: 'switch',
+    describe: 'if the host is a name, answer with its addresses instead of a CNAME',
+  },
 ];
 
 const OWN_OPTIONS: readonly OptionWords[] = [
@@ -74,6 +85,10 @@ export const setCommand: Command = {
   examples: [
     ['soradns set 1.rails.skydns.local --host 10.0.1.5 --port 8080', 'store an instance of rails'],
     ['soradns set www.skydns.local --host www.example.com --ttl 60', 'store an alias'],
+    [
+      `soradns set www.skydns.local --host 10.0.1.7 --rr 'CAA 0 issue "ca.example"'`,
+      'store an address and a CAA record',
+    ],
     ['soradns set 2.rails.skydns.local --host 10.0.1.6 --key-ttl 30', 'delete it after 30 s'],
     [
       `soradns set /skydns/local/skydns/db --value '{"host":"10.0.1.9"}'`,
@@ -90,7 +105,7 @@ async function storeService(args: Arguments, io: Io, access: StoreAccess): Promi
   const owner = nameOfKey(key, prefix);
   if (owner.kind === 'invalid') throw new Failure('usage', `${key}: the key ${owner.reason}`);
   const value = Buffer.from(jsonToStore(args.flags), 'utf8');
-  if (!args.flags.force) await refuseToHide(key, access, io);
+  if (!args.flags.force) await refuseToHide(key, value, access, io);
   const result = await store.put(key, value, putOptions(args.flags));
   if (!result.done) {
     throw new Failure('conflict', `${key}: already exists`, 'remove --if-absent to replace it');
@@ -126,9 +141,13 @@ function jsonToStore(flags: Arguments['flags']): string {
 
 function serviceJson(flags: Arguments['flags']): string {
   const fields: Record<string, unknown> = {};
-  for (const { name } of FIELDS) {
+  for (const { name, form } of FIELDS) {
     const raw = flags[name];
     if (raw === undefined) continue;
+    if (form === 'list') {
+      fields[name] = Array.isArray(raw) ? raw : [raw];
+      continue;
+    }
     if (Array.isArray(raw)) throw new Failure('usage', `--${name}: is given more than once`);
     // From --host "$IP" with IP unset, for example.
     if (raw === '') throw new Failure('usage', `--${name}: is empty`, 'give a value, or remove it');

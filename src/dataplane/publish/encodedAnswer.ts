@@ -3,11 +3,12 @@ import type { Response } from '../../dns/message.ts';
 import type { Name } from '../../dns/name.ts';
 import { type SignedForm, signedResponse } from '../../sign/signedSections.ts';
 import type { Decided } from '../../zone/answer.ts';
+import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
 import type { NewAnswer } from '../table/answers.ts';
 import { FOREVER } from '../table/layout.ts';
 import { lengthsBelow, templateLists } from './templates.ts';
 import { falls, lifeSeconds } from './validity.ts';
-import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
+import { encodeBehindQuestion, rotationsOf, typedWords, variantsOf } from './variants.ts';
 
 export interface EncodingLimits {
   /** Octets of the longest reply from the table. */
@@ -65,7 +66,10 @@ export function encodedAnswer(
     plainOnly: basis.leadsOutside,
     fixedOrder: isFixed,
     variants: variants.count,
-    words: variants.words,
+    words:
+      kindOf(question.qtype) === OTHER_KIND
+        ? typedWords(variants, question, basis)
+        : variants.words,
   };
 }
 

@@ -259,6 +259,8 @@ export class Publisher {
     if (response.extendedError !== undefined || response.rcode !== Rcode.NOERROR) return false;
     // One word of the table stands for all other types, and another server may answer each of them differently.
     if (kind === OTHER_KIND && basis.leadsOutside) return false;
+    // An answer for one of these types says so, but all NODATA are one answer.
+    if (kind === OTHER_KIND && basis.hasStoredRecords && isNodata(response)) return false;
     // A sample for a reply of another size is not the sample that the table's clients would get.
     return !basis.isSample || view.roomOctets === this.#table.maxUdpOctets;
   }

@@ -16,6 +16,7 @@ import {
   QUESTION_FIELDS_OCTETS,
 } from '../../dns/wire.ts';
 import { isRoundRobinType, startOfRrset } from '../../zone/rrset.ts';
+import type { Basis } from '../../zone/tree/lookupState.ts';
 import {
   AnswerField,
   CUT_WORDS,
@@ -70,6 +71,18 @@ export function variantsOf(orders: readonly Order[], falls: (rr: Rr) => boolean)
   const [only, ...others] = variants;
   if (only !== undefined && others.length === 0) return { count: 1, words: only };
   return { count: variants.length, words: concatenated(variants) };
+}
+
+/** The words of an answer of `OTHER_KIND`, which end with the type that it is for; see `answerTypeAt`. */
+export function typedWords(
+  { words }: Variants,
+  { qtype }: Question,
+  { hasStoredRecords }: Pick<Basis, 'hasStoredRecords'>,
+): Int32Array {
+  const typed = new Int32Array(words.length + 1);
+  typed.set(words);
+  typed[words.length] = hasStoredRecords ? qtype : 0;
+  return typed;
 }
 
 /** Joins several variants, preceded by the address of each. */

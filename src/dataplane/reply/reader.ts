@@ -12,10 +12,12 @@
 import { Rcode } from '../../dns/rr.ts';
 import { HEADER_OCTETS } from '../../dns/wire.ts';
 import type { ClientPolicy } from '../sockets/clientPolicy.ts';
+import { OTHER_KIND } from '../table/answerKinds.ts';
 import { type CounterBlock, DROP_REASONS, Single, Slot } from '../table/counters.ts';
 import {
   AnswerField,
   ASKED_BIT,
+  answerTypeAt,
   Control,
   isAsked,
   isNegative,
@@ -183,6 +185,7 @@ class TableReader implements FastPath {
     const head = this.#words[answer + AnswerField.HEAD] as number;
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
+    if (question.kind === OTHER_KIND && this.#isForOtherType(answer, head)) return Outcome.SLOW;
     if (this.#limiter !== undefined) {
       const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? question.hash : ERRORS);
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
@@ -223,6 +226,7 @@ class TableReader implements FastPath {
     const head = this.#words[answer + AnswerField.HEAD] as number;
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
+    if (question.kind === OTHER_KIND && this.#isForOtherType(answer, head)) return Outcome.SLOW;
     if (this.#limiter !== undefined) {
       // One client's random names below a wildcard have one limit.
       const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? record : ERRORS);
@@ -237,6 +241,13 @@ class TableReader implements FastPath {
       this.#writer.writeSynthesized(octets, at, answer, head, low, encloserOctets) ||
       Outcome.PENDING
     );
+  }
+
+  /** Whether the answer of `OTHER_KIND` is for another QTYPE than the question's. */
+  #isForOtherType(answer: number, head: number): boolean {
+    if (isNegative(head)) return false;
+    const type = this.#words[answerTypeAt(answer, head)];
+    return type !== 0 && type !== this.#question.qtype;
   }
 
   #writeNxdomain(octets: Uint8Array, at: number, ra: number): number {

@@ -1,10 +1,10 @@
 /**
  * The kinds of answers. A name in the table has one answer for each kind: one kind for each of `TABLE_TYPES`, and one
- * that all other QTYPEs share. Counters count questions by the same kinds.
+ * that all other QTYPEs share: its answer says for which of them it is (`answerTypeAt`). Counters count questions by the same kinds.
  */
 import { Type } from '../../dns/rr.ts';
 
-/** The QTYPEs with a kind of their own, which is their index. A type with records of its own must be among them. */
+/** The QTYPEs with a kind of their own, which is their index. */
 export const TABLE_TYPES = [
   ['A', Type.A],
   ['AAAA', Type.AAAA],

@@ -177,6 +177,13 @@ export function answerWordsOf(head: number): number {
 }
 
 /**
+ * The last word of an answer of `OTHER_KIND`: the QTYPE that the answer is for, or 0 if it is for all QTYPEs of the kind.
+ */
+export function answerTypeAt(answer: number, head: number): number {
+  return answer + answerWordsOf(head) - 1;
+}
+
+/**
  * A variant: `cuts | falling << 16`, then two words per cut, then one word per falling TTL, then the octets.
  *
  * A cut is a length to which the octets may be cut (`dns/truncate`): `octets | CutFlag`, then the counts of the three

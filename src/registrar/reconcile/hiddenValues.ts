@@ -5,7 +5,7 @@
 import { isReverseName } from '../../dns/address.ts';
 import type { Entry } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
-import { parseService } from '../../service/service.ts';
+import { hasRecordsOnly, parseService } from '../../service/service.ts';
 import { printHolder } from '../describe/storedValue.ts';
 import { parentPath, pathOf } from './namespace.ts';
 
@@ -36,11 +36,13 @@ export class HiddenValues {
     this.#prefix = prefix;
   }
 
-  /** Ignores entries that are not services at a name: they hide nothing, and nothing hides them. */
+  /** Ignores entries that are no services, or only records, at a name: they hide nothing, and nothing hides them. */
   add({ key, value }: Entry): void {
     const named = nameOfKey(key, this.#prefix);
     if (named.kind !== 'name' || isReverseName(named.owner)) return;
-    if (key === `${this.#prefix}config` || parseService(value).kind !== 'service') return;
+    const parsed = parseService(value);
+    if (key === `${this.#prefix}config` || parsed.kind !== 'service') return;
+    if (hasRecordsOnly(parsed.service)) return;
     const held = { key, holder: printHolder(value) };
     const path = pathOf(key);
     const others = this.#values.get(path);

@@ -161,11 +161,11 @@ class AttributePool {
   #last: ServiceAttributes | undefined;
 
   /**
-   * The equal attributes from the pool; else these, which enter it. Attributes with a text are not shared, since texts
-   * are mostly unique.
+   * The equal attributes from the pool; else these, which enter it. Attributes with a text or records are not shared,
+   * since these are mostly unique.
    */
   share(attributes: ServiceAttributes): ServiceAttributes {
-    if (attributes.text !== '') return attributes;
+    if (attributes.text !== '' || attributes.records.length > 0) return attributes;
     if (this.#last === undefined || !isEqual(this.#last, attributes)) {
       this.#last = this.#shared(attributes);
     }
@@ -173,10 +173,20 @@ class AttributePool {
   }
 
   #shared(attributes: ServiceAttributes): ServiceAttributes {
-    const { port, priority, weight, mail, ttlSeconds, targetStrip, group, aggregate, linking } =
-      attributes;
+    const {
+      port,
+      priority,
+      weight,
+      mail,
+      ttlSeconds,
+      targetStrip,
+      group,
+      aggregate,
+      alias,
+      linking,
+    } = attributes;
     const linked = linking === NO_LINKING ? '' : JSON.stringify(linking);
-    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${aggregate} ${linked}`;
+    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${aggregate} ${alias} ${linked}`;
     const known = this.#kinds.get(kind);
     if (known !== undefined) return known;
     if (this.#kinds.size >= MAX_KINDS) this.#kinds.clear();
@@ -185,7 +195,7 @@ class AttributePool {
   }
 }
 
-/** Whether attributes without texts are equal. */
+/** Whether attributes without texts and records are equal. */
 function isEqual(a: ServiceAttributes, b: ServiceAttributes): boolean {
   return (
     a.port === b.port &&
@@ -196,6 +206,7 @@ function isEqual(a: ServiceAttributes, b: ServiceAttributes): boolean {
     a.targetStrip === b.targetStrip &&
     a.group === b.group &&
     a.aggregate === b.aggregate &&
+    a.alias === b.alias &&
     // Equal links are mostly not one object.
     a.linking === b.linking
   );

@@ -28,6 +28,8 @@ export interface LookupState {
   isForeign: boolean;
   leadsOutside: boolean;
   isPersonal: boolean;
+  /** A name that was looked up has records in the field `rr` of its services. */
+  hasStoredRecords: boolean;
   /** For the reply that denies the name. */
   denialReason: ExtendedError | undefined;
   /** See `View.roomOctets`. It limits the first selection only, which is that of the qname. */
@@ -81,6 +83,8 @@ export interface Basis {
   readonly leadsOutside: boolean;
   /** The answer depends on the address at which the question arrived. */
   readonly isPersonal: boolean;
+  /** A name may have records of any type, so the answers for two types that we know nothing about may differ. */
+  readonly hasStoredRecords: boolean;
 }
 
 export interface Synthesis {
@@ -107,6 +111,7 @@ export function basisOf(state: LookupState, name: Name): Basis {
     isForeign,
     leadsOutside,
     isPersonal,
+    hasStoredRecords: state.hasStoredRecords,
   };
 }
 
@@ -147,6 +152,7 @@ export function newLookupState(view: View): LookupState {
     isForeign: false,
     leadsOutside: false,
     isPersonal: false,
+    hasStoredRecords: false,
     denialReason: undefined,
     roomOctets: view.roomOctets,
     isCut: false,

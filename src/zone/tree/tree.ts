@@ -47,6 +47,8 @@ interface RareParts {
   virtualCount: number;
   /** Services at and below the node that do not count in the names above theirs. */
   apartCount: number;
+  /** Services at and below the node that have records of their own. */
+  recordedCount: number;
 }
 
 /** From this many children on, a Map is faster than a scan. */
@@ -91,6 +93,11 @@ export class Node {
     return this.rare === undefined ? this.serviceCount : this.serviceCount - this.rare.apartCount;
   }
 
+  /** Services at and below this node that have records of their own (`ServiceAttributes.records`). */
+  get recordedCount(): number {
+    return this.rare === undefined ? 0 : this.rare.recordedCount;
+  }
+
   /** Whether services below the node count in the answers of its name. */
   get hasAggregateBelow(): boolean {
     if (this.children === undefined) return false;
@@ -133,6 +140,7 @@ export function insertRegistration(root: Node, owner: Name, registration: Regist
   registration.next = node.first;
   node.first = registration;
   countApart(node, apartOf(registration) - apartOf(replaced));
+  countRecorded(node, recordedOf(registration) - recordedOf(replaced));
   if (replaced !== undefined) return node;
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) up.serviceCount++;
   return node;
@@ -148,6 +156,7 @@ export function removeRegistration(
   const removed = node === undefined ? undefined : unlink(node, key);
   if (node === undefined || removed === undefined) return undefined;
   countApart(node, -apartOf(removed));
+  countRecorded(node, -recordedOf(removed));
   for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
     up.serviceCount--;
     if (!up.isInTree && up.parent !== undefined) removeChild(up.parent, up);
@@ -200,14 +209,20 @@ function nodeFor(root: Node, name: Name): Node {
 }
 
 function rareOf(node: Node): RareParts {
-  node.rare ??= { index: undefined, virtualAddresses: NO_VIRTUAL, virtualCount: 0, apartCount: 0 };
+  node.rare ??= {
+    index: undefined,
+    virtualAddresses: NO_VIRTUAL,
+    virtualCount: 0,
+    apartCount: 0,
+    recordedCount: 0,
+  };
   return node.rare;
 }
 
 function dropEmptyParts(node: Node): void {
   const { rare } = node;
   if (rare === undefined || rare.index !== undefined) return;
-  if (rare.virtualCount === 0 && rare.apartCount === 0) node.rare = undefined;
+  if (rare.virtualCount + rare.apartCount + rare.recordedCount === 0) node.rare = undefined;
 }
 
 /** Adds to the number of services that do not count in the names above theirs. */
@@ -217,6 +232,19 @@ function countApart(node: Node, by: number): void {
     rareOf(up).apartCount += by;
     dropEmptyParts(up);
   }
+}
+
+/** Adds to the number of services that have records of their own. */
+function countRecorded(node: Node, by: number): void {
+  if (by === 0) return;
+  for (let up: Node | undefined = node; up !== undefined; up = up.parent) {
+    rareOf(up).recordedCount += by;
+    dropEmptyParts(up);
+  }
+}
+
+function recordedOf(registration: Registration | undefined): number {
+  return registration === undefined || registration.attributes.records.length === 0 ? 0 : 1;
 }
 
 function apartOf(registration: Registration | undefined): number {
