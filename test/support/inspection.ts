@@ -116,6 +116,7 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
     networks: [],
     ownNetworks: [],
     recordTtlSeconds: 30,
+    anyRr: false,
     health: 'auto',
     stop: 'drain',
     stopTimeoutSeconds: 300,

@@ -107,6 +107,17 @@ export const REGISTRAR_OPTIONS = {
     expects: 'true or false',
     example: 'true',
   }),
+  anyRr: option<boolean>({
+    name: 'any-rr',
+    form: 'switch',
+    describe:
+      'let containers set records of every type, not only CAA, HTTPS, SVCB, TLSA, SSHFP and URI',
+    schema: switchValue,
+    fallback: false,
+    defaultText: 'false',
+    expects: 'true or false',
+    example: 'true',
+  }),
   node: option<boolean | undefined>({
     name: 'node',
     form: 'switch',

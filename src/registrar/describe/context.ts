@@ -21,6 +21,7 @@ type DescribingSettings = Pick<
   | 'ipLabel'
   | 'networks'
   | 'recordTtlSeconds'
+  | 'anyRr'
   | 'health'
   | 'stop'
   | 'stopTimeoutSeconds'

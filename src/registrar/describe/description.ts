@@ -1,6 +1,6 @@
 /**
  * registrar/describe/: Derives the records that one container should have, and their values in the store. Pure.
- * Imports: config, config/options, dns, observability, registrar/engine, service.
+ * Imports: config, config/options, dns, dns/presentation, observability, registrar/engine, service.
  * Used by: app/registrar, cli, cli/host, cli/linking, registrar, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator.
  *
@@ -61,6 +61,8 @@ export interface RecordFields extends RecordLinking {
   readonly ttl: number;
   readonly targetstrip?: number;
   readonly group?: string;
+  /** Records of other types, in the text of zone files. */
+  readonly rr?: readonly string[];
 }
 
 /** How other containers reach the container: through virtual addresses, as a leader, by tag. */

@@ -1,5 +1,7 @@
 /** Reads and checks the values of settings: the fields of a record, and the policies of a container. */
 import { parseSwitch } from '../../config/options/option.ts';
+import { typeName } from '../../dns/presentation/mnemonic.ts';
+import { Type } from '../../dns/rr.ts';
 import {
   LEADER_RULES,
   type LeaderRule,
@@ -7,6 +9,7 @@ import {
   MAX_TAGS,
   parseExposedPort,
 } from '../../service/linking.ts';
+import { parseRecords, type ServiceRecord } from '../../service/records.ts';
 import { endpointAt } from './addressChoice.ts';
 import { type Container, type HealthPolicy, type Port, printPort } from './container.ts';
 import type { Mode, RegistrarContext, StopPolicy } from './context.ts';
@@ -36,7 +39,8 @@ const MAX_STOP_SECONDS = 604_800;
 const MAX_RECORD_TTL_SECONDS = 604_800;
 
 /** The part of the context that the fields depend on. */
-export type AttributeContext = Zones & Pick<RegistrarContext, 'recordTtlSeconds'>;
+export type AttributeContext = Zones &
+  Pick<RegistrarContext, 'recordTtlSeconds' | 'anyRr' | 'optionPrefix'>;
 
 /** `undefined` if a field is refused, because a record needs all of its fields. */
 export function readRecordAttributes(
@@ -53,12 +57,52 @@ export function readRecordAttributes(
   const ttl = readForm(find, 'TTL', wholeNumberForm(1, MAX_RECORD_TTL_SECONDS), refusals);
   const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumberForm(0, 127), refusals);
   const group = readForm(find, 'GROUP', textForm(MAX_GROUP_OCTETS), refusals);
-  const all = { priority, weight, text, mail, ttl, targetstrip, group };
+  const rr = readRecords(find('RR'), context, refusals);
+  const all = { priority, weight, text, mail, ttl, targetstrip, group, rr };
   if (linking === REFUSED || Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
   const own = Object.fromEntries(set) as Partial<RecordAttributes>;
   return { ttl: context.recordTtlSeconds, ...own, ...linking };
 }
+
+/** The records of a service, one a line. A container gets types that concern itself, unless `--any-rr` allows all. */
+function readRecords(
+  setting: ContainerSetting | undefined,
+  { anyRr, optionPrefix }: AttributeContext,
+  refusals: Refusals,
+): readonly string[] | undefined | typeof REFUSED {
+  if (setting === undefined) return undefined;
+  const lines = setting.value.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const parsed = parseRecords(lines);
+  const reason =
+    parsed.kind === 'invalid'
+      ? parsed.reason
+      : reasonAgainst(parsed.records, anyRr, `--${optionPrefix}any-rr`);
+  if (reason === undefined) return lines;
+  // A reason begins with a verb.
+  const text = reason.startsWith('[') ? `has a wrong line, ${reason}` : reason;
+  refusals.add(setting.source, text);
+  return REFUSED;
+}
+
+function reasonAgainst(
+  records: readonly ServiceRecord[],
+  anyRr: boolean,
+  option: string,
+): string | undefined {
+  for (const [i, { type }] of records.entries()) {
+    // The container's address is other data.
+    if (type === Type.CNAME) return `[${i}]: a CNAME cannot stand beside other data`;
+    const name = typeName(type);
+    if (!anyRr && !CONTAINER_TYPES.includes(name)) {
+      return `[${i}]: ${name} is not one of ${CONTAINER_TYPES.join(', ')}: allow it with ${option}`;
+    }
+  }
+  return undefined;
+}
+
+/** These say something about the container's own service, and cannot take names from others. */
+const CONTAINER_TYPES: readonly string[] = ['CAA', 'HTTPS', 'SVCB', 'TLSA', 'SSHFP', 'URI'];
 
 function readRecordLinking(
   find: FindSetting,

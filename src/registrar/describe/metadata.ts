@@ -32,6 +32,7 @@ const PORT_KEYS = [
   'GROUP',
   'TARGETSTRIP',
   'MAIL',
+  'RR',
   'IP',
   'NETWORK',
   'MODE',

@@ -30,7 +30,7 @@ const MAX_STAMP_CHARACTERS = 256;
 
 /** The value to store. */
 export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner): Uint8Array {
-  const { host, port, priority, weight, text, mail, ttl, targetstrip, group } = fields;
+  const { host, port, priority, weight, text, mail, ttl, targetstrip, group, rr } = fields;
   const { expose, tags, vip, vipName, vipPort, leader, proxyProtocol } = fields;
   const { id: r, shortId: c, startedAt: s, since } = owner;
   const stamp = { r, c, s, since, meta };
@@ -46,6 +46,7 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner)
       ttl,
       targetstrip,
       group,
+      rr,
       expose,
       tags,
       vip,

@@ -157,6 +157,40 @@ suite('the records of a container', () => {
       },
     ],
     [
+      'DNS_RR has one record a line, which every record of the name gets',
+      {
+        publish: { '80/tcp': ['192.0.2.7:81'] },
+        env: { DNS_NAME: 'a', DNS_RR: 'HTTPS 1 . alpn=h2\nCAA 0 issue "ca.example"\n' },
+      },
+      {},
+      {
+        'local/skydns/a': {
+          host: '192.0.2.7',
+          port: 81,
+          expose: 80,
+          ttl: 30,
+          rr: ['HTTPS 1 . alpn=h2', 'CAA 0 issue "ca.example"'],
+        },
+      },
+    ],
+    [
+      '--any-rr lets a container have records of every type',
+      {
+        publish: { '80/tcp': ['192.0.2.7:81'] },
+        env: { DNS_NAME: 'a', DNS_RR: 'MX 5 mail.example' },
+      },
+      { anyRr: true },
+      {
+        'local/skydns/a': {
+          host: '192.0.2.7',
+          port: 81,
+          expose: 80,
+          ttl: 30,
+          rr: ['MX 5 mail.example'],
+        },
+      },
+    ],
+    [
       'A container without a port has a record of each family',
       { env: { DNS_NAME: 'a', DNS_PORT: '0', DNS_IP: '192.0.2.7,2001:db8::7' } },
       {},
