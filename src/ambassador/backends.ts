@@ -14,6 +14,7 @@ import {
   type MissingQuestion,
   newLookupState,
 } from '../zone/tree/lookupState.ts';
+import type { NamesUsed } from '../zone/tree/nameDependents.ts';
 import { servicesAt } from '../zone/tree/services.ts';
 import { apexOf, type View } from '../zone/tree/view.ts';
 import {
@@ -35,10 +36,8 @@ export interface Wanted {
   readonly port: number | undefined;
 }
 
-export interface ResolvedBackends {
+export interface ResolvedBackends extends NamesUsed {
   readonly value: BackendSet;
-  /** Folded names at or below which services were looked for. The result holds until one of these changes. */
-  readonly names: readonly Name[];
   /** Questions to other servers. The set lacks the backends that depend on them. */
   readonly missing: readonly MissingQuestion[];
 }
@@ -52,17 +51,17 @@ const TRAIL: Trail = { names: [], need: 'optional' };
 export function resolveBackends(view: View, wanted: Wanted, prefix: string): ResolvedBackends {
   const state = newLookupState(view);
   const found = findBackends(state, wanted, prefix);
-  const { namesRead: names, missing } = state;
+  const { namesRead: names, presencesRead: presences, missing } = state;
   if (found.backends.length === 0 && missing.length > 0) {
     const reason = `waits for the answer about ${printName(missing[0]?.question.qname ?? [])}`;
-    return { value: { kind: 'waits', reason }, names, missing };
+    return { value: { kind: 'waits', reason }, names, presences, missing };
   }
   const backends = sortedOnce(found.backends).slice(0, MAX_BACKENDS);
   const value: BackendSet =
     backends.length > 0 || found.reason === undefined
       ? { kind: 'known', backends }
       : { kind: 'known', backends, reason: found.reason };
-  return { value, names, missing };
+  return { value, names, presences, missing };
 }
 
 interface Found {

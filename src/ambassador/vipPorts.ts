@@ -4,6 +4,7 @@ import { Type } from '../dns/rr.ts';
 import { type ExposedPort, printExposedPort } from '../service/linking.ts';
 import { NO_SRV } from '../service/service.ts';
 import { newLookupState } from '../zone/tree/lookupState.ts';
+import type { NamesUsed } from '../zone/tree/nameDependents.ts';
 import { servicesAt } from '../zone/tree/services.ts';
 import { apexOf, type View } from '../zone/tree/view.ts';
 import { virtualPortOf } from './portChoice.ts';
@@ -16,11 +17,9 @@ export interface VipPort {
   readonly own: number | undefined;
 }
 
-export interface FoundPorts {
+export interface FoundPorts extends NamesUsed {
   /** Sorted, each once. */
   readonly value: readonly VipPort[];
-  /** Folded names; the value holds until something at or below one of them changes. */
-  readonly names: readonly Name[];
   readonly missing: readonly [];
 }
 
@@ -40,7 +39,9 @@ export function findVipPorts(view: View, name: Name, given: readonly VipPort[]):
   }
   for (const one of given) ports.set(printExposedPort(one.port), one);
   const sorted = [...ports].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, port]) => port);
-  return { value: sorted.slice(0, MAX_PORTS), names: [...state.namesRead, name], missing: [] };
+  const { namesRead, presencesRead: presences } = state;
+  const value = sorted.slice(0, MAX_PORTS);
+  return { value, names: [...namesRead, name], presences, missing: [] };
 }
 
 export function isSamePorts(a: readonly VipPort[], b: readonly VipPort[]): boolean {

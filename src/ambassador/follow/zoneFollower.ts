@@ -6,9 +6,10 @@
  * `ZoneFollower` computes values from the zone and computes each again when a name that it depends on changes. It works
  * in the same turn of the event loop as the change, so a withdrawn backend gets no connection after DNS has forgotten it.
  */
-import { type Name, nameKey } from '../../dns/name.ts';
+import type { Name } from '../../dns/name.ts';
 import type { Clock } from '../../timing/clock.ts';
 import type { MissingQuestion } from '../../zone/tree/lookupState.ts';
+import { NameDependents, type NamesUsed } from '../../zone/tree/nameDependents.ts';
 import type { Node } from '../../zone/tree/tree.ts';
 import type { External, Externals, NameFacts, View, ZoneSettings } from '../../zone/tree/view.ts';
 import type { OutsideAnswers } from './outsideAnswers.ts';
@@ -22,10 +23,8 @@ export interface FollowedZone {
 }
 
 /** A value computed from a view of the zone. */
-export interface Computed<T> {
+export interface Computed<T> extends NamesUsed {
   readonly value: T;
-  /** Folded names; the value holds until something at or below one of them changes. */
-  readonly names: readonly Name[];
   /** Questions to other servers that would complete the value. */
   readonly missing: readonly MissingQuestion[];
 }
@@ -55,8 +54,7 @@ export interface ZoneFollowerOptions {
 export class ZoneFollower {
   readonly #options: ZoneFollowerOptions;
   readonly #all = new Set<FollowedValue>();
-  /** The followed values that depend on a name, by its key. */
-  readonly #byName = new Map<string, Set<FollowedValue>>();
+  readonly #dependents = new NameDependents<FollowedValue>();
 
   constructor(options: ZoneFollowerOptions) {
     this.#options = options;
@@ -72,29 +70,26 @@ export class ZoneFollower {
       },
       close: () => {
         this.#all.delete(followed);
-        this.#forgetNames(followed);
+        this.#dependents.forget(followed);
       },
     };
   }
 
   /** Call this after each set of changes, with the nodes of their owner names. */
   onApplied(nodes: readonly Node[]): void {
-    if (this.#byName.size === 0 || !this.#options.zone.isLoaded()) return;
-    this.#updateThose((affected) => {
-      for (const node of nodes) this.#addAffected(node.owner(), affected);
-    });
+    const { zone } = this.#options;
+    if (this.#dependents.isEmpty || !zone.isLoaded()) return;
+    this.#updateThose(this.#dependents.affected(zone.root, nodes));
   }
 
   /** Whether a value depends on the name, and not only on names above or below it. */
   isFollowed(name: Name): boolean {
-    return this.#byName.has(nameKey(name));
+    return this.#dependents.of(name).length > 0;
   }
 
   /** Call this when another server's answer about the name has changed. */
   onOutsideAnswer(name: Name): void {
-    this.#updateThose((affected) => {
-      for (const each of this.#byName.get(nameKey(name)) ?? []) affected.add(each);
-    });
+    this.#updateThose(this.#dependents.of(name));
   }
 
   /** Computes everything again: the store was read, or the settings changed. */
@@ -102,17 +97,8 @@ export class ZoneFollower {
     for (const followed of [...this.#all]) this.#update(followed);
   }
 
-  #updateThose(find: (affected: Set<FollowedValue>) => void): void {
-    const affected = new Set<FollowedValue>();
-    find(affected);
+  #updateThose(affected: Iterable<FollowedValue>): void {
     for (const followed of affected) if (this.#all.has(followed)) this.#update(followed);
-  }
-
-  /** Adds the followed values that depend on the name or on a name above it. */
-  #addAffected(owner: Name, affected: Set<FollowedValue>): void {
-    for (let i = 0; i <= owner.length; i++) {
-      for (const each of this.#byName.get(nameKey(owner.slice(i))) ?? []) affected.add(each);
-    }
   }
 
   #update(followed: FollowedValue): void {
@@ -120,9 +106,8 @@ export class ZoneFollower {
     if (!zone.isLoaded()) return;
     const externals = new ReadExternals(outside);
     try {
-      const { names, missing } = followed.update(this.#view(externals));
-      this.#forgetNames(followed);
-      this.#noteNames(followed, [...names, ...externals.names]);
+      const { names, presences, missing } = followed.update(this.#view(externals));
+      this.#dependents.note(followed, { names: [...names, ...externals.names], presences });
       if (missing.length > 0) outside.ask(missing);
     } catch (error) {
       onError(error);
@@ -145,36 +130,15 @@ export class ZoneFollower {
       onFault: onError,
     };
   }
-
-  #noteNames(followed: FollowedValue, names: readonly Name[]): void {
-    const keys = new Set(names.map(nameKey));
-    followed.keys = [...keys];
-    for (const key of keys) {
-      const dependents = this.#byName.get(key) ?? new Set();
-      this.#byName.set(key, dependents.add(followed));
-    }
-  }
-
-  #forgetNames(followed: FollowedValue): void {
-    for (const key of followed.keys) {
-      const dependents = this.#byName.get(key);
-      dependents?.delete(followed);
-      if (dependents?.size === 0) this.#byName.delete(key);
-    }
-    followed.keys = [];
-  }
 }
 
 /** A followed value of any type. */
 interface FollowedValue {
-  /** The keys of the names that its value depends on. */
-  keys: readonly string[];
   /** Computes the value again, and calls back if it differs. */
-  update(view: View): Pick<Computed<unknown>, 'names' | 'missing'>;
+  update(view: View): Omit<Computed<unknown>, 'value'>;
 }
 
 class TypedFollowedValue<T> implements FollowedValue {
-  keys: readonly string[] = [];
   value: T | undefined;
   readonly #options: FollowOptions<T>;
 
@@ -182,15 +146,15 @@ class TypedFollowedValue<T> implements FollowedValue {
     this.#options = options;
   }
 
-  update(view: View): Pick<Computed<T>, 'names' | 'missing'> {
+  update(view: View): Omit<Computed<T>, 'value'> {
     const { compute, isSame, onChange } = this.#options;
-    const { value, names, missing } = compute(view);
+    const { value, ...basis } = compute(view);
     const isNew = this.value === undefined || !isSame(value, this.value);
     if (isNew) {
       this.value = value;
       onChange(value);
     }
-    return { names, missing };
+    return basis;
   }
 }
 

@@ -5,6 +5,7 @@
 import { foldName, type Name, nameKey } from '../../dns/name.ts';
 import { isSameState, type ServiceState } from '../../service/instances.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
+import { NameDependents } from '../../zone/tree/nameDependents.ts';
 import type { Node } from '../../zone/tree/tree.ts';
 import {
   apexOf,
@@ -37,8 +38,6 @@ const LARGEST_SHARE = 0.1;
 
 interface FollowedService {
   readonly name: Name;
-  /** The keys of the names that the state depends on. */
-  keys: ReadonlySet<string>;
   state: ServiceState | undefined;
   readonly listeners: Set<(state: ServiceState) => void>;
 }
@@ -46,8 +45,7 @@ interface FollowedService {
 export class ServiceFollower {
   readonly #options: ServiceFollowerOptions;
   readonly #services = new Map<string, FollowedService>();
-  /** The services that depend on a name, by its key. */
-  readonly #byName = new Map<string, Set<FollowedService>>();
+  readonly #dependents = new NameDependents<FollowedService>();
   readonly #changed = new Set<FollowedService>();
   #timer: Timer | undefined;
   #nextAtMs = Number.NEGATIVE_INFINITY;
@@ -92,13 +90,9 @@ export class ServiceFollower {
 
   /** Call this after each set of changes, with the nodes of their owner names. */
   onApplied(nodes: readonly Node[]): void {
-    if (this.#byName.size === 0) return;
-    for (const node of nodes) {
-      const owner = node.owner();
-      for (let i = 0; i <= owner.length; i++)
-        for (const service of this.#byName.get(nameKey(owner.slice(i))) ?? [])
-          this.#changed.add(service);
-    }
+    if (this.#dependents.isEmpty) return;
+    for (const service of this.#dependents.affected(this.#options.zone.root, nodes))
+      this.#changed.add(service);
     this.#computeSoon();
   }
 
@@ -111,7 +105,7 @@ export class ServiceFollower {
   close(): void {
     this.#timer?.cancel();
     this.#services.clear();
-    this.#byName.clear();
+    this.#dependents.clear();
     this.#changed.clear();
   }
 
@@ -121,7 +115,6 @@ export class ServiceFollower {
     if (known !== undefined) return known;
     const service: FollowedService = {
       name,
-      keys: new Set(),
       state: undefined,
       listeners: new Set(),
     };
@@ -148,8 +141,8 @@ export class ServiceFollower {
     const { onError } = this.#options;
     if (!this.#isLoaded()) return;
     try {
-      const { state, names } = findService(this.#view(), service.name);
-      this.#dependOn(service, names);
+      const { state, names, presences } = findService(this.#view(), service.name);
+      this.#dependents.note(service, { names: [service.name, ...names], presences });
       if (service.state !== undefined && isSameState(state, service.state)) return;
       service.state = state;
       for (const listener of [...service.listeners]) listener(state);
@@ -158,26 +151,8 @@ export class ServiceFollower {
     }
   }
 
-  #dependOn(service: FollowedService, names: readonly Name[]): void {
-    this.#undepend(service);
-    service.keys = new Set([service.name, ...names].map(nameKey));
-    for (const key of service.keys) {
-      const dependents = this.#byName.get(key) ?? new Set();
-      this.#byName.set(key, dependents.add(service));
-    }
-  }
-
-  #undepend(service: FollowedService): void {
-    for (const key of service.keys) {
-      const dependents = this.#byName.get(key);
-      dependents?.delete(service);
-      if (dependents?.size === 0) this.#byName.delete(key);
-    }
-    service.keys = new Set();
-  }
-
   #forget(service: FollowedService): void {
-    this.#undepend(service);
+    this.#dependents.forget(service);
     this.#changed.delete(service);
     this.#services.delete(nameKey(service.name));
   }

@@ -6,14 +6,13 @@ import { Type } from '../../dns/rr.ts';
 import type { LeadingRule, ListedInstance, ServiceState } from '../../service/instances.ts';
 import { DEFAULT_WEIGHT } from '../../service/service.ts';
 import { newLookupState } from '../../zone/tree/lookupState.ts';
+import type { NamesUsed } from '../../zone/tree/nameDependents.ts';
 import { find, type Selected } from '../../zone/tree/select.ts';
 import { instanceName, type NameServices, servicesAt } from '../../zone/tree/services.ts';
 import { apexOf, type View } from '../../zone/tree/view.ts';
 
-export interface FoundService {
+export interface FoundService extends NamesUsed {
   readonly state: ServiceState;
-  /** Folded names; the state holds until something at or below one of them changes. */
-  readonly names: readonly Name[];
 }
 
 const NO_SERVICES: NameServices = { services: [], isWhole: true };
@@ -25,7 +24,9 @@ export function findService(view: View, owner: Name): FoundService {
   const lookup = newLookupState(view);
   const apex = apexOf(view.settings, name) ?? name;
   const all = servicesAt(lookup, name, apex, Type.SRV);
-  const leading = servicesAt(lookup, leaderName, apex, Type.SRV) ?? NO_SERVICES;
+  // A stored wildcard may answer for the leader of a name that does not exist; that is no leader.
+  const found = servicesAt(lookup, leaderName, apex, Type.SRV);
+  const leading = found === undefined || found.wildcard !== undefined ? NO_SERVICES : found;
   const { services, isWhole } = all ?? NO_SERVICES;
   const listed = (selected: Selected): ListedInstance => listedInstance(selected, view);
   const instances = services.filter(hasHost).map(listed).sort(byAge);
@@ -40,6 +41,7 @@ export function findService(view: View, owner: Name): FoundService {
       rule: leader && (isOwn ? 'registered' : ruleOf(leader, instances)),
     },
     names: lookup.namesRead,
+    presences: lookup.presencesRead,
   };
 }
 

@@ -104,3 +104,11 @@ test('A service with more than a thousand instances says that it is not whole', 
   const { isWhole, instances } = stateOf('db.skydns.local', services);
   assert.deepEqual([isWhole, instances.length], [false, 1_000]);
 });
+
+test('A stored wildcard that answers for a service is not its leader, and its encloser is a presence', () => {
+  const services: Services = { 'local/skydns/apps/*': { host: '10.0.0.1', port: 80 } };
+  const found = findService(viewOf(catalogOf(services)), name('x.apps.skydns.local.'));
+  assert.equal(found.state.instances.length, 1);
+  assert.equal(found.state.leader, undefined);
+  assert.ok(found.presences.some((each) => each.join('.') === 'apps.skydns.local'));
+});
