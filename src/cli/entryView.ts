@@ -44,6 +44,7 @@ export interface ServiceView {
   readonly alias?: boolean;
   /** In the text of zone files. */
   readonly rr?: readonly string[];
+  readonly aggregate?: boolean;
 }
 
 /** Undefined for entries that are never services: empty directories and SkyDNS's configuration. */
@@ -104,6 +105,7 @@ function viewService({ attributes, ...service }: Service): ServiceView {
     ...(attributes.group !== '' && { group: attributes.group }),
     ...(attributes.alias && { alias: true }),
     ...(attributes.records.length > 0 && { rr: attributes.records.map(printStored) }),
+    ...(!attributes.aggregate && { aggregate: false }),
   };
 }
 

@@ -73,6 +73,7 @@ describe('set and get', () => {
       '--targetstrip',
       '1',
       '--mail',
+      '--no-aggregate',
     ];
     const set = await json('set', '1.web.skydns.local', ...fields, ...more);
     assert.equal(set.key, '/skydns/local/skydns/web/1');
@@ -88,6 +89,7 @@ describe('set and get', () => {
       group: 'g1',
       targetstrip: 1,
       mail: true,
+      aggregate: false,
     });
     assert.deepEqual(Object.keys(got).sort(), [
       'createRevision',

@@ -57,6 +57,11 @@ const FIELDS: readonly OptionWords[] = [
     form: 'switch',
     describe: 'if the host is a name, answer with its addresses instead of a CNAME',
   },
+  {
+    name: 'aggregate',
+    form: 'switch',
+    describe: 'also answer for the names above it; --no-aggregate for its own name only',
+  },
 ];
 
 const OWN_OPTIONS: readonly OptionWords[] = [

@@ -63,6 +63,8 @@ export interface RecordFields extends RecordLinking {
   readonly group?: string;
   /** Records of other types, in the text of zone files. */
   readonly rr?: readonly string[];
+  /** `false`: the names above the record leave it out. */
+  readonly aggregate?: boolean;
 }
 
 /** How other containers reach the container: through virtual addresses, as a leader, by tag. */

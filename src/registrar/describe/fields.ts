@@ -58,7 +58,8 @@ export function readRecordAttributes(
   const targetstrip = readForm(find, 'TARGETSTRIP', wholeNumberForm(0, 127), refusals);
   const group = readForm(find, 'GROUP', textForm(MAX_GROUP_OCTETS), refusals);
   const rr = readRecords(find('RR'), context, refusals);
-  const all = { priority, weight, text, mail, ttl, targetstrip, group, rr };
+  const aggregate = readForm(find, 'AGGREGATE', booleanForm, refusals);
+  const all = { priority, weight, text, mail, ttl, targetstrip, group, rr, aggregate };
   if (linking === REFUSED || Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
   const own = Object.fromEntries(set) as Partial<RecordAttributes>;

@@ -30,6 +30,7 @@ const PORT_KEYS = [
   'TTL',
   'TEXT',
   'GROUP',
+  'AGGREGATE',
   'TARGETSTRIP',
   'MAIL',
   'RR',

@@ -165,8 +165,10 @@ const MAX_TARGETSTRIP = 127;
  * strips.
  */
 function belowItsName(attributes: RecordAttributes): RecordAttributes {
+  // The name has the addresses of both records only because it gathers them.
+  const { aggregate: _, ...gathered } = attributes;
   const targetstrip = Math.min((attributes.targetstrip ?? 0) + 1, MAX_TARGETSTRIP);
-  return { ...attributes, targetstrip };
+  return { ...gathered, targetstrip };
 }
 
 /**
