@@ -17,6 +17,7 @@ import { keyRecords } from '../sign/delegation.ts';
 import { nsecOfMissingName, nsecOfName } from '../sign/denial.ts';
 import { unsignedSet } from '../sign/rrsig.ts';
 import {
+  isAsterisk,
   lastNameOf,
   type SignedForm,
   setsOf,
@@ -111,13 +112,16 @@ export class SignedAnswers {
     const { view, question, response } = request;
     if (this.#options.isIdle()) return unsigned(response);
     const isSigned = this.#signingKeys(view, question.qname) !== undefined;
-    // An RRSIG of such an owner name is that of a wildcard: it would also prove answers about other names.
-    if (isSigned && question.qname[0] === '*') return unsigned(WILDCARD_REFUSAL);
+    if (isSigned && isAsterisk(question.qname)) return unsigned(WILDCARD_REFUSAL);
     if (response.rcode !== Rcode.NOERROR && response.rcode !== Rcode.NXDOMAIN)
       return unsigned(response);
     // A part of an RRset cannot be validated: the client asks again over TCP.
     if (isSigned && response.truncated === true) return unsigned(TRUNCATED);
     const { denied, denial, isMissing } = this.#withDenial(request);
+    // An alias may lead to such a name.
+    const owners = [...denied.answer, ...denied.authority].map(({ owner }) => owner);
+    if (owners.some((owner) => isAsterisk(owner) && this.#signingKeys(view, owner) !== undefined))
+      return unsigned(WILDCARD_REFUSAL);
     const jobs = this.#jobsOf(request, denied, isMissing);
     if (jobs.length === 0) return unsigned(denied);
     const { canWait } = request;
@@ -225,6 +229,7 @@ export class SignedAnswers {
     isMissing: boolean,
   ): KeyedJob[] {
     const additional = signedAdditional(denied);
+    const isInvented = isMissing || basis?.synthesis !== undefined;
     const isCut = question.qtype === Type.DS && parentOfCut(view, question.qname) !== undefined;
     return [...setsOf([...denied.answer, ...denied.authority, ...additional])].flatMap(
       ([key, rrs]) => {
@@ -238,7 +243,7 @@ export class SignedAnswers {
         const job: SigningJob = {
           set: unsignedSet(rrs, ttl),
           keys: isKeyData ? keys.keySigning : keys.zoneSigning,
-          isOfMissingName: isMissing && type === Type.NSEC,
+          isOfInventedName: isInvented && equalNames(owner, question.qname),
         };
         return [{ key, job }];
       },

@@ -25,8 +25,8 @@ export interface SignerOptions {
 export interface SigningJob {
   readonly set: UnsignedSet;
   readonly keys: readonly SigningKey[];
-  /** The set denies a name that does not exist: clients can invent any number of them. */
-  readonly isOfMissingName: boolean;
+  /** The set is about a name that is not in the store: clients can invent any number of them. */
+  readonly isOfInventedName: boolean;
 }
 
 /** The signatures of an RRset: the data of its RRSIG records. */
@@ -36,9 +36,9 @@ export interface SetSignatures {
   readonly refresh: number;
 }
 
-/** Signatures that are kept: of RRsets of existing names, and of denials of names that do not exist. */
+/** Signatures that are kept: of existing names, and of names that clients have invented. */
 const KEPT_SETS = 8_192;
-const KEPT_DENIALS = 4_096;
+const KEPT_INVENTED = 4_096;
 
 /** After a quiet time, so much of a second's signatures may be made at once. */
 const BURST_SECONDS = 0.25;
@@ -56,7 +56,7 @@ export class Signer {
   readonly counts: SigningCounts = { made: 0, kept: 0, refused: 0, failed: 0 };
   readonly #options: SignerOptions;
   readonly #sets = new SignatureStore(KEPT_SETS);
-  readonly #denials = new SignatureStore(KEPT_DENIALS);
+  readonly #invented = new SignatureStore(KEPT_INVENTED);
   /** Signatures that are being made. */
   readonly #pending = new Map<string, Promise<SetSignatures>>();
   /** Signatures that may be made now; below 0, those that clients over TCP wait for. */
@@ -90,7 +90,7 @@ export class Signer {
 
   #find(job: SigningJob): SoughtSignatures {
     const key = identityOf(job);
-    const store = job.isOfMissingName ? this.#denials : this.#sets;
+    const store = job.isOfInventedName ? this.#invented : this.#sets;
     return { job, key, store, known: store.get(key, this.#options.unixSeconds()) };
   }
 

@@ -61,7 +61,16 @@ const MOST_SIGNED_ADDITIONAL = 8;
 
 /** The RRsets of the additional section that a signed response has. */
 export function signedAdditional({ additional }: Response): readonly Rr[] {
-  return firstSets(additional, MOST_SIGNED_ADDITIONAL);
+  const others = additional.filter(({ owner }) => !isAsterisk(owner));
+  return firstSets(others, MOST_SIGNED_ADDITIONAL);
+}
+
+/**
+ * An RRSIG of such an owner name is that of a wildcard (RFC 4034 §3.1.3): it would also prove answers about other names,
+ * so no signature may be made.
+ */
+export function isAsterisk([label]: Name): boolean {
+  return label === '*';
 }
 
 function signedSection(rrs: readonly Rr[], signatures: Signatures): readonly Rr[] {

@@ -42,6 +42,8 @@ const SERVICES: Readonly<Record<string, unknown>> = {
   'local/skydns/sub/x': { host: '10.0.1.1' },
   'example/other/y': { host: '10.0.2.1' },
   'local/skydns/across': { host: 'y.other.example' },
+  'local/skydns/star': { host: '*.web.skydns.local' },
+  'local/skydns/srv/star': { host: '*.web.skydns.local', port: 80 },
 };
 
 const NAMES = [
@@ -161,13 +163,17 @@ describe('validators', {
   });
 
   it('No RRSIG has an owner name that begins with a wildcard', async () => {
-    for (const name of ['*.web.skydns.local.', '*.skydns.local.']) {
+    for (const name of ['*.web.skydns.local.', '*.skydns.local.', 'star.skydns.local.']) {
       const edns = { udpSize: 1232, dnssecOk: true };
       const reply = await query(server.dns, question(name, 'A'), { edns });
       assert.equal(reply.rcode, Rcode.REFUSED);
       assert.deepEqual(reply.answer, []);
       assert.equal((await query(server.dns, question(name, 'A'))).rcode, Rcode.NOERROR);
     }
+    const edns = { udpSize: 1232, dnssecOk: true };
+    const srv = await query(server.dns, question('srv.skydns.local.', 'SRV'), { edns });
+    const owners = [...srv.answer, ...srv.authority, ...srv.additional].map(({ owner }) => owner);
+    assert.ok(owners.length > 0 && owners.every(([label]) => label !== '*'));
   });
 });
 
