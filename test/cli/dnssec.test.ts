@@ -34,6 +34,15 @@ for (const algorithm of ['ecdsap256sha256', 'ed25519']) {
   );
 }
 
+test('check warns that secondaries get no signatures', () =>
+  withTempDir(async (folder) => {
+    soradns('keygen', 'skydns.local', '--keys', folder);
+    const args = [MAIN, 'check', '--dnssec', folder, '--transfer-allow', '192.0.2.0/24'];
+    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    assert.match(`${stdout}${stderr}`, /--dnssec: transfers have no signatures/);
+  }));
+
 test('ds of a domain without keys exits with an error', () =>
   withTempDir(async (folder) => {
     const args = [MAIN, 'dnssec', 'ds', 'skydns.local', '--keys', folder];

@@ -61,8 +61,8 @@ async function checkConfig({ flags }: Arguments, io: Io): Promise<CheckResult> {
   const read = readConfig({ flags, env, readFile, stateDirectory });
   if (read.kind === 'mistakes') return { mistakes: read.mistakes, notes: [] };
   const { config } = read;
-  const { store, registrar, upstreamCaFile, dnssec } = config;
-  const keys = await checkKeys(dnssec);
+  const { store, registrar, upstreamCaFile } = config;
+  const keys = await checkKeys(config);
   const mistakes = [
     ...mistakesOf(() => store.kind === 'etcd' && etcdOptions(store)),
     ...mistakesOf(() => upstreamCaFile && readUpstreamCa(upstreamCaFile)),
@@ -87,13 +87,17 @@ async function accessNotes(config: Config, io: Io): Promise<readonly string[]> {
   ];
 }
 
-async function checkKeys(paths: readonly string[]): Promise<CheckResult> {
-  if (paths.length === 0) return { mistakes: [], notes: [] };
+async function checkKeys({ dnssec, transferAllow }: Config): Promise<CheckResult> {
+  if (dnssec.length === 0) return { mistakes: [], notes: [] };
   const { readKeys } = await import('../../app/answering/keyFiles.ts');
-  const { problems, warnings } = readKeys(paths);
+  const { problems, warnings } = readKeys(dnssec);
   const named = (line: string): string => `--dnssec: ${line}`;
-  return { mistakes: problems.map(named), notes: warnings.map(named) };
+  const notes = [...warnings, ...(transferAllow.length > 0 ? [UNSIGNED_TRANSFERS] : [])];
+  return { mistakes: problems.map(named), notes: notes.map(named) };
 }
+
+const UNSIGNED_TRANSFERS =
+  'transfers have no signatures, so resolvers that validate reject the answers of the servers of --transfer-allow; sign on those servers, or remove --dnssec';
 
 /** Mistakes that `serve` finds only when it uses the options. */
 function mistakesOf(use: () => unknown): readonly string[] {
