@@ -218,9 +218,7 @@ function publisherOf(parts: Pick<ServerParts, PublisherParts>): Publisher {
     settings: () => liveConfig.settings,
     facts: nameTables.facts,
     isSigned: (apex) => dnssec.isSigned(apex),
-    monotonicMs,
-    unixSeconds,
-    random: Math.random,
+    ...{ monotonicMs, unixSeconds, random: Math.random },
     onError: (error) => faults.report(error, 'an answer could not be published'),
   });
   dnssec.onChanged(() => publisher.resign());
