@@ -13,7 +13,6 @@ import { option } from './option.ts';
 import { PROCESS_OPTIONS } from './processOptions.ts';
 import { SECURE_OPTIONS } from './secureOptions.ts';
 import { SELECTION_OPTIONS } from './selectionOptions.ts';
-import { TAP_OPTIONS } from './tapOptions.ts';
 import { TRANSFER_OPTIONS } from './transferOptions.ts';
 import {
   eitherValue,
@@ -330,7 +329,6 @@ export const SERVE_OPTIONS = {
     example: '2',
     fixedAtStart: true,
   }),
-  ...TAP_OPTIONS,
   ...TRANSFER_OPTIONS,
   ...PROCESS_OPTIONS,
 };

@@ -168,3 +168,8 @@ function isWildcardLabel(name: Uint8Array, n: number, length: number): boolean {
   if (length === 1) return name[n - 1] === 0x2a;
   return name[n - 3] === 0x61 && name[n - 2] === 0x6e && name[n - 1] === 0x79;
 }
+
+/** RD is set and CD is not: we may ask other servers (RFC 1034 §4.3.1), which may validate (RFC 4035 §3.2.2). */
+export function wantsRecursion(octets: Uint8Array, at: number): boolean {
+  return ((octets[at + 2] as number) & 0x01) === 1 && ((octets[at + 3] as number) & 0x10) === 0;
+}

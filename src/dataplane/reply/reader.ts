@@ -34,7 +34,7 @@ import { type FastPath, Outcome } from './fastPath.ts';
 import { NameFinder } from './nameFinder.ts';
 import { Negatives } from './negatives.ts';
 import { OptionWriter } from './optionWriter.ts';
-import { QuestionReader } from './question.ts';
+import { QuestionReader, wantsRecursion } from './question.ts';
 import { Admission, ERRORS, RateLimiter } from './rateLimiter.ts';
 import { ReplyWriter } from './replyWriter.ts';
 import { WildcardFinder } from './wildcardFinder.ts';
@@ -329,11 +329,6 @@ class TableReader implements FastPath {
       (words[answer + AnswerField.UNTIL] as number) > this.#second
     );
   }
-}
-
-/** RD is set and CD is not: we may ask other servers (RFC 1034 §4.3.1), which may validate (RFC 4035 §3.2.2). */
-function wantsRecursion(octets: Uint8Array, at: number): boolean {
-  return ((octets[at + 2] as number) & 0x01) === 1 && ((octets[at + 3] as number) & 0x10) === 0;
 }
 
 /**
