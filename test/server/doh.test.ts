@@ -257,8 +257,7 @@ describe('DNS over HTTPS', () => {
 
   it('At the limit a new connection takes the place of one that is idle', async (t) => {
     const { session, doh } = await sceneFor(t, { limits: { connections: 3 } });
-    const sessions = Array.from({ length: 5 }, session);
-    for (const each of sessions) assert.equal((await ask(each)).status, 200);
+    for (let i = 0; i < 5; i++) assert.equal((await ask(session())).status, 200);
     const { open, evicted, accepted } = doh.counters();
     assert.deepEqual({ open, evicted, accepted }, { open: 3, evicted: 2, accepted: 5 });
   });
