@@ -4,11 +4,19 @@
  *     POST /acme/present   {"fqdn": "_acme-challenge.web.skydns.local.", "value": DIGEST}   adds a record for an hour
  *     POST /acme/cleanup   the same                                                         removes it
  *
- * Each value has a key of its own. So a name and its wildcard, which have their challenges at the same name, can be
- * validated at once, and a client removes only its own record. If the client never removes it, its lease does.
+ * Each value has a key of its own, one label below the name, which has the records of these keys (`zone/storedRecords`).
+ * So a name and its wildcard, which have their challenges at the same name, can be validated at once, and a client
+ * removes only its own record. If the client never removes it, its lease does.
  */
 import { createHash } from 'node:crypto';
-import { foldName, isSubdomainOf, type Name, parseName, printName } from '../../dns/name.ts';
+import {
+  foldName,
+  isSubdomainOf,
+  isValidName,
+  type Name,
+  parseName,
+  printName,
+} from '../../dns/name.ts';
 import { keyOfName } from '../../service/key.ts';
 import { jsonObject, parseJsonText } from '../../store/http/json.ts';
 import type { Store } from '../../store/store.ts';
@@ -29,6 +37,8 @@ const LEASE_SECONDS = 3600;
 /** The next challenge has another value, so resolvers should forget this one soon. */
 const TTL_SECONDS = 5;
 const MAX_BODY_OCTETS = 4096;
+/** 64 bits: no two values of a name have the same label. */
+const LABEL_DIGITS = 16;
 
 type Challenge =
   | {
@@ -76,8 +86,7 @@ async function apply(
   if (path === '/acme/cleanup') {
     await store.delete(key);
   } else {
-    // The name above must neither have this text nor be hidden by it.
-    const service = { text: value, ttl: TTL_SECONDS, aggregate: false };
+    const service = { rr: [`TXT "${value}"`], ttl: TTL_SECONDS };
     const ttlSeconds = LEASE_SECONDS;
     await store.put(key, Buffer.from(JSON.stringify(service), 'utf8'), { ttlSeconds });
   }
@@ -104,22 +113,16 @@ function readChallenge(json: unknown, { prefix, domains }: ChallengeSource): Cha
   const reserved = served.find((domain) => isSubdomainOf(above, ['dns', ...domain]));
   if (reserved !== undefined)
     return forbidden(`dns.${printName(reserved)} and the names below it are reserved`);
-  const plainKey = keyOfName(name, prefix);
-  if (plainKey === undefined) return invalid('"fqdn" has a dot or a slash in a label');
-  const key = plainKey.slice(0, -CHALLENGE_LABEL.length) + labelFor(value);
+  const owner = [labelFor(value), ...name];
+  if (!isValidName(owner)) return invalid('"fqdn" is too long');
+  const key = keyOfName(owner, prefix);
+  if (key === undefined) return invalid('"fqdn" has a dot or a slash in a label');
   return { kind: 'challenge', key, name, value };
 }
 
-/**
- * The label in a case that depends on the value. Keys that differ in case have one owner name, so each value has a key of
- * its own and all are records of the name. Two values of a name have the same key once in 8,192 times.
- */
+/** As hexadecimal digits, because labels do not differ in case. */
 function labelFor(value: string): string {
-  const bits = createHash('sha256').update(value).digest().readUInt16BE(0);
-  let letter = 0;
-  return CHALLENGE_LABEL.replace(/[a-z]/g, (lower) =>
-    ((bits >>> letter++) & 1) === 1 ? lower.toUpperCase() : lower,
-  );
+  return `acme-${createHash('sha256').update(value).digest('hex').slice(0, LABEL_DIGITS)}`;
 }
 
 function invalid(reason: string): Challenge {

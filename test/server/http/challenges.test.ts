@@ -115,12 +115,11 @@ test('A challenge is a value of its own with a lease of an hour', async () => {
     assert.equal(status, 200);
     const { key, fqdn } = json as { key: string; fqdn: string };
     assert.equal(fqdn, WEB);
-    assert.match(key, /^\/skydns\/local\/skydns\/web\/_acme-challenge$/i);
+    assert.match(key, /^\/skydns\/local\/skydns\/web\/_acme-challenge\/acme-[0-9a-f]{16}$/);
     const { entry } = await server.store.get(key);
     assert.deepEqual(JSON.parse(Buffer.from(entry?.value ?? '').toString('utf8')), {
-      text: DIGEST,
+      rr: [`TXT "${DIGEST}"`],
       ttl: 5,
-      aggregate: false,
     });
     const left = (entry?.lease?.expiresAtMs ?? 0) - performance.now();
     assert.ok(left > 3_500_000 && left <= 3_600_000, `${left} ms`);
@@ -168,6 +167,11 @@ test('A challenge outside the names that ACME uses is refused with the reason, a
     ['_acme-challenge..skydns.local.', 400, /domain name/],
     ['', 403, /does not begin/],
     ['_acme-challenge.a/b.skydns.local.', 400, /slash/],
+    [
+      `_acme-challenge.${`${'b'.repeat(60)}.`.repeat(3)}${'c'.repeat(30)}.skydns.local.`,
+      400,
+      /too long/,
+    ],
   ];
   await withHttp(async (server) => {
     for (const [fqdn, status, reason] of refused) {
@@ -185,10 +189,10 @@ test('A challenge may be at a domain itself, in any case, and without the final 
     for (const fqdn of fqdns) {
       assert.equal((await post(server, 'present', { fqdn, value: DIGEST })).status, 200, fqdn);
     }
-    const keys = (await keysOf(server)).map((key) => key.toLowerCase());
+    const keys = (await keysOf(server)).map((key) => key.replace(/-[0-9a-f]{16}$/, ''));
     assert.deepEqual(keys.sort(), [
-      '/skydns/local/skydns/_acme-challenge',
-      '/skydns/org/example/_acme-challenge',
+      '/skydns/local/skydns/_acme-challenge/acme',
+      '/skydns/org/example/_acme-challenge/acme',
     ]);
   });
 });
@@ -245,7 +249,7 @@ test('Any body gets a reply and stores nothing outside the names of challenges',
     for (const key of await keysOf(server))
       assert.match(
         key,
-        /^\/skydns\/(local\/skydns|org\/example)(?!\/dns)\/(.+\/)?_acme-challenge$/i,
+        /^\/skydns\/(local\/skydns|org\/example)(?!\/dns)\/(.+\/)?_acme-challenge\/acme-[0-9a-f]{16}$/,
       );
   });
 });
