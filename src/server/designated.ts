@@ -2,10 +2,12 @@
  * The encrypted transports of this server as records at `_dns.resolver.arpa` (RFC 9462): a client that has the server's
  * address asks for them, and then uses DNS over TLS or HTTPS. It compares the certificate with that address. Pure.
  */
-import { addressFamily, addressOctets, type SocketAddress } from '../dns/address.ts';
+import { addressFamily, type SocketAddress } from '../dns/address.ts';
 import { authoritative, type DnsClient, type Question, type Response } from '../dns/message.ts';
-import { equalNames, type Name, wireName } from '../dns/name.ts';
-import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
+import { equalNames, type Name, printName } from '../dns/name.ts';
+import { parseTypedRdata } from '../dns/presentation/presentation.ts';
+import { quote } from '../dns/presentation/words.ts';
+import { Class, Rcode, type Rdata, type Rr, Type } from '../dns/rr.ts';
 import { emptyZoneSoa } from '../forward/privateNames.ts';
 
 /** The transports, and the name that the certificate has. */
@@ -51,9 +53,8 @@ export function designatedAnswer(
     })),
   ];
   const rrs = transports.map((transport, i): Rr => {
-    const octets = svcbOctets(i + 1, target, transport);
-    const fields = { owner: qname, type: SVCB, class: Class.IN, ttlSeconds: TTL_SECONDS };
-    return { ...fields, rdata: { kind: 'unknown', octets } };
+    const rdata = svcbData(i + 1, target, transport);
+    return { owner: qname, type: SVCB, class: Class.IN, ttlSeconds: TTL_SECONDS, rdata };
   });
   return authoritative(Rcode.NOERROR, rrs);
 }
@@ -80,36 +81,23 @@ interface AdvertisedTransport {
   readonly path: string | undefined;
 }
 
-/** RFC 9460 §14.3.2, and RFC 9461 for the path. */
-const Parameter = { ALPN: 1, PORT: 3, IPV4HINT: 4, IPV6HINT: 6, DOHPATH: 7 } as const;
-
-/** RFC 9460 §2.2: the parameters are in the order of their numbers, and no name is compressed. */
-function svcbOctets(
+/** RFC 9460 §2.1; the path is that of RFC 9461 §5. */
+function svcbData(
   priority: number,
   target: Name,
   { alpn, port, hints, path }: AdvertisedTransport,
-): Uint8Array {
-  const ids = alpn.map((id) => Buffer.concat([Buffer.of(id.length), Buffer.from(id)]));
-  const addresses = (family: 4 | 6): Buffer[] =>
-    hints
-      .filter((hint) => addressFamily(hint) === family)
-      .map((hint) => Buffer.from(addressOctets(hint)));
-  const parameters: readonly (readonly [number, readonly Buffer[]])[] = [
-    [Parameter.ALPN, ids],
-    [Parameter.PORT, [u16(port)]],
-    [Parameter.IPV4HINT, addresses(4)],
-    [Parameter.IPV6HINT, addresses(6)],
-    [Parameter.DOHPATH, path === undefined ? [] : [Buffer.from(path)]],
+): Rdata {
+  const hintsOfFamily = (family: 4 | 6): string => {
+    const addresses = hints.filter((hint) => addressFamily(hint) === family);
+    return addresses.length === 0 ? '' : `ipv${family}hint=${addresses.join(',')}`;
+  };
+  const parameters = [
+    `alpn=${alpn.join(',')}`,
+    `port=${port}`,
+    ...[hintsOfFamily(4), hintsOfFamily(6)],
+    path === undefined ? '' : `dohpath=${quote(path)}`,
   ];
-  const encoded = parameters
-    .filter(([, values]) => values.length > 0)
-    .flatMap(([key, values]) => {
-      const value = Buffer.concat(values);
-      return [u16(key), u16(value.length), value];
-    });
-  return Buffer.concat([u16(priority), wireName(target), ...encoded]);
-}
-
-function u16(value: number): Buffer {
-  return Buffer.of(value >>> 8, value & 0xff);
+  const parsed = parseTypedRdata(`SVCB ${priority} ${printName(target)} ${parameters.join(' ')}`);
+  if (parsed.kind === 'invalid') throw new Error(`a transport has no record: ${parsed.reason}`);
+  return parsed.rdata;
 }

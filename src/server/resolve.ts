@@ -149,35 +149,8 @@ class Resolver {
     const view = this.#view(context, learned, isWildcard);
     const decided = isWildcard ? this.#answerWildcard(view, question) : answer(view, question);
     switch (decided.kind) {
-      case 'response': {
-        const { basis } = decided;
-        const { signedAnswers } = this.#options;
-        const response =
-          signedAnswers?.ownResponse(view, question, decided.response) ?? decided.response;
-        const isPlainlyForTable =
-          basis !== undefined &&
-          !learned.isStale &&
-          response === decided.response &&
-          isForAll(context.query, basis);
-        if (isPlainlyForTable) {
-          this.#options.onDecided?.({ question, view, response, basis });
-        }
-        const finished = (made: Response): Response => {
-          const ordered = inRandomOrder(question, made, view.settings, this.#options.random);
-          if (learned.isStale) return marked(ordered, staleError(ordered.rcode));
-          return freshness === 'stale' ? marked(ordered, STALE) : ordered;
-        };
-        if (signedAnswers === undefined || !wantsSignatures(context.query)) {
-          return finished(response);
-        }
-        const { query, client } = context;
-        const canWait = client.transport !== 'udp';
-        const request = { query, canWait, view, question, response, basis };
-        const onSigned = isPlainlyForTable
-          ? this.#options.onSigning?.({ question, view, response, basis })
-          : undefined;
-        return signedAnswers.respond(request, finished, onSigned);
-      }
+      case 'response':
+        return this.#respond(context, view, decided, learned.isStale);
       case 'notOurs': {
         const own = this.#designated(context) ?? resolverArpaAnswer(question);
         if (own !== undefined) return own;
@@ -191,6 +164,36 @@ class Resolver {
           this.#decide(context, learned, round + 1),
         );
     }
+  }
+
+  /** The response made of a decision: signed, if the client wants signatures; `isStale`: other servers' stale answers. */
+  #respond(
+    { query, client }: QueryContext,
+    view: View,
+    decided: Extract<Decision, { kind: 'response' }>,
+    isStale: boolean,
+  ): Response | Promise<Response> {
+    const { signedAnswers, onDecided, onSigning, freshness, random } = this.#options;
+    const { question } = query;
+    const { basis } = decided;
+    const response =
+      signedAnswers?.ownResponse(view, question, decided.response) ?? decided.response;
+    // The answer table has no place for the extended error of a stale answer.
+    const isForTable = !isStale && response === decided.response && basis && isForAll(query, basis);
+    const published = isForTable ? { question, view, response, basis } : undefined;
+    if (published !== undefined) onDecided?.(published);
+    const isStoreStale = freshness() === 'stale';
+    const finished = (made: Response): Response => {
+      const ordered = inRandomOrder(question, made, view.settings, random);
+      if (isStale) return marked(ordered, staleError(ordered.rcode));
+      return isStoreStale ? marked(ordered, STALE) : ordered;
+    };
+    if (signedAnswers === undefined || query.edns?.dnssecOk !== true) return finished(response);
+    const request = {
+      ...{ query, view, question, response, basis },
+      canWait: client.transport !== 'udp',
+    };
+    return signedAnswers.respond(request, finished, published && onSigning?.(published));
   }
 
   #designated({ query, client }: QueryContext): Response | undefined {
@@ -316,10 +319,6 @@ const NOT_OURS = 'not one of our zones';
  */
 function isForAll(query: Query, { leadsOutside, isPersonal }: Basis): boolean {
   return !isPersonal && (isPlain(query) || !leadsOutside);
-}
-
-function wantsSignatures({ edns }: Query): boolean {
-  return edns?.dnssecOk === true;
 }
 
 /** Other servers' answers depend on these flags. */

@@ -1,6 +1,7 @@
 /**
  * server/: Answers packets on the main thread, and serves DNS over TCP.
- * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, forward, sign, timing, zone, zone/tree.
+ * Imports: dataplane/reply, dataplane/sockets, dataplane/table, dns, dns/presentation, forward, sign, timing, zone,
+ *   zone/tree.
  * Used by: app, app/ambassador, app/answering.
  *
  * The slow path, for every packet that the answer table cannot answer: packet -> accept -> resolve -> encode -> send.

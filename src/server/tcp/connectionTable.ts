@@ -158,14 +158,7 @@ export class ConnectionTable implements StreamService {
   }
 
   #evictLongestIdle(): boolean {
-    let longestIdle: TcpConnection | undefined;
-    let since = Number.POSITIVE_INFINITY;
-    for (const connection of this.#open) {
-      const idleSince = connection.idleSinceMs ?? Number.POSITIVE_INFINITY;
-      if (idleSince >= since) continue;
-      since = idleSince;
-      longestIdle = connection;
-    }
+    const longestIdle = longestIdleOf(this.#open);
     if (longestIdle === undefined) return false;
     longestIdle.destroy();
     this.#remove(longestIdle);
@@ -286,4 +279,19 @@ class WaitingConnections {
     clearTimeout(waiting.timer);
     socket.off('close', waiting.onClose);
   }
+}
+
+/** The connection that has been idle for longest; `undefined` if none is idle. */
+export function longestIdleOf<T extends { readonly idleSinceMs: number | undefined }>(
+  connections: Iterable<T>,
+): T | undefined {
+  let longestIdle: T | undefined;
+  let since = Number.POSITIVE_INFINITY;
+  for (const connection of connections) {
+    const idleSince = connection.idleSinceMs ?? Number.POSITIVE_INFINITY;
+    if (idleSince >= since) continue;
+    since = idleSince;
+    longestIdle = connection;
+  }
+  return longestIdle;
 }

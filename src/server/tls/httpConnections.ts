@@ -5,7 +5,7 @@
 import type { Socket } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
 import type { DnsClient } from '../../dns/message.ts';
-import type { TcpLimits } from '../tcp/connectionTable.ts';
+import { longestIdleOf, type TcpLimits } from '../tcp/connectionTable.ts';
 import { Http1Connections } from './http1Connections.ts';
 import { serveHttp2 } from './http2Connection.ts';
 import type { HttpConnection, HttpContext } from './httpConnection.ts';
@@ -121,14 +121,7 @@ export class HttpConnections {
   }
 
   #evictLongestIdle(): boolean {
-    let longestIdle: HttpConnection | undefined;
-    let since = Number.POSITIVE_INFINITY;
-    for (const connection of this.#open) {
-      const idleSince = connection.idleSinceMs ?? Number.POSITIVE_INFINITY;
-      if (idleSince >= since) continue;
-      since = idleSince;
-      longestIdle = connection;
-    }
+    const longestIdle = longestIdleOf(this.#open);
     if (longestIdle === undefined) return false;
     longestIdle.destroy();
     this.#remove(longestIdle);
