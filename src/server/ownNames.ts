@@ -1,6 +1,6 @@
 /**
- * The names that the server itself answers for, whatever its zones are: the texts about it in class CH (RFC 4892), and
- * `resolver.arpa`, the zone in which a resolver tells its clients how else to reach it (RFC 9462).
+ * The names that the server answers whatever its zones are: the texts about it in class CH (RFC 4892), and
+ * `resolver.arpa`. There a resolver tells its clients by which other transports they can reach it (RFC 9462).
  */
 import { authoritative, Ede, type Question, type Response, refused } from '../dns/message.ts';
 import { equalNames, foldName, isSubdomainOf, type Name, printName } from '../dns/name.ts';

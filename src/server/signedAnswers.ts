@@ -150,7 +150,7 @@ export class SignedAnswers {
     return rrs.length === 0 ? undefined : authoritative(Rcode.NOERROR, rrs);
   }
 
-  /** The parent's side of a zone that is below another one of ours (RFC 4035 §3.1.4.1). */
+  /** The answer to a question for DS, if one zone of ours is below another: the parent's zone has it (RFC 4035 §3.1.4.1). */
   #delegationResponse(view: View, { qname }: Question): Response | undefined {
     const { settings } = view;
     const parent = parentOfCut(view, qname);

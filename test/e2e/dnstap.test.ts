@@ -290,7 +290,7 @@ test('With --dnstap-sample 10 the reader gets one query in ten, with its reply',
   assert.ok(messages.length === 22 || messages.length === 24, `${messages.length} messages`);
 });
 
-test('A stopped reader delays no answer; its messages are dropped and counted, and later ones reach it again', {
+test('While the reader is stopped, answers go on and messages are dropped and counted; later ones reach it again', {
   skip,
 }, async (t) => {
   const folder = await tempDir(t);

@@ -74,14 +74,14 @@ export function forwardingOf(
   return { names, sets, forwarder, plan, options, apexes };
 }
 
-/** The store's configuration may make a domain one of ours that an option forwards. */
+/** Warns of options that forward one of our zones. A zone may come from the store's configuration, after the options. */
 function warnOfOwn({ forward }: Config, apexes: readonly Name[], log: Log): void {
   for (const { name } of forward)
     if (name.length > 0 && apexes.some((apex) => equalNames(apex, name)))
       log.warn({}, `--forward ${printName(name)} has no effect: the names in it are answered here`);
 }
 
-/** Nobody is asked about names in no domain, although no option says so. */
+/** Warns if the server has no upstream for names outside all domains, and no option asked for that. */
 function warnOfMissing(config: Config, apexes: readonly Name[], log: Log): void {
   if (!config.recursion || config.forward.some(isRoot)) return;
   const served = apexes.map(printName).join(' ');

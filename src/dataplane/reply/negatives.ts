@@ -58,8 +58,8 @@ export interface Negative {
 const BLOCK_HEAD = 3;
 
 /**
- * Packs the bodies into one block. `holes` are the domains inside the zones that other servers answer for, in wire form;
- * no suffix is in one of them, unless a zone of ours is in it too.
+ * Packs the bodies into one block. `holes` are the domains that other servers answer for, inside the zones, in wire form.
+ * A suffix may be in a hole only if a zone inside that hole has the suffix.
  */
 export function packNegatives(
   negatives: readonly Negative[],

@@ -109,7 +109,7 @@ export const typeSet: Field = {
 export const oldTypeSet: Field = {
   print(cursor) {
     const bits = cursor.string(cursor.end - cursor.at);
-    // A first bit that is set announces a form that nobody has defined.
+    // The first bit is reserved for another form, which no RFC defines yet.
     if (!isBitmap(bits) || bits.length > 16 || bits.charCodeAt(0) >= 0x80) cursor.fail();
     return typesIn(bits).map(typeName).join(' ');
   },

@@ -1,4 +1,4 @@
-/** The fields of each type's rdata, as it has them on the wire without compression, and in text. */
+/** The fields of each type's rdata, in the order of the wire and of the text. */
 import { algorithm, certificateType, oldTypeSet, signatureTime, typeSet } from './dnssecFields.ts';
 import {
   base32Field,

@@ -37,12 +37,12 @@ export class Words {
     this.#at = this.#words.length;
   }
 
-  /** The next word, as it is written; `undefined` at the end. */
+  /** The next word with its escapes; `undefined` at the end. */
   peek(): string | undefined {
     return this.#words[this.#at]?.text;
   }
 
-  /** The next word, as it is written. */
+  /** The next word with its escapes. */
   word(what: string): string {
     const word = this.#words[this.#at];
     if (word === undefined) this.fail(`${what} is missing`);

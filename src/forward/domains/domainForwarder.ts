@@ -20,12 +20,12 @@ import type { ServerSet, ServerSets } from './serverSets.ts';
 export interface ForwardedDomain {
   readonly name: Name;
   readonly isStubZone: boolean;
-  /** `local`: nobody. */
+  /** `local`: the server sends no question about the domain. */
   readonly servers: ServerSet['servers'] | 'local';
 }
 
 export interface ForwardingPlan {
-  /** Undefined: nobody is asked about other names. */
+  /** The upstreams for names in no domain; undefined: the server refuses these. */
   readonly general: ServerSet | undefined;
   /** Each name once. */
   readonly domains: readonly ForwardedDomain[];
@@ -36,7 +36,7 @@ export interface ForwardingPlan {
 interface DomainTarget {
   /** Undefined: the general upstreams. */
   readonly domain: ForwardedDomain | undefined;
-  /** Undefined: nobody is asked. */
+  /** Undefined: the server refuses the question. */
   readonly forwarder: CachingForwarder | undefined;
 }
 
