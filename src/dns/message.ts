@@ -120,6 +120,8 @@ export interface Response {
   readonly compactOk?: boolean | undefined;
   /** RRs were left out that only a reply over TCP can carry, so TC is set even if the rest fits. */
   readonly truncated?: boolean;
+  /** The name that the rate limit counts for the reply; absent: the question's or, for NXDOMAIN, the zone's. */
+  readonly limitedAs?: Name | undefined;
   /** Options of the reply's OPT record, which it has if the query has one. */
   readonly options?: readonly ReplyOption[] | undefined;
   /** The last RR of the message (RFC 8945 §5.1). */

@@ -10,7 +10,7 @@ import {
 } from '../dataplane/sockets/clientPolicy.ts';
 import { sockaddrOf } from '../dataplane/sockets/layout.ts';
 import { Single } from '../dataplane/table/counters.ts';
-import { hashStep } from '../dataplane/table/layout.ts';
+import { hashOfName } from '../dataplane/table/layout.ts';
 import { COOKIE_OCTETS, OptionCode } from '../dns/edns.ts';
 import {
   authoritative,
@@ -19,7 +19,7 @@ import {
   type ReplyOption,
   type Response,
 } from '../dns/message.ts';
-import { type Name, nameKey } from '../dns/name.ts';
+import { foldName, type Name, wireName } from '../dns/name.ts';
 import { Rcode } from '../dns/rr.ts';
 
 /** What the policy says about one query. */
@@ -43,7 +43,7 @@ export interface Limited {
 const PLAIN: Passage = { kind: 'admitted', options: undefined, cookieSlot: undefined };
 
 /** The clock of cookies, and that of the rate limit, which all threads share. */
-export interface GateClocks {
+interface GateClocks {
   readonly unixSeconds: () => number;
   readonly monotonicMs: () => number;
 }
@@ -54,9 +54,12 @@ export class ClientGate implements PolicyFollower {
   #cookies: ServerCookies | undefined;
   #limiter: RateLimiter | undefined;
   readonly #clocks: GateClocks;
+  readonly #nameSeed: number;
 
-  constructor(clocks: GateClocks) {
+  /** `nameSeed`: of the answer table's hashes of names. */
+  constructor(clocks: GateClocks, nameSeed: number) {
     this.#clocks = clocks;
+    this.#nameSeed = nameSeed;
     this.setPolicy(PLAIN_POLICY);
   }
 
@@ -101,7 +104,11 @@ export class ClientGate implements PolicyFollower {
     if (passage?.cookieSlot === VALID_SLOT) return undefined;
     limiter.setTime(this.#clocks.monotonicMs());
     limiter.setClient(sockaddrOf(client.address), 0);
-    const admission = limiter.admit(subjectOf(query, response));
+    const subject = subjectOf(query, response);
+    // The table's readers count the same number for a name.
+    const admission = limiter.admit(
+      subject === undefined ? ERRORS : hashOfName(wireName(foldName(subject)), this.#nameSeed),
+    );
     if (admission === Admission.SEND) return undefined;
     if (admission === Admission.DROP) return { response: null, slot: Single.rateDropped };
     const { recursionAvailable } = response;
@@ -114,16 +121,9 @@ export class ClientGate implements PolicyFollower {
 
 const VALID_SLOT = cookieSlot(CookieState.VALID);
 
-/** What a reply is about: its name, the zone that denies the name, or nothing. */
-function subjectOf({ question }: Query, { rcode, authority }: Response): number {
-  if (rcode === Rcode.NOERROR) return hashOf(question.qname);
-  const [soa] = authority;
-  return rcode === Rcode.NXDOMAIN && soa !== undefined ? hashOf(soa.owner) : ERRORS;
-}
-
-function hashOf(name: Name): number {
-  const key = nameKey(name);
-  let hash = 0;
-  for (let i = 0; i < key.length; i++) hash = hashStep(hash, key.charCodeAt(i));
-  return hash;
+/** What a reply is about: its name, the zone that denies the name, or `undefined` for an error. */
+function subjectOf({ question }: Query, response: Response): Name | undefined {
+  const { rcode, authority, limitedAs } = response;
+  if (rcode === Rcode.NOERROR) return limitedAs ?? question.qname;
+  return rcode === Rcode.NXDOMAIN ? (limitedAs ?? authority[0]?.owner) : undefined;
 }

@@ -184,7 +184,8 @@ class Resolver {
     if (published !== undefined) onDecided?.(published);
     const isStoreStale = freshness() === 'stale';
     const finished = (made: Response): Response => {
-      const ordered = inRandomOrder(question, made, view.settings, random);
+      const limitedAs = basis?.synthesis?.wildcard ?? made.limitedAs;
+      const ordered = { ...inRandomOrder(question, made, view.settings, random), limitedAs };
       if (isStale) return marked(ordered, staleError(ordered.rcode));
       return isStoreStale ? marked(ordered, STALE) : ordered;
     };

@@ -189,7 +189,8 @@ export class SignedAnswers {
       // With NXDOMAIN and this NSEC alone validators call the reply bogus, unless they know compact denial.
       const compactOk = query.edns?.compactOk;
       const rcode = compactOk === true ? Rcode.NXDOMAIN : Rcode.NOERROR;
-      const denied = { ...response, rcode, compactOk, authority: [...authority, nsec] };
+      const limitedAs = soa.owner;
+      const denied = { ...response, rcode, compactOk, limitedAs, authority: [...authority, nsec] };
       return { denied, denial: undefined, isMissing: true };
     }
     if (parent !== undefined) {

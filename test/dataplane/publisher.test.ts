@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { Outcome } from '../../src/dataplane/reply/fastPath.ts';
+import { Control } from '../../src/dataplane/table/layout.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { encodeQuery } from '../../src/dns/encode.ts';
 import { printRr } from '../../src/dns/presentation/presentation.ts';
@@ -597,4 +598,39 @@ describe('a full table', () => {
     const gone = queryOf('x.foo.arpa.', 'A');
     assert.deepEqual(zone.fast(gone), zone.slow(gone));
   });
+});
+
+it('While names come and go, and while dropped names are left, readers know it', () => {
+  const zone = new FastZone();
+  zone.setFreshness('synced');
+  const words = new Int32Array(zone.table.handle.memory);
+  const isChanging = (): boolean => ((words[Control.NAMES_VERSION] as number) & 1) === 1;
+  assert.equal(isChanging(), false);
+  const seen: boolean[] = [];
+  const add = zone.table.add.bind(zone.table);
+  zone.table.add = (name) => {
+    seen.push(isChanging());
+    return add(name);
+  };
+  const put = (label: string): void => {
+    seen.length = 0;
+    zone.put(`local/skydns/${label}`, { host: '10.0.0.1' });
+    assert.ok(seen.length > 0 && seen.every(Boolean), label);
+  };
+  put('first');
+  assert.equal(isChanging(), false);
+  zone.settings = { ...zone.settings, local: name('x.skydns.local') };
+  zone.publisher.refresh();
+  zone.settings = { ...zone.settings, local: undefined };
+  zone.publisher.refresh();
+  assert.equal(isChanging(), true, 'a name was dropped');
+  put('second');
+  assert.equal(isChanging(), true, 'the dropped name is still there');
+  zone.publisher.refresh();
+  assert.equal(isChanging(), false);
+  zone.table.add = () => {
+    throw new Error('a fault');
+  };
+  assert.throws(() => zone.put('local/skydns/third', { host: '10.0.0.1' }));
+  assert.equal(isChanging(), false, 'a fault ends the change');
 });

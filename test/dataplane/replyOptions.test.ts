@@ -247,6 +247,27 @@ describe('The rate limit', () => {
     }
   });
 
+  it('One name has one limit, whether the table or the slow path answers', () => {
+    const zone = zoneWithRecords();
+    const packet = packetOf({ qname: 'WEB.skydns.local', options: [] });
+    repliesOf(zone, packet);
+    zone.setPolicy(limited({ slip: 0 }));
+    for (let i = 0; i < 3; i++) assert.ok(typeof zone.fast(packet) !== 'number');
+    for (let i = 0; i < 2; i++) assert.ok(zone.slow(packet) !== undefined);
+    assert.equal(zone.slow(packet), undefined);
+    assert.equal(zone.fast(packet), Outcome.DROP);
+  });
+
+  it('Names that a stored wildcard answers for share one limit on the slow path', () => {
+    const zone = zoneWithRecords();
+    zone.put('local/skydns/apps/*', { host: '10.0.0.2' });
+    zone.setPolicy(limited({ slip: 0 }));
+    const replies = Array.from({ length: 9 }, (_, i) =>
+      zone.slow(packetOf({ qname: `x${i}.apps.skydns.local`, options: [] })),
+    );
+    assert.equal(replies.filter((reply) => reply === undefined).length, 4);
+  });
+
   it('Names that do not exist share the limit of their zone, and do not touch that of a name', () => {
     const zone = zoneWithRecords();
     repliesOf(zone, packetOf({ qname: 'web.skydns.local', options: [] }));

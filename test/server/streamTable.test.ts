@@ -166,3 +166,26 @@ test('A connection that asks what the table holds leaves time to other connectio
   const before = listener.counters().queries;
   assert.ok(before < count, `${before} questions came first`);
 });
+
+test('A long name below a stored wildcard gets the slow path’s reply if the table’s would be too long', () => {
+  const zone = new FastZone();
+  for (let i = 0; i < 15; i++)
+    zone.put(`local/skydns/w/*/${i}`, { host: '10.0.0.1', port: 1000 + i });
+  zone.setFreshness('synced');
+  const srv = (id: number, name: string): Buffer =>
+    rawPacket({ id, flags: 0x0100, body: [rawQuestion(name, 33)] });
+  zone.publish(srv(0, 'a.w.skydns.local'));
+  const table = new StreamTable(zone.table.handle, () => zone.nowMs);
+  const client = { transport: 'tcp', address: '127.0.0.1', port: 1 } as const;
+  const offer = { idleMs: 1_000, isEncrypted: false };
+  const answerTo = (name: string): Uint8Array | undefined =>
+    table.answerMessage(srv(1, name), client, offer);
+  assert.deepEqual(
+    answerTo('ab.w.skydns.local'),
+    zone.slow(srv(1, 'ab.w.skydns.local'), 'tcp'),
+    'a short name',
+  );
+  const long = `${Array(3).fill('x'.repeat(63)).join('.')}.${'y'.repeat(40)}.w.skydns.local`;
+  assert.ok((zone.slow(srv(1, long), 'tcp')?.length ?? 0) > 4_000);
+  assert.equal(answerTo(long), undefined);
+});

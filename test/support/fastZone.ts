@@ -38,10 +38,7 @@ export class FastZone {
   readonly world = new Map<string, External>();
   /** The slow path's last decision that holds for every client. */
   decided: Decided | undefined;
-  readonly #gate = new ClientGate({
-    monotonicMs: () => this.nowMs,
-    unixSeconds: () => Math.floor(Date.now() / 1000),
-  });
+  readonly #gate: ClientGate;
   readonly #fast;
   readonly #stream;
   readonly #slow: Respond;
@@ -58,6 +55,9 @@ export class FastZone {
   ) {
     this.settings = settingsOf(settings);
     this.table = new AnswerTable(capacityOctets, 0x5eed, maxUdpOctets);
+    const wallClock = () => Math.floor(Date.now() / 1000);
+    const clocks = { monotonicMs: () => this.nowMs, unixSeconds: wallClock };
+    this.#gate = new ClientGate(clocks, this.table.seed);
     this.catalog = new Catalog({
       prefix: '/skydns/',
       onApplied: (nodes) => this.publisher.onApplied(nodes),

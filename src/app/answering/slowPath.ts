@@ -1,6 +1,7 @@
 /** Answers the queries that the answer table cannot answer: the responders of a running server. */
 import type { Config } from '../../config/config.ts';
 import type { Publisher } from '../../dataplane/publish/publisher.ts';
+import type { AnswerTable } from '../../dataplane/table/table.ts';
 import type { Respond } from '../../dns/message.ts';
 import type { FaultLog } from '../../observability/faultLog.ts';
 import type { QueryLog } from '../../observability/queryLog.ts';
@@ -24,6 +25,7 @@ export interface SlowPathParts {
   readonly mirror: Pick<Mirror, 'state'>;
   readonly nameTables: NameTables;
   readonly publisher: Publisher;
+  readonly table: Pick<AnswerTable, 'seed'>;
   readonly dnssec: Dnssec;
   readonly outsideCache: OutsideCache | undefined;
   readonly counters: AnswerCounters;
@@ -56,7 +58,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
   const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
   const { counters, queryLog, faults, transfers } = parts;
   const pending = new OutstandingAnswers();
-  const gate = new ClientGate({ monotonicMs, unixSeconds });
+  const gate = new ClientGate({ monotonicMs, unixSeconds }, parts.table.seed);
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,

@@ -22,6 +22,7 @@ import type { NewAnswer } from '../table/answers.ts';
 import { QuestionLabels } from '../table/layout.ts';
 import type { AnswerTable } from '../table/table.ts';
 import { type EncodingLimits, encodedAnswer, isNodata, secondOf } from './encodedAnswer.ts';
+import { NameChanges } from './nameChanges.ts';
 import { OwnerNames, touchedBy } from './ownerNames.ts';
 import { Renewals } from './renewals.ts';
 import { StoredWildcards } from './storedWildcards.ts';
@@ -52,6 +53,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #table: AnswerTable;
   readonly #names: OwnerNames;
+  readonly #changes: NameChanges;
   readonly #wildcards: StoredWildcards;
   readonly #denials: ZoneDenials;
   readonly #dependents = new Dependents<number>();
@@ -60,15 +62,12 @@ export class Publisher {
   #version = 0;
   /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;
-  /** Addresses of names that the settings have dropped. A batch that began before may still look for them. */
-  #namesToRemove: readonly number[] = [];
-  /** The table has such names, so its readers do not know which names exist. */
-  #isChanging = false;
 
   constructor(options: PublisherOptions) {
     this.#options = options;
     this.#table = options.table;
     this.#names = new OwnerNames(options.root, options.table);
+    this.#changes = new NameChanges(options.table, (address) => this.#removeName(address));
     this.#wildcards = new StoredWildcards(options.table, newProbe(options.random));
     this.#denials = new ZoneDenials(options);
     this.#renewals = new Renewals({ ...options, publish: (decided) => this.publish(decided) });
@@ -87,29 +86,28 @@ export class Publisher {
    */
   refresh(): void {
     const { settings, monotonicMs } = this.#options;
-    if (!this.#isChanging) this.#table.beginChange();
-    for (const address of this.#namesToRemove) this.#removeName(address);
-    this.#namesToRemove = [];
-    this.#names.retry();
-    this.#wildcards.retry();
-    if (settings() !== this.#settings) {
-      this.#settings = settings();
-      this.#table.newEra();
-      this.#table.questionWildcards = QuestionLabels[this.#settings.questionWildcards];
-      this.#dropDerived();
-      this.#namesToRemove = this.#setNames();
-      this.#wildcards.reset(this.#settings, (address) => this.#removeWildcard(address));
-      this.#denials.reset();
-    }
-    this.#isChanging = this.#namesToRemove.length > 0;
-    if (!this.#isChanging) this.#table.endChange();
+    const current = settings();
+    this.#changes.run(() => this.#refreshNames(current));
     if (this.#table.isScarce) this.#dropDerived();
     // A published SOA expires with its hour on the monotonic clock, but the serial follows the system clock, which may
     // have been set.
-    for (const apex of this.#denials.refresh(this.#settings))
-      this.#withdraw(this.#names.addressOf(apex));
+    for (const apex of this.#denials.refresh(current)) this.#withdraw(this.#names.addressOf(apex));
     this.#table.sweep(secondOf(monotonicMs()));
     this.#table.collect();
+  }
+
+  #refreshNames(settings: ZoneSettings): void {
+    this.#changes.removeDropped();
+    this.#names.retry();
+    this.#wildcards.retry();
+    if (settings === this.#settings) return;
+    this.#settings = settings;
+    this.#table.newEra();
+    this.#table.questionWildcards = QuestionLabels[settings.questionWildcards];
+    this.#dropDerived();
+    this.#changes.drop(this.#setNames());
+    this.#wildcards.reset(settings, (address) => this.#removeWildcard(address));
+    this.#denials.reset();
   }
 
   /** Call this when other keys sign or are published. */
@@ -122,9 +120,11 @@ export class Publisher {
   onNamesChanged(names: readonly Name[]): void {
     if (this.#settings === undefined) return;
     this.#version++;
-    const gone = this.#setNames();
-    for (const address of gone) this.#withdraw(address);
-    this.#namesToRemove = [...this.#namesToRemove, ...gone];
+    this.#changes.run(() => {
+      const gone = this.#setNames();
+      for (const address of gone) this.#withdraw(address);
+      this.#changes.drop(gone);
+    });
     for (const name of names) {
       this.#withdraw(this.#names.addressOf(name));
       this.#withdrawDependents(findNode(this.#options.root, name) ?? printName(name));
@@ -141,13 +141,13 @@ export class Publisher {
   onApplied(nodes: readonly Node[]): void {
     this.#version++;
     const { live, gone } = touchedBy(nodes);
-    this.#table.beginChange();
-    for (const node of gone) this.#names.transfer(node);
-    for (const node of live) if (node.tableAddress === 0) this.#addName(node);
-    for (const node of live) this.#invalidateNode(node);
-    for (const node of gone) this.#removeNode(node);
-    this.#changeWildcards(live, gone);
-    this.#table.endChange();
+    this.#changes.run(() => {
+      for (const node of gone) this.#names.transfer(node);
+      for (const node of live) if (node.tableAddress === 0) this.#addName(node);
+      for (const node of live) this.#invalidateNode(node);
+      for (const node of gone) this.#removeNode(node);
+      this.#changeWildcards(live, gone);
+    });
     this.#table.collect();
   }
 

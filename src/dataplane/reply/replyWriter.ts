@@ -147,7 +147,8 @@ export class ReplyWriter {
   ): number {
     const words = this.#words;
     const template = this.#template;
-    const room = this.#room(at);
+    // Long names make the answer longer than any that was published, also for a client that can receive any length.
+    const room = Math.min(this.#room(at), this.#maxUdpOctets);
     const variant = this.#variant(answer, head, room);
     const sizes = words[variant] as number;
     let cut = variant + 1;

@@ -20,7 +20,11 @@ export class SipHash {
 
   /** Hashes the first `count` words of the message, whose octets are in the order of memory (little-endian). */
   hash(message: Int32Array, count: number): void {
-    const [k0l, k0h, k1l, k1h] = this.#key as unknown as [number, number, number, number];
+    const key = this.#key;
+    const k0l = key[0] as number;
+    const k0h = key[1] as number;
+    const k1l = key[2] as number;
+    const k1h = key[3] as number;
     let v0l = k0l ^ 0x70736575;
     let v0h = k0h ^ 0x736f6d65;
     let v1l = k1l ^ 0x6e646f6d;

@@ -3,7 +3,7 @@
  * that may use recursion. It reads the address as the kernel writes it. An IPv4-mapped IPv6 address counts as IPv4.
  */
 import { addressOctets } from '../../dns/address.ts';
-import { AF_INET, Sockaddr } from './layout.ts';
+import { ipv4At, MAPPED_WORD, Sockaddr } from './layout.ts';
 
 export interface AddressRange {
   readonly address: string;
@@ -14,8 +14,6 @@ export interface AddressRange {
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 const IPV4_WORDS = 1;
 const IPV6_WORDS = 4;
-/** The third word of ::ffff:0:0/96, in the byte order of memory. */
-const MAPPED_WORD = new Int32Array(Uint8Array.of(0, 0, 0xff, 0xff).buffer)[0] as number;
 const MAPPED_BITS = 96;
 
 export class AddressRanges {
@@ -38,8 +36,8 @@ export class AddressRanges {
   /** Whether a range contains the struct sockaddr at octet `at` (a multiple of four) of the words' memory. */
   has(words: Int32Array, at: number): boolean {
     const start = at / WORD;
-    const family = (words[start] as number) & 0xffff;
-    if (family === AF_INET) return this.#hasIpv4(words[start + Sockaddr.ADDRESS4 / WORD] as number);
+    const ipv4 = ipv4At(words, start);
+    if (ipv4 >= 0) return this.#hasIpv4(words[ipv4] as number);
     return this.#hasIpv6(words, start + Sockaddr.ADDRESS6 / WORD);
   }
 
@@ -61,8 +59,6 @@ export class AddressRanges {
   }
 
   #hasIpv6(words: Int32Array, at: number): boolean {
-    const isMapped = words[at] === 0 && words[at + 1] === 0 && words[at + 2] === MAPPED_WORD;
-    if (isMapped) return this.#hasIpv4(words[at + 3] as number);
     for (let i = 0; i < IPV6_WORDS; i++) this.#address[i] = swapped(words[at + i] as number);
     return this.#ipv6.has(this.#address);
   }

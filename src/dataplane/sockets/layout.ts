@@ -122,7 +122,7 @@ export function writeSockaddr(
 }
 
 /** The third word of ::ffff:0:0/96, in the byte order of memory. */
-const MAPPED_WORD = new Int32Array(Uint8Array.of(0, 0, 0xff, 0xff).buffer)[0] as number;
+export const MAPPED_WORD = new Int32Array(Uint8Array.of(0, 0, 0xff, 0xff).buffer)[0] as number;
 const WORD = Int32Array.BYTES_PER_ELEMENT;
 
 /**

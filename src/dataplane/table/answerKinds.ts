@@ -27,7 +27,7 @@ export const KIND_COUNT: number = OTHER_KIND + 1;
 export const NO_KIND = 255;
 
 /**
- * QTYPEs that the table never answers: the main thread refuses transfers, OPT is not a QTYPE, and DNSSEC's own types have
+ * QTYPEs that the table never answers: the main thread makes transfers, OPT is not a QTYPE, and DNSSEC's own types have
  * records at names where no other type of `OTHER_KIND` has.
  */
 const SLOW_TYPES = [

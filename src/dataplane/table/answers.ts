@@ -87,9 +87,11 @@ export class Answers {
     return isNegative(this.#words[answer + AnswerField.HEAD] as number);
   }
 
-  /** Whether a client has got the answer. */
+  /** Whether a client has got the answer or the signed one beside it. */
   isAsked(answer: number): boolean {
-    return isAsked(this.#words[answer + AnswerField.HEAD] as number);
+    const signed = this.#signedOf(answer);
+    const headOf = (block: number) => this.#words[block + AnswerField.HEAD] as number;
+    return isAsked(headOf(answer)) || (signed > 0 && isAsked(headOf(signed)));
   }
 
   publish(word: number, answer: NewAnswer): boolean {
@@ -101,7 +103,8 @@ export class Answers {
   }
 
   publishNodata(word: number, isSignable: boolean): boolean {
-    if (this.#nodata === 0 || this.#signableNodata === 0) this.newEra();
+    if (isSignable) this.#signableNodata ||= this.#new(NODATA, true, 0);
+    else this.#nodata ||= this.#new(NODATA, true, NOT_SIGNED);
     const block = isSignable ? this.#signableNodata : this.#nodata;
     if (block === 0) return false;
     this.#swap(word, block);

@@ -51,7 +51,8 @@ export class AnswerTable {
   /** Made with the first stored wildcard: without it readers do not look for any. */
   #wildcards: NameSet | undefined;
   readonly #answers: Answers;
-  readonly #seed: number;
+  /** Of the hashes of names. */
+  readonly seed: number;
   #missingNames = 0;
   #withoutRoom = 0;
 
@@ -64,8 +65,8 @@ export class AnswerTable {
     const memory = new SharedArrayBuffer(octets);
     this.handle = { memory, maxUdpOctets };
     this.#words = new Int32Array(memory);
-    this.#seed = seed | 0;
-    this.#words[Control.SEED] = this.#seed;
+    this.seed = seed | 0;
+    this.#words[Control.SEED] = this.seed;
     this.#heap = new Heap(this.#words);
     this.#reclaim = new Reclaim(this.#words, (block, words) => this.#heap.release(block, words));
     this.#memory = {
@@ -75,7 +76,7 @@ export class AnswerTable {
       reclaim: this.#reclaim,
     };
     this.#answers = new Answers(this.#words, this.#heap, this.#reclaim);
-    this.#names = new NameSet(this.#memory, this.#seed, Control.INDEX, NAME_PAIRS);
+    this.#names = new NameSet(this.#memory, this.seed, Control.INDEX, NAME_PAIRS);
     this.newEra();
   }
 
@@ -152,7 +153,7 @@ export class AnswerTable {
 
   #insertWildcard(encloser: Uint8Array): number {
     try {
-      this.#wildcards ??= new NameSet(this.#memory, this.#seed, Control.WILDCARDS, WILDCARD_PAIRS);
+      this.#wildcards ??= new NameSet(this.#memory, this.seed, Control.WILDCARDS, WILDCARD_PAIRS);
     } catch {
       return NO_ROOM;
     }

@@ -147,10 +147,9 @@ export class StreamTable implements PolicyFollower {
     const lengthAt = this.#octets;
     const at = lengthAt + LENGTH_OCTETS;
     for (let i = 0; i < length; i++) replies[at + i] = chunk[messageAt + i] as number;
-    // The reply overwrites the query.
-    const options = replyOptionsFor(chunk, offer, messageAt, length);
     let outcome: number = path.answer(replies, at, length, mayRecurse);
     if (outcome <= 0) return false;
+    const options = replyOptionsFor(chunk, offer, messageAt, length);
     if (options !== undefined) {
       const reply = withReplyOptions(replies.subarray(at, at + outcome), options);
       replies.set(reply, at);
