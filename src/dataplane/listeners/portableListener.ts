@@ -180,7 +180,7 @@ class PortableReceiver {
     else if (this.#allowed?.hasAddress(address) === false) countDrop(this.#block, 'notAllowed');
     else if (this.#isOwn(address, port)) countDrop(this.#block, 'ownAddress');
     else if (this.#unsent >= MAX_UNSENT) countDrop(this.#block, 'overload');
-    else if (!this.#answer(socket, packet, peer, { transport: 'udp', address, port, ...local })) {
+    else if (!this.#answer(socket, packet, peer, address, local)) {
       this.#slow.queries += 1;
       const localAddress = local.localAddress ?? this.#localAddresses.towards(address);
       const client = { transport: 'udp', address, port, ...local, localAddress } as const;
@@ -193,11 +193,16 @@ class PortableReceiver {
   }
 
   /** False if the table cannot answer the packet. */
-  #answer(socket: Socket, packet: Uint8Array, peer: RemoteInfo, client: DnsClient): boolean {
+  #answer(
+    socket: Socket,
+    packet: Uint8Array,
+    peer: RemoteInfo,
+    address: string,
+    local: LocalEnd,
+  ): boolean {
     if (this.#fastPath === undefined) return false;
     const startedMs = performance.now();
     this.#room.set(packet);
-    const { address } = client;
     const mayRecurse = this.#recursion.hasAddress(address);
     if (this.#fastPath.needsClient) this.#fastPath.setClient(sockaddrOf(address), 0);
     this.#fastPath.beginBatch();
@@ -211,7 +216,13 @@ class PortableReceiver {
     count(this.#block, Slot.latency + bucketOf(LATENCY_BOUNDS_US, micros));
     count(this.#block, Single.latencyMicros, micros);
     const reply = this.#room.slice(0, outcome);
-    this.#options.tap?.client.answered(client, packet, reply, startedMs);
+    const tap = this.#options.tap?.client;
+    tap?.answered(
+      { transport: 'udp', address, port: peer.port, ...local },
+      packet,
+      reply,
+      startedMs,
+    );
     this.#send(socket, reply, peer, () => {
       count(this.#block, Single.sent);
       count(this.#block, Single.sentOctets, outcome);

@@ -169,34 +169,50 @@ class TableReader implements FastPath {
     const answer = Atomics.load(this.#words, record + 1 + question.kind);
     if (answer === 0 || !this.#holds(answer)) return this.#missOf(question.hash);
     if (question.dnssecOk) return this.#answerSigned(octets, at, answer, ra);
-    return this.#answerWith(octets, at, answer, ra);
+    return this.#answerWith(octets, at, answer, ra, question.hash, 0);
   }
 
   /** Answers with DO: with the signed answer or, if the zone is not signed, with the plain one. */
   #answerSigned(octets: Uint8Array, at: number, plain: number, ra: number): number {
     const signed = Atomics.load(this.#words, plain + AnswerField.SIGNED);
-    if (signed === NOT_SIGNED) return this.#answerWith(octets, at, plain, ra);
+    const { hash } = this.#question;
+    if (signed === NOT_SIGNED) return this.#answerWith(octets, at, plain, ra, hash, 0);
     if (signed === 0 || !this.#holds(signed)) return this.#missOf(this.#question.hash);
-    return this.#answerWith(octets, at, signed, ra);
+    return this.#answerWith(octets, at, signed, ra, hash, 0);
   }
 
-  #answerWith(octets: Uint8Array, at: number, answer: number, ra: number): number {
+  /**
+   * `subject`: one number for all names that share a rate limit. `encloserOctets`: of the name above the stored wildcard
+   * that answers; 0 if the answer is the name's own.
+   */
+  #answerWith(
+    octets: Uint8Array,
+    at: number,
+    answer: number,
+    ra: number,
+    subject: number,
+    encloserOctets: number,
+  ): number {
     const question = this.#question;
     const head = this.#words[answer + AnswerField.HEAD] as number;
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
     if (question.kind === OTHER_KIND && this.#isForOtherType(answer, head)) return Outcome.SLOW;
     if (this.#limiter !== undefined) {
-      const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? question.hash : ERRORS);
+      const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? subject : ERRORS);
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
     }
-    if (!isNegative(head)) {
-      if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
-      const low = rcodeOf(head) | ra;
-      return this.#writer.writeAnswer(octets, at, answer, head, low) || Outcome.PENDING;
+    if (isNegative(head)) {
+      if (!this.#negatives.find()) return Outcome.PENDING;
+      return this.#writer.writeNegative(octets, at, this.#negatives, Rcode.NOERROR | ra);
     }
-    if (!this.#negatives.find()) return Outcome.PENDING;
-    return this.#writer.writeNegative(octets, at, this.#negatives, Rcode.NOERROR | ra);
+    if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
+    const low = rcodeOf(head) | ra;
+    const length =
+      encloserOctets === 0
+        ? this.#writer.writeAnswer(octets, at, answer, head, low)
+        : this.#writer.writeSynthesized(octets, at, answer, head, low, encloserOctets);
+    return length || Outcome.PENDING;
   }
 
   /** Answers for a name that the table lacks: it is outside our zones, or does not exist, or may be derived. */
@@ -223,24 +239,8 @@ class TableReader implements FastPath {
     if (record === 0) return this.#writeNxdomain(octets, at, ra);
     // The names below a wildcard have one answer, so they are pending together.
     if (answer === 0 || !this.#holds(answer)) return this.#missOf(record);
-    const head = this.#words[answer + AnswerField.HEAD] as number;
-    if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
-      return Outcome.SLOW;
-    if (question.kind === OTHER_KIND && this.#isForOtherType(answer, head)) return Outcome.SLOW;
-    if (this.#limiter !== undefined) {
-      // One client's random names below a wildcard have one limit.
-      const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? record : ERRORS);
-      if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
-    }
-    if (isNegative(head))
-      return this.#writer.writeNegative(octets, at, this.#negatives, Rcode.NOERROR | ra);
-    if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
-    const low = rcodeOf(head) | ra;
-    const { encloserOctets } = wildcards;
-    return (
-      this.#writer.writeSynthesized(octets, at, answer, head, low, encloserOctets) ||
-      Outcome.PENDING
-    );
+    // One client's random names below a wildcard have one limit.
+    return this.#answerWith(octets, at, answer, ra, record, wildcards.encloserOctets);
   }
 
   /** Whether the answer of `OTHER_KIND` is for another QTYPE than the question's. */
