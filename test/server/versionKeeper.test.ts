@@ -33,18 +33,22 @@ async function scene(options: Partial<VersionKeeperOptions> = {}) {
     onSkipped: () => {},
     ...options,
   });
-  const put = (path: string, host: string, modRevision = ++revision): void => {
-    const key = `/skydns/${path}`;
-    const value = Buffer.from(JSON.stringify({ host }));
-    const entry = { key, value, createRevision: modRevision, modRevision, lease: undefined };
-    const changes: Change[] = [{ kind: 'put', entry, previous: undefined }];
+  const putAll = (hosts: readonly (readonly [path: string, host: string, at: number])[]): void => {
+    const changes = hosts.map(([path, host, modRevision]): Change => {
+      const key = `/skydns/${path}`;
+      const value = Buffer.from(JSON.stringify({ host }));
+      const entry = { key, value, createRevision: modRevision, modRevision, lease: undefined };
+      return { kind: 'put', entry, previous: undefined };
+    });
     keeper.noteChanges(changes);
     catalog.apply(changes);
   };
+  const put = (path: string, host: string, modRevision = ++revision): void =>
+    putAll([[path, host, modRevision]]);
   keeper.start();
   await until('the zone is read', () => serials.length > 0);
   await clock.advance(10_000);
-  return { clock, keeper, serials, older, put };
+  return { clock, keeper, serials, older, put, putAll };
 }
 
 describe('Making versions', () => {
@@ -77,6 +81,23 @@ describe('Making versions', () => {
     await clock.advance(2_000);
     assert.deepEqual(serials, [100, 102]);
     assert.equal(keeper.zoneOf(name('SkyDNS.local.'))?.serial, 102);
+  });
+
+  it('Changes in the order of their keys make a version with the greatest of their revisions', async () => {
+    const { clock, serials, older, put, putAll } = await scene();
+    putAll([
+      ['local/skydns/a', '10.0.0.1', 120],
+      ['local/skydns/b', '10.0.0.2', 105],
+    ]);
+    await clock.advance(2_000);
+    putAll([
+      ['arpa/a', '10.0.0.1', 130],
+      ['arpa/b', '10.0.0.2', 110],
+    ]);
+    put('local/skydns/c', '10.0.0.3', 131);
+    await clock.advance(2_000);
+    assert.deepEqual(serials, [100, 120, 131]);
+    assert.deepEqual(older, []);
   });
 
   it('A revision that goes back is reported, and no difference leads to it', async () => {

@@ -60,9 +60,9 @@ export class VersionKeeper {
   #isStarted = false;
   /** The nodes that have changed since the last version, and all nodes above them. */
   #changed = new Set<Node>();
-  /** The revision of the last change of a key in each zone since its last version. */
+  /** The greatest revision of the changes of keys in each zone since its last version. */
   #touched = new Map<Name, number>();
-  /** The revision of the last change of any key. */
+  /** The greatest revision of the last changes of any keys. */
   #lastRevision = 0;
   #cutAtMs = Number.NEGATIVE_INFINITY;
   /** The alarm is set. */
@@ -101,13 +101,17 @@ export class VersionKeeper {
   noteChanges(changes: readonly Change[]): void {
     if (!this.#isStarted || this.#settings === undefined) return;
     const { prefix } = this.#options;
+    let greatest = 0;
     for (const change of changes) {
       const revision = change.kind === 'put' ? change.entry.modRevision : change.modRevision;
-      this.#lastRevision = revision;
+      // The changes that a new listing finds are in the order of their keys.
+      greatest = Math.max(greatest, revision);
       const name = nameOfKey(keyOfChange(change), prefix);
       const apex = name.kind === 'name' ? apexOf(this.#settings, name.owner) : undefined;
-      if (apex !== undefined) this.#touched.set(apex, revision);
+      if (apex !== undefined)
+        this.#touched.set(apex, Math.max(revision, this.#touched.get(apex) ?? 0));
     }
+    if (changes.length > 0) this.#lastRevision = greatest;
   }
 
   /** Call this after changes were applied, with the nodes of their owner names. */
