@@ -100,10 +100,10 @@ export function assemble(
   const catalog = new Catalog({
     prefix,
     onInvalid,
-    onApplied(nodes) {
+    onApplied(nodes, revision) {
       publisher.onApplied(nodes);
       stubZones.onApplied(nodes);
-      transfers.keeper.onApplied(nodes);
+      transfers.keeper.onApplied(nodes, revision);
       ambassador?.onApplied(nodes);
       services.onApplied(nodes);
     },

@@ -31,6 +31,10 @@ export type Change =
       readonly previous: Entry | undefined;
     };
 
+export function revisionOf(change: Change): number {
+  return change.kind === 'put' ? change.entry.modRevision : change.modRevision;
+}
+
 export function keyOfChange(change: Change): string {
   return change.kind === 'put' ? change.entry.key : change.key;
 }

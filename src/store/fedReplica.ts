@@ -6,7 +6,7 @@
  * After a replica has thrown, its content is uncertain. It is listed again, and the feed's other replicas are not
  * affected.
  */
-import { type Change, keyOfChange } from '../service/change.ts';
+import { type Change, keyOfChange, revisionOf } from '../service/change.ts';
 import type { Clock } from '../timing/clock.ts';
 import type { MirrorCounters, MirrorEvent, MirrorState, Replica } from './mirrorState.ts';
 import { SnapshotDiff } from './snapshotDiff.ts';
@@ -243,8 +243,4 @@ function changesAfter(revision: number, changes: readonly Change[]): readonly Ch
   const [first] = changes;
   if (first === undefined || revisionOf(first) > revision) return changes;
   return changes.filter((change) => revisionOf(change) > revision);
-}
-
-function revisionOf(change: Change): number {
-  return change.kind === 'put' ? change.entry.modRevision : change.modRevision;
 }

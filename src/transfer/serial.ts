@@ -9,6 +9,10 @@ export function isNewerSerial(a: number, b: number): boolean {
   return ahead > 0 && ahead < HALF;
 }
 
+export function nextSerial(serial: number): number {
+  return (serial + 1) % SERIALS;
+}
+
 /** The low 32 bits of a revision of the store. */
 export function serialOfRevision(revision: number): number {
   return revision % SERIALS;
@@ -17,5 +21,5 @@ export function serialOfRevision(revision: number): number {
 /** The current second or, if that is not newer than the last serial, the one after the last. */
 export function nextUnixSerial(unixSeconds: number, last: number | undefined): number {
   const serial = unixSeconds % SERIALS;
-  return last === undefined || isNewerSerial(serial, last) ? serial : (last + 1) % SERIALS;
+  return last === undefined || isNewerSerial(serial, last) ? serial : nextSerial(last);
 }

@@ -8,6 +8,7 @@ import type { Change } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
 import { Catalog } from '../../src/zone/tree/catalog.ts';
 import { FakeClock } from '../support/fakeClock.ts';
+import { tablePut, tablesOf } from '../support/nameTables.ts';
 import { until } from '../support/until.ts';
 import { name, viewOf } from '../support/zone.ts';
 
@@ -17,8 +18,10 @@ async function scene(options: Partial<VersionKeeperOptions> = {}) {
   const older: number[] = [];
   let revision = 100;
   const prefix = keyPrefix('skydns');
-  const catalog = new Catalog({ prefix, onApplied: (nodes) => keeper.onApplied(nodes) });
-  const view = viewOf(catalog, { settings: { apexes: [name('skydns.local.')] } });
+  const catalog = new Catalog({ prefix, onApplied: (nodes, at) => keeper.onApplied(nodes, at) });
+  const view = viewOf(catalog, {
+    settings: { apexes: [name('skydns.local.')], virtualAddresses: true },
+  });
   const keeper: VersionKeeper = new VersionKeeper({
     data: () => view,
     prefix,
@@ -48,7 +51,10 @@ async function scene(options: Partial<VersionKeeperOptions> = {}) {
   keeper.start();
   await until('the zone is read', () => serials.length > 0);
   await clock.advance(10_000);
-  return { clock, keeper, serials, older, put, putAll };
+  const { vip } = tablesOf(catalog);
+  const putAddress = (address: string, of: string, at: number): void =>
+    vip.apply([tablePut('vip', address, { name: of }, at)]);
+  return { clock, keeper, serials, older, put, putAll, putAddress };
 }
 
 describe('Making versions', () => {
@@ -106,6 +112,28 @@ describe('Making versions', () => {
     await clock.advance(2_000);
     assert.deepEqual(older, [50]);
     assert.equal(keeper.zones[0]?.since(100).kind, 'zone');
+  });
+
+  it('A virtual address of a name makes a version with the revision of the address', async () => {
+    const { clock, keeper, serials, older, put, putAddress } = await scene();
+    put('local/skydns/a', '10.0.0.1');
+    await clock.advance(2_000);
+    putAddress('10.96.0.1', 'a.skydns.local', 140);
+    await clock.advance(2_000);
+    assert.deepEqual(serials, [100, 101, 140]);
+    assert.deepEqual(older, []);
+    assert.equal(keeper.zones[0]?.since(101).kind, 'differences');
+  });
+
+  it('A virtual address that comes after a newer change of its name makes a newer version', async () => {
+    const { clock, keeper, serials, older, put, putAddress } = await scene();
+    put('local/skydns/a', '10.0.0.1', 142);
+    await clock.advance(2_000);
+    putAddress('10.96.0.1', 'a.skydns.local', 141);
+    await clock.advance(2_000);
+    assert.deepEqual(serials, [100, 142, 143]);
+    assert.deepEqual(older, []);
+    assert.equal(keeper.zones[0]?.since(142).kind, 'differences');
   });
 
   it('With unixtime the serial is the second of the change, and always grows', async () => {

@@ -6,7 +6,7 @@
  * A table has the values of all keys below a prefix, kept by a mirror. An invalid value counts as absent, and is
  * reported once. The number of keys is bounded.
  */
-import type { Change, Entry } from '../../service/change.ts';
+import { type Change, type Entry, revisionOf } from '../../service/change.ts';
 import type { Replica } from '../../store/mirror.ts';
 
 export type ParsedRow<T> =
@@ -26,8 +26,11 @@ export interface StoreTableOptions<T> {
   readonly maxKeys?: number;
   /** `path`: the key without the prefix. Must not throw. */
   readonly parse: (path: string, entry: Entry) => ParsedRow<T>;
-  /** Receives the rows that changes have changed, once per set of changes. Must not throw. */
-  readonly onChange: (changes: readonly RowChange<T>[]) => void;
+  /**
+   * Receives the rows that changes have changed, once per set of changes, with the greatest revision of the set. Must not
+   * throw.
+   */
+  readonly onChange: (changes: readonly RowChange<T>[], revision: number) => void;
   readonly onInvalid: (key: string, reason: string) => void;
 }
 
@@ -69,7 +72,9 @@ export class StoreTable<T> implements Replica {
 
   apply(changes: readonly Change[]): void {
     const before = new Map<string, T | undefined>();
+    let revision = 0;
     for (const change of changes) {
+      revision = Math.max(revision, revisionOf(change));
       const key = change.kind === 'put' ? change.entry.key : change.key;
       if (!before.has(key)) before.set(key, this.#held.get(key)?.row);
       if (change.kind === 'put') this.#put(change.entry);
@@ -78,7 +83,7 @@ export class StoreTable<T> implements Replica {
     const changed = [...before]
       .map(([key, row]) => ({ before: row, after: this.#held.get(key)?.row }))
       .filter((row) => row.before !== row.after);
-    if (changed.length > 0) this.#options.onChange(changed);
+    if (changed.length > 0) this.#options.onChange(changed, revision);
   }
 
   *revisions(): Iterable<readonly [key: string, modRevision: number]> {

@@ -51,8 +51,9 @@ export class VirtualAddresses extends StoreTable<VirtualAddressRow> {
           return { kind: 'invalid', reason: 'outside the range of virtual addresses' };
         return { kind: 'row', row: { ...address, ...holder, key, createRevision } };
       },
-      onChange(changes) {
-        catalog.touch(changes.flatMap((change) => replaced(catalog.root, change)));
+      onChange(changes, revision) {
+        const nodes = changes.flatMap((change) => replaced(catalog.root, change));
+        catalog.touch(nodes, revision);
         onChange();
       },
       onInvalid,

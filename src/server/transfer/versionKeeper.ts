@@ -4,12 +4,17 @@
  * version.
  */
 import { equalNames, type Name } from '../../dns/name.ts';
-import { type Change, keyOfChange } from '../../service/change.ts';
+import { type Change, keyOfChange, revisionOf } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { Alarm, type Clock } from '../../timing/clock.ts';
 import { FairScheduler } from '../../timing/fairScheduler.ts';
 import { ChildOrder } from '../../transfer/childOrder.ts';
-import { isNewerSerial, nextUnixSerial, serialOfRevision } from '../../transfer/serial.ts';
+import {
+  isNewerSerial,
+  nextSerial,
+  nextUnixSerial,
+  serialOfRevision,
+} from '../../transfer/serial.ts';
 import { ZoneVersions } from '../../transfer/zoneVersions.ts';
 import type { ZoneData } from '../../zone/contents.ts';
 import type { Node } from '../../zone/tree/tree.ts';
@@ -41,6 +46,13 @@ const GATHER_MS = 20;
 const NAMES_IN_A_STEP = 20;
 const SLICE = { steps: 1_000, sliceMs: 2 };
 
+interface Touch {
+  /** The greatest of the changes. */
+  readonly revision: number;
+  /** A key of a name is among them, not only keys of tables. */
+  readonly isOfName: boolean;
+}
+
 /** A zone that is being read. */
 interface Reading {
   readonly zone: ZoneVersions;
@@ -60,8 +72,8 @@ export class VersionKeeper {
   #isStarted = false;
   /** The nodes that have changed since the last version, and all nodes above them. */
   #changed = new Set<Node>();
-  /** The greatest revision of the changes of keys in each zone since its last version. */
-  #touched = new Map<Name, number>();
+  /** The changes of keys in each zone since its last version. */
+  #touched = new Map<Name, Touch>();
   /** The greatest revision of the last changes of any keys. */
   #lastRevision = 0;
   #cutAtMs = Number.NEGATIVE_INFINITY;
@@ -103,20 +115,28 @@ export class VersionKeeper {
     const { prefix } = this.#options;
     let greatest = 0;
     for (const change of changes) {
-      const revision = change.kind === 'put' ? change.entry.modRevision : change.modRevision;
+      const revision = revisionOf(change);
       // The changes that a new listing finds are in the order of their keys.
       greatest = Math.max(greatest, revision);
       const name = nameOfKey(keyOfChange(change), prefix);
       const apex = name.kind === 'name' ? apexOf(this.#settings, name.owner) : undefined;
-      if (apex !== undefined)
-        this.#touched.set(apex, Math.max(revision, this.#touched.get(apex) ?? 0));
+      if (apex !== undefined) this.#touch(apex, revision, true);
     }
     if (changes.length > 0) this.#lastRevision = greatest;
   }
 
-  /** Call this after changes were applied, with the nodes of their owner names. */
-  onApplied(nodes: readonly Node[]): void {
+  /**
+   * Call this after changes were applied, with the nodes of their owner names; `revision`: of changes that `noteChanges`
+   * did not get, as those of virtual addresses.
+   */
+  onApplied(nodes: readonly Node[], revision?: number): void {
     if (!this.#isStarted) return;
+    if (revision !== undefined && this.#settings !== undefined) {
+      for (const node of nodes) {
+        const apex = apexOf(this.#settings, node.owner());
+        if (apex !== undefined) this.#touch(apex, revision, false);
+      }
+    }
     for (const changed of nodes) {
       for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
         if (this.#changed.has(node)) break;
@@ -131,6 +151,14 @@ export class VersionKeeper {
     this.#reading = [];
     this.#scheduler.remove(this.#task);
     this.#alarm.set(undefined);
+  }
+
+  #touch(apex: Name, revision: number, isOfName: boolean): void {
+    const last = this.#touched.get(apex);
+    this.#touched.set(apex, {
+      revision: Math.max(revision, last?.revision ?? 0),
+      isOfName: isOfName || last?.isOfName === true,
+    });
   }
 
   #schedule(): void {
@@ -197,17 +225,24 @@ export class VersionKeeper {
     this.#touched = new Map();
     this.#cutAtMs = this.#options.clock.monotonicMs();
     for (const zone of this.#zones) {
-      const revision = touched.get(zone.apex);
+      const touch = touched.get(zone.apex);
       // With equal changes every server makes the same serial, even if no record has changed.
-      const isTouched = revision !== undefined && this.#options.serial === 'revision';
+      const isTouched = touch !== undefined && this.#options.serial === 'revision';
       const before = zone.serial;
-      const makeVersion = () => this.#nextSerial(before, revision ?? this.#lastRevision);
+      const makeVersion = () => this.#serialAfter(before, touch);
       if (!zone.cut(changed, isTouched, makeVersion)) continue;
       if (!isNewerSerial(zone.serial, before)) {
         this.#options.onOlderSerial(zone.apex, before, zone.serial);
       }
       this.#options.onVersion(zone);
     }
+  }
+
+  #serialAfter(last: number, touch: Touch | undefined): number {
+    const serial = this.#nextSerial(last, touch?.revision ?? this.#lastRevision);
+    // Names and virtual addresses are followed apart: an older change of one may come after a newer one of the other.
+    const isLate = touch?.isOfName !== true && !isNewerSerial(serial, last);
+    return isLate ? nextSerial(last) : serial;
   }
 
   #nextSerial(last: number | undefined, revision: number): number {

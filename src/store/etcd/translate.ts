@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import type { ICompare, IKeyValue } from 'etcd3';
-import type { Change, Entry, Lease } from '../../service/change.ts';
+import { type Change, type Entry, type Lease, revisionOf } from '../../service/change.ts';
 import { type Condition, StoreError, type WatchBatch } from '../store.ts';
 import { DELETE, PUT, type WatchEvent, type WatchedKv } from './watchCodec.ts';
 
@@ -80,9 +80,6 @@ function changeOf(
   if (type !== DELETE) return undefined;
   return { kind: 'delete', key: keyText(kv.key), modRevision: kv.modRevision, previous };
 }
-
-export const revisionOf = (change: Change): number =>
-  change.kind === 'put' ? change.entry.modRevision : change.modRevision;
 
 /** The changes of the events whose type this version knows. */
 export function* changesOf(events: readonly WatchEvent[], leaseOf: LeaseById): Generator<Change> {

@@ -10,11 +10,11 @@
  * Such an answer reports that the watch is established: later versions answer only once all events up to then are sent,
  * and earlier ones are asked only after a pause in which they would have sent more.
  */
-import type { Change, Lease } from '../../service/change.ts';
+import { type Change, type Lease, revisionOf } from '../../service/change.ts';
 import { StoreError, type WatchBatch } from '../store.ts';
 import { malformed, storeErrorOf } from './failure.ts';
 import type { GrpcStream } from './grpcStream.ts';
-import { batchesOf, changesOf, keyBytes, prefixEnd, revisionOf } from './translate.ts';
+import { batchesOf, changesOf, keyBytes, prefixEnd } from './translate.ts';
 import {
   decodeWatchMessage,
   encodeCreateRequest,

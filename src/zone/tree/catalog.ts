@@ -22,8 +22,11 @@ export interface CatalogOptions {
   /** See `keyPrefix`; keys outside it are ignored. */
   readonly prefix: string;
   readonly onInvalid?: (key: string, reason: string) => void;
-  /** Receives, at the end of each `apply`, the nodes of the owner names it changed; some may have left the tree. */
-  readonly onApplied?: (nodes: readonly Node[]) => void;
+  /**
+   * Receives, at the end of each `apply`, the nodes of the owner names it changed; some may have left the tree. After
+   * `touch` the revision too.
+   */
+  readonly onApplied?: (nodes: readonly Node[], revision?: number) => void;
 }
 
 export class Catalog {
@@ -34,7 +37,7 @@ export class Catalog {
   readonly configKey: string;
   readonly #prefix: string;
   readonly #onInvalid: (key: string, reason: string) => void;
-  readonly #onApplied: (nodes: readonly Node[]) => void;
+  readonly #onApplied: (nodes: readonly Node[], revision?: number) => void;
   /** Nodes that the running `apply` has changed. */
   #changed: Node[] = [];
   readonly #invalid = new Map<string, InvalidValue>();
@@ -70,10 +73,13 @@ export class Catalog {
     this.#onApplied(changed);
   }
 
-  /** Call this when something besides the services has changed what the nodes' names mean. */
-  touch(nodes: readonly Node[]): void {
+  /**
+   * Call this when something besides the services has changed what the nodes' names mean; `revision`: of the store, when
+   * their records changed with it.
+   */
+  touch(nodes: readonly Node[], revision?: number): void {
     this.version++;
-    this.#onApplied(nodes);
+    this.#onApplied(nodes, revision);
   }
 
   /** Every key with its modRevision, for comparison with a snapshot. */
