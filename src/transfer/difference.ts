@@ -32,22 +32,27 @@ export function changedRecords({ removed, added }: RecordChanges | Difference): 
   return removed.length + added.length;
 }
 
+/** With the two SOA records. */
+function listedRecords(difference: Difference): number {
+  return changedRecords(difference) + 2;
+}
+
 /** The differences of the last versions. */
 export class VersionHistory {
   readonly #differences: Difference[] = [];
   readonly #mostRecords: number;
   #records = 0;
 
-  /** It forgets the oldest differences when it has more than so many changed records. */
+  /** It forgets the oldest differences when it has more than so many records, those of the SOA included. */
   constructor(mostRecords: number) {
     this.#mostRecords = mostRecords;
   }
 
   add(difference: Difference): void {
     this.#differences.push(difference);
-    this.#records += changedRecords(difference);
+    this.#records += listedRecords(difference);
     while (this.#records > this.#mostRecords) {
-      this.#records -= changedRecords(this.#differences.shift() as Difference);
+      this.#records -= listedRecords(this.#differences.shift() as Difference);
     }
   }
 

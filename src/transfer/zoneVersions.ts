@@ -36,7 +36,7 @@ export interface ZoneVersionsOptions extends ContentsRules {
   readonly apex: Name;
   readonly data: ZoneData;
   readonly inOrder: (node: Node) => readonly Node[];
-  /** How many changed records the differences to earlier versions may have. */
+  /** How many records the differences to earlier versions may have, those of the SOA included. */
   readonly historyRecords: number;
   /** Receives names whose records cannot be in a zone, with the reason. */
   readonly onSkipped: (name: Name, reason: string) => void;
@@ -44,7 +44,7 @@ export interface ZoneVersionsOptions extends ContentsRules {
 
 /** What a transfer sends. */
 export type TransferContents =
-  /** The secondary has the newest version. */
+  /** The secondary has the newest version, or a newer one. */
   | { readonly kind: 'same'; readonly soa: ListedRecord }
   | { readonly kind: 'differences'; readonly records: Iterable<ListedRecord> }
   | { readonly kind: 'zone'; readonly records: Iterable<ListedRecord> };
@@ -115,7 +115,10 @@ export class ZoneVersions {
 
   /** What a secondary with that serial lacks (RFC 1995 §4). */
   since(serial: number): TransferContents {
-    if (serial === this.#serial) return { kind: 'same', soa: this.soa() };
+    // RFC 1995 §2: the single SOA also if the client has a newer version.
+    if (serial === this.#serial || isNewerSerial(serial, this.#serial)) {
+      return { kind: 'same', soa: this.soa() };
+    }
     const differences = this.#history.since(serial);
     if (differences === undefined) return this.whole();
     const changed = differences.reduce((sum, each) => sum + changedRecords(each), 0);

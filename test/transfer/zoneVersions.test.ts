@@ -63,12 +63,12 @@ class Followed {
     ]);
   }
 
-  cut(): void {
+  cut(isTouched = false): void {
     const changed = this.#changed;
     this.#changed = new Set();
     for (const node of changed) this.#order.noteChange(node);
     this.#order.sweep();
-    this.zone.cut(changed, false, () => this.#revision);
+    this.zone.cut(changed, isTouched, () => this.#revision);
   }
 }
 
@@ -197,7 +197,25 @@ describe('The versions of a zone', () => {
     assert.equal(followed.zone.since(1).kind, 'zone');
     assert.equal(followed.zone.since(19).kind, 'differences');
     assert.equal(followed.zone.since(20).kind, 'same');
-    assert.equal(followed.zone.since(99).kind, 'zone');
+  });
+
+  it('Versions without a changed record leave the history too', () => {
+    const followed = new Followed({ historyRecords: 10 });
+    for (let i = 1; i <= 7; i++) {
+      followed.put('bad', []);
+      followed.cut(true);
+    }
+    assert.equal(followed.zone.serial, 7);
+    assert.equal(followed.zone.since(1).kind, 'zone');
+    assert.equal(followed.zone.since(2).kind, 'differences');
+  });
+
+  it('A secondary with a newer version gets the SOA alone', () => {
+    const followed = new Followed();
+    followed.put('a', { host: '10.0.0.1', port: -1 });
+    followed.cut();
+    assert.equal(followed.zone.since(99).kind, 'same');
+    assert.equal(followed.zone.since(2 ** 31 + 1).kind, 'zone', 'neither serial is newer');
   });
 
   it('Several versions whose changes cancel each other are sent as one difference without them', () => {
