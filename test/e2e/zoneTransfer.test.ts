@@ -53,6 +53,7 @@ describe('soradns transfer', () => {
     await put('web/a', { host: '10.0.0.1', port: 80, text: 'a "text"; with \\ octets' });
     await put('web/b', { host: 'fd00::1', port: 80, ttl: 10 });
     await put('alias', { host: 'www.example.com' });
+    await put('*.wild', { host: '10.0.0.3', port: -1 });
     await put('post', { host: '10.0.0.2', mail: true });
     await until('the last put is transferred', async () =>
       (await transferred(at, '--key-file', keyFile)).includes('post.skydns.local.'),
@@ -85,6 +86,7 @@ describe('soradns transfer', () => {
     const fromServer = lines(await transferred(at, '--key-file', keyFile));
     assert.deepEqual(lines(await transferred('--store', store)), fromServer);
     assert.ok(fromServer.length > 10);
+    assert.ok(fromServer.includes('*.wild.skydns.local.\t3600\tIN\tA\t10.0.0.3'), 'a wildcard');
   });
 
   for (const [program, args] of Object.entries(CHECKERS)) {

@@ -56,7 +56,7 @@ export const transferCommand: Command = {
       'print the changes since serial 2026',
     ],
   ],
-  note: 'The records from the store have the defaults of `soradns serve`, and the serial is the revision of the store.',
+  note: 'The records from the store have the defaults of `soradns serve`, so they have no virtual addresses. The serial is the revision of the store.',
   async run(args, io) {
     const servers = args.words.filter((word) => word.startsWith('@'));
     const [text = '', extra] = args.words.filter((word) => !word.startsWith('@'));
@@ -133,15 +133,23 @@ async function fromStore(
   args: Arguments,
   io: Io,
 ): Promise<number> {
-  const [{ Catalog }, { settingsFor }, { ZoneVersions }, { childrenInOrder }, records, view] =
-    await Promise.all([
-      import('../../zone/tree/catalog.ts'),
-      import('../linking/storedNames.ts'),
-      import('../../transfer/zoneVersions.ts'),
-      import('../../zone/contents.ts'),
-      import('../../transfer/records.ts'),
-      import('../../zone/tree/view.ts'),
-    ]);
+  const [
+    { SERVE_OPTIONS },
+    { Catalog },
+    { settingsFor },
+    { ZoneVersions },
+    { childrenInOrder },
+    records,
+    view,
+  ] = await Promise.all([
+    import('../../config/options/serveOptions.ts'),
+    import('../../zone/tree/catalog.ts'),
+    import('../linking/storedNames.ts'),
+    import('../../transfer/zoneVersions.ts'),
+    import('../../zone/contents.ts'),
+    import('../../transfer/records.ts'),
+    import('../../zone/tree/view.ts'),
+  ]);
   const catalog = new Catalog({ prefix });
   let revision = 0;
   for await (const page of store.snapshot(prefix)) {
@@ -153,7 +161,11 @@ async function fromStore(
     apex: zone,
     data: {
       root: catalog.root,
-      settings: { ...settings, apexes: [zone] },
+      settings: {
+        ...settings,
+        apexes: [zone],
+        storedWildcards: SERVE_OPTIONS.storedWildcards.fallback,
+      },
       unixSeconds: 0,
       facts: view.NO_FACTS,
       onFault(error) {
@@ -179,5 +191,5 @@ function lineOf(rr: Rr): string {
 
 function warnAboutNameServers(zone: Name, { stderr }: Io): void {
   const name = `ns1.ns.dns.${printName(zone)}`;
-  stderr.write(`; the domain has no name servers, so it is no whole zone; add ${name}\n`);
+  stderr.write(`; the domain has no name servers, so the zone is incomplete; add ${name}\n`);
 }
