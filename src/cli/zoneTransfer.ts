@@ -19,7 +19,7 @@ export interface WantedTransfer {
   readonly timeoutMs: number;
 }
 
-/** The records, message after message. Throws a `Failure`. */
+/** The records, message after message, once they are verified. Throws a `Failure`. */
 export async function* transferRecords(wanted: WantedTransfer): AsyncIterable<readonly Rr[]> {
   const { server, zone, serial, key, timeoutMs } = wanted;
   const where = printSocketAddress(server);
@@ -36,6 +36,8 @@ export async function* transferRecords(wanted: WantedTransfer): AsyncIterable<re
   socket.write(frame(signed));
   const reader = new TransferReader(id, serial);
   const input = new Reassembly();
+  /** The records of messages that the next signature verifies too. */
+  let unverified: Rr[] = [];
   try {
     for await (const chunk of socket) {
       input.push(chunk as Buffer);
@@ -46,8 +48,14 @@ export async function* transferRecords(wanted: WantedTransfer): AsyncIterable<re
         const progress = reader.read(message);
         if (progress.kind === 'refused') throw refusedBy(where, rcodeName(progress.rcode));
         if (progress.kind === 'malformed') throw brokenBy(where, 'a malformed message came');
-        yield progress.rrs;
-        if (progress.kind === 'end') return;
+        unverified = [...unverified, ...progress.rrs];
+        if (verifier?.isSettled !== false) {
+          yield unverified;
+          unverified = [];
+        }
+        if (progress.kind !== 'end') continue;
+        if (unverified.length > 0) throw refusedBy(where, 'the last message is not signed');
+        return;
       }
     }
   } catch (error) {

@@ -5,6 +5,7 @@ import type { Name } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { HEADER_OCTETS } from '../dns/wire.ts';
 import { MessageWriter } from '../dns/writer.ts';
+import { isNewerSerial } from './serial.ts';
 
 /** `serial`: of the version that the client has; without it the whole zone is wanted. */
 export function transferQuestion(id: number, zone: Name, serial: number | undefined): Uint8Array {
@@ -37,7 +38,8 @@ export type TransferProgress =
 /** Follows one transfer from its first message to its last. */
 export class TransferReader {
   readonly #id: number;
-  readonly #isIncremental: boolean;
+  /** The serial of the version that the client has; `undefined`: it wants the whole zone. */
+  readonly #asked: number | undefined;
   #newest: number | undefined;
   /** SOA records with the newest serial. */
   #newestSoas = 0;
@@ -46,7 +48,7 @@ export class TransferReader {
 
   constructor(id: number, serial: number | undefined) {
     this.#id = id;
-    this.#isIncremental = serial !== undefined;
+    this.#asked = serial;
   }
 
   /** Takes the next message, without its signature. */
@@ -62,9 +64,14 @@ export class TransferReader {
       if (isEnd || !this.#take(rr)) return { kind: 'malformed' };
       isEnd = this.#isComplete(rr);
     }
-    // One SOA alone, with no record behind it: the client has the newest version.
-    if (this.#isIncremental && this.#records === 1) isEnd = true;
+    if (this.#records === 1 && !this.#isBehind()) isEnd = true;
     return { kind: isEnd ? 'end' : 'more', rrs };
+  }
+
+  /** Whether records have to follow the first SOA. If it is not newer than the client's, it comes alone (RFC 1995 §2). */
+  #isBehind(): boolean {
+    if (this.#asked === undefined || this.#newest === undefined) return true;
+    return isNewerSerial(this.#newest, this.#asked);
   }
 
   /** False for a first record that is no SOA. */

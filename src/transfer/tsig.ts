@@ -72,7 +72,7 @@ export function verifyTsig(packet: Uint8Array, keys: TsigKeys, unixSeconds: numb
   return { kind: 'signed', message, signer };
 }
 
-/** The first message to another server or client, with a signature; `verifies` checks the reply (§5.3, §5.4). */
+/** The first message to another server or client, with a signature; `verifier` checks the reply (§5.3, §5.4). */
 export function signQuery(
   message: Uint8Array,
   key: TsigKey,
@@ -154,13 +154,19 @@ export class TsigVerifier {
     this.#priorMac = queryMac;
   }
 
+  /** All messages so far are verified; the last one of a reply has to be signed (§5.3.1). */
+  get isSettled(): boolean {
+    return !this.#isFirst && this.#unsigned.length === 0;
+  }
+
   /** The message without its signature; a text if the signature is wrong or missing. */
   verify(packet: Uint8Array, unixSeconds: number): Uint8Array | string {
     const record = readTsig(packet);
     if (record === undefined) {
       if (this.#isFirst) return 'the reply is not signed';
       if (this.#unsigned.length === 100) return 'too many messages without a signature';
-      this.#unsigned.push(packet);
+      // A copy: the caller may use the buffer again.
+      this.#unsigned.push(new Uint8Array(packet));
       return packet;
     }
     if (record.mac.length === 0) return `the server refuses the key (TSIG error ${record.error})`;
