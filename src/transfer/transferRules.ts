@@ -34,7 +34,7 @@ export function parseTransferRule(text: string): TransferRule | undefined {
 export function parseNotifyTarget(text: string): NotifyTarget | undefined {
   const [address = '', ...rest] = text.split('+');
   const server = parseSocketAddress(address, DNS_PORT);
-  if (server === undefined || rest.length > 1) return undefined;
+  if (server === undefined || server.port === 0 || rest.length > 1) return undefined;
   const key = rest[0] === undefined ? undefined : parseKey(rest[0]);
   return rest[0] !== undefined && key === undefined ? undefined : { server, key };
 }

@@ -35,6 +35,13 @@ test('Texts that are no transfer rule or no secondary are refused', () => {
     'key:a+key:b',
   ])
     assert.equal(parseTransferRule(text), undefined, text);
-  for (const text of ['', 'ns.example', '10.0.0.1+one', '10.0.0.1+key:a+key:b'])
+  for (const text of [
+    '',
+    'ns.example',
+    '10.0.0.1+one',
+    '10.0.0.1+key:a+key:b',
+    '10.0.0.1:0',
+    '[fd00::1]:0',
+  ])
     assert.equal(parseNotifyTarget(text), undefined, text);
 });

@@ -11,7 +11,7 @@ export class NotifySockets {
     this.#onPacket = onPacket;
   }
 
-  /** An error of the network is a packet that is lost. */
+  /** An error of the network is a packet that is lost. The port must not be 0. */
   send(packet: Uint8Array, { address, port }: SocketAddress): void {
     const family = familyOfAddress(address);
     const socket = this.#sockets.get(family) ?? this.#open(family);
