@@ -171,6 +171,23 @@ test('The TCP listener closes the connection of a client that sends a query too 
   assert.equal(listener.counters().queries, 0);
 });
 
+test('The TCP listener cuts the connection of a client whose replies break off', async (t) => {
+  let isClosed = false;
+  const { connect, listener } = await serveTcp(t, silent, {}, '127.0.0.1', undefined, (message) => {
+    const replies = [Uint8Array.from(message), 'broken'] as const;
+    let at = 0;
+    const close = (): void => {
+      isClosed = true;
+    };
+    return { next: () => replies[at++], close };
+  });
+  const client = await connect();
+  client.send(messageWithId(1));
+  await client.untilHungUp();
+  await until('the replies are closed', () => isClosed);
+  assert.equal(listener.counters().failed, 1);
+});
+
 test('The TCP listener does not report a client’s reset as an error', async (t) => {
   const { connect, listener, errors } = await serveTcp(t, after(50));
   for (let round = 0; round < 20; round += 1) {

@@ -65,7 +65,10 @@ function replies(
   if (from.transport === 'udp') server.respond(packet, from, (reply) => all.push(reply));
   else {
     const stream = server.open(packet, from) ?? assert.fail('no transfer');
-    for (let next = stream.next(); next !== undefined; next = stream.next()) all.push(next);
+    for (let next = stream.next(); next !== undefined; next = stream.next()) {
+      assert.ok(next !== 'broken');
+      all.push(next);
+    }
     stream.close();
   }
   return all.map((reply) => {
@@ -132,6 +135,42 @@ describe('A question for a zone', () => {
     assert.deepEqual(
       made.reports.map(({ kind, result }) => `${kind} ${result}`),
       ['axfr busy', 'axfr broken', 'axfr sent'],
+    );
+  });
+
+  it('A question for a zone from source port 0 gets no reply', () => {
+    for (const packet of [AXFR, transferQuestion(1, APEX, 3)]) {
+      assert.deepEqual(replies(scene(), packet, { ...client('udp'), port: 0 }), []);
+      assert.deepEqual(replies(scene(), packet, { ...client('tcp'), port: 0 }), []);
+    }
+  });
+
+  it('A transfer whose records cannot be made breaks off, and the error is reported', () => {
+    const versions = zone();
+    const fault = new Error('a fault');
+    const faulty: Pick<ZoneVersions, 'apex' | 'serial' | 'whole'> = {
+      apex: versions.apex,
+      serial: versions.serial,
+      whole: () => ({
+        kind: 'zone',
+        records: (function* () {
+          yield versions.soa();
+          throw fault;
+        })(),
+      }),
+    };
+    const errors: unknown[] = [];
+    const made = scene({
+      zoneOf: () => faulty as ZoneVersions,
+      onError: (error) => errors.push(error),
+    });
+    const stream = made.server.open(AXFR, client('tcp')) ?? assert.fail();
+    assert.equal(stream.next(), 'broken');
+    stream.close();
+    assert.deepEqual(errors, [fault]);
+    assert.deepEqual(
+      made.reports.map(({ result }) => result),
+      ['broken'],
     );
   });
 

@@ -34,7 +34,7 @@ export interface ConnectionCounters {
   replies: number;
   /** Queries without a reply after `queryMs`. */
   unanswered: number;
-  /** Connections that the server cut, by cause; `overrun` is output far above the limit, `failed` a socket error. */
+  /** Connections that the server cut, by cause; `overrun` is output far above the limit, `failed` an error. */
   malformed: number;
   slow: number;
   idle: number;
@@ -44,8 +44,8 @@ export interface ConnectionCounters {
 
 /** The replies to a query with several; the connection takes them as fast as the client reads them. */
 export interface QueryReplies {
-  /** `undefined` after the last one. */
-  next(): Uint8Array | undefined;
+  /** `undefined` after the last one; `broken`: the client cannot get the rest, and the connection ends. */
+  next(): Uint8Array | undefined | 'broken';
   /** Called once no more replies are taken: after the last one, or when the connection has ended before. */
   close(): void;
 }
@@ -209,6 +209,10 @@ export class TcpConnection {
 
   #sendNext(replies: QueryReplies): boolean {
     const reply = replies.next();
+    if (reply === 'broken') {
+      this.#cut('failed');
+      return false;
+    }
     if (reply === undefined) {
       replies.close();
       this.#replies = undefined;
@@ -291,7 +295,7 @@ export class TcpConnection {
     }
   }
 
-  #cut(cause: 'malformed' | 'slow' | 'idle' | 'overrun'): void {
+  #cut(cause: 'malformed' | 'slow' | 'idle' | 'overrun' | 'failed'): void {
     if (this.#socket.destroyed) return;
     this.#context.counters[cause] += 1;
     this.#socket.destroy();

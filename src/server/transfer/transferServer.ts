@@ -114,7 +114,8 @@ export class TransferServer {
     const { message, signer } = judged;
     const transfer = readTransferQuery(message);
     if (transfer !== undefined) {
-      send(this.#overUdp(judged, transfer));
+      const reply = this.#overUdp(judged, transfer);
+      if (reply !== undefined) send(reply);
       return;
     }
     const { respond } = this.#options;
@@ -152,24 +153,24 @@ export class TransferServer {
     });
   }
 
-  #overUdp(judged: JudgedQuery, transfer: TransferQuery): Uint8Array {
+  /** `undefined`: the client gets no reply. */
+  #overUdp(judged: JudgedQuery, transfer: TransferQuery): Uint8Array | undefined {
     const { client } = judged;
     const read = accept(transfer.packet, client.port);
-    if (read.kind !== 'query') return read.kind === 'reject' ? read.reply : NOTHING;
+    if (read.kind !== 'query') return read.kind === 'reject' ? read.reply : undefined;
     const { query } = read;
     const isIncremental = query.question.qtype === Type.IXFR;
     const zone = this.#zoneFor(judged, query, isIncremental ? 'soa' : 'axfr');
     if (!('apex' in zone)) return this.#reply(judged, query, zone);
     if (!isIncremental) return this.#reply(judged, query, refused('AXFR needs TCP'));
     this.#report(judged, query, { kind: 'soa', result: 'sent', serial: zone.serial });
-    const messages = this.#messages(judged, query, [zone.soa()]);
-    const reply = messages.next() ?? NOTHING;
-    return judged.signer === undefined ? reply : this.#sign(judged, reply);
+    const reply = this.#messages(judged, query, [zone.soa()]).next();
+    return reply && this.#sign(judged, reply);
   }
 
   #overTcp(judged: JudgedQuery, transfer: TransferQuery): QueryReplies {
     const read = accept(transfer.packet, judged.client.port);
-    if (read.kind !== 'query') return singleReply(read.kind === 'reject' ? read.reply : NOTHING);
+    if (read.kind !== 'query') return singleReply(read.kind === 'reject' ? read.reply : undefined);
     const { query } = read;
     const { serial } = transfer;
     const zone = this.#zoneFor(judged, query, serial === undefined ? 'axfr' : 'ixfr');
@@ -192,7 +193,7 @@ export class TransferServer {
     zone: ZoneVersions,
     contents: TransferContents,
   ): QueryReplies {
-    const { unixSeconds, monotonicMs } = this.#options;
+    const { unixSeconds, monotonicMs, onError } = this.#options;
     const { serial } = zone;
     const beganMs = monotonicMs();
     const kind = KINDS[contents.kind];
@@ -201,7 +202,7 @@ export class TransferServer {
     return new TransferStream({
       messages: this.#messages(judged, query, records),
       signer: judged.signer,
-      unixSeconds,
+      ...{ unixSeconds, onError },
       onClosed: (isWhole, messages) => {
         this.#running--;
         const tookMs = monotonicMs() - beganMs;
@@ -246,11 +247,10 @@ export class TransferServer {
   #reply(judged: JudgedQuery, query: Query, response: Response): Uint8Array {
     const { maxUdpOctets } = this.#options;
     const limit = replyLimit(query, judged.client.transport, maxUdpOctets);
-    const reply = encodeResponse(query, response, limit);
-    return judged.signer === undefined ? reply : this.#sign(judged, reply);
+    return this.#sign(judged, encodeResponse(query, response, limit));
   }
 
-  /** The signed reply. If it is too long for UDP with the signature, the client has to ask over TCP. */
+  /** The reply, signed if the query is. If it is too long for UDP with the signature, the client has to ask over TCP. */
   #sign({ client, message, signer }: JudgedQuery, reply: Uint8Array): Uint8Array {
     if (signer === undefined) return reply;
     const now = this.#options.unixSeconds();
@@ -272,8 +272,6 @@ export class TransferServer {
     this.#options.onTransfer({ client, zone: question.qname, ...facts });
   }
 }
-
-const NOTHING = new Uint8Array(0);
 
 const KINDS: Readonly<Record<TransferContents['kind'], TransferKind>> = {
   same: 'soa',

@@ -8,6 +8,8 @@ export interface TransferStreamOptions {
   /** Signs each message; `undefined` if the query is not signed. */
   readonly signer: TsigSigner | undefined;
   readonly unixSeconds: () => number;
+  /** Receives errors that are bugs. Must not throw. */
+  readonly onError: (error: unknown) => void;
   /** `isWhole`: the connection has taken all messages. */
   readonly onClosed: (isWhole: boolean, messages: number) => void;
 }
@@ -22,7 +24,17 @@ export class TransferStream implements QueryReplies {
     this.#options = options;
   }
 
-  next(): Uint8Array | undefined {
+  next(): Uint8Array | undefined | 'broken' {
+    try {
+      return this.#next();
+    } catch (error) {
+      this.#options.onError(error);
+      return 'broken';
+    }
+  }
+
+  /** The records of a message are made when it is. */
+  #next(): Uint8Array | undefined {
     const { messages, signer, unixSeconds } = this.#options;
     const message = messages.next();
     if (message === undefined) {
@@ -40,9 +52,9 @@ export class TransferStream implements QueryReplies {
   }
 }
 
-/** A stream of one reply. */
-export function singleReply(reply: Uint8Array): QueryReplies {
-  let left: Uint8Array | undefined = reply;
+/** A stream of one reply; `undefined`: of none. */
+export function singleReply(reply: Uint8Array | undefined): QueryReplies {
+  let left = reply;
   return {
     next() {
       const next = left;
