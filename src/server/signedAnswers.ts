@@ -136,7 +136,6 @@ export class SignedAnswers {
     if (!(made instanceof Promise)) return finish(made);
     return made.then(finish, (error) => {
       this.#options.onError(error);
-      this.#options.signer.counts.failed++;
       return unsigned(response);
     });
   }

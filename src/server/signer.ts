@@ -59,6 +59,8 @@ export class Signer {
   readonly #invented = new SignatureStore(KEPT_INVENTED);
   /** Signatures that are being made. */
   readonly #pending = new Map<string, Promise<SetSignatures>>();
+  /** Signatures that clients over TCP wait for, before their turn. */
+  readonly #queued = new Map<string, Promise<SetSignatures>>();
   /** Signatures that may be made now; below 0, those that clients over TCP wait for. */
   #allowance = 0;
   #countedAtMs = Number.NEGATIVE_INFINITY;
@@ -75,33 +77,40 @@ export class Signer {
     jobs: readonly SigningJob[],
     canWait: boolean,
   ): readonly SetSignatures[] | Promise<readonly SetSignatures[] | undefined> | undefined {
-    const found = jobs.map((job) => this.#find(job));
+    const found = jobs.map((job) => this.#find(job, canWait));
     const missing = found.filter(({ known }) => known === undefined);
     this.counts.kept += jobs.length - missing.length;
-    if (missing.length === 0) return found.flatMap(({ known }) => known ?? []);
-    const count = missing.reduce((sum, { job }) => sum + job.keys.length, 0);
-    const waitMs = this.#reserve(count, canWait);
-    if (waitMs === undefined) {
-      this.counts.refused += count;
-      return undefined;
-    }
-    return this.#make(found, waitMs);
+    const kept = found.flatMap(({ known }) =>
+      known === undefined || known instanceof Promise ? [] : known,
+    );
+    if (kept.length === jobs.length) return kept;
+    const waitMs = missing.length === 0 ? 0 : this.#reserve(missing, canWait);
+    if (waitMs === undefined) return undefined;
+    const turn = waitMs > 0 ? pause(waitMs, undefined, { ref: false }) : undefined;
+    return Promise.all(
+      found.map((each) => each.known ?? (turn ? this.#queue(each, turn) : this.#start(each))),
+    );
   }
 
-  #find(job: SigningJob): SoughtSignatures {
+  #find(job: SigningJob, canWait: boolean): SoughtSignatures {
     const key = identityOf(job);
     const store = job.isOfInventedName ? this.#invented : this.#sets;
-    return { job, key, store, known: store.get(key, this.#options.unixSeconds()) };
+    const known =
+      store.get(key, this.#options.unixSeconds()) ??
+      this.#pending.get(key) ??
+      (canWait ? this.#queued.get(key) : undefined);
+    return { job, key, store, known };
   }
 
-  async #make(
-    found: readonly SoughtSignatures[],
-    waitMs: number,
-  ): Promise<readonly SetSignatures[]> {
-    if (waitMs > 0) await pause(waitMs, undefined, { ref: false });
-    return Promise.all(
-      found.map((one) => one.known ?? this.#pending.get(one.key) ?? this.#start(one)),
-    );
+  /** Begins when the turn has come, unless a client that did not wait had the signatures made meanwhile. */
+  #queue(sought: SoughtSignatures, turn: Promise<unknown>): Promise<SetSignatures> {
+    const { job, key } = sought;
+    const queued = turn.then(() => {
+      this.#queued.delete(key);
+      return this.#find(job, false).known ?? this.#start(sought);
+    });
+    this.#queued.set(key, queued);
+    return queued;
   }
 
   #start({ job, key, store }: SoughtSignatures): Promise<SetSignatures> {
@@ -110,19 +119,24 @@ export class Signer {
     const making = Promise.all(job.keys.map((each) => signature(job.set, each, times))).then(
       (data) => {
         const signatures = { data, refresh: times.refresh };
+        this.#pending.delete(key);
         store.put(key, signatures);
         this.counts.made += data.length;
         return signatures;
       },
+      (error: unknown) => {
+        this.#pending.delete(key);
+        this.counts.failed += job.keys.length;
+        throw error;
+      },
     );
     this.#pending.set(key, making);
-    const settled = (): boolean => this.#pending.delete(key);
-    making.then(settled, settled);
     return making;
   }
 
-  /** The milliseconds to wait before `count` signatures may be made; `undefined` if they are too many. */
-  #reserve(count: number, canWait: boolean): number | undefined {
+  /** The milliseconds to wait before the signatures may be made; `undefined` if they are too many. */
+  #reserve(missing: readonly SoughtSignatures[], canWait: boolean): number | undefined {
+    const count = missing.reduce((sum, { job }) => sum + job.keys.length, 0);
     const { signRate, monotonicMs } = this.#options;
     const perSecond = signRate();
     const nowMs = monotonicMs();
@@ -131,7 +145,10 @@ export class Signer {
     this.#allowance = Math.min(this.#allowance + gained, most);
     this.#countedAtMs = nowMs;
     const left = this.#allowance - count;
-    if (left < 0 && (!canWait || -left > perSecond * MOST_WAIT_SECONDS)) return undefined;
+    if (left < 0 && (!canWait || -left > perSecond * MOST_WAIT_SECONDS)) {
+      this.counts.refused += count;
+      return undefined;
+    }
     this.#allowance = left;
     return left < 0 ? (-left / perSecond) * 1000 : 0;
   }
@@ -141,7 +158,8 @@ interface SoughtSignatures {
   readonly job: SigningJob;
   readonly key: string;
   readonly store: SignatureStore;
-  readonly known: SetSignatures | undefined;
+  /** The signatures, or those that are being made already. */
+  readonly known: SetSignatures | Promise<SetSignatures> | undefined;
 }
 
 function identityOf({ set, keys }: SigningJob): string {
