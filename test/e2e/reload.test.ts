@@ -107,6 +107,30 @@ describe('SIGHUP', () => {
     });
   });
 
+  it('Each question for a zone is judged by the options that are in force', async () => {
+    const nobody = {};
+    const others = { 'transfer-allow': ['192.0.2.1'] };
+    const all = { 'transfer-allow': ['127.0.0.0/8'] };
+    await withServer(others, async ({ dns, reload }) => {
+      const rcodeOf = async () => {
+        const zone = question('skydns.local.', 'AXFR');
+        return (await query(dns, zone, { transport: 'tcp' })).rcode;
+      };
+      assert.equal(await rcodeOf(), Rcode.REFUSED);
+      for (const [options, rcode] of [
+        [all, Rcode.NOERROR],
+        [{ ...all, allow: ['192.0.2.0/24'] }, Rcode.REFUSED],
+        [all, Rcode.NOERROR],
+        [nobody, Rcode.REFUSED],
+        [others, Rcode.REFUSED],
+        [all, Rcode.NOERROR],
+      ] as const) {
+        await reload(options);
+        assert.equal(await rcodeOf(), rcode, JSON.stringify(options));
+      }
+    });
+  });
+
   it('The server keeps the whole old configuration when the new one has mistakes, and logs each mistake', async () => {
     await withServer({ ttl: 60, 'min-ttl': 7 }, async ({ process, dns, http, reload }) => {
       await reload({ ttl: 'long', 'min-ttl': 9, domain: 'a..b' });

@@ -17,7 +17,7 @@ import {
 import { type SerialSource, VersionKeeper } from '../../server/transfer/versionKeeper.ts';
 import type { Mirror } from '../../store/mirror.ts';
 import { systemClock } from '../../timing/clock.ts';
-import { transferPolicy } from '../../transfer/transferRules.ts';
+import { type MayTransfer, transferPolicy } from '../../transfer/transferRules.ts';
 import type { TsigKeys } from '../../transfer/tsigKeys.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
 import { consulOf, type NameFacts } from '../../zone/tree/view.ts';
@@ -53,6 +53,7 @@ export class Transfers {
   readonly #notifies = new Map<NotifyOutcome, number>();
   /** Of the configuration in force. */
   #keys: { readonly text: string | undefined; readonly keys: TsigKeys } = NO_KEYS;
+  #policy: KeptPolicy | undefined;
 
   constructor(config: Config, parts: TransferParts) {
     const { catalog, liveConfig, facts, mirror, prefix, log, faults, onSerial } = parts;
@@ -123,10 +124,7 @@ export class Transfers {
     return new TransferServer({
       respond,
       keys: () => this.#tsigKeys(),
-      policy: () => {
-        const { transferAllow, allow } = liveConfig.config;
-        return transferAllow.length === 0 ? undefined : transferPolicy(transferAllow, allow);
-      },
+      policy: () => this.#mayTransfer(),
       zoneOf: (apex) => this.keeper.zoneOf(apex),
       isApex: (name) => {
         const { settings } = liveConfig;
@@ -153,6 +151,15 @@ export class Transfers {
     this.#sockets.close();
   }
 
+  #mayTransfer(): MayTransfer | undefined {
+    const { transferAllow, allow } = this.#parts.liveConfig.config;
+    if (transferAllow !== this.#policy?.transferAllow || allow !== this.#policy.allow) {
+      const policy = transferAllow.length > 0 ? transferPolicy(transferAllow, allow) : undefined;
+      this.#policy = { transferAllow, allow, policy };
+    }
+    return this.#policy.policy;
+  }
+
   #tsigKeys(): TsigKeys {
     const { tsig } = this.#parts.liveConfig.config;
     const text = tsig?.reveal();
@@ -177,6 +184,11 @@ export class Transfers {
     if (result === 'sent') this.#parts.log.info(facts, 'transferred a domain');
     else this.#parts.log.warn({ ...facts, result }, 'a transfer was not completed');
   }
+}
+
+/** What the options let clients have: to read their addresses for each question would take long. */
+interface KeptPolicy extends Pick<Config, 'transferAllow' | 'allow'> {
+  readonly policy: MayTransfer | undefined;
 }
 
 const NO_KEYS = { text: undefined, keys: new Map() } as const;
