@@ -97,14 +97,22 @@ describe('A question for a zone', () => {
     assert.deepEqual(replies(scene(), AXFR, client('udp')), refused);
   });
 
-  for (const [what, overrides, packet, from, rcode] of [
-    ['a client outside --transfer-allow', {}, AXFR, client('tcp', '192.0.2.1'), Rcode.REFUSED],
+  for (const [what, overrides, packet, from, rcode, result] of [
+    [
+      'a client outside --transfer-allow',
+      {},
+      AXFR,
+      client('tcp', '192.0.2.1'),
+      Rcode.REFUSED,
+      'refused',
+    ],
     [
       'any client without --transfer-allow',
       { policy: () => undefined },
       AXFR,
       client('tcp'),
       Rcode.REFUSED,
+      'refused',
     ],
     [
       'a name that is no apex',
@@ -112,17 +120,25 @@ describe('A question for a zone', () => {
       transferQuestion(1, name('x.skydns.local.'), undefined),
       client('tcp'),
       Rcode.NOTAUTH,
+      'refused',
     ],
+    ['AXFR over UDP', {}, AXFR, client('udp'), Rcode.REFUSED, 'refused'],
     [
       'a zone that is not read yet',
       { zoneOf: () => undefined },
       AXFR,
       client('tcp'),
       Rcode.SERVFAIL,
+      'not-ready',
     ],
   ] as const) {
-    it(`A question for a zone by ${what} gets rcode ${rcode}`, () => {
-      assert.deepEqual(replies(scene(overrides), packet, from), [{ rcode, types: [] }]);
+    it(`A question for a zone by ${what} gets rcode ${rcode}, and is reported`, () => {
+      const made = scene(overrides);
+      assert.deepEqual(replies(made, packet, from), [{ rcode, types: [] }]);
+      assert.deepEqual(
+        made.reports.map((report) => report.result),
+        [result],
+      );
     });
   }
 

@@ -35,7 +35,7 @@ export interface TransferServerOptions {
   /** Answers all other queries. */
   readonly respond: Respond;
   readonly keys: () => TsigKeys;
-  /** `undefined`: no zone is given to anybody. */
+  /** `undefined`: the server transfers no zone. */
   readonly policy: () => MayTransfer | undefined;
   /** The zone with exactly that apex. */
   readonly zoneOf: (apex: Name) => ZoneVersions | undefined;
@@ -162,7 +162,10 @@ export class TransferServer {
     const isIncremental = query.question.qtype === Type.IXFR;
     const zone = this.#zoneFor(judged, query, isIncremental ? 'soa' : 'axfr');
     if (!('apex' in zone)) return this.#reply(judged, query, zone);
-    if (!isIncremental) return this.#reply(judged, query, refused('AXFR needs TCP'));
+    if (!isIncremental) {
+      this.#report(judged, query, { kind: 'axfr', result: 'refused' });
+      return this.#reply(judged, query, refused('AXFR needs TCP'));
+    }
     this.#report(judged, query, { kind: 'soa', result: 'sent', serial: zone.serial });
     const reply = this.#messages(judged, query, [zone.soa()]).next();
     return reply && this.#sign(judged, reply);
@@ -236,8 +239,11 @@ export class TransferServer {
         may === undefined ? 'zone transfer is not offered' : 'zone transfer is not allowed',
       );
     }
-    // RFC 5936 §2.2.1.
-    if (!isApex(qname)) return { ...refused('not one of our zones'), rcode: Rcode.NOTAUTH };
+    if (!isApex(qname)) {
+      this.#report(judged, query, { kind, result: 'refused' });
+      // RFC 5936 §2.2.1.
+      return { ...refused('not one of our zones'), rcode: Rcode.NOTAUTH };
+    }
     const zone = zoneOf(qname);
     if (zone !== undefined) return zone;
     this.#report(judged, query, { kind, result: 'not-ready' });
