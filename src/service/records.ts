@@ -12,9 +12,9 @@ export interface ServiceRecord {
 
 export const NO_RECORDS: readonly ServiceRecord[] = [];
 
-export const MAX_RECORDS = 32;
+const MAX_RECORDS = 32;
 /** Of all texts of a value. */
-export const MAX_RECORDS_OCTETS = 4_096;
+const MAX_RECORDS_OCTETS = 4_096;
 
 export type ParsedRecords =
   | { readonly kind: 'records'; readonly records: readonly ServiceRecord[] }
@@ -51,17 +51,26 @@ export function printStored({ type, rdata }: ServiceRecord): string {
   return `${typeName(type)} ${printRdata({ type, class: Class.IN, rdata })}`.trimEnd();
 }
 
-/** Types of which records come from elsewhere, and why. The numbers without a name in `Type` are IANA's. */
+const SIGNATURE_TYPES: readonly number[] = [
+  Type.RRSIG,
+  Type.NSEC,
+  Type.DNSKEY,
+  Type.NSEC3,
+  Type.CDS,
+  Type.CDNSKEY,
+  // No code uses these: SIG, KEY, NXT, NSEC3PARAM, ZONEMD.
+  ...[24, 25, 30, 51, 63],
+];
+
+/** Types of which records come from elsewhere, and why. */
 const REFUSALS: ReadonlyMap<number, string> = new Map([
   ...each([Type.A, Type.AAAA, Type.SRV, Type.PTR], 'write host and port'),
   [Type.SOA, 'the server makes it'],
   [Type.NS, 'name servers are services at ns.dns of the domain'],
-  // DS
-  [43, 'belongs to a delegation'],
+  [Type.DS, 'belongs to a delegation'],
   // Names below it would need records made for them (RFC 6672 §2.3).
   [Type.DNAME, 'is not served'],
-  // SIG, KEY, NXT, RRSIG, NSEC, DNSKEY, NSEC3, NSEC3PARAM, CDS, CDNSKEY, ZONEMD
-  ...each([24, 25, 30, 46, 47, 48, 50, 51, 59, 60, 63], 'belongs to the signatures of a zone'),
+  ...each(SIGNATURE_TYPES, 'belongs to the signatures of a zone'),
   // The types that no zone has (RFC 6895 §3.1): a reserved one, OPT, and those of questions and meta data.
   ...each([0, Type.OPT, ...Array.from({ length: 128 }, (_, i) => 128 + i)], 'is no type of data'),
 ]);

@@ -8,7 +8,7 @@ export const DIGESTS = { sha256: 2, sha384: 4 } as const;
 export type Digest = keyof typeof DIGESTS;
 
 /** The data of the DS record, which CDS shares. */
-export function dsData({ zone, tag, algorithm, dnskey }: SigningKey, digest: Digest): Buffer {
+function dsData({ zone, tag, algorithm, dnskey }: SigningKey, digest: Digest): Buffer {
   const head = Buffer.from([tag >> 8, tag & 0xff, algorithm, DIGESTS[digest]]);
   const hash = createHash(digest).update(wireName(zone)).update(dnskey).digest();
   return Buffer.concat([head, hash]);

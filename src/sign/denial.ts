@@ -39,7 +39,7 @@ function nextName(name: Name): Name {
 }
 
 /** RFC 4034 §4.1.2. */
-export function typeBitmaps(types: readonly number[]): Buffer {
+function typeBitmaps(types: readonly number[]): Buffer {
   const windows = new Map<number, number[]>();
   for (const type of [...new Set(types)].sort((a, b) => a - b)) {
     const bits = windows.get(type >> 8) ?? [];

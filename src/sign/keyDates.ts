@@ -42,11 +42,6 @@ export function printKeyDate(unixSeconds: number): string {
   return iso.slice(0, 19).replace(/[-T:]/g, '');
 }
 
-/** The date for people: `2026-11-30 06:42:15 UTC`. */
-export function readableDate(unixSeconds: number): string {
-  return `${new Date(unixSeconds * 1000).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
-}
-
 /** Whether the date has come; a date that is not set never comes. */
 export function hasCome(date: number | undefined, nowSeconds: number): boolean {
   return date !== undefined && date <= nowSeconds;

@@ -8,7 +8,7 @@ import { rrsigBeside } from './rrsig.ts';
 type Signatures = ReadonlyMap<string, readonly Uint8Array[]>;
 
 /** One text for the records of an RRset, and another one for those of any other (RFC 2181 §5). */
-export function setKey({ owner, type }: Pick<Rr, 'owner' | 'type'>): string {
+function setKey({ owner, type }: Pick<Rr, 'owner' | 'type'>): string {
   return `${type} ${nameKey(owner)}`;
 }
 

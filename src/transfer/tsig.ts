@@ -93,7 +93,6 @@ interface SignerFacts {
 
 /** Signs the messages of one reply, in their order. */
 export class TsigSigner {
-  readonly error: number;
   /** The key's name; not verified if there is an error. */
   readonly keyName: Name;
   readonly #facts: SignerFacts;
@@ -103,7 +102,6 @@ export class TsigSigner {
 
   constructor(facts: SignerFacts) {
     this.#facts = facts;
-    this.error = facts.error;
     this.keyName = facts.record.keyName;
     this.#priorMac = facts.record.mac;
   }

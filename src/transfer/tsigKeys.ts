@@ -5,7 +5,7 @@
 import { foldName, type Name, nameKey, parseName } from '../dns/name.ts';
 
 /** RFC 8945 §6 without the algorithms that use MD5 and SHA-1. */
-export const TSIG_ALGORITHMS = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const;
+const TSIG_ALGORITHMS = ['hmac-sha256', 'hmac-sha384', 'hmac-sha512'] as const;
 export type TsigAlgorithm = (typeof TSIG_ALGORITHMS)[number];
 
 export interface TsigKey {

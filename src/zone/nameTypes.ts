@@ -13,8 +13,6 @@ import { servicesAt } from './tree/services.ts';
 import { apexOf, type Externals, type View } from './tree/view.ts';
 
 export interface NameTypes {
-  /** The name exists, possibly without records. */
-  readonly exists: boolean;
   readonly types: readonly number[];
   /** The CNAME of an alias. */
   readonly cname: readonly Rr[];
@@ -58,7 +56,6 @@ export function typesAt(view: View, name: Name, absent?: number): NameTypes {
     return own.length > 0 || (mayLeadOutside && !isAlias);
   });
   return {
-    exists: found.some(({ exists }) => exists),
     types,
     cname,
     names: found.flatMap(({ basis }) => basis?.names ?? []),
@@ -77,7 +74,6 @@ function storedTypesAt(view: View, name: Name): readonly number[] {
 }
 
 interface RecordsOfType {
-  readonly exists: boolean;
   /** Records of the type at the name itself. */
   readonly own: readonly Rr[];
   readonly mayLeadOutside: boolean;
@@ -86,14 +82,12 @@ interface RecordsOfType {
 
 function recordsOf(view: View, question: Question): RecordsOfType {
   const decision = answer(view, question);
-  if (decision.kind !== 'response')
-    return { exists: true, own: [], mayLeadOutside: true, basis: undefined };
+  if (decision.kind !== 'response') return { own: [], mayLeadOutside: true, basis: undefined };
   const { response, basis } = decision;
   const own = response.answer.filter(
     ({ owner, type }) => type === question.qtype && equalNames(owner, question.qname),
   );
   return {
-    exists: response.rcode !== Rcode.NXDOMAIN,
     own,
     mayLeadOutside: basis?.leadsOutside === true || response.rcode === Rcode.SERVFAIL,
     basis,

@@ -63,7 +63,6 @@ describe('TSIG', () => {
       const { signed, verifier } = signQuery(QUERY, key, NOW + skewSeconds);
       const verified = verifyTsig(signed, keysOf(KEY), NOW);
       assert.ok(verified.kind === 'wrong');
-      assert.equal(verified.signer.error, error);
       const reply = verified.signer.sign(encodeHeaderOnly(7, 0, 9), NOW);
       const expected = isSigned
         ? `the server reports TSIG error ${error}`
@@ -76,10 +75,13 @@ describe('TSIG', () => {
   }
 
   it('An algorithm other than that of the key counts as an unknown key', () => {
-    const { signed } = signQuery(QUERY, { ...KEY, algorithm: 'hmac-sha512' }, NOW);
+    const { signed, verifier } = signQuery(QUERY, { ...KEY, algorithm: 'hmac-sha512' }, NOW);
     const verified = verifyTsig(signed, keysOf(KEY), NOW);
     assert.ok(verified.kind === 'wrong');
-    assert.equal(verified.signer.error, TsigError.BADKEY);
+    assert.equal(
+      verifier.verify(verified.signer.sign(encodeHeaderOnly(7, 0, 9), NOW), NOW),
+      `the server refuses the key (TSIG error ${TsigError.BADKEY})`,
+    );
   });
 
   it('A changed octet of the query makes the signature wrong', () => {

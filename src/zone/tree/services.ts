@@ -119,7 +119,7 @@ function synthesizedAt(state: LookupState, name: Name, qtype: number): NameServi
 }
 
 /** The services of a stored wildcard, for the name that it answers for. */
-export function standingFor(
+function standingFor(
   services: readonly Selected[],
   name: Name,
   wildcard: Name,
