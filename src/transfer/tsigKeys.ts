@@ -54,7 +54,7 @@ function mistake(problem: string): ParsedTsigKeys {
 function keyOf({ name, algorithm, secret }: RawKey): TsigKey | string {
   const parsed = parseName(name);
   if (parsed === undefined || parsed.length === 0)
-    return `has a key with the name ${name}, which is none`;
+    return `has a key with the name ${name}, which is not a domain name`;
   const known = TSIG_ALGORITHMS.find((each) => each === algorithm.toLowerCase());
   if (known === undefined) {
     return `has the key ${name} with the algorithm ${algorithm}; use ${TSIG_ALGORITHMS.join(', ')}`;

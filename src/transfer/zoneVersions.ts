@@ -98,7 +98,7 @@ export class ZoneVersions {
     const fromSerial = this.#serial;
     const toSerial = makeVersion();
     this.#history.add({ fromSerial, toSerial, ...changes });
-    // No secondary can be told what it lacks if its serial is not older.
+    // Secondaries compare serials: no difference leads to a version whose serial is not newer.
     if (!isNewerSerial(toSerial, fromSerial)) this.#history.clear();
     this.#serial = toSerial;
     return true;

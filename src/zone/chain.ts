@@ -86,8 +86,9 @@ export interface Link {
 /**
  * The host name that the owner is an alias of: the only host of all its services. A name with records of its own is not
  * an alias: an address, a second host, a port (SRV), a text (TXT), the SOA of an apex, the PTR of an address, a record
- * in a field `rr`; nor is one whose service says so (`ServiceAttributes.alias`). All services decide, never the question's type, so the name has a CNAME for every type or for none (RFC 1034 §3.6.2):
- * resolvers cache a CNAME and use it for all types.
+ * in a field `rr`; nor is one whose service says so (`ServiceAttributes.alias`). All services decide, never the
+ * question's type, so the name has a CNAME for every type or for none (RFC 1034 §3.6.2): resolvers cache a CNAME and use
+ * it for all types.
  */
 export function aliasOf(
   state: LookupState,

@@ -3,9 +3,10 @@
  * the answers to questions for these names, with what one answer decides anew each time taken out: TTLs do not count
  * down with a lease, and of too many services the first ones count instead of a sample.
  *
- * Not in a zone: answers to `*` and `any` in questions, names with the label `any` if it matches any label, the name `leader` in front of another, and the names below `dns`
- * except the name servers'. No zone can have records beside a CNAME (RFC 1034 §3.6.2), so an alias has nothing else,
- * and hosts outside our zones give a CNAME only if the name has no other records.
+ * Not in a zone: answers to `*` and `any` in questions, names with the label `any` if it matches any label, the name
+ * `leader` in front of another, and the names below `dns` except the name servers'. No zone can have records beside a
+ * CNAME (RFC 1034 §3.6.2), so an alias has nothing else, and hosts outside our zones give a CNAME only if the name has
+ * no other records.
  */
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';

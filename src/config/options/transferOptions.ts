@@ -27,7 +27,7 @@ export const TRANSFER_OPTIONS = {
       'which clients may transfer the domains: CIDR, key:NAME, or CIDR+key:NAME (both); repeatable',
     schema: listOf(parsedBy(parseTransferRule)),
     fallback: [],
-    defaultText: 'nobody',
+    defaultText: 'none',
     expects: 'CIDR, key:NAME or CIDR+key:NAME',
     example: '10.0.0.0/8+key:secondary',
     live: true,

@@ -1,6 +1,6 @@
 /**
- * Which published answers depend on names outside their own subtree: an alias depends on its target, an SRV on the
- * addresses of another name.
+ * Which answers and transferred records depend on names outside their own subtree: an alias depends on its target, an SRV
+ * on the addresses of another name.
  */
 import { isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import type { Basis } from './lookupState.ts';
