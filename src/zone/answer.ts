@@ -27,6 +27,7 @@ import {
   newLookupState,
 } from './tree/lookupState.ts';
 import { isLeaderName } from './tree/meaning.ts';
+import { nameServersOf } from './tree/select.ts';
 import { apexOf, consulOf, type View, type ZoneSettings } from './tree/view.ts';
 
 export type Decision =
@@ -181,7 +182,7 @@ function soa(view: View, { owner, apex, ttlSeconds, minimumSeconds }: SoaFacts):
     ttlSeconds,
     rdata: {
       kind: 'soa',
-      mname: ['ns', 'dns', ...zone],
+      mname: nameServersOf(zone),
       rname: settings.hostmaster ?? ['hostmaster', ...apex],
       serial: serialOf(view, apex),
       refreshSeconds: 28_800,

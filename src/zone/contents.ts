@@ -15,10 +15,11 @@ import { answer } from './answer.ts';
 import { aliasOf, cnameOf } from './chain.ts';
 import { storedTypes } from './storedRecords.ts';
 import { newLookupState } from './tree/lookupState.ts';
-import { isQuestionWildcard, RESERVED } from './tree/select.ts';
+import { apexAddressesOf, isQuestionWildcard, nameServersOf } from './tree/select.ts';
 import { type NameServices, servicesAt } from './tree/services.ts';
 import { findNode, type Node } from './tree/tree.ts';
 import { apexOf, consulOf, NO_EXTERNALS, type View, type ZoneSettings } from './tree/view.ts';
+import { ASTERISK, isReserved } from './tree/wildcard.ts';
 
 export interface NameContents {
   /** RRset after RRset; empty for a name without records. */
@@ -65,8 +66,7 @@ export function zoneWith(settings: ZoneSettings, name: Name): Name | undefined {
   const apex = apexOf(settings, name);
   if (apex === undefined || consulOf(settings, apex) !== undefined) return undefined;
   if (name.some((label) => isQuestionWildcard(listedAs(settings), label))) return undefined;
-  const isReserved = isSubdomainOf(name, [RESERVED, ...apex]);
-  return !isReserved || isSubdomainOf(name, nameServersOf(apex)) ? apex : undefined;
+  return !isReserved(name, apex) || isSubdomainOf(name, nameServersOf(apex)) ? apex : undefined;
 }
 
 /**
@@ -77,11 +77,6 @@ function listedAs(settings: ZoneSettings): ZoneSettings {
   return settings.questionWildcards === 'all'
     ? { ...settings, questionWildcards: 'any' }
     : settings;
-}
-
-/** The name below which the name servers of a zone are registered. */
-function nameServersOf(apex: Name): Name {
-  return ['ns', RESERVED, ...apex];
 }
 
 /**
@@ -131,8 +126,8 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
     }
   };
   if (isApex) take([Type.NS]);
-  const isReserved = isSubdomainOf(name, nameServersOf(apex));
-  if (!rules.aggregates && !isReserved && !hasOwn(view, name, isApex)) {
+  const isNameServer = isSubdomainOf(name, nameServersOf(apex));
+  if (!rules.aggregates && !isNameServer && !hasOwn(view, name, isApex)) {
     return { rrs, names: [name, ...names], presences };
   }
   const state = newLookupState(view);
@@ -140,13 +135,13 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
   const wildcard = at?.wildcard;
   const others = at === undefined ? [] : storedTypes(state, { owner: name, apex, wildcard });
   const types = at === undefined ? [] : inOrder([...typesOf(at), ...others]);
-  const alias = at && !isReserved && aliasOf(state, name, apex, at);
+  const alias = at && !isNameServer && aliasOf(state, name, apex, at);
   names.push(...state.namesRead);
   presences.push(...state.presencesRead);
   if (alias) return { rrs: [cnameOf(name, alias)], names, presences };
   // An apex may have addresses that no service at or below it has.
-  if (isApex || isReserved) take(ADDRESS_TYPES);
-  if (!isReserved) take(isApex ? types.filter((type) => !ADDRESS_TYPES.includes(type)) : types);
+  if (isApex || isNameServer) take(ADDRESS_TYPES);
+  if (!isNameServer) take(isApex ? types.filter((type) => !ADDRESS_TYPES.includes(type)) : types);
   return { rrs, names, presences };
 }
 
@@ -161,7 +156,6 @@ function wildcardContents(view: View, name: Name): NameContents {
   return { rrs: rrs.map((rr) => withNames(rr, renamed)), names: [name, ...names], presences };
 }
 
-const ASTERISK = '*';
 /** A label that no key of a store has. */
 const ABSENT = '\0';
 
@@ -195,7 +189,7 @@ const ADDRESS_TYPES: readonly number[] = [Type.A, Type.AAAA];
 function hasOwn({ root, settings }: View, name: Name, isApex: boolean): boolean {
   const node = findNode(root, name);
   if (node === undefined) return false;
-  if (isApex && findNode(root, ['apex', RESERVED, ...name]) !== undefined) return true;
+  if (isApex && findNode(root, apexAddressesOf(name)) !== undefined) return true;
   return (
     node.first !== undefined || (settings.virtualAddresses && node.virtualAddresses.length > 0)
   );

@@ -14,7 +14,7 @@ import { storedRdata } from './storedRecords.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { type LookupState, synthesisOf } from './tree/lookupState.ts';
 import { type GivenAddress, virtualAddressesAt } from './tree/meaning.ts';
-import { type Selected, selectExact, selectExactAndBelow } from './tree/select.ts';
+import { nameServersOf, type Selected, selectExact, selectExactAndBelow } from './tree/select.ts';
 import { type NameServices, nameExists, servicesAt } from './tree/services.ts';
 import { serviceTtl } from './tree/ttl.ts';
 import { consulOf } from './tree/view.ts';
@@ -195,8 +195,9 @@ function namesOctets({ rdata }: TimedRdata): number {
 /** Consul's domain has the name servers of the zone whose services it shows. */
 function nameServers(state: LookupState, qname: Name, apex: Name): Lookup {
   const zone = consulOf(state.view.settings, apex)?.own.zone ?? apex;
-  const at = servicesAt(state, ['ns', 'dns', ...zone], zone, Type.NS);
-  if (at?.given !== undefined) return ownNameServer(state, qname, ['ns', 'dns', ...zone], at.given);
+  const name = nameServersOf(zone);
+  const at = servicesAt(state, name, zone, Type.NS);
+  if (at?.given !== undefined) return ownNameServer(state, qname, name, at.given);
   const { answer, additional } = ns(state, qname, at?.services ?? []);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
 }

@@ -11,7 +11,7 @@ import { foldName, type Name } from '../dns/name.ts';
 import type { ServiceRecord } from '../service/records.ts';
 import type { TimedRdata } from './rrset.ts';
 import type { LookupState } from './tree/lookupState.ts';
-import { find, MAX_SELECTED, RESERVED } from './tree/select.ts';
+import { apexAddressesOf, find, MAX_SELECTED } from './tree/select.ts';
 import type { Node, Registration } from './tree/tree.ts';
 import { serviceTtl } from './tree/ttl.ts';
 import { consulOf } from './tree/view.ts';
@@ -56,7 +56,7 @@ function servicesWithRecords(
   const isApex = name.length === apex.length;
   const found = recordedAt(state, find(state, name), !isApex);
   if (!isApex) return found;
-  return [...found, ...recordedAt(state, find(state, ['apex', RESERVED, ...name]), true)];
+  return [...found, ...recordedAt(state, find(state, apexAddressesOf(name)), true)];
 }
 
 /** The services with records at the node or, if it has no service and `orBelow` is set, one label below it. */

@@ -2,7 +2,14 @@
 import { equalNames, foldLabel, type Label, type Name } from '../../dns/name.ts';
 import { Type } from '../../dns/rr.ts';
 import type { LookupState } from './lookupState.ts';
-import { find, firstWildcardOf, hasName } from './select.ts';
+import {
+  apexAddressesOf,
+  find,
+  firstWildcardOf,
+  hasName,
+  nameServersOf,
+  RESERVED,
+} from './select.ts';
 import { findNode, virtualAddressOf } from './tree.ts';
 import { type ConsulMeaning, consulOf } from './view.ts';
 
@@ -32,19 +39,19 @@ export function meaningOf(state: LookupState, name: Name, apex: Name, qtype: num
   const { settings, facts } = state.view;
   const consul = consulOf(settings, apex);
   if (consul !== undefined) return { kind: 'consul', meaning: facts.consulMeaning(name, consul) };
-  if (settings.local !== undefined && equalNames(name, ['local', 'dns', ...apex])) {
+  if (settings.local !== undefined && equalNames(name, ['local', RESERVED, ...apex])) {
     return { kind: 'services', name: settings.local };
   }
-  if (settings.ambassador && equalNames(name, ['ambassador', 'dns', ...apex])) {
+  if (settings.ambassador && equalNames(name, ['ambassador', RESERVED, ...apex])) {
     return { kind: 'here' };
   }
-  if (settings.ownAddresses.length > 0 && equalNames(name, ['ns', 'dns', ...apex])) {
+  if (settings.ownAddresses.length > 0 && equalNames(name, nameServersOf(apex))) {
     return hasName(state, name) ? { kind: 'services', name } : { kind: 'ownServer' };
   }
   if (isLeaderName(name, apex) && firstWildcardOf(settings, name) < 0)
     return leaderMeaning(state, name);
   if ((qtype === Type.A || qtype === Type.AAAA) && name.length === apex.length) {
-    const apexAddresses = ['apex', 'dns', ...apex];
+    const apexAddresses = apexAddressesOf(apex);
     if (hasName(state, apexAddresses)) return { kind: 'services', name: apexAddresses };
   }
   return { kind: 'services', name };

@@ -67,6 +67,16 @@ const MAX_TEXT_OCTETS = 200_000;
  */
 export const RESERVED: Label = 'dns';
 
+/** The name at and below which the name servers of a zone are registered. */
+export function nameServersOf(apex: Name): Name {
+  return ['ns', RESERVED, ...apex];
+}
+
+/** The name at and below which the apex's own addresses are registered. */
+export function apexAddressesOf(apex: Name): Name {
+  return ['apex', RESERVED, ...apex];
+}
+
 export function isWildcard(label: Label): boolean {
   return label === '*' || label === 'any';
 }

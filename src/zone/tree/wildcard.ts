@@ -63,6 +63,6 @@ function labelsBelowEncloser({ root, settings }: View, name: Name, apex: Name): 
 }
 
 /** Whether a name in the zone of `apex` is at or below `dns` of the apex. */
-function isReserved(name: Name, apex: Name): boolean {
+export function isReserved(name: Name, apex: Name): boolean {
   return name[name.length - apex.length - 1] === RESERVED;
 }
