@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import dnsPacket, { type Packet } from 'dns-packet';
-import { cacheControlOf, type DohHead, readHead } from '../../src/server/tls/dohMessage.ts';
+import {
+  cacheControlOf,
+  type DohHead,
+  PostBody,
+  readHead,
+} from '../../src/server/tls/dohMessage.ts';
 import { parseRecord } from '../support/upstreamReply.ts';
 
 const MESSAGE = 'application/dns-message';
@@ -87,3 +92,33 @@ for (const [what, { rcode = 0, ...sections }, expected] of replies)
     } as Packet);
     assert.equal(cacheControlOf(reply), expected);
   });
+
+test('The body of a request is what its chunks have, up to the length of a message', () => {
+  const whole = Buffer.from(Array.from({ length: 65_535 }, (_, i) => (i * 7) & 0xff));
+  for (const octets of [1, 40, 511, 512, 513, 60_000, 65_535]) {
+    const body = new PostBody();
+    for (let at = 0; at < whole.length; at += octets) body.push(whole.subarray(at, at + octets));
+    assert.ok(!body.isTooLong);
+    assert.ok(whole.equals(body.octets), `in chunks of ${octets}`);
+    body.push(Buffer.alloc(1));
+    assert.ok(body.isTooLong);
+  }
+});
+
+test('The time for a body in chunks of one octet grows as its length does', () => {
+  const chunk = Buffer.alloc(1);
+  const leastMs = (octets: number): number => {
+    const times = Array.from({ length: 7 }, () => {
+      const startMs = performance.now();
+      const body = new PostBody();
+      for (let i = 0; i < octets; i++) body.push(chunk);
+      assert.equal(body.octets.length, octets);
+      return performance.now() - startMs;
+    });
+    return Math.min(...times);
+  };
+  leastMs(10_000); // compiles it
+  // The sum over all earlier chunks at each one makes it 256.
+  const ratio = leastMs(64_000) / leastMs(4_000);
+  assert.ok(ratio < 64, `16 times the length takes ${ratio} times the time`);
+});

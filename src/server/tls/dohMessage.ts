@@ -61,10 +61,42 @@ function readParameters(parameters: string): DohRequest {
   return { kind: 'query', query: Buffer.from(text, 'base64url') };
 }
 
-/** Gathers the body of a POST; undefined once it is too long for a message. */
-export function withChunk(body: readonly Buffer[], chunk: Buffer): readonly Buffer[] | undefined {
-  const octets = body.reduce((sum, { length }) => sum + length, chunk.length);
-  return octets > MAX_MESSAGE_OCTETS ? undefined : [...body, chunk];
+const FIRST_OCTETS = 512;
+
+/**
+ * The body of a POST. It copies the chunks into memory that doubles: a client may send chunks of one octet, and a list
+ * of chunks would keep the memory that each was read into.
+ */
+export class PostBody {
+  #memory = new Uint8Array();
+  #octets = 0;
+
+  /** It is too long for a message, and keeps nothing more. */
+  get isTooLong(): boolean {
+    return this.#octets > MAX_MESSAGE_OCTETS;
+  }
+
+  /** What has come. The memory is this body's until the next `push`. */
+  get octets(): Uint8Array {
+    return this.#memory.subarray(0, this.#octets);
+  }
+
+  push(chunk: Uint8Array): void {
+    if (this.isTooLong) return;
+    const at = this.#octets;
+    this.#octets += chunk.length;
+    if (this.isTooLong) this.#memory = new Uint8Array();
+    else this.#room(this.#octets).set(chunk, at);
+  }
+
+  #room(octets: number): Uint8Array {
+    if (octets > this.#memory.length) {
+      const memory = new Uint8Array(Math.max(octets, 2 * this.#memory.length, FIRST_OCTETS));
+      memory.set(this.#memory);
+      this.#memory = memory;
+    }
+    return this.#memory;
+  }
 }
 
 /** Whether the octets can be a query. Of other messages the responder sends no reply. */

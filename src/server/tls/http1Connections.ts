@@ -3,8 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { DnsClient } from '../../dns/message.ts';
 import type { DohReply } from './dohAnswers.ts';
-import { readHead, withChunk } from './dohMessage.ts';
-import { HttpConnection, type HttpContext } from './httpConnection.ts';
+import { HttpConnection, type HttpContext, serveRequest } from './httpConnection.ts';
 
 function hasBody({ headers }: IncomingMessage): boolean {
   const length = headers['content-length'] ?? '0';
@@ -50,40 +49,16 @@ export class Http1Connections {
   #onRequest(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(request.socket);
     if (connection === undefined) return void request.socket.destroy();
-    const { answers, path, clientOf } = this.#context;
     connection.begin(request);
     response.on('close', () => {
       connection.end(request);
       if (this.#ending.has(request.socket)) request.socket.end();
     });
-    const send = (reply: DohReply): void => this.#send(request, response, reply);
     const { method, url: target, headers } = request;
-    const head = {
-      ...{ method, target },
-      contentType: headers['content-type'],
-      contentLength: headers['content-length'],
-    };
-    const read = readHead(head, path);
-    if (read.kind === 'refused') {
-      send(answers.refuse(read.status));
-      return;
-    }
-    const forwardedFor = headers['x-forwarded-for'];
-    const last = Array.isArray(forwardedFor) ? forwardedFor.at(-1) : forwardedFor;
-    const client = clientOf(connection.peer, last);
-    if (read.kind === 'query') {
-      answers.answer(read.query, client, send);
-      return;
-    }
-    let body: readonly Buffer[] | undefined = [];
-    request.on('data', (chunk: Buffer) => {
-      if (body === undefined) return;
-      body = withChunk(body, chunk);
-      if (body === undefined) send(answers.refuse(413));
-    });
-    request.on('end', () => {
-      if (body !== undefined) answers.answer(Buffer.concat(body), client, send);
-    });
+    const read = { method, target, headers, body: request };
+    serveRequest(read, connection.peer, this.#context, (reply) =>
+      this.#send(request, response, reply),
+    );
   }
 
   #send(

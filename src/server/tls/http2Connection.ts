@@ -3,8 +3,7 @@ import type { Http2Session, IncomingHttpHeaders, ServerHttp2Stream } from 'node:
 import type { Socket } from 'node:net';
 import type { DnsClient } from '../../dns/message.ts';
 import type { DohReply } from './dohAnswers.ts';
-import { readHead, withChunk } from './dohMessage.ts';
-import { HttpConnection, type HttpContext } from './httpConnection.ts';
+import { HttpConnection, type HttpContext, serveRequest } from './httpConnection.ts';
 
 /** No request of RFC 8484 needs more, but for a query of 64 KiB in GET. */
 const MAX_HEADER_OCTETS = 100 * 1024;
@@ -43,39 +42,14 @@ function onStream(
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   connection: HttpConnection,
-  { answers, path, clientOf }: HttpContext,
+  context: HttpContext,
 ): void {
   connection.begin(stream);
   stream.on('error', () => {}); // 'close' follows
   stream.on('close', () => connection.end(stream));
-  const send = (reply: DohReply): void => sendOn(stream, reply);
-  const request = readHead(
-    {
-      method: headers[':method'],
-      target: headers[':path'],
-      contentType: headers['content-type'],
-      contentLength: headers['content-length'],
-    },
-    path,
-  );
-  if (request.kind === 'refused') {
-    send(answers.refuse(request.status));
-    return;
-  }
-  const client = clientOf(connection.peer, lastOf(headers['x-forwarded-for']));
-  if (request.kind === 'query') {
-    answers.answer(request.query, client, send);
-    return;
-  }
-  let body: readonly Buffer[] | undefined = [];
-  stream.on('data', (chunk: Buffer) => {
-    if (body === undefined) return;
-    body = withChunk(body, chunk);
-    if (body === undefined) send(answers.refuse(413));
-  });
-  stream.on('end', () => {
-    if (body !== undefined) answers.answer(Buffer.concat(body), client, send);
-  });
+  const { ':method': method, ':path': target } = headers;
+  const request = { method, target, headers, body: stream };
+  serveRequest(request, connection.peer, context, (reply) => sendOn(stream, reply));
 }
 
 function sendOn(stream: ServerHttp2Stream, { status, headers, body }: DohReply): void {
@@ -84,8 +58,4 @@ function sendOn(stream: ServerHttp2Stream, { status, headers, body }: DohReply):
   if (body !== undefined) stream.end(body);
   // RFC 9113 §8.1 would allow to reset the stream, and curl then loses the reply. `requestMs` bounds what comes.
   else stream.resume();
-}
-
-function lastOf(value: string | string[] | undefined): string | undefined {
-  return Array.isArray(value) ? value.at(-1) : value;
 }

@@ -2,8 +2,11 @@
  * What HTTP/1.1 and HTTP/2 have in common: a connection with requests under way, and its limits in time. A client that
  * sends nothing, sends a request slowly, or does not read its reply, loses its connection.
  */
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { DnsClient } from '../../dns/message.ts';
-import type { DohAnswers } from './dohAnswers.ts';
+import type { DohAnswers, DohReply } from './dohAnswers.ts';
+import { PostBody, readHead } from './dohMessage.ts';
 
 export interface DohLimits {
   /** The longest time without a request. */
@@ -80,4 +83,45 @@ export class HttpConnection {
   destroy(): void {
     this.#ends.destroy();
   }
+}
+
+export interface HttpRequest {
+  readonly method: string | undefined;
+  /** Path and query. */
+  readonly target: string | undefined;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Readable;
+}
+
+/** Answers or refuses the request. Calls `send` at most once. */
+export function serveRequest(
+  { method, target, headers, body: input }: HttpRequest,
+  peer: DnsClient,
+  { answers, path, clientOf }: HttpContext,
+  send: (reply: DohReply) => void,
+): void {
+  const fields = {
+    contentType: headers['content-type'],
+    contentLength: headers['content-length'],
+  };
+  const read = readHead({ method, target, ...fields }, path);
+  if (read.kind === 'refused') {
+    send(answers.refuse(read.status));
+    return;
+  }
+  // Node joins the lines of this header, although its type allows a list.
+  const client = clientOf(peer, headers['x-forwarded-for']?.toString());
+  if (read.kind === 'query') {
+    answers.answer(read.query, client, send);
+    return;
+  }
+  const body = new PostBody();
+  input.on('data', (chunk: Buffer) => {
+    if (body.isTooLong) return;
+    body.push(chunk);
+    if (body.isTooLong) send(answers.refuse(413));
+  });
+  input.on('end', () => {
+    if (!body.isTooLong) answers.answer(body.octets, client, send);
+  });
 }
