@@ -186,7 +186,18 @@ describe('DNS over HTTPS', () => {
       ['2001:db8::7'],
       '2001:db8::7',
     ],
-    ['the proxy if X-Forwarded-For ends in no address', true, ['192.0.2.7, unknown'], '127.0.0.1'],
+    [
+      'an IPv4 address with a port of X-Forwarded-For from a trusted proxy',
+      true,
+      ['6.6.6.6, 192.0.2.7:40000'],
+      '192.0.2.7',
+    ],
+    [
+      'an IPv6 address with a port of X-Forwarded-For from a trusted proxy',
+      true,
+      ['[2001:db8::7]:40000'],
+      '2001:db8::7',
+    ],
     ['the proxy if it sends no X-Forwarded-For', true, [], '127.0.0.1'],
     ['the peer if it is no trusted proxy', false, ['192.0.2.7'], '127.0.0.1'],
   ];
@@ -212,6 +223,18 @@ describe('DNS over HTTPS', () => {
         ],
       );
     });
+
+  it('A request whose X-Forwarded-For from a trusted proxy ends in no address gets 400', async (t) => {
+    const { open, counters } = await sceneFor(t, { isTrustedProxy: () => true });
+    const url = `${open}${DOH_PATH}?dns=${query().toString('base64url')}`;
+    for (const last of ['unknown', '192.0.2.7:port', '192.0.2.7:1:2', '[192.0.2.7]', 'fe80::1%0/8'])
+      for (const how of ['--http1.1', '--http2-prior-knowledge']) {
+        const header = ['-H', `x-forwarded-for: 192.0.2.7, ${last}`];
+        const status = ['-s', '-o', '/dev/null', '-w', '%{http_code}'];
+        assert.equal(await outputOf('curl', ...status, how, ...header, url), '400', last);
+      }
+    assert.deepEqual(counters, { answered: 0, refused: 10 });
+  });
 
   it('An idle connection ends with GOAWAY, and one that has a request does not', async (t) => {
     let answer = (): void => {};

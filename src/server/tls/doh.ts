@@ -4,8 +4,8 @@
  */
 import type { Socket } from 'node:net';
 import type { FamilyBlock } from '../../dataplane/listeners/udpListener.ts';
-import { canonicalAddress } from '../../dns/address.ts';
-import type { Respond } from '../../dns/message.ts';
+import { canonicalAddress, parseSocketAddress } from '../../dns/address.ts';
+import type { DnsClient, Respond } from '../../dns/message.ts';
 import { ConnectionListener, type ConnectionListenerOptions } from '../tcp/connectionListener.ts';
 import { DEFAULT_TCP_LIMITS, type TcpLimits } from '../tcp/connectionTable.ts';
 import type { StreamTable } from '../tcp/streamTable.ts';
@@ -56,7 +56,7 @@ export class DohListener extends ConnectionListener {
       },
       clientOf: (peer, forwardedFor) =>
         forwardedFor !== undefined && isTrustedProxy(peer.address)
-          ? { ...peer, address: lastAddress(forwardedFor) ?? peer.address }
+          ? forwardedClient(peer, forwardedFor)
           : peer,
       nowMs: () => performance.now(),
     };
@@ -94,9 +94,12 @@ function handshakesOf(
   });
 }
 
-/** The address that the proxy itself has added; earlier ones are the client's own claims. */
-function lastAddress(forwardedFor: string): string | undefined {
+/**
+ * The client with the address that the proxy itself has added, with or without a port; earlier ones are the client's
+ * own claims. Undefined if that is no address: the proxy's own may have more rights than the client.
+ */
+function forwardedClient(proxy: DnsClient, forwardedFor: string): DnsClient | undefined {
   const last = forwardedFor.slice(forwardedFor.lastIndexOf(',') + 1).trim();
-  const [, bracketed] = /^\[([^\]]+)\](?::[0-9]+)?$/.exec(last) ?? [];
-  return canonicalAddress(bracketed ?? last)?.address;
+  const parsed = canonicalAddress(parseSocketAddress(last, 0)?.address ?? '');
+  return parsed && { ...proxy, address: parsed.address };
 }

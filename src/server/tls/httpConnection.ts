@@ -6,7 +6,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { Readable } from 'node:stream';
 import type { DnsClient } from '../../dns/message.ts';
 import type { DohAnswers, DohReply } from './dohAnswers.ts';
-import { PostBody, readHead } from './dohMessage.ts';
+import { BAD_REQUEST, PostBody, readHead } from './dohMessage.ts';
 
 export interface DohLimits {
   /** The longest time without a request. */
@@ -22,8 +22,8 @@ export interface HttpContext {
   /** The path that is served. */
   readonly path: string;
   readonly limits: DohLimits;
-  /** The client of a request on a connection of `peer`. */
-  readonly clientOf: (peer: DnsClient, forwardedFor: string | undefined) => DnsClient;
+  /** The client of a request on a connection of `peer`; undefined if the request names none that can be known. */
+  readonly clientOf: (peer: DnsClient, forwardedFor: string | undefined) => DnsClient | undefined;
   readonly nowMs: () => number;
 }
 
@@ -111,6 +111,10 @@ export function serveRequest(
   }
   // Node joins the lines of this header, although its type allows a list.
   const client = clientOf(peer, headers['x-forwarded-for']?.toString());
+  if (client === undefined) {
+    send(answers.refuse(BAD_REQUEST.status));
+    return;
+  }
   if (read.kind === 'query') {
     answers.answer(read.query, client, send);
     return;
