@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import http2, { type ClientHttp2Session } from 'node:http2';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import dnsPacket, { type Packet } from 'dns-packet';
@@ -283,6 +283,27 @@ describe('DNS over HTTPS', () => {
     for (let i = 0; i < 5; i++) assert.equal((await ask(session())).status, 200);
     const { open, evicted, accepted } = doh.counters();
     assert.deepEqual({ open, evicted, accepted }, { open: 3, evicted: 2, accepted: 5 });
+  });
+
+  it('Silent connections over plain HTTP take no more descriptors than the limit, and keep no client out', async (t) => {
+    const { ports, plain, open } = await sceneFor(t, {
+      limits: { connections: 3, messageMs: 60_000 },
+    });
+    const ended: number[] = [];
+    const silent = (i: number): Socket => {
+      const socket = connect(ports.plain, '127.0.0.1');
+      t.after(() => socket.destroy());
+      return socket.on('error', () => {}).on('close', () => void ended.push(i));
+    };
+    for (let i = 0; i < 5; i++) await once(silent(i).resume(), 'connect');
+    await until('the oldest have ended', () => ended.length === 2);
+    assert.deepEqual(ended, [0, 1]);
+    const url = `${open}${DOH_PATH}?dns=${query().toString('base64url')}`;
+    const status = ['-s', '-o', '/dev/null', '-w', '%{http_code}'];
+    assert.equal(await outputOf('curl', ...status, url), '200');
+    assert.equal(plain.counters().evicted, 3);
+    await plain.close();
+    await until('all have ended', () => ended.length === 5);
   });
 
   it('A client has no more connections than its share, unless it is a trusted proxy', async (t) => {

@@ -18,7 +18,7 @@ export interface HttpConnectionCounters {
   refused: number;
   /** Closed on accept because the client had `connectionsPerClient`. */
   refusedPerClient: number;
-  /** Closed while idle, for a new connection. */
+  /** Closed while idle or silent, for a new connection. */
   evicted: number;
 }
 
@@ -42,6 +42,7 @@ export class HttpConnections {
   readonly #http1: Http1Connections;
   readonly #open = new Set<HttpConnection>();
   readonly #openByAddress = new Map<string, number>();
+  /** Connections whose version is not known yet, the oldest first. */
   readonly #unknown = new Set<Socket>();
   #isFinishing = false;
   #checks: NodeJS.Timeout | undefined;
@@ -54,9 +55,13 @@ export class HttpConnections {
     this.#http1 = new Http1Connections(context);
   }
 
-  /** Takes a connection whose first octets tell its version. */
+  /**
+   * Takes a connection whose first octets tell its version. Silent ones keep no other out: at the limit a new connection
+   * takes the place of the oldest, which has had more time to send them.
+   */
   admitPlain(socket: Socket): void {
     socket.on('error', () => {}); // at once: a reset may already be pending
+    if (this.#unknown.size >= this.#limits.connections) this.#evictOldestUnknown();
     this.#unknown.add(socket);
     socket.setTimeout(this.#limits.messageMs, () => socket.destroy());
     let begun: Buffer = Buffer.alloc(0);
@@ -101,11 +106,24 @@ export class HttpConnections {
   finishAll(): void {
     this.#isFinishing = true;
     for (const connection of this.#open) connection.finish();
-    for (const socket of this.#unknown) socket.destroy();
+    this.#destroyUnknown();
   }
 
   destroyAll(): void {
     for (const connection of this.#open) connection.destroy();
+    this.#destroyUnknown();
+  }
+
+  #destroyUnknown(): void {
+    for (const socket of this.#unknown) socket.destroy();
+  }
+
+  #evictOldestUnknown(): void {
+    const [oldest] = this.#unknown;
+    if (oldest === undefined) return;
+    this.#unknown.delete(oldest);
+    oldest.destroy();
+    this.counters.evicted++;
   }
 
   #hasRoom(address: string): boolean {
