@@ -1,5 +1,5 @@
 /**
- * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices.
+ * timing/: The clock, and what waits on it: backoff, a sleep that can be woken, deadlines, fair time slices, file stamps.
  * Imports: nothing.
  * Used by: ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app,
  *   app/ambassador, app/answering, app/registrar, cli/host, cli/linking, dataplane/listeners, dnstap, forward,

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { renameSync, utimesSync, writeFileSync } from 'node:fs';
+import { chmodSync, renameSync, utimesSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { after, before, describe, it, type TestContext } from 'node:test';
 import type { TLSSocket } from 'node:tls';
@@ -233,9 +233,11 @@ describe('DNS over TLS', () => {
     const { certificate, files, replaceCertificate } = await sceneFor(t);
     const time = new Date(1_700_000_000_000);
     replaceCertificate('docker');
+    const pem = certificates.pem('docker.pem').toString();
+    writeFileSync(files.certFile, `${pem}\n`);
     utimesSync(files.certFile, time, time);
     certificate.look();
-    writeFileSync(`${files.certFile}.new`, certificates.pem('docker.pem'));
+    writeFileSync(`${files.certFile}.new`, `\n${pem}`);
     utimesSync(`${files.certFile}.new`, time, time);
     let renewals = 0;
     certificate.onRenewed(() => {
@@ -244,6 +246,15 @@ describe('DNS over TLS', () => {
     renameSync(`${files.certFile}.new`, files.certFile);
     certificate.look();
     assert.equal(renewals, 1);
+  });
+
+  it('A certificate whose files have changed in their modes alone is not taken for another', async (t) => {
+    const { certificate, files, problems } = await sceneFor(t);
+    const { pair } = certificate;
+    chmodSync(files.certFile, 0o600);
+    certificate.look();
+    assert.equal(certificate.pair, pair);
+    assert.deepEqual(problems, []);
   });
 
   it('An idle connection ends with a message that openssl accepts as the end', async (t) => {

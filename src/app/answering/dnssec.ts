@@ -2,6 +2,7 @@
  * The keys of a running server's zones, in the state that their dates give them now. It reads the files again after a
  * reload, and every minute if they have changed. Keys that cannot be read replace no keys.
  */
+import { isSameValue } from '../../config/options/valueForms.ts';
 import { type Name, nameKey, printName } from '../../dns/name.ts';
 import type { Log } from '../../observability/log.ts';
 import { SignedAnswers } from '../../server/signedAnswers.ts';
@@ -9,7 +10,7 @@ import { Signer } from '../../server/signer.ts';
 import type { SigningKey } from '../../sign/signingKey.ts';
 import { nextDateOf, type ZoneKeys, zoneKeysAt } from '../../sign/zoneKeys.ts';
 import { Failure } from '../process/failure.ts';
-import { fileStamp, readKeys } from './keyFiles.ts';
+import { keyFilesStamp, readKeys } from './keyFiles.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
 export interface DnssecOptions {
@@ -99,14 +100,12 @@ export class Dnssec {
   #look(): void {
     // Dates that have come change the keys too.
     for (const { zone } of this.#zones.values()) this.keysOf(zone);
-    if (this.#paths.length > 0 && fileStamp(this.#paths) !== this.#stamp) this.#readAgain();
+    if (this.#paths.length > 0 && keyFilesStamp(this.#paths) !== this.#stamp) this.#readAgain();
   }
 
   #readAgain(): void {
     const { dnssec } = this.#options.liveConfig.config;
-    const isSame =
-      dnssec.length === this.#paths.length && dnssec.every((path, i) => path === this.#paths[i]);
-    if (isSame && fileStamp(dnssec) === this.#stamp) return;
+    if (isSameValue(dnssec, this.#paths) && keyFilesStamp(dnssec) === this.#stamp) return;
     const problems = this.#read();
     for (const problem of problems)
       this.#options.log.error({}, `--dnssec: ${problem}; keeping the previous keys`);
@@ -117,11 +116,12 @@ export class Dnssec {
   #read(): readonly string[] {
     const { liveConfig, log, unixSeconds } = this.#options;
     const { dnssec } = liveConfig.config;
+    // Before reading: a change while the files are read is seen the next time. With problems too: they are logged once.
+    this.#paths = dnssec;
+    this.#stamp = keyFilesStamp(dnssec);
     const { keys, problems, warnings } = readKeys(dnssec);
     if (problems.length > 0) return problems;
     for (const warning of warnings) log.warn({}, `--dnssec: ${warning}`);
-    this.#paths = dnssec;
-    this.#stamp = fileStamp(dnssec);
     const byZone = new Map<string, SigningKey[]>();
     for (const { key } of keys) {
       const name = nameKey(key.zone);

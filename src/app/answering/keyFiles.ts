@@ -1,9 +1,10 @@
 /** Reads DNSSEC keys from the paths of `--dnssec`: base names of key files, or folders of them. */
-import { readdirSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { printName } from '../../dns/name.ts';
 import { parseKeyFile } from '../../sign/keyFile.ts';
 import { type SigningKey, signingKeyOf } from '../../sign/signingKey.ts';
+import { fileStamp } from '../../timing/fileStamp.ts';
 
 /** A key, and the path of its files without their endings. */
 export interface StoredKey {
@@ -48,8 +49,7 @@ function isSameKey(a: SigningKey, b: SigningKey): boolean {
 
 /** The base names of the keys in a folder, or the path itself; a text if there are none. */
 function baseNamesAt(path: string): readonly string[] | string {
-  const stats = statsOf(path);
-  if (!stats?.isDirectory()) return [path];
+  if (!isFolder(path)) return [path];
   try {
     const bases = readdirSync(path).flatMap((file) => {
       const base = /^(K.+\+\d{3}\+\d{5})\.private$/.exec(file)?.[1];
@@ -89,20 +89,20 @@ function reasonOf(error: unknown): string {
 }
 
 /** A text that changes when one of the files changes, so that they need not be read. */
-export function fileStamp(paths: readonly string[]): string {
+export function keyFilesStamp(paths: readonly string[]): string {
   const files = paths.flatMap((path) => {
     const bases = baseNamesAt(path);
     if (typeof bases === 'string') return [path];
     return bases.flatMap((base) => [`${base}.key`, `${base}.private`]);
   });
-  return files
-    .map((file) => {
-      const stats = statsOf(file);
-      return `${file} ${stats?.ino} ${stats?.size} ${stats?.mtimeMs}`;
-    })
-    .join('\n');
+  return files.map((file) => `${file} ${fileStamp(file)}`).join('\n');
 }
 
-function statsOf(path: string): Stats | undefined {
-  return statSync(path, { throwIfNoEntry: false });
+/** False too for a path that leads nowhere: reading the files of a key says why. */
+function isFolder(path: string): boolean {
+  try {
+    return statSync(path).isDirectory();
+  } catch {
+    return false;
+  }
 }

@@ -1,6 +1,7 @@
 /** Reads hosts files, and reads one again when it has changed. */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Clock, Timer } from '../../timing/clock.ts';
+import { fileStamp } from '../../timing/fileStamp.ts';
 
 export interface HostsFilesOptions {
   readonly paths: readonly string[];
@@ -16,8 +17,8 @@ const POLL_MS = 1_000;
 
 interface HostsFile {
   readonly path: string;
-  /** What `stat` says of the content that was read; '' if the file could not be read. */
-  mark: string;
+  /** Of the content that was read; '' if the file could not be read. */
+  stamp: string;
   text: string;
   isUnreadable: boolean;
 }
@@ -30,7 +31,7 @@ export class HostsFiles {
   /** Reads the files. */
   constructor(options: HostsFilesOptions) {
     this.#options = options;
-    const unread = { mark: '', text: '', isUnreadable: false };
+    const unread = { stamp: '', text: '', isUnreadable: false };
     this.#files = options.paths.map((path) => ({ path, ...unread }));
     for (const file of this.#files) this.#read(file);
     this.#wait();
@@ -56,13 +57,12 @@ export class HostsFiles {
 
   /** Whether the file has another text than before. */
   #read(file: HostsFile): boolean {
+    const stamp = fileStamp(file.path);
+    if (stamp === file.stamp) return false;
     try {
-      const { ino, size, mtimeMs } = statSync(file.path);
-      const mark = `${ino} ${size} ${mtimeMs}`;
-      if (mark === file.mark) return false;
       const text = readFileSync(file.path, 'utf8');
       const isNew = text !== file.text;
-      file.mark = mark;
+      file.stamp = stamp;
       file.text = text;
       file.isUnreadable = false;
       return isNew;

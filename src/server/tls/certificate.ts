@@ -4,8 +4,9 @@
  * theirs.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { type Clock, systemClock, type Timer } from '../../timing/clock.ts';
+import { fileStamp } from '../../timing/fileStamp.ts';
 
 /** A chain and its key in PEM. */
 export interface CertificatePair {
@@ -85,7 +86,7 @@ export class ServerCertificate {
   readonly #clock: Clock;
   readonly #listeners: ((pair: CertificatePair) => void)[] = [];
   #pair: CertificatePair;
-  #seen: string;
+  #stamp: string;
   #timer: Timer | undefined;
 
   /** `pair` is what the files had a moment ago. */
@@ -99,7 +100,7 @@ export class ServerCertificate {
     this.#pair = pair;
     this.#events = events;
     this.#clock = clock;
-    this.#seen = identityOf(files);
+    this.#stamp = stampOf(files);
     this.#lookLater();
   }
 
@@ -115,14 +116,16 @@ export class ServerCertificate {
   /** Reads the files again if they have changed. */
   look(): void {
     // Before reading: a change while the files are read is seen the next time.
-    const identity = identityOf(this.#files);
-    if (identity === this.#seen) return;
-    this.#seen = identity;
+    const stamp = stampOf(this.#files);
+    if (stamp === this.#stamp) return;
+    this.#stamp = stamp;
     const read = readPair(this.#files);
     if (read.kind === 'unusable') {
       this.#events.onUnusable(read.problem);
       return;
     }
+    const { cert, key } = this.#pair;
+    if (read.pair.cert.equals(cert) && read.pair.key.equals(key)) return;
     this.#pair = read.pair;
     for (const listener of this.#listeners) listener(read.pair);
     this.#events.onRenewed(read.pair);
@@ -141,19 +144,6 @@ export class ServerCertificate {
   }
 }
 
-/**
- * Changes with the files. The inode counts too: a renewed certificate is often a new file behind the same link, with a
- * time that the renewing program sets.
- */
-function identityOf({ certFile, keyFile }: CertificateFiles): string {
-  return [certFile, keyFile].map(fileIdentity).join(' ');
-}
-
-function fileIdentity(path: string): string {
-  try {
-    const { mtimeMs, size, ino, dev } = statSync(path);
-    return `${mtimeMs}/${size}/${dev}.${ino}`;
-  } catch (error) {
-    return String((error as NodeJS.ErrnoException).code);
-  }
+function stampOf({ certFile, keyFile }: CertificateFiles): string {
+  return [certFile, keyFile].map(fileStamp).join('\n');
 }

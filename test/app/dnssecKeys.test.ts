@@ -1,0 +1,111 @@
+/** When a running server reads its DNSSEC keys again, and what it does with those that it cannot use. */
+import assert from 'node:assert/strict';
+import { readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it, type TestContext } from 'node:test';
+import { Dnssec, type DnssecOptions } from '../../src/app/answering/dnssec.ts';
+import { readConfig } from '../../src/config/config.ts';
+import type { Log } from '../../src/observability/log.ts';
+import { newTempDir, removeDir } from '../support/tempDir.ts';
+import { lacking, makeKeys } from '../support/validators.ts';
+
+const ZONE = ['skydns', 'local'];
+
+interface Scene {
+  readonly dnssec: Dnssec;
+  readonly errors: readonly string[];
+  /** Looks at the files, as after a reload. */
+  look(): void;
+  /** The tags of the zone's keys. */
+  tags(): readonly number[];
+}
+
+/** A server's keys, from the path. `onWarning` is called in the midst of reading. */
+function sceneFor(t: TestContext, path: string, onWarning = (): void => {}): Scene {
+  const read = readConfig({
+    flags: { store: 'memory:', dnssec: path },
+    env: {},
+    readFile: () => ({ problem: 'ENOENT' }),
+    stateDirectory: '/nonexistent',
+  });
+  assert.ok(read.kind === 'config');
+  const errors: string[] = [];
+  const write = (): void => {};
+  const log: Log = {
+    ...{ debug: write, info: write, warn: onWarning, close: write, setLevel: write },
+    error: (_, line) => void errors.push(line),
+  };
+  let look = (): void => {};
+  const onChanged = (listener: () => void): void => {
+    look = listener;
+  };
+  const liveConfig = { config: read.config, onChanged } as unknown as DnssecOptions['liveConfig'];
+  const dnssec = new Dnssec({
+    ...{ liveConfig, log },
+    unixSeconds: () => Math.floor(Date.now() / 1000),
+    monotonicMs: () => performance.now(),
+    onError: (error) => assert.fail(String(error)),
+  });
+  t.after(() => dnssec.close());
+  const tags = () => dnssec.keysOf(ZONE)?.published.map(({ tag }) => tag) ?? [];
+  return { dnssec, errors, look: () => look(), tags };
+}
+
+async function folderFor(t: TestContext): Promise<string> {
+  const folder = await newTempDir();
+  t.after(() => removeDir(folder));
+  return folder;
+}
+
+describe('the files of DNSSEC keys', { skip: lacking('dnssec-keygen') }, () => {
+  const replacements: readonly [string, (path: string) => void][] = [
+    ['a file', (path) => writeFileSync(path, '')],
+    ['a link to itself', (path) => symlinkSync(path, path)],
+    ['nothing', () => {}],
+  ];
+  for (const [what, replace] of replacements)
+    it(`A folder of keys that ${what} replaces changes nothing, and is logged once`, async (t) => {
+      const path = join(await folderFor(t), 'keys');
+      makeKeys(path, 'skydns.local');
+      const { errors, look, tags } = sceneFor(t, path);
+      const before = tags();
+      assert.equal(before.length, 2);
+      renameSync(path, `${path}.old`);
+      replace(path);
+      for (let i = 0; i < 3; i++) look();
+      assert.equal(errors.length, 1, errors.join('\n'));
+      assert.match(errors[0] ?? '', /^--dnssec: .*; keeping the previous keys$/);
+      assert.deepEqual(tags(), before);
+      rmSync(path, { force: true });
+      renameSync(`${path}.old`, path);
+      look();
+      assert.equal(errors.length, 1);
+    });
+
+  it('The base name of a key in what is a file now changes nothing, and does not throw', async (t) => {
+    const path = join(await folderFor(t), 'keys');
+    makeKeys(path, 'skydns.local', [['-f', 'KSK']]);
+    const [file = ''] = readdirSync(path);
+    const { errors, look, tags } = sceneFor(t, join(path, file.replace(/\.key$|\.private$/, '')));
+    renameSync(path, `${path}.old`);
+    writeFileSync(path, '');
+    for (let i = 0; i < 3; i++) look();
+    assert.equal(errors.length, 1);
+    assert.match(errors[0] ?? '', /ENOTDIR/);
+    assert.equal(tags().length, 1);
+  });
+
+  it('A key that comes while the files are read is found the next time', async (t) => {
+    const path = join(await folderFor(t), 'keys');
+    // The server warns of this algorithm once it has read the files.
+    makeKeys(path, 'skydns.local', [['-f', 'KSK']], 'RSASHA256');
+    let isFirst = true;
+    const { look, tags } = sceneFor(t, path, () => {
+      if (isFirst) makeKeys(path, 'skydns.local', [['-f', 'KSK']], 'RSASHA256');
+      isFirst = false;
+    });
+    assert.equal(tags().length, 1);
+    look();
+    assert.equal(tags().length, 2);
+  });
+});
