@@ -7,11 +7,12 @@ import type { Batch } from '../dataplane/sockets/batch.ts';
 import { receivingAddressAt, Sockaddr, sockaddrPort } from '../dataplane/sockets/layout.ts';
 import type { UdpSocket } from '../dataplane/sockets/socket.ts';
 import { addressOctets, clientAddress } from '../dns/address.ts';
+import { Flag } from '../dns/wire.ts';
 import { MessageType, SOCKET_PROTOCOLS } from './messageEncoder.ts';
 import { type TapStart, TapWriter } from './tapWriter.ts';
 
 /** In the third octet of a header. */
-const AA = 0x04;
+const AA = Flag.AA >> 8;
 
 export class BatchTap {
   readonly #writer: TapWriter;

@@ -6,14 +6,14 @@ import { addressOctets, clientAddress, type SocketAddress } from '../dns/address
 import { Cursor } from '../dns/cursor.ts';
 import type { DnsClient, Respond } from '../dns/message.ts';
 import type { Name } from '../dns/name.ts';
-import { HEADER_OCTETS } from '../dns/wire.ts';
-import type { ExchangeObserver } from '../forward/exchange/exchange.ts';
+import { Flag, HEADER_OCTETS } from '../dns/wire.ts';
+import type { ExchangeObserver, ExchangeRoute } from '../forward/exchange/exchange.ts';
 import { MessageType, SOCKET_PROTOCOLS, type TappedExchange } from './messageEncoder.ts';
 import type { TapWriter } from './tapWriter.ts';
 
 /** In the third octet of a header. */
-const AA = 0x04;
-const QR = 0x80;
+const AA = Flag.AA >> 8;
+const QR = Flag.QR >> 8;
 
 export interface ClientTapOptions {
   readonly writer: TapWriter;
@@ -74,8 +74,8 @@ export class ClientTap {
         if (isDue) this.#add(client, query, reply, queryMs);
         send(reply);
       });
-      // Its memory is used again after the call.
-      if (isDue && !isReplied) query = packet.slice();
+      // Its memory is used again after the call. Not `slice`, which shares the memory of a Buffer.
+      if (isDue && !isReplied) query = Uint8Array.from(packet);
       if (!isDropped(packet)) this.#sampling.count();
     };
   }
@@ -124,41 +124,51 @@ function isDropped(packet: Uint8Array): boolean {
   return packet.length < HEADER_OCTETS || ((packet[2] as number) & QR) !== 0;
 }
 
-/** Writes messages about questions to other servers. */
+/**
+ * Writes messages about questions to other servers. It writes none about an exchange without an address of ours. A fault
+ * costs the messages, not the exchange.
+ */
 export function forwarderTap({
   writer,
   sample,
   onWritten,
+  onError,
 }: Omit<ClientTapOptions, 'isOurs'>): ExchangeObserver {
   const sampling = new Sampling(sample);
-  const add = (type: number, isResponse: boolean, message: Uint8Array): void => {
+  const write = (
+    { transport, from, to }: ExchangeRoute,
+    queryMs: number,
+    message: Uint8Array,
+    isResponse: boolean,
+  ): boolean => {
+    if (from === undefined || !writer.open(1, message.length)) return false;
+    const { exchange } = writer;
+    exchange.protocol = SOCKET_PROTOCOLS[transport];
+    setClient(exchange, from, to.address, to.port);
+    exchange.queryMs = queryMs;
+    if (isResponse) exchange.responseMs = writer.wallMs(performance.now());
+    const type = isResponse ? MessageType.FORWARDER_RESPONSE : MessageType.FORWARDER_QUERY;
     writer.add(type, isResponse, message, 0, message.length);
     writer.commit();
     writer.publish();
-    onWritten();
+    return true;
   };
-  return (query, { transport, from, to }) => {
+  const add = (...message: Parameters<typeof write>): void => {
+    try {
+      if (write(...message)) onWritten();
+      else writer.drop(1);
+    } catch (error) {
+      writer.drop(1);
+      onError(error);
+    }
+  };
+  return (query, route) => {
     const isDue = sampling.isDue;
     sampling.count();
     if (!isDue) return () => {};
     const queryMs = writer.wallMs(performance.now());
-    const open = (octets: number): boolean => {
-      if (!writer.open(1, octets)) {
-        writer.drop(1);
-        return false;
-      }
-      const { exchange } = writer;
-      exchange.protocol = SOCKET_PROTOCOLS[transport];
-      setClient(exchange, from, to.address, to.port);
-      exchange.queryMs = queryMs;
-      return true;
-    };
-    if (open(query.length)) add(MessageType.FORWARDER_QUERY, false, query);
-    return (reply) => {
-      if (!open(reply.length)) return;
-      writer.exchange.responseMs = writer.wallMs(performance.now());
-      add(MessageType.FORWARDER_RESPONSE, true, reply);
-    };
+    add(route, queryMs, query, false);
+    return (reply) => add(route, queryMs, reply, true);
   };
 }
 

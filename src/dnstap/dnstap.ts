@@ -81,6 +81,8 @@ export class Dnstap {
   #reported = 0;
   #slowAtMs = Number.NEGATIVE_INFINITY;
   #isLost = false;
+  /** While `close` waits for room. */
+  #endWait: (() => void) | undefined;
 
   constructor(options: DnstapOptions) {
     const { kinds, sample, identity, version, workers, isOurs, clock, onError } = options;
@@ -101,7 +103,7 @@ export class Dnstap {
     this.#connection = new TapConnection({
       ...{ target: options.target, clock, random: options.random },
       onOpen: () => this.#onOpen(),
-      onRoom: () => this.#copy(),
+      onRoom: () => this.#onRoom(),
       onFailed: (text) => this.#onFailed(text),
     });
   }
@@ -139,12 +141,31 @@ export class Dnstap {
     this.#cancel();
     const { clock } = this.#options;
     const untilMs = clock.monotonicMs() + DRAIN_MS;
-    while (this.#connection.isOpen && clock.monotonicMs() < untilMs) {
-      if (this.#connection.hasRoom && !this.#copyRound()) break;
-      await nextTurn();
+    for (;;) {
+      const leftMs = untilMs - clock.monotonicMs();
+      if (!this.#connection.isOpen || leftMs <= 0) break;
+      if (!this.#connection.hasRoom) await this.#room(leftMs);
+      else if (this.#copyRound()) await nextTurn();
+      else break;
     }
     this.#cancel();
     await this.#connection.close();
+  }
+
+  /** Waits until the connection has room or has ended, but no longer than `mostMs`. */
+  async #room(mostMs: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#endWait = resolve;
+      this.#cancel();
+      this.#timer = this.#options.clock.startTimer(mostMs, resolve);
+    });
+    this.#endWait = undefined;
+    this.#cancel();
+  }
+
+  #onRoom(): void {
+    if (this.#endWait === undefined) this.#copy();
+    else this.#endWait();
   }
 
   /** Copies messages to the connection, in turns of the event loop, until the rings are empty or the reader is slow. */
@@ -190,6 +211,7 @@ export class Dnstap {
 
   #onFailed(text: string): void {
     this.#cancel();
+    this.#endWait?.();
     if (this.#isLost) return;
     this.#isLost = true;
     this.#options.onEvent({ kind: 'disconnected', text });

@@ -4,6 +4,10 @@ import { randomInt } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { after, before, describe, it, type TestContext } from 'node:test';
+import { TLSSocket } from 'node:tls';
+import { forwarderTap } from '../../src/dnstap/clientTap.ts';
+import { newTapMemory, TapRingReader } from '../../src/dnstap/tapRing.ts';
+import { TapWriter } from '../../src/dnstap/tapWriter.ts';
 import type { ExchangeOptions, UpstreamQuery } from '../../src/forward/exchange/exchange.ts';
 import type { ExchangeResult } from '../../src/forward/exchange/reply.ts';
 import { newTlsCounters, TlsUpstreams } from '../../src/forward/tls/tlsUpstreams.ts';
@@ -32,6 +36,7 @@ class SkippingClock implements Clock {
   monotonicMs = (): number => systemClock.monotonicMs() + this.#fake.monotonicMs();
   wallMs = (): number => systemClock.wallMs();
   startTimer: Clock['startTimer'] = (delayMs, callback) => this.#fake.startTimer(delayMs, callback);
+  pending = (): number => this.#fake.pending;
   skip = (ms: number): Promise<void> => this.#fake.advance(ms);
 }
 
@@ -202,6 +207,33 @@ describe('upstreams over TLS', () => {
     addressOf(await ask());
     assert.deepEqual(counters, { opened: 2, resumed: 1, failed: 0 });
     assert.equal(upstream.resumed, 1);
+  });
+
+  it('An idle connection that has closed leaves no timer', async (t) => {
+    const { upstream, clock, ask } = await sceneFor(t);
+    addressOf(await ask());
+    await clock.skip(10_100);
+    await until('the connection has closed', () => upstream.open === 0);
+    await until('no timer is left', () => clock.pending() === 0, 2_000);
+  });
+
+  it('A question on a connection that has lost its address is asked, and its messages for dnstap are dropped', async (t) => {
+    const { ask } = await sceneFor(t);
+    const start = { memory: newTapMemory(1), sample: 1, identity: undefined, version: 'v' };
+    const errors: unknown[] = [];
+    const observer = forwarderTap({
+      ...{ writer: new TapWriter(start, 0), sample: 1, onWritten: () => {} },
+      onError: (error) => void errors.push(error),
+    });
+    // As between the error of a socket and its 'close'.
+    Object.defineProperty(TLSSocket.prototype, 'localAddress', {
+      value: undefined,
+      configurable: true,
+    });
+    t.after(() => Reflect.deleteProperty(TLSSocket.prototype, 'localAddress'));
+    addressOf(await ask('www.example.com', { ...LONG, observer }));
+    assert.equal(new TapRingReader(start.memory, 0).takeDropped(), 2);
+    assert.deepEqual(errors, []);
   });
 
   it('An idle connection stays open for the time that the upstream gives in RFC 7828', async (t) => {

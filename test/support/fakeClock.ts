@@ -41,6 +41,11 @@ export class FakeClock implements Clock {
     return timer;
   }
 
+  /** Timers that have neither fired nor been cancelled. */
+  get pending(): number {
+    return this.#timers.length;
+  }
+
   /** Advances both clocks. Timers fire in the order of their deadlines, and the event loop runs after each. */
   async advance(ms: number): Promise<void> {
     const endMs = this.#monotonicMs + ms;

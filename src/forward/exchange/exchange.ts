@@ -5,6 +5,7 @@
  *
  * What the exchanges over UDP and TCP have in common.
  */
+import type { Socket } from 'node:net';
 import type { SocketAddress } from '../../dns/address.ts';
 import { STUB_OPTION, UDP_SIZE } from '../../dns/edns.ts';
 import { encodeQuery } from '../../dns/encode.ts';
@@ -42,9 +43,15 @@ export type ExchangeObserver = (
 
 export interface ExchangeRoute {
   readonly transport: 'udp' | 'tcp' | 'dot';
-  readonly from: SocketAddress;
+  /** Our end; undefined if the connection has ended already. */
+  readonly from: SocketAddress | undefined;
   /** The upstream. */
   readonly to: SocketAddress;
+}
+
+/** Our end of a connection; undefined once it has ended. */
+export function ownEnd({ localAddress, localPort = 0 }: Socket): SocketAddress | undefined {
+  return localAddress === undefined ? undefined : { address: localAddress, port: localPort };
 }
 
 /** Sends one query to one upstream. Settles within `timeoutMs` and never rejects. */

@@ -9,6 +9,7 @@ import {
   type ExchangeOptions,
   encodeUpstreamQuery,
   exchangeWithin,
+  ownEnd,
   type UpstreamQuery,
 } from './exchange.ts';
 import { type ExchangeResult, readReply, type SentQuery } from './reply.ts';
@@ -46,8 +47,7 @@ function sendAndReceive(
     });
     const message = encodeUpstreamQuery(query, id);
     socket.on('connect', () => {
-      const from = { address: socket.localAddress ?? '', port: socket.localPort ?? 0 };
-      seeReply = observer?.(message, { transport: 'tcp', from, to });
+      seeReply = observer?.(message, { transport: 'tcp', from: ownEnd(socket), to });
     });
     socket.write(frame(message));
   });

@@ -7,6 +7,7 @@ import type { SocketAddress } from '../../dns/address.ts';
 import { readStreamOptions } from '../../dns/edns.ts';
 import { Reassembly } from '../../dns/framing.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
+import { ownEnd } from '../exchange/exchange.ts';
 import { type ExchangeResult, readReply, type SentQuery } from '../exchange/reply.ts';
 import { isUntrusted, type TlsUpstream, type Trust } from './trust.ts';
 
@@ -15,8 +16,8 @@ export interface PendingQuery {
   /** The framed query with this id. */
   encode(id: number): Uint8Array;
   readonly sent: Omit<SentQuery, 'id'>;
-  /** Sees the query each time that it is sent; `from` is our end of the connection. */
-  onSent(query: Uint8Array, from: SocketAddress): void;
+  /** Sees the query each time that it is sent; `from` is our end of the connection, if it has not ended. */
+  onSent(query: Uint8Array, from: SocketAddress | undefined): void;
   /** Sees the reply's octets before `settle` is called. */
   onReply(reply: Uint8Array): void;
   /** Called once, unless the caller gives up before. */
@@ -68,6 +69,8 @@ export class TlsConnection {
   #isEnded = false;
   #openTimer: Timer | undefined;
   #idleTimer: Timer | undefined;
+  /** After an idle connection was closed. */
+  #endTimer: Timer | undefined;
   #idleMs = IDLE_MS;
   /** When octets came last. */
   #readAtMs = Number.NEGATIVE_INFINITY;
@@ -86,7 +89,10 @@ export class TlsConnection {
     this.#socket.on('session', options.onSession);
     this.#socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     this.#socket.on('error', (error) => this.#onError(error));
-    this.#socket.on('close', () => this.#end());
+    this.#socket.on('close', () => {
+      this.#endTimer?.cancel();
+      this.#end();
+    });
     this.#openTimer = clock.startTimer(OPEN_MS, () => {
       this.#fail(`no TLS connection within ${OPEN_MS / 1000} s`);
     });
@@ -138,8 +144,8 @@ export class TlsConnection {
     const id = this.#freeId();
     this.#pending.set(id, query);
     const framed = query.encode(id);
-    const { localAddress: address = '', localPort: port = 0 } = this.#socket;
-    query.onSent(framed.subarray(FRAME_OCTETS), { address, port });
+    // Between its error and 'close' the socket has no address.
+    query.onSent(framed.subarray(FRAME_OCTETS), ownEnd(this.#socket));
     this.#socket.write(framed);
   }
 
@@ -182,7 +188,7 @@ export class TlsConnection {
     this.#finish({ kind: 'idle' });
     this.#socket.end();
     // A peer that does not end its side would keep the socket.
-    this.#options.clock.startTimer(OPEN_MS, () => this.#socket.destroy());
+    this.#endTimer = this.#options.clock.startTimer(OPEN_MS, () => this.#socket.destroy());
   }
 
   #onError(error: NodeJS.ErrnoException): void {
