@@ -9,12 +9,15 @@ import { parseSocketAddress, type SocketAddress } from '../../src/dns/address.ts
 import { decodeMessage } from '../../src/dns/decode.ts';
 import { OptionCode } from '../../src/dns/edns.ts';
 import { Rcode } from '../../src/dns/rr.ts';
+import { makeCertificates } from '../support/certificates.ts';
 import { callCli } from '../support/cli.ts';
 import { startCli } from '../support/cliProcess.ts';
 import { isInstalled, type PeerName, startPeer } from '../support/cookiePeers.ts';
 import { dig } from '../support/dig.ts';
+import { freePort } from '../support/freePort.ts';
 import { rawOpt, rawOption, rawPacket, rawQuestion, unhex } from '../support/packets.ts';
 import { Exposition } from '../support/prometheus.ts';
+import { connectTls } from '../support/secureServer.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { openUdpClient } from '../support/udpClient.ts';
 import { until } from '../support/until.ts';
@@ -92,6 +95,23 @@ describe('Cookies', () => {
     const other = await dig(dns, `+cookie=${wrong}`, 'web.skydns.local');
     assert.equal(other.status, 'NOERROR');
     assert.equal(await metric('soradns_dns_cookies_total', { state: 'invalid' }), 1);
+  });
+
+  it('A cookie that a client got over UDP is valid over TLS, without a file of secrets', async (t) => {
+    const certificates = makeCertificates();
+    t.after(() => certificates.remove());
+    const dot = await freePort();
+    const files = ['--server-cert', certificates.path('server.pem')];
+    files.push('--server-key', certificates.path('server-key.pem'));
+    const serving = await serve(t, ['--cookies', '--dot', `127.0.0.1:${dot}`, ...files]);
+    const { cookie } = await askWith(t, serving.dns, CLIENT_COOKIE);
+    const socket = await connectTls(t, dot, certificates);
+    const packet = packetWith(cookie);
+    socket.write(Buffer.concat([Buffer.of(0, packet.length), packet]));
+    const [reply] = (await once(socket, 'data')) as [Buffer];
+    assert.ok(reply.toString('hex').includes(cookie), 'a recent cookie is not replaced');
+    assert.equal(await serving.metric('soradns_dns_cookies_total', { state: 'valid' }), 1);
+    assert.equal(await serving.metric('soradns_dns_cookies_total', { state: 'invalid' }), 0);
   });
 
   for (const peer of PEERS) {

@@ -15,30 +15,46 @@ import type { LiveConfig } from './liveConfig.ts';
 
 const COOKIE_SECRET_OCTETS = 16;
 
-/** Gives each follower the policy in force, now and after each change of the configuration. */
-export function followPolicy(
-  liveConfig: Pick<LiveConfig, 'config' | 'forwarder' | 'onChanged'>,
-  ...followers: readonly PolicyFollower[]
-): void {
-  const randomSecret = Uint8Array.from(randomBytes(COOKIE_SECRET_OCTETS));
-  let memory: SharedArrayBuffer | undefined;
-  const rateMemory = (): SharedArrayBuffer => {
-    memory ??= newRateMemory(randomBytes(4).readInt32LE());
-    return memory;
-  };
-  const follow = (): void => {
-    const { config, forwarder } = liveConfig;
-    const policy: ClientPolicy = {
+/**
+ * Gives each follower the policy in force, now and after each change of the configuration. A server has one: its
+ * listeners share the secret of cookies, because a client has one cookie for a server, and the counts of the rate limit.
+ */
+export class PolicySource {
+  readonly #liveConfig: Pick<LiveConfig, 'config' | 'forwarder'>;
+  readonly #followers: PolicyFollower[] = [];
+  readonly #randomSecret = Uint8Array.from(randomBytes(COOKIE_SECRET_OCTETS));
+  #rateMemory: SharedArrayBuffer | undefined;
+  #policy: ClientPolicy;
+
+  constructor(liveConfig: Pick<LiveConfig, 'config' | 'forwarder' | 'onChanged'>) {
+    this.#liveConfig = liveConfig;
+    this.#policy = this.#current();
+    liveConfig.onChanged(() => {
+      this.#policy = this.#current();
+      for (const follower of this.#followers) follower.setPolicy(this.#policy);
+    });
+  }
+
+  add(...followers: readonly PolicyFollower[]): void {
+    this.#followers.push(...followers);
+    for (const follower of followers) follower.setPolicy(this.#policy);
+  }
+
+  #current(): ClientPolicy {
+    const { config, forwarder } = this.#liveConfig;
+    return {
       allowed: config.allow,
       recursionRanges: forwarder === undefined ? [] : config.recursionAllow,
       nsid: serverIdentity(config),
-      cookieSecrets: secretsOf(config, randomSecret),
-      rateLimit: config.rrl === 0 ? undefined : { ...limitOf(config), memory: rateMemory() },
+      cookieSecrets: secretsOf(config, this.#randomSecret),
+      rateLimit: config.rrl === 0 ? undefined : { ...limitOf(config), memory: this.#memory() },
     };
-    for (const follower of followers) follower.setPolicy(policy);
-  };
-  liveConfig.onChanged(follow);
-  follow();
+  }
+
+  #memory(): SharedArrayBuffer {
+    this.#rateMemory ??= newRateMemory(randomBytes(4).readInt32LE());
+    return this.#rateMemory;
+  }
 }
 
 function secretsOf(

@@ -14,7 +14,6 @@ import { type DohCounters, newDohCounters } from '../../server/tls/dohAnswers.ts
 import { DotListener, secureLimits } from '../../server/tls/dot.ts';
 import { type HandshakeCounters, newHandshakeCounters } from '../../server/tls/handshakes.ts';
 import { readServerPair } from '../process/pemFiles.ts';
-import { followPolicy } from './clientPolicy.ts';
 import { type ListenerParts, streamSockets } from './udp.ts';
 
 type SecureConfig = Pick<
@@ -152,9 +151,9 @@ export class SecureListeners {
   }
 }
 
-function tableFor({ table, cache, liveConfig, tap }: ListenerParts): StreamTable {
+function tableFor({ table, cache, policy, tap }: ListenerParts): StreamTable {
   const streamTable = new StreamTable({ ...table.handle, cache }, undefined, tap?.client);
-  followPolicy(liveConfig, streamTable);
+  policy.add(streamTable);
   return streamTable;
 }
 

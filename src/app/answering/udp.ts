@@ -15,13 +15,12 @@ import type { StreamSockets } from '../../server/tcp/connectionListener.ts';
 import { StreamTable } from '../../server/tcp/streamTable.ts';
 import { TcpListener } from '../../server/tcp/tcp.ts';
 import type { OpenReplies } from '../../server/tcp/tcpConnection.ts';
-import { followPolicy } from './clientPolicy.ts';
-import type { LiveConfig } from './liveConfig.ts';
+import type { PolicySource } from './clientPolicy.ts';
 
 export type ListenConfig = Pick<Config, 'workers' | 'takeover'>;
 
 export interface ListenerParts {
-  readonly liveConfig: LiveConfig;
+  readonly policy: PolicySource;
   readonly table: AnswerTable;
   /** The memory of the cache that the table's readers read too. */
   readonly cache: SharedArrayBuffer | undefined;
@@ -41,10 +40,10 @@ export function openListeners(
   config: ListenConfig,
   parts: ListenerParts,
 ): { udp: UdpListener; tcp: TcpListener } {
-  const { liveConfig, table, cache, respond, gate, openReplies, tap, onError } = parts;
+  const { policy, table, cache, respond, gate, openReplies, tap, onError } = parts;
   const udp = listenerFor(config, parts);
   const streamTable = new StreamTable({ ...table.handle, cache }, undefined, tap?.client);
-  followPolicy(liveConfig, udp, streamTable, gate);
+  policy.add(udp, streamTable, gate);
   const sockets = streamSockets(config);
   const tcp = new TcpListener({ respond, openReplies, table: streamTable, onError, sockets });
   return { udp, tcp };
