@@ -251,6 +251,7 @@ describe('DNS over TLS', () => {
   it('A certificate whose files have changed in their modes alone is not taken for another', async (t) => {
     const { certificate, files, problems } = await sceneFor(t);
     const { pair } = certificate;
+    certificate.look();
     chmodSync(files.certFile, 0o600);
     certificate.look();
     assert.equal(certificate.pair, pair);

@@ -6,14 +6,11 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import tls, { type ConnectionOptions, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
+import { readPair } from '../../src/app/process/pemFiles.ts';
 import type { Respond } from '../../src/dns/message.ts';
 import type { TcpLimits } from '../../src/server/tcp/connectionTable.ts';
 import type { StreamTable } from '../../src/server/tcp/streamTable.ts';
-import {
-  type CertificateFiles,
-  readPair,
-  ServerCertificate,
-} from '../../src/server/tls/certificate.ts';
+import { type CertificateFiles, ServerCertificate } from '../../src/server/tls/certificate.ts';
 import { DohListener } from '../../src/server/tls/doh.ts';
 import { newDohCounters } from '../../src/server/tls/dohAnswers.ts';
 import { DotListener } from '../../src/server/tls/dot.ts';
@@ -48,7 +45,8 @@ export async function startSecureScene(t: TestContext, options: SecureSceneOptio
   const read = readPair(files);
   if (read.kind !== 'pair') throw new Error(read.problem);
   const problems: string[] = [];
-  const certificate = new ServerCertificate(files, read.pair, {
+  const certificate = new ServerCertificate({
+    ...{ files, pair: read.pair, read: readPair },
     onRenewed: () => {},
     onUnusable: (problem) => void problems.push(problem),
   });

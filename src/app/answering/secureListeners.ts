@@ -13,7 +13,7 @@ import { DohListener } from '../../server/tls/doh.ts';
 import { type DohCounters, newDohCounters } from '../../server/tls/dohAnswers.ts';
 import { DotListener, secureLimits } from '../../server/tls/dot.ts';
 import { type HandshakeCounters, newHandshakeCounters } from '../../server/tls/handshakes.ts';
-import { readServerPair } from '../process/pemFiles.ts';
+import { readPair, readServerPair } from '../process/pemFiles.ts';
 import { type ListenerParts, streamSockets } from './udp.ts';
 
 type SecureConfig = Pick<
@@ -179,7 +179,8 @@ function certificateOf(config: SecureConfig, log: Log): ServerCertificate | unde
     names,
     expires: new Date(expiresUnixSeconds * 1000).toISOString(),
   });
-  return new ServerCertificate(files, pair, {
+  return new ServerCertificate({
+    ...{ files, pair, read: readPair },
     onRenewed: (renewed) => log.info(expiry(renewed), 'new connections get another certificate'),
     onUnusable: (problem) => log.error({}, `${problem}; keeping the previous certificate`),
   });

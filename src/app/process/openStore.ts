@@ -4,6 +4,7 @@
 import type { EtcdLocation, StoreLocation } from '../../config/storeLocation.ts';
 import { type LeaseStore, StoreError } from '../../store/store.ts';
 import { Failure } from './failure.ts';
+import { readTls } from './pemFiles.ts';
 
 export interface OpenStoreOptions {
   /** May hold the token of a server on this host. */
@@ -86,75 +87,4 @@ export function etcdOptions({ endpoints, user, password, tls }: EtcdLocation) {
     // config/storeLocation.ts refuses a password that would cross a network unencrypted.
     allowPlaintextAuth: tls === undefined,
   };
-}
-
-type TlsFiles = NonNullable<EtcdLocation['tls']>;
-
-/** PEM; a member is present if the options name its file. */
-export interface TlsCredentials {
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
-
-/**
- * Reads the files and tries them before any connection needs them. Throws a `Failure` that names the option at fault.
- */
-function readTls({ caFile, certFile, keyFile }: TlsFiles): TlsCredentials {
-  const tls = {
-    ...readPem('ca', '--ca-cert', caFile, 'certificate'),
-    ...readPem('cert', '--tls-pem', certFile, 'certificate'),
-    ...readPem('key', '--tls-key', keyFile, 'private key'),
-  };
-  try {
-    // An import would load all root certificates.
-    process.getBuiltinModule('node:tls').createSecureContext(tls);
-  } catch (error) {
-    const { message } = error as Error;
-    const problem = /values mismatch/i.test(message)
-      ? `--tls-key: ${keyFile} is not the key of ${certFile}`
-      : `--ca-cert, --tls-pem, --tls-key: OpenSSL cannot use them (${message})`;
-    throw new Failure('usage', problem, 'give a certificate and its own key, unencrypted, in PEM');
-  }
-  return tls;
-}
-
-function readPem(
-  field: keyof TlsCredentials,
-  option: string,
-  path: string | undefined,
-  content: 'certificate' | 'private key',
-): { readonly [F in keyof TlsCredentials]?: Buffer } {
-  return path === undefined ? {} : { [field]: readPemFile(option, path, content) };
-}
-
-const PEM_LABELS = {
-  certificate: 'CERTIFICATE',
-  'private key': '(?:[A-Z]+ )?PRIVATE KEY',
-} as const;
-
-/** The content of a file that `option` names. Throws a `Failure` that names the option. */
-export function readPemFile(
-  option: string,
-  path: string,
-  content: keyof typeof PEM_LABELS,
-): Buffer {
-  const pem = readOctets(option, path);
-  const begin = new RegExp(`^-----BEGIN ${PEM_LABELS[content]}-----`, 'm');
-  if (begin.test(pem.toString('latin1'))) return pem;
-  throw new Failure(
-    'usage',
-    `${option}: ${path} contains no ${content} in PEM`,
-    'see openssl x509',
-  );
-}
-
-function readOctets(option: string, path: string): Buffer {
-  try {
-    return process.getBuiltinModule('node:fs').readFileSync(path);
-  } catch (error) {
-    const reason = (error as NodeJS.ErrnoException).code;
-    const problem = `${option}: cannot read ${path} (${reason})`;
-    throw new Failure('usage', problem, 'name a readable file');
-  }
 }

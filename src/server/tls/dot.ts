@@ -1,7 +1,7 @@
 /**
  * server/tls/: DNS for clients over TLS and over HTTPS: certificate, handshakes, connections.
  * Imports: dataplane/listeners, dns, server/tcp, timing.
- * Used by: app/answering, app/process, tools/doctor.
+ * Used by: app/answering, app/process.
  *
  * DNS over TLS (RFC 7858) is DNS over TCP behind a handshake: the same limits on connections and the same answers.
  */

@@ -1,11 +1,12 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
  * Imports: app/process, app/registrar, config, dns, dns/presentation, forward, registrar/reconcile, server/listening,
- *   server/tls, service, store, timing, tools/doctor/ambassador, tools/doctor/judge.
+ *   service, store, timing, tools/doctor/ambassador, tools/doctor/judge.
  * Used by: cli/commands, cli/host, cli/linking.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
  */
+import { readPair } from '../../app/process/pemFiles.ts';
 import type { Config } from '../../config/config.ts';
 import {
   DNS_PORT,
@@ -15,7 +16,6 @@ import {
 } from '../../dns/address.ts';
 import { isLoopback } from '../../forward/addresses.ts';
 import { findHeldPort } from '../../server/listening/portHolder.ts';
-import { readPair } from '../../server/tls/certificate.ts';
 import { keyPrefix } from '../../service/key.ts';
 import { collectAmbassador, examinedServer } from './ambassador/ambassadorFindings.ts';
 import { ambassadorWords } from './ambassador/startWords.ts';
