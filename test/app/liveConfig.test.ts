@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { LiveConfig } from '../../src/app/answering/liveConfig.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import type { Log } from '../../src/observability/log.ts';
 import type { Change } from '../../src/service/change.ts';
+import { makeCertificates } from '../support/certificates.ts';
 
 const KEY = '/skydns/config';
 
@@ -53,6 +55,27 @@ describe('the live configuration', () => {
     assert.equal(liveConfig.settings.ttlSeconds, 61);
     assert.equal(liveConfig.forwarder, forwarder);
     await liveConfig.close();
+  });
+
+  it('The file of --upstream-ca is read at the start and at a reload, and at no change of the stub zones', async (t) => {
+    const certificates = makeCertificates();
+    t.after(() => certificates.remove());
+    const flags = { 'upstream-ca': certificates.path('ca.pem'), nameservers: 'tls://127.0.0.1' };
+    const { liveConfig, lines } = liveConfigOf(flags);
+    t.after(() => liveConfig.close());
+    const { forwarder } = liveConfig;
+    rmSync(certificates.path('ca.pem'));
+    for (const label of ['a', 'b'])
+      liveConfig.setStubZones([{ name: [label], servers: [{ address: '127.0.0.1', port: 5397 }] }]);
+    assert.deepEqual(lines, []);
+    const before = liveConfig.forwarder;
+    assert.notEqual(before, forwarder);
+    liveConfig.reload(read(flags));
+    assert.match(lines[0] ?? '', /^--upstream-ca: cannot read .*; keeping the previous CAs$/);
+    assert.equal(liveConfig.forwarder, before);
+    const other = { ...flags, 'upstream-ca': certificates.path('stranger.pem') };
+    liveConfig.reload(read(other));
+    assert.notEqual(liveConfig.forwarder, before);
   });
 
   it('A reload applies the options of Consul’s names, and finds the zone of each place', async () => {

@@ -33,6 +33,8 @@ export interface ForwardingBasis {
   readonly hosts: HostsTable;
   /** Of our zones; folded. */
   readonly apexes: readonly Name[];
+  /** See `upstreamCaOf`. */
+  readonly upstreamCaPem: string | undefined;
 }
 
 export interface Forwarding {
@@ -47,12 +49,12 @@ export interface Forwarding {
 }
 
 export function forwardingOf(
-  { config, stubZones, hosts, apexes }: ForwardingBasis,
+  { config, stubZones, hosts, apexes, upstreamCaPem }: ForwardingBasis,
   before: Forwarding | undefined,
   shared: SharedByForwarders,
   log: Log,
 ): Forwarding {
-  const options = setOptionsOf(config, before, log);
+  const options = setOptionsOf(config, upstreamCaPem);
   // The system is asked once, not for each of a thousand domains.
   const interfaces = hostInterfaces();
   const rules = rulesOf(config, stubZones, apexes, interfaces);
@@ -134,13 +136,9 @@ function rulesOf(
     }));
 }
 
-function setOptionsOf(
-  config: Config,
-  before: Forwarding | undefined,
-  log: Log,
-): Forwarding['options'] {
+function setOptionsOf(config: Config, upstreamCaPem: string | undefined): Forwarding['options'] {
   return {
-    upstreamCaPem: upstreamCaOf(config, before, log),
+    upstreamCaPem,
     policy: config.forwardPolicy,
     ttlLimits: {
       maxSeconds: config.cacheMaxTtl,
@@ -152,10 +150,13 @@ function setOptionsOf(
   };
 }
 
-/** In PEM; undefined: the system's. A file that cannot be read is a `Failure` at the start, and later changes nothing. */
-function upstreamCaOf(
-  { upstreamCaFile }: Config,
-  before: Forwarding | undefined,
+/**
+ * The CAs of the upstreams in PEM; undefined: the system's. The file is read when the options are, because OpenSSL takes
+ * milliseconds to try it. One that cannot be read is a `Failure` at the start; later `before` stays.
+ */
+export function upstreamCaOf(
+  { upstreamCaFile }: Pick<Config, 'upstreamCaFile'>,
+  before: { readonly pem: string | undefined } | undefined,
   log: Log,
 ): string | undefined {
   if (upstreamCaFile === undefined) return undefined;
@@ -164,7 +165,7 @@ function upstreamCaOf(
   } catch (error) {
     if (before === undefined) throw error;
     log.error({}, `${(error as Error).message}; keeping the previous CAs`);
-    return before.options.upstreamCaPem;
+    return before.pem;
   }
 }
 

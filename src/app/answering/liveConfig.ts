@@ -22,7 +22,12 @@ import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
 import { nameServerAddresses } from '../process/network.ts';
 import { FollowedHosts } from './followedHosts.ts';
-import { type Forwarding, forwardingOf, type SharedByForwarders } from './forwarding.ts';
+import {
+  type Forwarding,
+  forwardingOf,
+  type SharedByForwarders,
+  upstreamCaOf,
+} from './forwarding.ts';
 
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
@@ -63,6 +68,7 @@ export class LiveConfig {
   readonly #retired = new Map<DomainForwarder | ServerSets, NodeJS.Timeout>();
   /** The configuration without the store's. */
   #ownConfig: Config;
+  #upstreamCaPem: string | undefined;
   #active: ActiveConfig;
   #force: AmbassadorForce = { virtualAddresses: false, ambassador: false };
   /** The key's value, and its value when it was last applied. */
@@ -77,6 +83,7 @@ export class LiveConfig {
     this.#log = log;
     this.#shared = { ...this.#shared, observer };
     this.#ownConfig = given;
+    this.#upstreamCaPem = upstreamCaOf(given, undefined, log);
     this.#hosts = new FollowedHosts(log, () => this.#activate(this.#active.config));
     this.#active = this.#activeConfigFrom(given);
   }
@@ -169,6 +176,7 @@ export class LiveConfig {
     if (waiting.length > 0)
       this.#log.warn({ options: waiting }, 'changed options take effect after a restart');
     this.#ownConfig = config;
+    this.#upstreamCaPem = upstreamCaOf(config, { pem: this.#upstreamCaPem }, this.#log);
     this.#activateReloaded(this.#withStoreConfig(this.#appliedText).config);
   }
 
@@ -225,7 +233,7 @@ export class LiveConfig {
     const settings = zoneSettings(config, this.#force);
     const { apexes } = settings;
     const basis = {
-      ...{ config, apexes, stubZones: this.#stubZones },
+      ...{ config, apexes, stubZones: this.#stubZones, upstreamCaPem: this.#upstreamCaPem },
       hosts: this.#hosts.table(config.hosts, apexes),
     };
     const forwarding = forwardingOf(basis, before?.forwarding, this.#shared, this.#log);
