@@ -111,7 +111,7 @@ describe('Making versions', () => {
     put('local/skydns/a', '10.0.0.1', 50);
     await clock.advance(2_000);
     assert.deepEqual(older, [50]);
-    assert.equal(keeper.zones[0]?.since(100).kind, 'zone');
+    assert.equal(keeper.zones[0]?.since(100).kind, 'same');
   });
 
   it('A virtual address of a name makes a version with the revision of the address', async () => {
