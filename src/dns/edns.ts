@@ -74,30 +74,43 @@ export function ednsOf(classField: number, ttlField: number): Edns {
   return (ttlField & CO) === 0 ? edns : { ...edns, compactOk: true };
 }
 
-type OptionFields = Pick<
-  Edns,
-  'nsid' | 'cookie' | 'keepaliveOctets' | 'isPadded' | 'path' | 'isStubMarked'
->;
+type OptionFields = Pick<Edns, 'nsid' | 'cookie' | 'path' | 'isStubMarked'>;
 
 /** The known options from `start` to `end`. Of several with one code the first counts (RFC 7873 §5.2). */
 export function readOptions(octets: Uint8Array, start: number, end: number): OptionFields {
   const read: { -readonly [Field in keyof OptionFields]: OptionFields[Field] } = {};
-  for (let at = start; at + 4 <= end; ) {
-    const code = u16(octets, at);
-    const dataAt = at + 4;
-    at = dataAt + u16(octets, at + 2);
-    if (at > end) break;
+  walkOptions(octets, start, end, (code, dataAt, dataEnd) => {
+    // A packet may have thousands of options, so only the first of a kind costs memory.
     if (code === OptionCode.NSID) read.nsid = true;
     // Not `slice`, which shares the memory of a Buffer.
     else if (code === OptionCode.COOKIE)
-      read.cookie ??= new Uint8Array(octets.subarray(dataAt, at));
-    else if (code === OptionCode.KEEPALIVE) read.keepaliveOctets ??= at - dataAt;
-    else if (code === OptionCode.PADDING) read.isPadded = true;
-    else if (code === OptionCode.PATH) read.path ??= decodePath(octets.subarray(dataAt, at));
-    else if (code === OptionCode.STUB && STUB_MARK.equals(octets.subarray(dataAt, at)))
+      read.cookie ??= new Uint8Array(octets.subarray(dataAt, dataEnd));
+    else if (code === OptionCode.PATH) read.path ??= decodePath(octets.subarray(dataAt, dataEnd));
+    else if (code === OptionCode.STUB && dataEnd === dataAt + 1 && octets[dataAt] === STUB_MARK[0])
       read.isStubMarked = true;
-  }
+  });
   return read;
+}
+
+/**
+ * Calls `take` with each whole option from `start` to `end`: its code, and where its data are. Whether the lengths of the
+ * options add up.
+ */
+function walkOptions(
+  octets: Uint8Array,
+  start: number,
+  end: number,
+  take: (code: number, dataAt: number, dataEnd: number) => void,
+): boolean {
+  let at = start;
+  while (at + OPTION_HEAD_OCTETS <= end) {
+    const dataAt = at + OPTION_HEAD_OCTETS;
+    const dataEnd = dataAt + u16(octets, at + 2);
+    if (dataEnd > end) return false;
+    take(u16(octets, at), dataAt, dataEnd);
+    at = dataEnd;
+  }
+  return at === end;
 }
 
 function u16(octets: Uint8Array, at: number): number {
@@ -111,9 +124,7 @@ export function extendedRcodeBits(ttlField: number): number {
 
 /** Whether the options from `start` to `end` have lengths that add up (RFC 6891 §6.1.2). */
 export function areWellFormedOptions(octets: Uint8Array, start: number, end: number): boolean {
-  let at = start;
-  while (at + 4 <= end) at += 4 + u16(octets, at + 2);
-  return at === end;
+  return walkOptions(octets, start, end, () => {});
 }
 
 /** An OPT record to send, of version 0 and without flags other than DO and CO. */
@@ -211,7 +222,6 @@ export function newServerId(randomOctets: (count: number) => Buffer): ServerId {
 
 /** RFC 7828 §3.1: the time is in units of 100 ms, in 16 bits. */
 const KEEPALIVE_UNIT_MS = 100;
-const OPTION_HEADER_OCTETS = 4;
 
 /** The options that only connections have, as read from a message. */
 export interface StreamOptions {
@@ -223,7 +233,7 @@ export interface StreamOptions {
   readonly keepaliveMs: number | undefined;
 }
 
-export const NO_STREAM_OPTIONS: StreamOptions = {
+const NO_STREAM_OPTIONS: StreamOptions = {
   isPadded: false,
   hasKeepalive: false,
   keepaliveMs: undefined,
@@ -236,17 +246,13 @@ export function readStreamOptions(octets: Uint8Array): StreamOptions {
   let isPadded = false;
   let hasKeepalive = false;
   let keepaliveMs: number | undefined;
-  let at = opt + MIN_RR_OCTETS;
-  const end = at + u16(octets, at - 2);
-  while (at + OPTION_HEADER_OCTETS <= end) {
-    const code = u16(octets, at);
-    const length = u16(octets, at + 2);
+  const start = opt + MIN_RR_OCTETS;
+  walkOptions(octets, start, start + u16(octets, start - 2), (code, dataAt, dataEnd) => {
     if (code === OptionCode.PADDING) isPadded = true;
-    if (code === OptionCode.KEEPALIVE) hasKeepalive = true;
-    if (code === OptionCode.KEEPALIVE && length === 2 && at + 6 <= end)
-      keepaliveMs = u16(octets, at + 4) * KEEPALIVE_UNIT_MS;
-    at += OPTION_HEADER_OCTETS + length;
-  }
+    if (code !== OptionCode.KEEPALIVE) return;
+    hasKeepalive = true;
+    if (dataEnd - dataAt === 2) keepaliveMs = u16(octets, dataAt) * KEEPALIVE_UNIT_MS;
+  });
   return { isPadded, hasKeepalive, keepaliveMs };
 }
 
@@ -270,10 +276,10 @@ export function withStreamOptions(
   const optEnd = opt < 0 ? -1 : opt + MIN_RR_OCTETS + u16(message, opt + 9);
   if (optEnd !== message.length) return message;
   const keepaliveOctets = keepalive === undefined ? 0 : keepalive === 'ask' ? 4 : 6;
-  const unpadded = message.length + keepaliveOctets + OPTION_HEADER_OCTETS;
+  const unpadded = message.length + keepaliveOctets + OPTION_HEAD_OCTETS;
   const padded = Math.ceil(unpadded / paddedTo) * paddedTo;
   const isPadded = paddedTo > 0 && padded <= MAX_MESSAGE_OCTETS;
-  const length = isPadded ? padded : unpadded - OPTION_HEADER_OCTETS;
+  const length = isPadded ? padded : unpadded - OPTION_HEAD_OCTETS;
   if (length > MAX_MESSAGE_OCTETS || length === message.length) return message;
   const octets = new Uint8Array(length);
   octets.set(message);
@@ -281,13 +287,13 @@ export function withStreamOptions(
   let at = message.length;
   if (keepalive !== undefined) {
     put16(octets, at, OptionCode.KEEPALIVE);
-    put16(octets, at + 2, keepaliveOctets - OPTION_HEADER_OCTETS);
+    put16(octets, at + 2, keepaliveOctets - OPTION_HEAD_OCTETS);
     if (keepalive !== 'ask') put16(octets, at + 4, Math.min(keepalive / KEEPALIVE_UNIT_MS, 0xffff));
     at += keepaliveOctets;
   }
   if (isPadded) {
     put16(octets, at, OptionCode.PADDING);
-    put16(octets, at + 2, length - at - OPTION_HEADER_OCTETS);
+    put16(octets, at + 2, length - at - OPTION_HEAD_OCTETS);
   }
   return octets;
 }

@@ -36,10 +36,6 @@ export interface Edns {
   readonly nsid?: boolean | undefined;
   /** The client's cookie and, behind it, the server's if the client has one (RFC 7873 §4): as sent, of any length. */
   readonly cookie?: Uint8Array | undefined;
-  /** The client asks how long a connection may be idle (RFC 7828). Octets of the option's data; a query has 0. */
-  readonly keepaliveOctets?: number | undefined;
-  /** The client has padded the query (RFC 7830). */
-  readonly isPadded?: boolean | undefined;
   /** The soradns servers that have forwarded the question. */
   readonly path?: readonly ServerId[] | undefined;
   /** A server has sent the question to the servers of a stub zone. Absent otherwise. */

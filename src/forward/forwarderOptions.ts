@@ -70,7 +70,7 @@ export interface UpstreamDomain {
 }
 
 /** A cache that several forwarders use, each with keys of its own. */
-export interface SharedReplyCache {
+interface SharedReplyCache {
   readonly replies: ReplyCache;
   /** In the forwarder's keys only; without blanks. */
   readonly tag: string;

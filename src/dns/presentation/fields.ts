@@ -41,7 +41,7 @@ export function unsigned(what: string, length: 1 | 2 | 4, mnemonics: Mnemonics =
   };
 }
 
-export function readUnsigned(cursor: Cursor, length: number): number {
+function readUnsigned(cursor: Cursor, length: number): number {
   let value = 0;
   for (let i = 0; i < length; i++) value = value * 256 + cursor.u8();
   return value;

@@ -103,7 +103,7 @@ export class Words {
 }
 
 /** The octets that a text with escapes stands for; `undefined` if an escape is wrong. */
-export function unescapeOctets(text: string): string | undefined {
+function unescapeOctets(text: string): string | undefined {
   if (!text.includes('\\')) return text;
   let octets = '';
   for (let i = 0; i < text.length; i++) {
@@ -130,7 +130,8 @@ export function quote(octets: string): string {
 }
 
 /** Blanks, a comment, a parenthesis, a quoted text, or a word. */
-const PART = /([ \t\r\n]+)|;[^\n]*|([()])|"((?:[^"\\]|\\[\s\S])*)"|((?:[^\s"();\\]|\\[\s\S])+)/y;
+const PART =
+  /([ \t\r\n]+)|;[^\n]*|([()])|"((?:[^"\\]|\\[\s\S])*)"|((?:[^ \t\r\n"();\\]|\\[\s\S])+)/y;
 
 /** The words of a text, or the reason why it has none. */
 function splitWords(text: string): Word[] | string {

@@ -25,7 +25,7 @@ const SYSTEM_CA_FILES = [
 ];
 
 /** The CAs of this system in PEM; `undefined` if it has none. */
-export function systemCas(): string | undefined {
+function systemCas(): string | undefined {
   for (const path of SYSTEM_CA_FILES) {
     try {
       return readFileSync(path, 'latin1');

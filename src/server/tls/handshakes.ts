@@ -13,7 +13,7 @@ export interface HandshakeLimits {
   readonly timeoutMs: number;
 }
 
-export const DEFAULT_HANDSHAKE_LIMITS: HandshakeLimits = { underWay: 100, timeoutMs: 3_000 };
+const DEFAULT_HANDSHAKE_LIMITS: HandshakeLimits = { underWay: 100, timeoutMs: 3_000 };
 
 /** Counted over all listeners. */
 export interface HandshakeCounters {

@@ -143,3 +143,16 @@ for (const [text, reason] of refused) {
 test('Characters beyond ASCII are their octets in UTF-8', () => {
   assert.equal(printed(parsed('TXT "Grüße" é')), 'TXT "Gr\\195\\188\\195\\159e" "\\195\\169"');
 });
+
+test('Of all blanks only those of a zone file separate words, and the reason names what is wrong', () => {
+  for (const blank of ['\u00a0', '\u2003', '\u000b', '\ufeff']) {
+    const address = parseTypedRdata(`A${blank}192.0.2.1`);
+    assert.ok(address.kind === 'invalid');
+    assert.doesNotMatch(address.reason, /quote/);
+    const text = parsed(`TXT a${blank}b`);
+    const octets = Buffer.from(`a${blank}b`);
+    assert.equal(hexOf(text), Buffer.concat([Buffer.of(octets.length), octets]).toString('hex'));
+  }
+  for (const blank of [' ', '\t', '\r\n', '(\n)'])
+    assert.equal(hexOf(parsed(`A${blank}192.0.2.1`)), 'c0000201');
+});
