@@ -55,7 +55,7 @@ export interface TapCounters {
 const MAIN_THREAD = 0;
 /** Messages that are copied before the event loop does other work. */
 const MESSAGES_A_TURN = 1_000;
-/** Messages are collected for so long, because each of their deliveries wakes the main thread. */
+/** How long messages are collected before they are sent: each delivery wakes the main thread. */
 const COLLECT_MS = 10;
 /** How often drops are looked for while the reader is slow, and reported. */
 const SLOW_LOOK_MS = 1_000;

@@ -21,7 +21,7 @@ export type ExchangeResult =
    */
   | { readonly kind: 'caseChanged' }
   | { readonly kind: 'timeout' }
-  /** Over TLS: the upstream has no certificate that counts. It did not get the query. The text is for logs. */
+  /** Over TLS: the upstream has no trusted certificate. It did not get the query. The text is for logs. */
   | { readonly kind: 'untrusted'; readonly text: string }
   /** The text is for logs. */
   | { readonly kind: 'network'; readonly text: string };

@@ -42,7 +42,7 @@ export class Reachability {
     this.#reported.clear();
   }
 
-  /** No connection was opened; `isUntrusted`: because the upstream's certificate does not count. */
+  /** No connection was opened; `isUntrusted`: because the upstream's certificate is not trusted. */
   unopened(isUntrusted: boolean, text: string): void {
     this.#fault = { kind: isUntrusted ? 'untrusted' : 'network', text };
     this.postpone();

@@ -3,7 +3,7 @@
  * Imports: dns, forward/exchange, timing.
  * Used by: forward.
  *
- * DNS over TLS (RFC 7858) in the strict profile of RFC 8310: an upstream without a certificate that counts gets no
+ * DNS over TLS (RFC 7858) in the strict profile of RFC 8310: an upstream without a trusted certificate gets no
  * question, and no question goes to port 53 instead. Health is known from real questions, as with UDP.
  */
 import type { Clock } from '../../timing/clock.ts';

@@ -1,6 +1,6 @@
 /**
- * Which certificates of upstreams count: those that the CAs of `--upstream-ca`, or else of this system, have signed, and
- * that are for the name or the address that the operator gave (RFC 8310 §8.1, the strict profile). Node has CAs of its
+ * Which certificates of upstreams are trusted: those that the CAs of `--upstream-ca`, or else of this system, have signed,
+ * and that are for the name or the address that the operator gave (RFC 8310 §8.1, the strict profile). Node has CAs of its
  * own; it uses them only where the system has none, because an operator adds a company's CA to the system's.
  */
 import { readFileSync } from 'node:fs';
@@ -71,7 +71,7 @@ export class Trust {
 }
 
 /**
- * Whether the connection failed because the upstream's certificate does not count. Node reports OpenSSL's verdict as
+ * Whether the connection failed because the upstream's certificate is not trusted. Node reports OpenSSL's verdict as
  * `code`, and a wrong name as ERR_TLS_CERT_ALTNAME_INVALID.
  */
 export function isUntrusted(socket: TLSSocket, error: NodeJS.ErrnoException): boolean {

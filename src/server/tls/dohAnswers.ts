@@ -16,7 +16,7 @@ export interface DohReply {
 export interface DohCounters {
   /** Requests that got the reply to a DNS query, whatever it says. */
   answered: number;
-  /** Requests that are none of RFC 8484. */
+  /** Requests that do not follow RFC 8484. */
   refused: number;
 }
 
@@ -24,8 +24,8 @@ export function newDohCounters(): DohCounters {
   return { answered: 0, refused: 0 };
 }
 
-/** A reply that no DNS message is the body of. */
-export function refusal(status: number): DohReply {
+/** A reply without a DNS message. */
+function refusal(status: number): DohReply {
   const allow = status === 405 ? { allow: 'GET, POST' } : {};
   return { status, headers: { ...allow, 'content-length': 0 }, body: undefined };
 }

@@ -56,7 +56,7 @@ function readParameters(parameters: string): DohRequest {
     .flatMap((each) => (each.startsWith('dns=') ? [each.slice('dns='.length)] : []));
   if (text === undefined || others.length > 0) return BAD_REQUEST;
   if (text.length > MAX_TEXT) return TOO_LONG;
-  // RFC 4648 §5, without padding (RFC 8484 §6). No text has one character more than whole groups of four.
+  // RFC 4648 §5, without padding (RFC 8484 §6). No octets have a text with one character more than whole groups of four.
   if (!/^[A-Za-z0-9_-]+$/.test(text) || text.length % 4 === 1) return BAD_REQUEST;
   return { kind: 'query', query: Buffer.from(text, 'base64url') };
 }

@@ -1,7 +1,7 @@
 /**
  * TLS handshakes of clients (RFC 7858, RFC 8446), before their connections count as connections. A client that begins
- * handshakes and never ends them holds no others up: at the limit a new handshake takes the place of the oldest, because
- * a client that means to finish needs two round trips, and the oldest has had longer.
+ * handshakes and never ends them does not delay other clients: at the limit a new handshake takes the place of the
+ * oldest, because a client that means to finish needs two round trips, and the oldest has had longer.
  */
 import type { Socket } from 'node:net';
 import type { TLSSocket, TlsOptions, Server as TlsServer } from 'node:tls';

@@ -5,9 +5,9 @@ import type { DnsClient } from '../../dns/message.ts';
 import type { DohReply } from './dohAnswers.ts';
 import { HttpConnection, type HttpContext, serveRequest } from './httpConnection.ts';
 
-/** No request of RFC 8484 needs more, but for a query of 64 KiB in GET. */
+/** A GET with a query of 64 KiB needs 86 KiB; other requests of RFC 8484 need less. */
 const MAX_HEADER_OCTETS = 100 * 1024;
-/** In MiB; Node's least. It holds 100 replies of 10 KiB that the client does not read. */
+/** In MiB, the least that Node takes. It holds 100 replies of 10 KiB that the client does not read. */
 const SESSION_MIB = 1;
 
 /** Serves the connection from now on. */
