@@ -1,6 +1,6 @@
 /**
  * Kills a server with a `file:` store (SIGKILL) while clients write over HTTP, repeatedly on the same directories. Each
- * next start must find every acknowledged write. SORADNS_SERVER_KILLS sets the number of kills.
+ * next start must find every acknowledged write. SERVER_KILLS sets the number of kills.
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
@@ -11,7 +11,7 @@ import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.
 import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 
-const KILLS = Number(process.env.SORADNS_SERVER_KILLS ?? 200);
+const KILLS = Number(process.env.SERVER_KILLS ?? 200);
 const SIDES = 2;
 const WRITERS = 4;
 const MAX_AWAITED_WRITES = 10;
