@@ -10,8 +10,8 @@ import { compact } from './reporter.mjs';
 
 process.execArgv.push('--import', new URL('testProcess.mjs', import.meta.url).href);
 
-/** One more than the cores of a small machine, because the slow files wait most of the time. */
-const CONCURRENT_FILES = 3;
+/** Twice the cores of a small machine, because the slow files wait most of the time. */
+const CONCURRENT_FILES = 4;
 
 const files = process.argv.slice(2).map((file) => resolve(file));
 const only = process.env.SORADNS_TEST_ONLY;
