@@ -1,7 +1,6 @@
 /** `soradns integrate` on a host's files in a folder, and with a real dnsmasq that reads the written file. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { chmod, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -10,6 +9,7 @@ import { printSocketAddress } from '../../src/dns/address.ts';
 import { type CliResult, callCli, childEnv, MAIN, spawnCli } from '../support/cli.ts';
 import { dig } from '../support/dig.ts';
 import { finding, writeFiles } from '../support/examination.ts';
+import { freePort } from '../support/freePort.ts';
 import { startTestServer } from '../support/server.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
@@ -315,10 +315,7 @@ describe('a real dnsmasq', () => {
     const body = new URLSearchParams({ value: '{"host":"10.1.2.3"}' });
     assert.equal((await fetch(put, { method: 'PUT', body })).status, 201);
     await succeeds(integrate('dnsmasq', '--addr', printSocketAddress(server.dns)));
-    const probe = createSocket('udp4').bind(0, '127.0.0.1');
-    await once(probe, 'listening');
-    const at = { address: '127.0.0.1', port: probe.address().port };
-    probe.close();
+    const at = { address: '127.0.0.1', port: await freePort() };
     const options = [
       ...['--keep-in-foreground', '--no-resolv', '--no-hosts', '--bind-interfaces'],
       ...[`--port=${at.port}`, '--listen-address=127.0.0.1', '--conf-file=/dev/null'],
