@@ -8,12 +8,13 @@ import { canonicalAddress, parseSocketAddress } from '../../dns/address.ts';
 import type { DnsClient, Respond } from '../../dns/message.ts';
 import { ConnectionListener, type ConnectionListenerOptions } from '../tcp/connectionListener.ts';
 import { DEFAULT_TCP_LIMITS, type TcpLimits } from '../tcp/connectionTable.ts';
+import type { OpenCounters } from '../tcp/openConnections.ts';
 import type { StreamTable } from '../tcp/streamTable.ts';
 import type { ServerCertificate } from './certificate.ts';
 import { DohAnswers, type DohCounters } from './dohAnswers.ts';
 import { type HandshakeCounters, type HandshakeLimits, Handshakes } from './handshakes.ts';
 import type { HttpContext } from './httpConnection.ts';
-import { type HttpConnectionCounters, HttpConnections } from './httpConnections.ts';
+import { HttpConnections } from './httpConnections.ts';
 
 export interface DohListenerOptions extends Omit<ConnectionListenerOptions, 'closeMs'> {
   readonly respond: Respond;
@@ -76,7 +77,7 @@ export class DohListener extends ConnectionListener {
     this.#connections = connections;
   }
 
-  counters(): Readonly<HttpConnectionCounters> {
+  counters(): Readonly<OpenCounters> {
     return { ...this.#connections.counters };
   }
 }

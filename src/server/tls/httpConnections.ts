@@ -1,26 +1,14 @@
 /**
- * The open connections of HTTP: admits new ones within the limits, finds out which version they speak, and checks all of
- * them for timeouts. At the limit a new connection takes the place of the one that has been idle longest.
+ * The open connections of HTTP, within the limits: finds out which version of HTTP each new one speaks.
  */
 import type { Socket } from 'node:net';
 import { clientAddress } from '../../dns/address.ts';
 import type { DnsClient } from '../../dns/message.ts';
-import { longestIdleOf, type TcpLimits } from '../tcp/connectionTable.ts';
+import type { TcpLimits } from '../tcp/connectionTable.ts';
+import { OpenConnections, type OpenCounters } from '../tcp/openConnections.ts';
 import { Http1Connections } from './http1Connections.ts';
 import { serveHttp2 } from './http2Connection.ts';
 import type { HttpConnection, HttpContext } from './httpConnection.ts';
-
-export interface HttpConnectionCounters {
-  accepted: number;
-  /** Open now. */
-  open: number;
-  /** Closed on accept because all connections were busy. */
-  refused: number;
-  /** Closed on accept because the client had `connectionsPerClient`. */
-  refusedPerClient: number;
-  /** Closed while idle or silent, for a new connection. */
-  evicted: number;
-}
 
 /** The first octets of HTTP/2 (RFC 9113 §3.4). No method of HTTP/1.1 begins with them. */
 const PREFACE = Buffer.from('PRI');
@@ -29,7 +17,7 @@ const PREFACE = Buffer.from('PRI');
 const CHECKS_PER_LIMIT = 10;
 
 export class HttpConnections {
-  readonly counters: HttpConnectionCounters = {
+  readonly counters: OpenCounters = {
     accepted: 0,
     open: 0,
     refused: 0,
@@ -40,12 +28,9 @@ export class HttpConnections {
   readonly #limits: TcpLimits;
   readonly #isProxy: (address: string) => boolean;
   readonly #http1: Http1Connections;
-  readonly #open = new Set<HttpConnection>();
-  readonly #openByAddress = new Map<string, number>();
+  readonly #open: OpenConnections<HttpConnection>;
   /** Connections whose version is not known yet, the oldest first. */
   readonly #unknown = new Set<Socket>();
-  #isFinishing = false;
-  #checks: NodeJS.Timeout | undefined;
 
   /** A proxy has the connections of many clients, so it has no share. */
   constructor(context: HttpContext, limits: TcpLimits, isProxy: (address: string) => boolean) {
@@ -53,6 +38,7 @@ export class HttpConnections {
     this.#limits = limits;
     this.#isProxy = isProxy;
     this.#http1 = new Http1Connections(context);
+    this.#open = new OpenConnections(limits, limits.idleMs / CHECKS_PER_LIMIT, this.counters);
   }
 
   /**
@@ -100,17 +86,16 @@ export class HttpConnections {
     };
     const connection =
       version === 2 ? serveHttp2(socket, peer, this.#context) : this.#http1.serve(socket, peer);
-    this.#add(connection, socket, address);
+    this.#open.add(connection, socket, address);
   }
 
   finishAll(): void {
-    this.#isFinishing = true;
-    for (const connection of this.#open) connection.finish();
+    this.#open.finishAll();
     this.#destroyUnknown();
   }
 
   destroyAll(): void {
-    for (const connection of this.#open) connection.destroy();
+    this.#open.destroyAll();
     this.#destroyUnknown();
   }
 
@@ -127,48 +112,8 @@ export class HttpConnections {
   }
 
   #hasRoom(address: string): boolean {
-    const { connections, connectionsPerClient } = this.#limits;
-    const own = this.#openByAddress.get(address) ?? 0;
-    if (own >= connectionsPerClient && !this.#isProxy(address)) {
-      this.counters.refusedPerClient++;
-      return false;
-    }
-    if (this.#open.size < connections || this.#evictLongestIdle()) return true;
-    this.counters.refused++;
+    if (this.#open.hasShare(address) || this.#isProxy(address)) return this.#open.makeRoom();
+    this.counters.refusedPerClient++;
     return false;
-  }
-
-  #evictLongestIdle(): boolean {
-    const longestIdle = longestIdleOf(this.#open);
-    if (longestIdle === undefined) return false;
-    longestIdle.destroy();
-    this.#remove(longestIdle);
-    this.counters.evicted++;
-    return true;
-  }
-
-  #add(connection: HttpConnection, socket: Socket, address: string): void {
-    this.#open.add(connection);
-    this.#openByAddress.set(address, (this.#openByAddress.get(address) ?? 0) + 1);
-    this.counters.accepted++;
-    this.counters.open = this.#open.size;
-    socket.on('close', () => this.#remove(connection));
-    this.#checks ??= setInterval(() => {
-      for (const each of this.#open) each.checkTimes();
-    }, this.#limits.idleMs / CHECKS_PER_LIMIT);
-    if (this.#isFinishing) connection.finish();
-  }
-
-  /** Called twice for an evicted connection: at the eviction, and when its socket has closed. */
-  #remove(connection: HttpConnection): void {
-    if (!this.#open.delete(connection)) return;
-    const { address } = connection.peer;
-    const left = (this.#openByAddress.get(address) ?? 1) - 1;
-    if (left === 0) this.#openByAddress.delete(address);
-    else this.#openByAddress.set(address, left);
-    this.counters.open = this.#open.size;
-    if (this.#open.size > 0) return;
-    clearInterval(this.#checks);
-    this.#checks = undefined;
   }
 }
