@@ -111,3 +111,8 @@ export function printAge(ageMs: number): string {
   const [unit, size] = UNITS.find(([, each]) => seconds >= each) ?? ['s', 1];
   return `${Math.floor(seconds / size)} ${unit}`;
 }
+
+/** A time in UTC, to the second: `2026-11-30T14:45:07Z`. */
+export function printDate(unixSeconds: number): string {
+  return new Date(unixSeconds * 1000).toISOString().replace(/\.\d+Z$/, 'Z');
+}

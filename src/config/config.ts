@@ -1,8 +1,8 @@
 /**
  * config/: Reads the options from flags, environment and files into the typed configuration.
  * Imports: config/options, dns, observability, service, transfer.
- * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host,
- *   cli/linking, registrar, registrar/describe, tools/doctor, tools/doctor/ambassador.
+ * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host, cli/linking,
+ *   cli/signing, registrar, registrar/describe, tools/doctor, tools/doctor/ambassador.
  *
  * `readConfig` turns flags, environment, config file and `/skydns/config` into one frozen `Config` of typed values with
  * their units. Pure.

@@ -2,13 +2,13 @@
  * dns/: Names, RRs, messages and EDNS as values and as octets. Pure.
  * Imports: nothing.
  * Used by: ambassador, ambassador/follow, ambassador/names, ambassador/nft, ambassador/proxy, ambassador/proxy/carry,
- *   app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host, cli/linking, config,
- *   config/options, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets,
- *   dataplane/table, dns/presentation, dnstap, forward, forward/domains, forward/exchange, forward/tls, kernel, main,
- *   observability, registrar, registrar/describe, registrar/engine, registrar/leadership, registrar/links,
- *   registrar/observe, registrar/reconcile, registrar/registrator, server, server/http, server/http/api,
- *   server/http/exchange, server/listening, server/tcp, server/tls, server/transfer, service, sign, tools/doctor,
- *   tools/doctor/judge, tools/integrate, transfer, zone, zone/tree.
+ *   app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host, cli/linking,
+ *   cli/signing, config, config/options, dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply,
+ *   dataplane/sockets, dataplane/table, dns/presentation, dnstap, forward, forward/domains, forward/exchange,
+ *   forward/tls, kernel, main, observability, registrar, registrar/describe, registrar/engine, registrar/leadership,
+ *   registrar/links, registrar/observe, registrar/reconcile, registrar/registrator, server, server/http,
+ *   server/http/api, server/http/exchange, server/listening, server/tcp, server/tls, server/transfer, service, sign,
+ *   tools/doctor, tools/doctor/judge, tools/integrate, transfer, zone, zone/tree.
  *
  * Messages (RFC 1035 §4) as values: the query that `accept` reads, the response of the zone or the forwarder, the
  * message that `decodeMessage` reads from an upstream's reply; and the function that transports call to answer a

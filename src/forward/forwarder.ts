@@ -1,8 +1,9 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
  * Imports: dns, forward/exchange, forward/tls, timing.
- * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, config/options, forward/domains,
- *   server, server/http/exchange, server/listening, tools/doctor, tools/doctor/judge, tools/integrate, transfer.
+ * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, cli/signing, config/options,
+ *   forward/domains, server, server/http/exchange, server/listening, tools/doctor, tools/doctor/judge, tools/integrate,
+ *   transfer.
  *
  * A question passes these steps in order: the rules for forwarding, the cache, the pending questions, the upstreams. An
  * answer that has expired is served only when the upstreams were asked in vain (RFC 8767): after 1.8 s without a usable

@@ -6,12 +6,21 @@ import type { SigningKey } from './signingKey.ts';
 
 export const DIGESTS = { sha256: 2, sha384: 4 } as const;
 export type Digest = keyof typeof DIGESTS;
+const DIGEST_NAMES = Object.keys(DIGESTS) as readonly Digest[];
 
 /** The data of the DS record, which CDS shares. */
 function dsData({ zone, tag, algorithm, dnskey }: SigningKey, digest: Digest): Buffer {
   const head = Buffer.from([tag >> 8, tag & 0xff, algorithm, DIGESTS[digest]]);
   const hash = createHash(digest).update(wireName(zone)).update(dnskey).digest();
   return Buffer.concat([head, hash]);
+}
+
+/** Whether the data of a DS record is that of the key. Of a digest that is not made here, only the key tag is compared. */
+export function namesKey(ds: Uint8Array, key: SigningKey): boolean {
+  const [high = 0, low = 0, algorithm, digestType] = ds;
+  if (((high << 8) | low) !== key.tag || algorithm !== key.algorithm) return false;
+  const digest = DIGEST_NAMES.find((name) => DIGESTS[name] === digestType);
+  return digest === undefined || Buffer.compare(dsData(key, digest), ds) === 0;
 }
 
 /** The DS record in zone-file text. */

@@ -12,13 +12,15 @@ export const KEY_DATES = [
   'Inactive',
   'Delete',
   'SyncDelete',
-  'Unsign',
 ] as const;
 
 export type KeyDate = (typeof KEY_DATES)[number];
 
-/** `Unsign` is ours: from then on the zone asks its parent to remove the DS (RFC 8078 §4). */
-export type KeyDates = Readonly<Partial<Record<KeyDate, number>>>;
+/**
+ * From `Unsign` on the zone asks its parent to remove the DS (RFC 8078 §4). It has a file of its own, since BIND's tools
+ * know no such date and rewrite the others.
+ */
+export type KeyDates = Readonly<Partial<Record<KeyDate | 'Unsign', number>>>;
 
 /** `20261130064215` as seconds since 1970; `undefined` for any other text, and for a date that no calendar has. */
 export function parseKeyDate(text: string): number | undefined {

@@ -54,7 +54,7 @@ export function parseKeyFile(publicText: string, privateText: string): KeyFileOu
     return refuse('the .private file is not of Private-key-format v1.2 or v1.3');
   if (Number.parseInt(fields.get('Algorithm') ?? '', 10) !== algorithm)
     return refuse('the two files have keys of different algorithms');
-  const dates = datesIn(publicText, fields);
+  const dates = datesIn(fields);
   if (typeof dates === 'string') return refuse(dates);
   const isUndated = Number(format) < 3 && Object.keys(dates).length === 0;
   const secrets = new Map(
@@ -95,12 +95,10 @@ function fieldsOf(privateText: string): ReadonlyMap<string, string> {
   );
 }
 
-/** The dates of the private file, and `Unsign` of the public one: BIND's tools accept no unknown field in the former. */
-function datesIn(publicText: string, fields: ReadonlyMap<string, string>): KeyDates | string {
+function datesIn(fields: ReadonlyMap<string, string>): KeyDates | string {
   const dates: Partial<Record<KeyDate, number>> = {};
   for (const name of KEY_DATES) {
-    const [, unsign] = name === 'Unsign' ? (/^; Unsign: (\S+)/m.exec(publicText) ?? []) : [];
-    const text = unsign ?? fields.get(name);
+    const text = fields.get(name);
     if (text === undefined || text === '') continue;
     const date = parseKeyDate(text.split(' ')[0] ?? '');
     if (date === undefined) return `${name}: ${JSON.stringify(text)} is not a date`;
@@ -147,7 +145,7 @@ export function printPrivateFile({
   const fields = [...secrets].map(([name, octets]) => `${name}: ${octets.toString('base64')}`);
   const lines = KEY_DATES.flatMap((name) => {
     const date = dates[name];
-    return date === undefined || name === 'Unsign' ? [] : [`${name}: ${printKeyDate(date)}`];
+    return date === undefined ? [] : [`${name}: ${printKeyDate(date)}`];
   });
   return [
     'Private-key-format: v1.3',
@@ -156,4 +154,38 @@ export function printPrivateFile({
     ...lines,
     '',
   ].join('\n');
+}
+
+/** The texts of the two files of a key. */
+export interface KeyTexts {
+  readonly publicText: string;
+  readonly privateText: string;
+}
+
+/** The files with some dates replaced or added. All other lines stay, also those that this program does not know. */
+export function withDates({ publicText, privateText }: KeyTexts, dates: KeyDates): KeyTexts {
+  let comments = publicText;
+  // Without dates the format may be v1.2, whose readers know none.
+  let fields = privateText.replace(/^(Private-key-format: v1\.)2\b/m, '$13');
+  for (const name of KEY_DATES) {
+    const date = dates[name];
+    if (date === undefined) continue;
+    const text = printKeyDate(date);
+    fields = withLine(fields, new RegExp(`^${name}:.*$`, 'm'), `${name}: ${text}`);
+    comments = withLine(
+      comments,
+      new RegExp(`^; ${name}:.*$`, 'm'),
+      `; ${name}: ${text}`,
+      /^[^;]/m,
+    );
+  }
+  return { publicText: comments, privateText: fields };
+}
+
+/** Replaces a line, or adds it before another one, without that at the end. */
+function withLine(text: string, line: RegExp, replacement: string, before?: RegExp): string {
+  if (line.test(text)) return text.replace(line, replacement);
+  const at = before === undefined ? -1 : text.search(before);
+  if (at >= 0) return `${text.slice(0, at)}${replacement}\n${text.slice(at)}`;
+  return `${text.replace(/\n*$/, '\n')}${replacement}\n`;
 }

@@ -22,16 +22,20 @@ export interface ZoneKeys {
 /** The keys of one zone at a time. */
 export function zoneKeysAt(keys: readonly SigningKey[], nowSeconds: number): ZoneKeys {
   const published = keys.filter((key) => isPublished(key, nowSeconds));
-  const active = published.filter((key) => isActive(key, nowSeconds));
-  const algorithms = [...new Set(active.map(({ algorithm }) => algorithm))];
-  const signing = (flags: number) =>
-    algorithms.flatMap((algorithm) => {
+  const active = keys.filter((key) => isActive(key, nowSeconds));
+  const isSigned = active.some((key) => published.includes(key));
+  const signing = (flags: number): readonly SigningKey[] => {
+    if (!isSigned) return [];
+    const algorithms = [...new Set(active.map(({ algorithm }) => algorithm))];
+    return algorithms.flatMap((algorithm) => {
       const ofAlgorithm = active.filter((key) => key.algorithm === algorithm);
-      const wanted = ofAlgorithm.filter((key) => key.flags === flags);
-      // Keys of one kind alone sign everything.
-      return wanted.length > 0 ? wanted : ofAlgorithm;
+      // A key without a DNSKEY cannot replace one with it.
+      const known = ofAlgorithm.filter((key) => published.includes(key));
+      const unknown = ofAlgorithm.filter((key) => !published.includes(key));
+      return [...ofKind(known, flags), ...ofKind(unknown, flags)];
     });
-  const keySigning = signing(KeyFlags.KSK);
+  };
+  const keySigning = signing(KeyFlags.KSK).filter((key) => published.includes(key));
   return {
     published,
     keySigning,
@@ -41,14 +45,25 @@ export function zoneKeysAt(keys: readonly SigningKey[], nowSeconds: number): Zon
   };
 }
 
+/** Keys of one kind alone sign everything. */
+function ofKind(keys: readonly SigningKey[], flags: number): readonly SigningKey[] {
+  const wanted = keys.filter((key) => key.flags === flags);
+  return wanted.length > 0 ? wanted : keys;
+}
+
 export function isPublished({ dates, isUndated }: SigningKey, nowSeconds: number): boolean {
   if (isUndated) return true;
   return hasCome(dates.Publish ?? dates.Activate, nowSeconds) && !hasCome(dates.Delete, nowSeconds);
 }
 
+/**
+ * Whether the key signs. It may do so before its DNSKEY is published and after it has left: the signatures of another
+ * algorithm are in all caches before the DNSKEY (RFC 6781 §4.1.4).
+ */
 export function isActive({ dates, isUndated }: SigningKey, nowSeconds: number): boolean {
   if (isUndated) return true;
-  return hasCome(dates.Activate, nowSeconds) && !hasCome(dates.Inactive, nowSeconds);
+  const { Activate, Inactive, Delete } = dates;
+  return hasCome(Activate, nowSeconds) && !hasCome(Inactive ?? Delete, nowSeconds);
 }
 
 /** RFC 7344 §4.1: a DS may only name a key that signs the DNSKEY RRset. */

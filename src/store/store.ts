@@ -1,9 +1,9 @@
 /**
  * store/: The contract that every store keeps, and the mirror that keeps a replica equal to a store.
  * Imports: service, timing.
- * Used by: ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/process, app/registrar,
- *   cli, cli/commands, cli/linking, registrar, registrar/leadership, registrar/reconcile, server/http,
- *   server/http/api, server/http/exchange, store/embedded, store/etcd, store/file, store/http, tools/doctor.
+ * Used by: ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/process, app/registrar, cli,
+ *   cli/commands, cli/linking, registrar, registrar/leadership, registrar/reconcile, server/http, server/http/api,
+ *   server/http/exchange, store/embedded, store/etcd, store/file, store/http, tools/doctor.
  *
  * A store holds keys and values with revisions, and a watch follows its changes from any revision. The four
  * implementations (memory, file, etcd, http) pass the same tests, `test/store/contract.ts`.

@@ -57,7 +57,10 @@ const CASES: Readonly<Record<string, readonly Case[]>> = {
   ],
   transfer: [{ args: ['transfer', 'skydns.local', '--store', 'http://127.0.0.1:1'], code: 4 }],
   cache: [{ args: () => ['cache', 'flush', '--url', http], code: 0 }],
-  dnssec: [{ args: ['dnssec', 'ds', 'skydns.local', '--keys', '/nonexistent'], code: 1 }],
+  dnssec: [
+    { args: ['dnssec', 'ds', 'skydns.local', '--keys', '/nonexistent'], code: 1 },
+    { args: ['dnssec', 'status', '--keys', '/nonexistent'], code: 1 },
+  ],
   'query-alias': [onServer('query-alias', 'ls')],
   links: [{ ...onServer('links', 'x=x.skydns.local'), code: 3 }],
   leader: [{ ...onServer('leader', 'get', 'x.skydns.local'), code: 3 }],

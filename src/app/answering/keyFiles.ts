@@ -2,9 +2,12 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { printName } from '../../dns/name.ts';
+import { parseKeyDate } from '../../sign/keyDates.ts';
 import { parseKeyFile } from '../../sign/keyFile.ts';
 import { type SigningKey, signingKeyOf } from '../../sign/signingKey.ts';
 import { fileStamp } from '../../timing/fileStamp.ts';
+
+const PAIR_ENDINGS = ['.key', '.private'];
 
 /** A key, and the path of its files without their endings. */
 export interface StoredKey {
@@ -69,7 +72,7 @@ function readKey(
   | { readonly key: SigningKey; readonly warning?: string | undefined }
   | { readonly problem: string } {
   const texts: string[] = [];
-  for (const ending of ['.key', '.private']) {
+  for (const ending of PAIR_ENDINGS) {
     try {
       texts.push(readFileSync(`${base}${ending}`, 'utf8'));
     } catch (error) {
@@ -80,7 +83,24 @@ function readKey(
   const parsed = parseKeyFile(publicText, privateText);
   if (parsed.kind === 'refused') return { problem: parsed.reason };
   const made = signingKeyOf(parsed.file);
-  return made.kind === 'refused' ? { problem: made.reason } : made;
+  if (made.kind === 'refused') return { problem: made.reason };
+  const unsign = readUnsignDate(`${base}${UNSIGN_ENDING}`);
+  if (typeof unsign === 'string') return { problem: unsign };
+  const dates = { ...made.key.dates, ...(unsign === undefined ? {} : { Unsign: unsign }) };
+  return { ...made, key: { ...made.key, dates } };
+}
+
+/** The file beside a key with the date from which its zone asks the parent to remove the DS. */
+export const UNSIGN_ENDING = '.unsign';
+
+function readUnsignDate(path: string): number | string | undefined {
+  try {
+    const date = parseKeyDate(readFileSync(path, 'utf8').trim());
+    return date ?? `the ${UNSIGN_ENDING} file has no date`;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    return `cannot read the ${UNSIGN_ENDING} file (${reasonOf(error)})`;
+  }
 }
 
 function reasonOf(error: unknown): string {
@@ -88,12 +108,14 @@ function reasonOf(error: unknown): string {
   return code ?? message;
 }
 
+const KEY_ENDINGS = [...PAIR_ENDINGS, UNSIGN_ENDING];
+
 /** A text that changes when one of the files changes, so that they need not be read. */
 export function keyFilesStamp(paths: readonly string[]): string {
   const files = paths.flatMap((path) => {
     const bases = baseNamesAt(path);
     if (typeof bases === 'string') return [path];
-    return bases.flatMap((base) => [`${base}.key`, `${base}.private`]);
+    return bases.flatMap((base) => KEY_ENDINGS.map((ending) => `${base}${ending}`));
   });
   return files.map((file) => `${file} ${fileStamp(file)}`).join('\n');
 }

@@ -22,9 +22,9 @@ export async function fetchPage(url: string, path: string, option: string): Prom
   return { kind: 'page', value };
 }
 
-export type JsonReply =
+export type JsonReply<Value = unknown> =
   /** `value` is undefined if the answer is not JSON. */
-  | { readonly kind: 'reply'; readonly status: number; readonly value: unknown }
+  | { readonly kind: 'reply'; readonly status: number; readonly value: Value }
   /** `problem` has no full stop. */
   | { readonly kind: 'none'; readonly problem: string };
 
@@ -40,12 +40,22 @@ export async function fetchJson(
   timeoutMs: number,
   request: JsonRequest = {},
 ): Promise<JsonReply> {
+  const reply = await fetchText(url, timeoutMs, request);
+  return reply.kind === 'none' ? reply : { ...reply, value: parsed(reply.value) };
+}
+
+/** The same for a page that is not JSON. */
+export async function fetchText(
+  url: URL,
+  timeoutMs: number,
+  request: JsonRequest = {},
+): Promise<JsonReply<string>> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await send(url, signal, request);
     const chunks: Buffer[] = [];
     for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
-    const value = parsed(Buffer.concat(chunks).toString('utf8'));
+    const value = Buffer.concat(chunks).toString('utf8');
     return { kind: 'reply', status: response.statusCode ?? 0, value };
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

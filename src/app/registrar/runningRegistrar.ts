@@ -1,7 +1,7 @@
 /**
  * app/registrar/: Runs the registrar as a part of the program: its configuration, log and report.
- * Imports: app/process, config, dns, forward, kernel, observability, registrar, registrar/describe,
- *   registrar/engine, registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
+ * Imports: app/process, config, dns, forward, kernel, observability, registrar, registrar/describe, registrar/engine,
+ *   registrar/observe, registrar/registrator, server/http/exchange, service, store, timing.
  * Used by: app, cli/host, tools/doctor.
  *
  * `startRegistrar` connects a registrar to the engine, this host and the store, and serves its report.

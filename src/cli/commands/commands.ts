@@ -67,7 +67,7 @@ export const COMMAND_TABLE: readonly CommandEntry[] = [
   },
   {
     name: 'dnssec',
-    load: async () => (await import('./dnssec.ts')).dnssecCommand,
+    load: async () => (await import('../signing/dnssec.ts')).dnssecCommand,
   },
   {
     name: 'query-alias',

@@ -2,12 +2,7 @@
 import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
-import {
-  DNS_PORT,
-  parseSocketAddress,
-  printSocketAddress,
-  type SocketAddress,
-} from '../../dns/address.ts';
+import { printSocketAddress } from '../../dns/address.ts';
 import { type Name, parseName, printName } from '../../dns/name.ts';
 import { rcodeName, typeCode, typeName } from '../../dns/presentation/mnemonic.ts';
 import { printRdata, printRr } from '../../dns/presentation/presentation.ts';
@@ -15,6 +10,7 @@ import { Rcode, type Rr, Type } from '../../dns/rr.ts';
 import type { DnsQuery, DnsReply } from '../../tools/doctor/dnsClient.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, paint } from '../output.ts';
+import { serverAddress } from '../serverAddress.ts';
 
 const TIMEOUT_MS = 4000;
 const DEFAULT_SERVER = '127.0.0.1:53';
@@ -100,21 +96,6 @@ function wantsTcp(words: readonly string[]): boolean | undefined {
     tcp = word === '+tcp';
   }
   return tcp;
-}
-
-/** An address from `IP`, `IP:PORT`, `[IPv6]:PORT`, `IP#PORT` or a host name with or without `:PORT`. */
-export async function serverAddress(text: string): Promise<SocketAddress> {
-  const colons = text.replace(/^([^[]*:[^[]*)#/, '[$1]:').replace('#', ':');
-  const socketAddress = parseSocketAddress(colons, DNS_PORT);
-  if (socketAddress !== undefined) return socketAddress;
-  const [, host = '', port = DNS_PORT] =
-    /^([A-Za-z0-9._-]+)(?:[:#]([0-9]{1,5}))?$/.exec(text) ?? [];
-  if (host === '' || Number(port) > 65535) {
-    throw new Failure('usage', `@${text}: is not a server`, 'for example @127.0.0.1:5300');
-  }
-  const { lookup } = await import('node:dns/promises');
-  const { address } = await lookup(host);
-  return { address, port: Number(port) };
 }
 
 export function timeoutMsOf(raw: unknown): number {

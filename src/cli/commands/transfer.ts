@@ -6,8 +6,9 @@ import { foldName, type Name, parseName, printName } from '../../dns/name.ts';
 import { printRr } from '../../dns/presentation/presentation.ts';
 import { type Rr, Type } from '../../dns/rr.ts';
 import type { Command } from '../command.ts';
+import { serverAddress } from '../serverAddress.ts';
 import { CLIENT_OPTIONS, type StoreAccess, withStore } from '../storeAccess.ts';
-import { serverAddress, timeoutMsOf } from './query.ts';
+import { timeoutMsOf } from './query.ts';
 
 export const transferCommand: Command = {
   name: 'transfer',

@@ -1,7 +1,7 @@
 /**
  * config/options/: Every option as one row of a table, and the forms of their values.
  * Imports: dns, dnstap, forward, forward/domains, service, transfer.
- * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/host, cli/linking, config,
+ * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/host, cli/linking, cli/signing, config,
  *   registrar/describe, registrar/links, registrar/registrator, tools/doctor/ambassador.
  *
  * An option as one row: the command line, the environment, the config file, `/skydns/config`, help, docs and shell

@@ -1,7 +1,7 @@
 /**
  * tools/doctor/ambassador/: Finds what keeps an ambassador's connections from their backends on this host.
- * Imports: ambassador, ambassador/nft, app/ambassador, app/process, config, config/options, kernel,
- *   registrar/engine, tools/doctor/judge.
+ * Imports: ambassador, ambassador/nft, app/ambassador, app/process, config, config/options, kernel, registrar/engine,
+ *   tools/doctor/judge.
  * Used by: cli/linking, tools/doctor.
  *
  * Collects the facts about the host's network, engine and rights, and judges each with the command that fixes it.
