@@ -95,6 +95,39 @@ describe('the files of DNSSEC keys', { skip: lacking('dnssec-keygen') }, () => {
     assert.equal(tags().length, 1);
   });
 
+  it('Without an active key a domain is unsigned and not ready, until a reload brings one', async (t) => {
+    const path = join(await folderFor(t), 'keys');
+    makeKeys(path, 'skydns.local', [['-f', 'KSK', '-P', 'now', '-A', '+30d']]);
+    const { dnssec, errors, look, tags } = sceneFor(t, path);
+    assert.equal(dnssec.isSigned(ZONE), false);
+    assert.deepEqual(dnssec.readiness(), ['dnssec: no key of skydns.local. is active']);
+    assert.deepEqual(errors, ['no key is active: answers are not signed']);
+    assert.equal(tags().length, 1);
+    makeKeys(path, 'skydns.local', [['-f', 'KSK']]);
+    look();
+    assert.deepEqual([dnssec.isSigned(ZONE), dnssec.readiness(), tags().length], [true, [], 2]);
+  });
+
+  it('A file beside a key asks the parent to remove the DS, and one without a date is not taken', async (t) => {
+    const path = join(await folderFor(t), 'keys');
+    makeKeys(path, 'skydns.local', [['-f', 'KSK']]);
+    const file = join(path, `${readdirSync(path)[0]?.replace(/\.\w+$/, '')}.unsign`);
+    const { dnssec, errors, look } = sceneFor(t, path);
+    const isUnsigning = () => dnssec.keysOf(ZONE)?.isUnsigning;
+    assert.equal(isUnsigning(), false);
+    writeFileSync(file, '20260101000000\n');
+    look();
+    assert.equal(isUnsigning(), true);
+    assert.equal(sceneFor(t, path).dnssec.keysOf(ZONE)?.isUnsigning, true, 'after a restart');
+    writeFileSync(file, 'now');
+    look();
+    assert.match(errors[0] ?? '', /the \.unsign file has no date; keeping/);
+    assert.equal(isUnsigning(), true);
+    rmSync(file);
+    look();
+    assert.equal(isUnsigning(), false);
+  });
+
   it('A key that comes while the files are read is found the next time', async (t) => {
     const path = join(await folderFor(t), 'keys');
     // The server warns of this algorithm once it has read the files.

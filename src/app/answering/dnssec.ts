@@ -10,7 +10,7 @@ import { Signer } from '../../server/signer.ts';
 import type { SigningKey } from '../../sign/signingKey.ts';
 import { nextDateOf, type ZoneKeys, zoneKeysAt } from '../../sign/zoneKeys.ts';
 import { Failure } from '../process/failure.ts';
-import { keyFilesStamp, readKeys } from './keyFiles.ts';
+import { byZone, keyFilesStamp, readKeys } from './keyFiles.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
 export interface DnssecOptions {
@@ -122,18 +122,13 @@ export class Dnssec {
     const { keys, problems, warnings } = readKeys(dnssec);
     if (problems.length > 0) return problems;
     for (const warning of warnings) log.warn({}, `--dnssec: ${warning}`);
-    const byZone = new Map<string, SigningKey[]>();
-    for (const { key } of keys) {
-      const name = nameKey(key.zone);
-      byZone.set(name, [...(byZone.get(name) ?? []), key]);
-    }
     const zones = new Map<string, SigningZone>();
     const now = unixSeconds();
-    for (const [name, [first, ...others]] of byZone) {
-      if (first === undefined) continue;
-      const files = [first, ...others];
-      const zone = { zone: first.zone, files, keys: zoneKeysAt([], now), untilSeconds: 0 };
-      zones.set(name, zone);
+    for (const stored of byZone(keys)) {
+      const files = stored.map(({ key }) => key);
+      const name = files[0]?.zone ?? [];
+      const zone = { zone: name, files, keys: zoneKeysAt([], now), untilSeconds: 0 };
+      zones.set(nameKey(name), zone);
       this.#update(zone, now);
     }
     this.#zones = zones;

@@ -1,7 +1,7 @@
 /** Reads DNSSEC keys from the paths of `--dnssec`: base names of key files, or folders of them. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { printName } from '../../dns/name.ts';
+import { nameKey, printName } from '../../dns/name.ts';
 import { parseKeyDate } from '../../sign/keyDates.ts';
 import { parseKeyFile } from '../../sign/keyFile.ts';
 import { type SigningKey, signingKeyOf } from '../../sign/signingKey.ts';
@@ -44,6 +44,18 @@ export function readKeys(paths: readonly string[]): ReadKeys {
     }
   }
   return { keys, problems, warnings };
+}
+
+/** The keys of each zone, at least one, in the order of their first keys. */
+export function byZone(keys: readonly StoredKey[]): readonly (readonly StoredKey[])[] {
+  const zones = new Map<string, StoredKey[]>();
+  for (const each of keys) {
+    const name = nameKey(each.key.zone);
+    const others = zones.get(name);
+    if (others === undefined) zones.set(name, [each]);
+    else others.push(each);
+  }
+  return [...zones.values()];
 }
 
 function isSameKey(a: SigningKey, b: SigningKey): boolean {

@@ -1,5 +1,5 @@
 /** `soradns dnssec status`: prints the state of a domain's keys, what comes next, and what the parent has. */
-import type { StoredKey } from '../../app/answering/keyFiles.ts';
+import { byZone, type StoredKey } from '../../app/answering/keyFiles.ts';
 import { Failure } from '../../app/process/failure.ts';
 import { fetchText } from '../../app/process/fetchPage.ts';
 import type { Io } from '../../app/process/process.ts';
@@ -30,13 +30,8 @@ export async function printStatus(
 ): Promise<number> {
   const { flags } = args;
   const stored = zone === undefined ? keysInFolder(flags) : keysOfDomain(zone, flags);
-  const byDomain = new Map<string, StoredKey[]>();
-  for (const each of stored) {
-    const domain = printName(each.key.zone);
-    byDomain.set(domain, [...(byDomain.get(domain) ?? []), each]);
-  }
   const signatures = await signaturesOf(args, io);
-  for (const keys of byDomain.values()) {
+  for (const keys of byZone(stored)) {
     const report = await reportOf(keys, args, io);
     if (flags.json) io.stdout.write(`${jsonLine(jsonOf(report, signatures))}\n`);
     else printReport(report, args, io);

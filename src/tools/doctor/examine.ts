@@ -1,11 +1,12 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
- * Imports: app/process, app/registrar, config, dns, dns/presentation, forward, registrar/reconcile, server/listening,
- *   service, store, timing, tools/doctor/ambassador, tools/doctor/judge.
+ * Imports: app/answering, app/process, app/registrar, config, dns, dns/presentation, forward, registrar/reconcile,
+ *   server/listening, service, sign, store, timing, tools/doctor/ambassador, tools/doctor/judge.
  * Used by: cli/commands, cli/host, cli/linking.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
  */
+import { byZone, readKeys } from '../../app/answering/keyFiles.ts';
 import { readPair } from '../../app/process/pemFiles.ts';
 import type { Config } from '../../config/config.ts';
 import {
@@ -17,6 +18,7 @@ import {
 import { isLoopback } from '../../forward/addresses.ts';
 import { findHeldPort } from '../../server/listening/portHolder.ts';
 import { keyPrefix } from '../../service/key.ts';
+import { zoneKeysAt } from '../../sign/zoneKeys.ts';
 import { collectAmbassador, examinedServer } from './ambassador/ambassadorFindings.ts';
 import { ambassadorWords } from './ambassador/startWords.ts';
 import { desiredServer } from './desiredServer.ts';
@@ -41,6 +43,7 @@ import {
   judgeServer,
   type ServerFacts,
 } from './judge/server.ts';
+import { judgeBrokenKey, judgeSigning } from './judge/signing.ts';
 import { queryMembers } from './members.ts';
 import { readHidden } from './names.ts';
 import { fetchReadiness, fetchRegistrarFacts, querySoa } from './serverState.ts';
@@ -64,6 +67,7 @@ export async function examine(given: Config, host: Host): Promise<readonly Findi
   const desired = desiredServer(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
   judges.push(() => judgeHidden(hidden), ambassador, collectCertificate(config), forwarded);
+  judges.push(collectKeys(config));
   return judges.flatMap((judge) => judge(desired));
 }
 
@@ -73,6 +77,21 @@ function collectCertificate({ serverCertFile: certFile, serverKeyFile: keyFile }
   const read = readPair({ certFile, keyFile });
   const state = read.kind === 'pair' ? { kind: 'usable' as const, ...read.pair } : read;
   return () => [judgeCertificate({ certFile, state }, Date.now() / 1000)];
+}
+
+/** The keys of --dnssec, as this process can read them. */
+function collectKeys({ dnssec }: Config): Judge {
+  const now = Math.floor(Date.now() / 1000);
+  const { keys: stored, problems } = readKeys(dnssec);
+  const facts = byZone(stored).map((ofZone) => {
+    const keys = ofZone.map(({ key }) => key);
+    return {
+      domain: keys[0]?.zone ?? [],
+      keys: keys.map(({ tag, dates }) => ({ tag, createdUnixSeconds: dates.Created })),
+      signing: zoneKeysAt(keys, now).zoneSigning.map(({ tag }) => tag),
+    };
+  });
+  return () => [...problems.map(judgeBrokenKey), ...facts.map((each) => judgeSigning(each, now))];
 }
 
 async function collectAmbassadorOf(
