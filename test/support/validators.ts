@@ -55,13 +55,16 @@ export interface ValidatorOptions {
   /** The zones, of which all but the anchors' are below one of these. */
   readonly zones: readonly string[];
   readonly server: SocketAddress;
+  /** Asked in turns with the server. */
+  readonly others?: readonly SocketAddress[];
   readonly anchors: readonly (readonly string[])[];
   /** In front of the program, such as faketime. */
   readonly prefix?: readonly string[];
 }
 
 export async function startUnbound(options: ValidatorOptions): Promise<Validator> {
-  const { folder, zones, server, anchors } = options;
+  const { folder, zones, server, others = [], anchors } = options;
+  const stubs = [server, ...others].map(({ address, port }) => `  stub-addr: ${address}@${port}\n`);
   const port = await freePort();
   const anchorFile = join(folder, 'unbound.anchor');
   writeFileSync(anchorFile, anchors.map((fields) => withDnskey(fields)).join('\n'));
@@ -90,7 +93,7 @@ export async function startUnbound(options: ValidatorOptions): Promise<Validator
 ${zones.map((zone) => `  local-zone: "${zone}" nodefault`).join('\n')}
 remote-control:
   control-enable: no
-${zones.map((zone) => `stub-zone:\n  name: "${zone}"\n  stub-addr: ${server.address}@${server.port}\n`).join('')}`,
+${zones.map((zone) => `stub-zone:\n  name: "${zone}"\n${stubs.join('')}`).join('')}`,
   );
   return started('unbound', ['unbound', '-d', '-c', conf], port, options);
 }
@@ -157,7 +160,8 @@ async function started(
   const address = { address: '127.0.0.1', port };
   const answers = async (): Promise<boolean> => {
     if (child.exitCode !== null) throw new Error(`${name} has ended: ${output}`);
-    return query(address, question(zones[0] ?? '.', 'SOA')).then(
+    // A closed port refuses a connection at once; over UDP the first question would wait for its time-out.
+    return query(address, question(zones[0] ?? '.', 'SOA'), { transport: 'tcp' }).then(
       () => true,
       () => false,
     );
