@@ -26,6 +26,8 @@ export const MAX_UDP_SIZE = 4096;
 /** Offset in an OPT record of the octet whose highest bit is DO. */
 export const DO_OFFSET = 7;
 export const DO_IN_OCTET = 0x80;
+/** CO (RFC 9824 §5.1), in the same octet. */
+export const CO_IN_OCTET = 0x40;
 
 /** Codes of the options that this server reads or writes. */
 export const OptionCode = {

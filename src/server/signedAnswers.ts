@@ -102,7 +102,9 @@ export class SignedAnswers {
     const take = (outcome: SigningOutcome): Response => {
       if (outcome.kind === 'unsigned') return finished(outcome.response);
       onSigned?.(outcome.form);
-      return signedResponse(finished(outcome.form.response), outcome.form);
+      const response = signedResponse(finished(outcome.form.response), outcome.form);
+      // RFC 9824 §5.1: in every reply to a client that sends the flag.
+      return { ...response, compactOk: request.query.edns?.compactOk };
     };
     const outcome = this.#sign(request);
     return outcome instanceof Promise ? outcome.then(take) : take(outcome);
@@ -186,10 +188,9 @@ export class SignedAnswers {
     if (response.rcode === Rcode.NXDOMAIN) {
       const nsec = nsecOfMissingName(name, ttlSeconds);
       // With NXDOMAIN and this NSEC alone validators call the reply bogus, unless they know compact denial.
-      const compactOk = query.edns?.compactOk;
-      const rcode = compactOk === true ? Rcode.NXDOMAIN : Rcode.NOERROR;
+      const rcode = query.edns?.compactOk === true ? Rcode.NXDOMAIN : Rcode.NOERROR;
       const limitedAs = soa.owner;
-      const denied = { ...response, rcode, compactOk, limitedAs, authority: [...authority, nsec] };
+      const denied = { ...response, rcode, limitedAs, authority: [...authority, nsec] };
       return { denied, denial: undefined, isMissing: true };
     }
     if (parent !== undefined) {

@@ -176,7 +176,10 @@ class TableReader implements FastPath {
   #answerSigned(octets: Uint8Array, at: number, plain: number, ra: number): number {
     const signed = Atomics.load(this.#words, plain + AnswerField.SIGNED);
     const { hash } = this.#question;
-    if (signed === NOT_SIGNED) return this.#answerWith(octets, at, plain, ra, hash, 0);
+    if (signed === NOT_SIGNED) {
+      this.#question.compactOk = false;
+      return this.#answerWith(octets, at, plain, ra, hash, 0);
+    }
     if (signed === 0 || !this.#holds(signed)) return this.#missOf(this.#question.hash);
     return this.#answerWith(octets, at, signed, ra, hash, 0);
   }
@@ -220,6 +223,7 @@ class TableReader implements FastPath {
     const negatives = this.#negatives;
     if (!negatives.find()) return this.#answerOutside(octets, at, recursionAvailable);
     if (this.#question.dnssecOk && negatives.isSigned) return Outcome.SLOW;
+    this.#question.compactOk = false;
     if (!this.#hasAllNames) return Outcome.SLOW;
     if (this.#wildcards.hasWildcards)
       return this.#answerSynthesized(octets, at, recursionAvailable);

@@ -2,7 +2,7 @@
  * Writes replies over their questions: copies an answer out of shared memory, lowers its TTLs, and completes the header
  * and the OPT record. One object serves one memory.
  */
-import { DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
+import { CO_IN_OCTET, DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
 import { MAX_MESSAGE_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, Single, Slot } from '../table/counters.ts';
@@ -262,7 +262,7 @@ export class ReplyWriter {
     for (let i = 0; i < opt.length; i++) packet[to + i] = opt[i] as number;
     const counters = this.#counters;
     if (dnssecOk) {
-      packet[to + DO_OFFSET] = DO_IN_OCTET;
+      packet[to + DO_OFFSET] = this.#question.compactOk ? DO_IN_OCTET | CO_IN_OCTET : DO_IN_OCTET;
       counters[Single.dnssecOk] = (counters[Single.dnssecOk] as number) + 1;
     }
     counters[Single.edns] = (counters[Single.edns] as number) + 1;
