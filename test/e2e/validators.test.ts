@@ -1,9 +1,10 @@
 /** Validating resolvers in front of a server that signs: unbound, BIND, delv and drill. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Message } from '../../src/dns/message.ts';
 import { printRr } from '../../src/dns/presentation/presentation.ts';
@@ -42,6 +43,13 @@ const SERVICES: Readonly<Record<string, unknown>> = {
   'local/skydns/sub/x': { host: '10.0.1.1' },
   'example/other/y': { host: '10.0.2.1' },
   'local/skydns/across': { host: 'y.other.example' },
+  'local/skydns/flat': { host: 'web.skydns.local', alias: true },
+  'local/skydns/flat-across': { host: 'y.other.example', alias: true },
+  'local/skydns/dns/apex/web': { host: 'web.skydns.local' },
+  'local/skydns/records': {
+    host: '10.0.0.6',
+    rr: ['CAA 0 issue "ca.example"', 'SSHFP 1 1 123456789abcdef67890123456789abcdef67890'],
+  },
   'local/skydns/star': { host: '*.web.skydns.local' },
   'local/skydns/srv/star': { host: '*.web.skydns.local', port: 80 },
 };
@@ -50,6 +58,7 @@ const NAMES = [
   ...['', 'web', 'a.web', 'v6', 'text', 'mail', 'alias', 'chain', 'dead', 'both', 'mixed-case'],
   ...['empty', 'non.empty', 'terminal.non.empty', 'dns', 'ns.dns', 'ns1.ns.dns', 'across'],
   ...['nothing', 'nothing.web', 'x.nothing.at.all', 'any', 'any.web', 'WeB', 'x.sub', 'sub'],
+  ...['flat', 'flat-across', 'records'],
 ].map((labels) => (labels === '' ? ZONE : `${labels}.${ZONE}`));
 
 // NODATA before positive answers, so that a wrong NSEC hides the records of a later question.
@@ -136,10 +145,17 @@ describe('validators', {
     assert.match(stdout, /RRSIG\tA 13/);
   });
 
-  it('A forged unsigned address, with a denial of a DS that would make it an unsigned zone, ends in SERVFAIL', async () => {
+  it('Forged answers end in SERVFAIL: an unsigned address, and the signed address of another name', async () => {
+    const edns = { udpSize: 1232, dnssecOk: true };
+    const any = await query(server.dns, question('any.web.skydns.local.', 'A'), { edns });
+    assert.ok(any.answer.some(({ type }) => type === Type.RRSIG));
     const forger = await startForger(server.dns, (reply) => {
-      const isAddress = reply.questions[0]?.qtype === Type.A;
-      if (!isAddress) return reply;
+      const [asked] = reply.questions;
+      if (asked?.qtype !== Type.A) return reply;
+      if (asked.qname[0] === 'replayed') {
+        const answer = any.answer.map((rr) => ({ ...rr, owner: asked.qname }));
+        return { ...reply, rcode: Rcode.NOERROR, answer, authority: [] };
+      }
       const answer = reply.answer.flatMap((rr): Rr[] =>
         rr.type === Type.A ? [{ ...rr, rdata: { kind: 'address', address: '6.6.6.6' } }] : [],
       );
@@ -151,8 +167,8 @@ describe('validators', {
     let validator: Validator | undefined;
     try {
       validator = await startUnbound(options);
-      for (const name of ['web.skydns.local.', 'a.web.skydns.local.']) {
-        const reply = await query(validator.address, question(name, 'A'));
+      for (const name of ['web', 'a.web', 'replayed.web', 'replayed']) {
+        const reply = await query(validator.address, question(`${name}.${ZONE}`, 'A'));
         assert.equal(reply.rcode, Rcode.SERVFAIL, name);
       }
     } finally {
@@ -160,6 +176,81 @@ describe('validators', {
       forger.close();
       await removeDir(beside);
     }
+  });
+
+  it('While a name changes each 10 ms, a validator that caches nothing accepts every answer', async () => {
+    const beside = await newTempDir();
+    const anchors = anchorsIn(join(folder, 'keys')).filter(([zone]) => zone === ZONE);
+    const lines = ['cache-max-ttl: 0', 'cache-max-negative-ttl: 0', 'num-queries-per-thread: 512'];
+    const options = { folder: beside, zones: [ZONE], server: server.dns, anchors, lines };
+    const validator = await startUnbound(options);
+    try {
+      const seconds = Number(process.env.SIGNED_CHANGE_SECONDS ?? 5);
+      const endMs = performance.now() + seconds * 1_000;
+      let changes = 0;
+      let answers = 0;
+      const seen = new Set<string>();
+      const write = async (): Promise<void> => {
+        while (performance.now() < endMs) {
+          changes++;
+          const host = `10.1.${(changes >> 8) & 255}.${changes & 255}`;
+          // Each second change is that of the types at the name.
+          const text = changes % 4 < 2 ? 'here' : '';
+          await Promise.all([
+            putServices(server, { 'local/skydns/busy/a': { host, text, ttl: 60 } }),
+            sleep(10),
+          ]);
+        }
+      };
+      const ask = async (type: string): Promise<void> => {
+        const edns = { udpSize: 1232, dnssecOk: true };
+        while (performance.now() < endMs) {
+          const reply = await query(validator.address, question('busy.skydns.local.', type), {
+            edns,
+          });
+          assert.ok(reply.authenticData && reply.rcode === Rcode.NOERROR, `${type} ${reply.rcode}`);
+          answers++;
+          if (type === 'A') seen.add(recordsOf(reply.answer, Type.A));
+        }
+      };
+      await putServices(server, { 'local/skydns/busy/a': { host: '10.1.0.0', ttl: 60 } });
+      await Promise.all([write(), ask('A'), ask('TXT'), ask('MX')]);
+      assert.ok(changes > 10 * seconds && answers > 10 * seconds, `${changes}, ${answers}`);
+      assert.ok(seen.size > 2 * seconds, `${seen.size} addresses seen`);
+    } finally {
+      await validator.stop();
+      await removeDir(beside);
+    }
+  });
+
+  it('dnsviz finds no error and no warning', { skip: lacking('dnsviz') }, async () => {
+    // Debian's dnsviz asks pygraphviz for its version by a name that Debian's pygraphviz does not have.
+    const shim = ['import types, pygraphviz', 'pygraphviz.release = types.SimpleNamespace('];
+    const version = 'version=pygraphviz.__version__)';
+    writeFileSync(join(folder, 'sitecustomize.py'), `${shim.join('\n')}${version}\n`);
+    const env = { ...process.env, PYTHONPATH: folder };
+    const keys = readdirSync(join(folder, 'keys')).filter((file) => /^Kskydns.*\.key$/.test(file));
+    const ksk = keys
+      .map((file) => join(folder, 'keys', file))
+      .find((path) => readFileSync(path, 'utf8').includes('DNSKEY 257'));
+    assert.ok(ksk !== undefined);
+    const trusted = join(folder, 'dnsviz.key');
+    writeFileSync(trusted, readFileSync(ksk, 'utf8').replace(/^;.*\n/gm, ''));
+    const { stdout: ds } = await run('dnssec-dsfromkey', ['-2', ksk]);
+    const at = `skydns.local:ns1.ns.dns.skydns.local=${server.dns.address}:${server.dns.port}`;
+    const names = ['', 'web.', 'alias.', 'nothing.'];
+    const probed = join(folder, 'dnsviz.json');
+    await run('dnsviz', [
+      ...['probe', '-4', '-A', '-t', '8', '-a', 'skydns.local', '-o', probed, '-R', 'A,TXT,MX'],
+      ...['-x', at.replace(':', '+:'), '-N', at, '-D', `skydns.local:${ds.replace(/^.* DS /, '')}`],
+      ...names.map((labels) => `${labels}skydns.local`),
+    ]);
+    const grok = ['grok', '-P', '-t', trusted, '-r', probed];
+    const { stdout: all } = await run('dnsviz', grok, { env, maxBuffer: 16 * 1024 * 1024 });
+    assert.match(all, /"status": "SECURE"/);
+    assert.doesNotMatch(all, /"status": "(?:BOGUS|INVALID|INDETERMINATE|EXPIRED)"/);
+    const { stdout: faults } = await run('dnsviz', [...grok, '-l', 'warning'], { env });
+    assert.equal(faults, '');
   });
 
   it('No RRSIG has an owner name that begins with a wildcard', async () => {

@@ -58,12 +58,14 @@ export interface ValidatorOptions {
   /** Asked in turns with the server. */
   readonly others?: readonly SocketAddress[];
   readonly anchors: readonly (readonly string[])[];
+  /** Further lines of unbound's section `server:`. */
+  readonly lines?: readonly string[];
   /** In front of the program, such as faketime. */
   readonly prefix?: readonly string[];
 }
 
 export async function startUnbound(options: ValidatorOptions): Promise<Validator> {
-  const { folder, zones, server, others = [], anchors } = options;
+  const { folder, zones, server, others = [], anchors, lines = [] } = options;
   const stubs = [server, ...others].map(({ address, port }) => `  stub-addr: ${address}@${port}\n`);
   const port = await freePort();
   const anchorFile = join(folder, 'unbound.anchor');
@@ -90,7 +92,7 @@ export async function startUnbound(options: ValidatorOptions): Promise<Validator
   harden-algo-downgrade: yes
   use-caps-for-id: yes
   trust-anchor-file: "${anchorFile}"
-${zones.map((zone) => `  local-zone: "${zone}" nodefault`).join('\n')}
+${lines.map((line) => `  ${line}\n`).join('')}${zones.map((zone) => `  local-zone: "${zone}" nodefault`).join('\n')}
 remote-control:
   control-enable: no
 ${zones.map((zone) => `stub-zone:\n  name: "${zone}"\n${stubs.join('')}`).join('')}`,
