@@ -18,7 +18,7 @@ import type { Label } from '../dns/name.ts';
 import type { Dnstap } from '../dnstap/dnstap.ts';
 import { createFaultLog, type FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
-import { createQueryLog, type QueryLog, type QueryLogOptions } from '../observability/queryLog.ts';
+import type { QueryLog } from '../observability/queryLog.ts';
 import { AnswerCounters } from '../server/answerCounters.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { DEFAULT_TCP_LIMITS } from '../server/tcp/connectionTable.ts';
@@ -42,7 +42,9 @@ import { openTap } from './answering/tap.ts';
 import { Transfers } from './answering/transfers.ts';
 import { openListeners } from './answering/udp.ts';
 import { serviceFollowerOf } from './httpServer.ts';
+import { liveQueryLog } from './liveQueryLog.ts';
 import type { Measured } from './metricsPage.ts';
+import { NearNetworks } from './nearNetworks.ts';
 import { compactHeap } from './process/memory.ts';
 import { createMirrorLog } from './process/mirrorReports.ts';
 import { createProcessProbe } from './process/processStats.ts';
@@ -65,6 +67,7 @@ export interface ServerParts {
   readonly ambassador: ServerAmbassador | undefined;
   readonly services: ServiceFollower;
   readonly transfers: Transfers;
+  readonly near: NearNetworks;
   readonly queryLog: QueryLog;
   readonly slowPath: SlowPath;
   /** Undefined without --dnstap. */
@@ -107,6 +110,7 @@ export function assemble(
       transfers.keeper.onApplied(nodes, revision);
       ambassador?.onApplied(nodes);
       services.onApplied(nodes);
+      near.onApplied();
     },
   });
   const onVirtualAddresses = (): void => ambassador?.onVirtualAddresses();
@@ -122,6 +126,7 @@ export function assemble(
   const faults = createFaultLog(log);
   const tap = openTap(config, { settings: () => liveConfig.settings, log, faults });
   const liveConfig = new LiveConfig(config, catalog.configKey, log, tap?.forwarder);
+  const near = new NearNetworks({ liveConfig, catalog });
   const table = reserveTable(config.tableMib * 2 ** 20, config.maxUdpOctets);
   const outsideCache = createOutsideCache({
     ...{ table: table.handle, liveConfig },
@@ -159,7 +164,8 @@ export function assemble(
   });
   const tableBlocks: FamilyBlock[] = [];
   const unrecorded = (): number => tableReplies(tableBlocks);
-  const queryLog = createLiveQueryLog(liveConfig, table, log, { nowMs: monotonicMs, unrecorded });
+  const clocks = { nowMs: monotonicMs, unrecorded };
+  const queryLog = liveQueryLog({ liveConfig, table, log, clocks });
   const answering = { table, outsideCache, dnssec, publisher, stopRefreshing };
   const core = { ...answering, ...following, transfers, measured, queryLog, faults };
   const designated = () => secure?.designated;
@@ -172,7 +178,7 @@ export function assemble(
   const { udp, tcp } = openListeners(config, listening);
   const secure: SecureListeners | undefined = secureListenersOf(config, listening);
   tableBlocks.push(...udp.blocks, ...tcp.blocks, ...(secure?.answers ?? []));
-  return { ...core, store, ambassador, services, slowPath, tap, udp, tcp, secure };
+  return { ...core, store, ambassador, services, near, slowPath, tap, udp, tcp, secure };
 }
 
 function secureListenersOf(
@@ -289,6 +295,7 @@ export async function closeParts(parts: ServerParts): Promise<void> {
   await parts.ambassador?.close();
   parts.nameTables.close();
   parts.services.close();
+  parts.near.close();
   parts.transfers.close();
   parts.stopRefreshing();
   parts.outsideCache?.close();
@@ -317,34 +324,4 @@ const BIG_LOAD_KEYS = 20_000;
 
 function isBigLoad(event: MirrorEvent): boolean {
   return event.kind === 'loaded' && event.keys >= BIG_LOAD_KEYS;
-}
-
-/**
- * A query log with the current limit of `--log-queries`. Workers hand over as many queries a second as `table` says, so
- * that this log can record them; `unrecorded` counts the others.
- */
-function createLiveQueryLog(
-  liveConfig: LiveConfig,
-  table: Pick<AnswerTable, 'loggedPerSecond'>,
-  log: Log,
-  clocks: Pick<QueryLogOptions, 'nowMs' | 'unrecorded'>,
-): QueryLog {
-  const limit = (): number => liveConfig.config.logQueriesPerSecond;
-  const open = (): QueryLog => {
-    table.loggedPerSecond = limit();
-    return createQueryLog({ write: log.info, perSecond: limit(), ...clocks });
-  };
-  let perSecond = limit();
-  let current = open();
-  liveConfig.onChanged(() => {
-    if (limit() === perSecond) return;
-    perSecond = limit();
-    current.close();
-    current = open();
-  });
-  return {
-    record: (client, question, rcode, durationMs) =>
-      current.record(client, question, rcode, durationMs),
-    close: () => current.close(),
-  };
 }

@@ -5,7 +5,7 @@ import type { HiddenValue } from '../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../service/change.ts';
 import { nameOfKey } from '../service/key.ts';
 import { printStored } from '../service/records.ts';
-import { NO_SRV, parseService, type Service } from '../service/service.ts';
+import { type Nearness, NO_SRV, parseService, type Service } from '../service/service.ts';
 
 export interface EntryView {
   readonly key: string;
@@ -45,6 +45,7 @@ export interface ServiceView {
   /** In the text of zone files. */
   readonly rr?: readonly string[];
   readonly aggregate?: boolean;
+  readonly near?: Nearness;
 }
 
 /** Undefined for entries that are never services: empty directories and SkyDNS's configuration. */
@@ -106,6 +107,7 @@ function viewService({ attributes, ...service }: Service): ServiceView {
     ...(attributes.alias && { alias: true }),
     ...(attributes.records.length > 0 && { rr: attributes.records.map(printStored) }),
     ...(!attributes.aggregate && { aggregate: false }),
+    ...(attributes.near !== undefined && { near: attributes.near }),
   };
 }
 

@@ -85,4 +85,19 @@ export interface Rr {
   readonly class: number;
   readonly ttlSeconds: number;
   readonly rdata: Rdata;
+  /** RRs of a lower rank come first in every order of their RRset. No message carries it. */
+  readonly rank?: number;
+}
+
+/** The runs of RRs of one rank, of an RRset that is in the order of the ranks. */
+export function rankGroups(rrset: readonly Rr[]): readonly (readonly Rr[])[] {
+  const groups: Rr[][] = [];
+  let last: Rr | undefined;
+  for (const rr of rrset) {
+    const group = groups.at(-1);
+    if (group === undefined || rr.rank !== last?.rank) groups.push([rr]);
+    else group.push(rr);
+    last = rr;
+  }
+  return groups;
 }

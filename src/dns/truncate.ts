@@ -10,7 +10,7 @@ import { UDP_SIZE } from './edns.ts';
 import type { Query, Response, Transport } from './message.ts';
 import { nameKey } from './name.ts';
 import { writeRdata } from './rdata.ts';
-import type { Rr } from './rr.ts';
+import { type Rr, rankGroups } from './rr.ts';
 import { MAX_MESSAGE_OCTETS, MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -88,8 +88,8 @@ function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: numb
 const MAX_MISFITS = 16;
 
 /**
- * Writes the RRset of RR `first`, which did not fit, again: it begins at the RR that `rotation` chooses, skips RRs that
- * are too long until one fits, and ends at the next one that does not. Returns how many RRs the section then has.
+ * Writes the RRset of RR `first`, which did not fit, again: it begins at the RR of the first rank that `rotation` chooses,
+ * skips RRs that are too long until one fits, and ends at the next one that does not. Returns how many RRs the section then has.
  */
 function writeCut(
   writer: MessageWriter,
@@ -99,14 +99,17 @@ function writeCut(
   rotation: number,
 ): number {
   const [start, end] = rrsetAround(rrs, first);
-  const length = end - start;
   writer.rollBack(startOf[start] as number);
-  const offset = Math.floor(rotation * length);
+  const set = rankGroups(rrs.slice(start, end)).flatMap((group) => {
+    const offset = Math.floor(rotation * group.length);
+    return [...group.slice(offset), ...group.slice(0, offset)];
+  });
   let kept = start;
   let misfits = 0;
-  for (let i = 0; i < length && misfits < MAX_MISFITS; i++) {
+  for (const rr of set) {
+    if (misfits === MAX_MISFITS) break;
     const before = writer.at;
-    writeRr(writer, rrs[start + ((offset + i) % length)] as Rr);
+    writeRr(writer, rr);
     if (writer.at <= limitOctets) {
       kept++;
       continue;

@@ -105,16 +105,18 @@ export const DEFAULT_RECURSION_RANGES: readonly Cidr[] = cidrs(
  * a reflector and can fill its cache.
  */
 export function recursionRule(allowed: readonly Cidr[] = DEFAULT_RECURSION_RANGES): AddressSet {
-  return memoized(addressSet(allowed));
+  return rememberedSet(allowed);
 }
 
 /**
- * The most addresses whose result is kept. Each query needs the rule, matching the ranges costs more than the rest of
- * an answer, and most clients send many queries.
+ * The most addresses whose result is kept. Each query needs the rule for clients, matching the ranges costs more than
+ * the rest of an answer, and most clients send many queries.
  */
 const MAX_REMEMBERED = 4_096;
 
-function memoized(isIn: AddressSet): AddressSet {
+/** The union of the ranges, for addresses that are asked for again and again. */
+export function rememberedSet(ranges: readonly Cidr[]): AddressSet {
+  const isIn = addressSet(ranges);
   const known = new Map<string, boolean>();
   return (address) => {
     const before = known.get(address);

@@ -1,8 +1,8 @@
 /**
  * kernel/: Calls the kernel and C libraries where Node cannot. No other folder loads koffi.
  * Imports: dns.
- * Used by: ambassador, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app/ambassador, app/answering,
- *   app/process, app/registrar, dataplane/listeners, dataplane/sockets, server/listening, store/file,
+ * Used by: ambassador, ambassador/nft, ambassador/proxy, ambassador/proxy/carry, app, app/ambassador, app/answering,
+ *   app/process, app/registrar, cli/host, dataplane/listeners, dataplane/sockets, server/listening, store/file,
  *   tools/doctor/ambassador.
  *
  * The system calls of sockets, bound once through koffi. koffi is an optional dependency, and the calls exist on Linux

@@ -45,10 +45,18 @@ export interface ServiceAttributes {
   readonly aggregate: boolean;
   /** The name has its host's addresses as its own records instead of a CNAME. */
   readonly alias: boolean;
+  /** For the answers of the names that the service is a member of; `undefined`: the server decides. */
+  readonly near: Nearness | undefined;
   /** Records of other types, for the service's own name only. */
   readonly records: readonly ServiceRecord[];
   readonly linking: Linking;
 }
+
+/** How a server treats the services on its own host: like others, in front of the others, or alone. */
+export type Nearness = (typeof NEARNESSES)[number];
+
+/** The least strict first. */
+export const NEARNESSES = ['off', 'first', 'only'] as const;
 
 export type ParsedService =
   | { readonly kind: 'service'; readonly service: Service }
@@ -87,6 +95,7 @@ function readFields(json: Readonly<Record<string, unknown>>): ParsedService {
     group: '',
     aggregate: true,
     alias: false,
+    near: undefined,
     records: NO_RECORDS,
     linking: NO_LINKING,
   };
@@ -177,6 +186,9 @@ function readField(
       return undefined;
     case 'alias':
       attributes.alias = value === true || value === 'true';
+      return undefined;
+    case 'near':
+      attributes.near = NEARNESSES.find((each) => each === value);
       return undefined;
     case 'rr': {
       const parsed = parseRecords(value);

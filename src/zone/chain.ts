@@ -2,6 +2,7 @@
 import { isReverseOfAddress } from '../dns/address.ts';
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { type Rr, Type } from '../dns/rr.ts';
+import type { Ranked } from './rrset.ts';
 import { hasStoredRecords } from './storedRecords.ts';
 import type { LookupState, Need } from './tree/lookupState.ts';
 import type { Selected } from './tree/select.ts';
@@ -78,7 +79,7 @@ export function canFollow(target: Name, names: readonly Name[]): boolean {
 }
 
 /** A host name that services lead to, with their least TTL. */
-export interface Link {
+export interface Link extends Ranked {
   readonly target: Name;
   readonly ttl: Ttl;
 }

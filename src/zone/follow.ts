@@ -17,12 +17,12 @@ import {
   type Trail,
 } from './chain.ts';
 import { gather } from './gather.ts';
+import { nearServicesAt } from './near.ts';
 import { rrset, timedRdata } from './rrset.ts';
 import { hasStoredRecords, type RecordsPlace, storedRdata } from './storedRecords.ts';
 import { greaterNeed, type LookupState, type Need } from './tree/lookupState.ts';
 import type { GivenAddress } from './tree/meaning.ts';
 import type { Selected } from './tree/select.ts';
-import { servicesAt } from './tree/services.ts';
 import { apexOf, type External, placeOf, type ZoneSettings } from './tree/view.ts';
 
 const START: Trail = { names: [], need: 'required' };
@@ -40,7 +40,7 @@ export function follow(
   trail: Trail = START,
 ): Followed {
   if (state.namesLeft-- <= 0) return DEAD;
-  const at = servicesAt(state, owner, apex, qtype);
+  const at = nearServicesAt(state, owner, apex, qtype);
   if (at === undefined) return NXDOMAIN;
   if (at.given !== undefined && (qtype === Type.A || qtype === Type.AAAA)) {
     return givenRecords(owner, apex, qtype, at.given);

@@ -17,7 +17,7 @@ import {
 import { fittingTexts, rrset, type TimedRdata } from './rrset.ts';
 import type { LookupState, Need } from './tree/lookupState.ts';
 import type { Selected } from './tree/select.ts';
-import { leaseLeftOf, leastTtl, serviceTtl, type Ttl } from './tree/ttl.ts';
+import { leaseLeftOf, leastTtl, serviceTtl } from './tree/ttl.ts';
 
 export interface Gathering {
   readonly owner: Name;
@@ -84,12 +84,13 @@ function partsOf(state: LookupState, qtype: number, services: readonly Selected[
   const own: TimedRdata[] = [];
   const links = new Map<string, Link>();
   let hasAddress = false;
-  for (const { registration } of withoutDuplicates(services)) {
+  for (const { registration, rank } of withoutDuplicates(services)) {
     hasAddress ||= registration.family !== 0;
     const ttl = serviceTtl(state, registration);
     const rdata = serviceRdata(registration, qtype);
-    if (rdata !== undefined) own.push({ rdata, ttl });
-    else if (registration.target !== undefined) addLink(links, registration.target, ttl);
+    if (rdata !== undefined) own.push({ rdata, ttl, rank });
+    else if (registration.target !== undefined)
+      addLink(links, { target: registration.target, ttl, rank });
   }
   return { own, links: [...links.values()], hasAddress };
 }
@@ -119,6 +120,7 @@ function serviceIdentity(service: Service): string {
 
 function merged(a: Selected, b: Selected): Selected {
   const [kept, dropped] = comesBefore(a, b) ? [a, b] : [b, a];
+  const rank = a.rank === undefined || b.rank === undefined ? undefined : Math.min(a.rank, b.rank);
   const attributes = {
     ...kept.registration.attributes,
     ttlSeconds: leastSet(
@@ -127,7 +129,7 @@ function merged(a: Selected, b: Selected): Selected {
     ),
   };
   const lease = longest(kept.registration.lease, dropped.registration.lease);
-  return { ...kept, registration: { ...kept.registration, attributes, lease } };
+  return { ...kept, rank, registration: { ...kept.registration, attributes, lease } };
 }
 
 function leastSet(a: number, b: number): number {
@@ -164,12 +166,11 @@ function serviceRdata(service: Service, qtype: number): Rdata | undefined {
   }
 }
 
-function addLink(links: Map<string, Link>, target: Name, ttl: Ttl): void {
-  const key = nameKey(target);
+/** Services come in the order of their ranks, so the first one with a host has the lowest rank. */
+function addLink(links: Map<string, Link>, link: Link): void {
+  const key = nameKey(link.target);
   const known = links.get(key);
-  const link =
-    known === undefined ? { target, ttl } : { target: known.target, ttl: leastTtl(known.ttl, ttl) };
-  links.set(key, link);
+  links.set(key, known === undefined ? link : { ...known, ttl: leastTtl(known.ttl, link.ttl) });
 }
 
 /** The outcome of following a link. */
@@ -190,8 +191,8 @@ function endOf(link: Link, followed: Followed, qtype: number): End {
     leaseLeftSeconds = Math.min(leaseLeftSeconds, leaseLeftOf(rr));
   }
   const ttl = { ttlSeconds, leaseLeftSeconds };
-  const members = followed.rrs.flatMap(({ type, rdata }) =>
-    type === qtype ? [{ rdata, ttl }] : [],
+  const members = followed.rrs.flatMap((rr) =>
+    rr.type === qtype ? [{ rdata: rr.rdata, ttl, rank: link.rank ?? rr.rank }] : [],
   );
   return members.length > 0
     ? { link, followed, members }

@@ -9,6 +9,7 @@ import { Class, type Rr, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { aliasOf, cnameOf, type Denial, type Followed } from './chain.ts';
 import { follow } from './follow.ts';
+import { nearServicesAt } from './near.ts';
 import { fitting, rrset, type TimedRdata, timedRdata } from './rrset.ts';
 import { storedRdata } from './storedRecords.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
@@ -112,7 +113,7 @@ function withTargets(
     addressDomain?: Name,
   ) => WithGlue,
 ): Lookup {
-  const at = servicesAt(state, qname, apex, qtype);
+  const at = nearServicesAt(state, qname, apex, qtype);
   if (at === undefined) return NXDOMAIN;
   const { answer, additional } = build(state, qname, at.services, at.addressDomain);
   return answer.length === 0 ? nodata(apex) : { kind: 'found', rrs: answer, glue: additional };
@@ -145,7 +146,7 @@ function withStored(
 /** The CNAME of an alias. Values at exactly the name take precedence over values below it. */
 function cname(state: LookupState, qname: Name, apex: Name): Lookup {
   const name = foldName(qname);
-  const at = exactlyAt(state, name) ?? servicesAt(state, qname, apex, Type.CNAME);
+  const at = exactlyAt(state, name) ?? nearServicesAt(state, qname, apex, Type.CNAME);
   if (at === undefined) return NXDOMAIN;
   const { wildcard } = at;
   const exact = wildcard && exactlyAt(state, wildcard);

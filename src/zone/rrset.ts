@@ -6,23 +6,35 @@
  */
 import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
-import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import { type Rdata, type Rr, rankGroups, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { leaseLeftOf, type Ttl, timedRr } from './tree/ttl.ts';
 import type { ZoneSettings } from './tree/view.ts';
 
+/** A part of a set. Those of a lower rank come first in every order; parts without a rank come last. */
+export interface Ranked {
+  readonly rank?: number | undefined;
+}
+
+/** The parts in the order of their ranks, those of one rank in their own order. */
+export function inRanks<T extends Ranked>(parts: readonly T[]): readonly T[] {
+  if (parts.every(({ rank }) => rank === undefined)) return parts;
+  const last = Number.POSITIVE_INFINITY;
+  return [...parts].sort((a, b) => (a.rank ?? last) - (b.rank ?? last) || 0);
+}
+
 /** Rdata with the TTL of its service. */
-export interface TimedRdata {
+export interface TimedRdata extends Ranked {
   readonly rdata: Rdata;
   readonly ttl: Ttl;
 }
 
 export function timedRdata(rr: Rr): TimedRdata {
   const { rdata, ttlSeconds } = rr;
-  return { rdata, ttl: { ttlSeconds, leaseLeftSeconds: leaseLeftOf(rr) } };
+  return { rdata, ttl: { ttlSeconds, leaseLeftSeconds: leaseLeftOf(rr) }, rank: rr.rank };
 }
 
-/** One RRset; equal rdata appears once. */
+/** One RRset, in the order of the ranks; equal rdata appears once. */
 export function rrset(owner: Name, type: number, members: readonly TimedRdata[]): Rr[] {
   let ttlSeconds = Number.POSITIVE_INFINITY;
   let leaseLeftSeconds = Number.POSITIVE_INFINITY;
@@ -33,13 +45,13 @@ export function rrset(owner: Name, type: number, members: readonly TimedRdata[])
   const ttl = { ttlSeconds, leaseLeftSeconds };
   const seen = new Set<string>();
   const records: Rr[] = [];
-  for (const { rdata } of members) {
+  for (const { rdata, rank } of inRanks(members)) {
     if (members.length > 1) {
       const identity = rdataIdentity(rdata);
       if (seen.has(identity)) continue;
       seen.add(identity);
     }
-    records.push(timedRr(owner, type, rdata, ttl));
+    records.push(timedRr(owner, type, rdata, ttl, rank));
   }
   return records;
 }
@@ -49,9 +61,9 @@ const MAX_RRSET_OCTETS = 60_000;
 
 /**
  * As many items as a message over TCP can carry, since no transport can carry a larger RRset. Each start, a fraction in
- * [0, 1), gives another part of a larger set.
+ * [0, 1), gives another part of a larger set. Items of a lower rank come first.
  */
-export function fitting<T>(
+export function fitting<T extends Ranked>(
   items: readonly T[],
   octetsOf: (item: T) => number,
   start: number,
@@ -62,8 +74,7 @@ export function fitting<T>(
   const first = Math.floor(start * items.length);
   const kept: T[] = [];
   octets = 0;
-  for (let i = 0; i < items.length; i++) {
-    const item = items[(first + i) % items.length] as T;
+  for (const item of inRanks([...items.slice(first), ...items.slice(0, first)])) {
     octets += octetsOf(item);
     if (octets > MAX_RRSET_OCTETS) break;
     kept.push(item);
@@ -137,10 +148,17 @@ export function inRandomOrder(
   if (!roundRobin) return response;
   const start = isRoundRobinType(question.qtype) ? startOfRrset(question, response) : undefined;
   if (start === undefined && response.additional.length < 2) return response;
-  const answer = [...response.answer];
-  if (start !== undefined) shuffle(answer, random, start);
-  const additional = setsOf(response.additional).flatMap((set) => shuffle(set, random));
+  const answer =
+    start === undefined
+      ? response.answer
+      : [...response.answer.slice(0, start), ...shuffled(response.answer.slice(start), random)];
+  const additional = setsOf(response.additional).flatMap((set) => shuffled(set, random));
   return { ...response, answer, additional };
+}
+
+/** A set in random order, in which the ranks stay in order. */
+function shuffled(set: Rr[], random: () => number): readonly Rr[] {
+  return rankGroups(set).flatMap((group) => shuffle([...group], random));
 }
 
 /** Consecutive RRs of one owner name and type. */
@@ -156,10 +174,10 @@ function setsOf(rrs: readonly Rr[]): Rr[][] {
   return sets;
 }
 
-/** Fisher–Yates, in place, of the items from `start` on. */
-export function shuffle<T>(items: T[], random: () => number, start = 0): T[] {
-  for (let i = items.length - 1; i > start; i--) {
-    const j = start + Math.floor(random() * (i - start + 1));
+/** Fisher–Yates, in place. */
+export function shuffle<T>(items: T[], random: () => number): T[] {
+  for (let i = items.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
     const item = items[i] as T;
     items[i] = items[j] as T;
     items[j] = item;

@@ -6,12 +6,12 @@ import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { DEFAULT_WEIGHT, NO_SRV, type Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
 import { followTarget } from './follow.ts';
-import { appendNew, fitting, rrset, type TimedRdata } from './rrset.ts';
+import { appendNew, fitting, type Ranked, rrset, type TimedRdata } from './rrset.ts';
 import type { LookupState } from './tree/lookupState.ts';
 import type { Selected } from './tree/select.ts';
 import { instanceName } from './tree/services.ts';
 import type { Registration } from './tree/tree.ts';
-import { serviceTtl, type Ttl } from './tree/ttl.ts';
+import { serviceTtl } from './tree/ttl.ts';
 
 export interface WithGlue {
   readonly answer: Rr[];
@@ -74,7 +74,7 @@ export function ns(state: LookupState, owner: Name, services: readonly Selected[
   return rrsFor(state, owner, Type.NS, usable, (_service, target) => ({ kind: 'name', target }));
 }
 
-interface Targeted {
+interface Targeted extends Ranked {
   readonly service: Registration;
   readonly target: Name;
 }
@@ -91,7 +91,7 @@ function targetedBy(
 ): readonly Targeted[] {
   const all: Targeted[] = [];
   for (const selected of services) {
-    const { registration: service, standsFor } = selected;
+    const { registration: service, standsFor, rank } = selected;
     if (service.family === 0 && service.target === undefined) continue;
     if (!isWanted(service)) continue;
     const { target, address } = service;
@@ -102,7 +102,7 @@ function targetedBy(
     const named = target ?? own();
     if (standsFor !== undefined && target === undefined && named.length !== standsFor.name.length)
       state.isUneven = true;
-    all.push({ service, target: named });
+    all.push({ service, target: named, rank });
   }
   return fitting(all, ({ target }) => SRV_OCTETS + nameOctets(target), state.view.sampleStart);
 }
@@ -139,11 +139,11 @@ function rrsFor(
 ): WithGlue {
   const members: TimedRdata[] = [];
   const glue = new Glue(state);
-  for (const { service, target } of targeted) {
+  for (const { service, target, rank } of targeted) {
     const ttl = serviceTtl(state, service);
-    members.push({ rdata: build(service, target), ttl });
+    members.push({ rdata: build(service, target), ttl, rank });
     if (state.view.listing !== undefined) continue;
-    if (service.target === undefined) glue.addAddress(target, service, ttl);
+    if (service.target === undefined) glue.addAddress(target, service, { ttl, rank });
     else glue.addName(target);
   }
   return { answer: rrset(owner, type, members), additional: glue.rrs() };
@@ -162,11 +162,11 @@ class Glue {
     this.#state = state;
   }
 
-  addAddress(owner: Name, service: Service, ttl: Ttl): void {
+  addAddress(owner: Name, service: Service, timed: Omit<TimedRdata, 'rdata'>): void {
     const type = service.family === 4 ? Type.A : Type.AAAA;
     const key = `${nameKey(owner)} ${type}`;
     const set = this.#addresses.get(key) ?? { owner, type, members: [] };
-    set.members.push({ rdata: { kind: 'address', address: service.address }, ttl });
+    set.members.push({ rdata: { kind: 'address', address: service.address }, ...timed });
     this.#addresses.set(key, set);
   }
 

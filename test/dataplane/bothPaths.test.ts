@@ -103,6 +103,7 @@ const value = fc.record(
     tags: fc.subarray(['t1', 'T2', 'a.b']),
     expose: fc.constantFrom(80, '53/udp'),
     aggregate: fc.boolean(),
+    near: fc.constantFrom('off', 'first', 'only'),
   },
   { requiredKeys: ['host'], noNullPrototype: true },
 );
@@ -113,6 +114,10 @@ const CONSUL: ConsulSettings = {
   own: { base: zoneName, zone: zoneName },
   datacenters: [{ label: 'east', base: name('a.skydns.local.'), zone: zoneName }],
 };
+
+function isNear(address: string): boolean {
+  return address === '192.0.2.1' || address.startsWith('10.0.0.1');
+}
 
 /** Domains that other servers answer for: inside our zones, in places that the zone treats specially, and above them. */
 const FORWARDED = [
@@ -132,6 +137,12 @@ const settings: fc.Arbitrary<Partial<ZoneSettings>> = fc.record(
     hostmaster: fc.constantFrom(undefined, name('admin.example.local.')),
     local: fc.constantFrom(undefined, name('b.skydns.local.')),
     roundRobin: fc.boolean(),
+    near: fc.constantFrom<ZoneSettings['near']>(
+      undefined,
+      { how: 'off', isHere: isNear, region: undefined },
+      { how: 'only', isHere: isNear, region: ['a'] },
+      { how: 'first', isHere: isNear, region: undefined },
+    ),
     any: fc.constantFrom('hinfo', 'refuse'),
     parentValue: fc.constantFrom('hidden', 'wins', 'merged'),
     storedWildcards: fc.constantFrom(true, true, false),
@@ -249,6 +260,39 @@ test('Over TCP the table answers whole, or leaves the question to the slow path'
   const [one, same] = ask('3.many.skydns.local.', 'A');
   assert.ok(typeof one !== 'number');
   assert.deepEqual(same, one);
+});
+
+test('Over UDP, cut or not, and over TCP a reply begins with a service that is near', () => {
+  for (const most of [512, 4096] as const) {
+    const zone = zoneWithSets(most);
+    zone.settings = {
+      ...zone.settings,
+      near: { how: 'first', isHere: isNear, region: undefined },
+    };
+    zone.publisher.refresh();
+    const packet = packetOf({
+      ...{
+        qname: name('many.skydns.local.'),
+        type: 'A',
+        upperCase: false,
+        recursionDesired: false,
+      },
+      ...{ checkingDisabled: false, edns: { udpSize: most, dnssecOk: false } },
+    });
+    zone.publish(packet);
+    for (let i = 0; i < 30; i++) {
+      const replies = [zone.fast(packet), zone.slow(packet), zone.slow(packet, 'tcp')];
+      for (const reply of replies) {
+        assert.ok(reply !== undefined && typeof reply !== 'number');
+        const first = decodeMessage(reply)?.answer[0]?.rdata;
+        assert.ok(
+          first?.kind === 'address' && isNear(first.address),
+          `${most}: ${i} ${replies.indexOf(reply)} ${JSON.stringify(first)}`,
+        );
+      }
+      assert.equal(isCut(replies[1] as Buffer), most === 512);
+    }
+  }
 });
 
 test('The answer table and the zone give the same answers through all changes', async () => {

@@ -69,6 +69,7 @@ export function settingsOf(overrides: Partial<ZoneSettings> = {}): ZoneSettings 
     hostmaster: undefined,
     local: undefined,
     roundRobin: false,
+    near: undefined,
     any: 'hinfo',
     parentValue: 'hidden',
     storedWildcards: true,

@@ -158,6 +158,7 @@ const DEFAULT_SETTINGS: Omit<ZoneSettings, 'apexes'> = {
   hostmaster: undefined,
   local: undefined,
   roundRobin: false,
+  near: undefined,
   any: 'refuse',
   parentValue: parentValue.fallback,
   storedWildcards: storedWildcards.fallback,

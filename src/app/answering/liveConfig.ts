@@ -7,7 +7,7 @@ import { type Config, type ConfigResult, withLiveOptions } from '../../config/co
 import { isSameValue } from '../../config/options/valueForms.ts';
 import { withStoreConfig } from '../../config/storeConfig.ts';
 import { equalNames, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
-import { recursionRule } from '../../forward/addresses.ts';
+import { type Cidr, recursionRule } from '../../forward/addresses.ts';
 import type { DomainForwarder } from '../../forward/domains/domainForwarder.ts';
 import type { ServerSets } from '../../forward/domains/serverSets.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
@@ -20,7 +20,7 @@ import type { Change } from '../../service/change.ts';
 import type { StubZone } from '../../zone/tree/stubZones.ts';
 import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
-import { nameServerAddresses } from '../process/network.ts';
+import { type NearPart, nameServerAddresses, nearOf } from '../process/network.ts';
 import { FollowedHosts } from './followedHosts.ts';
 import {
   type Forwarding,
@@ -32,6 +32,7 @@ import {
 /** A configuration and what is derived from it. Replaced as a whole. */
 interface ActiveConfig {
   readonly config: Config;
+  readonly near: NearPart;
   readonly settings: ZoneSettings;
   readonly forwarding: Forwarding;
   readonly mayRecurse: (address: string) => boolean;
@@ -60,6 +61,8 @@ export class LiveConfig {
   readonly #hosts: FollowedHosts;
   #storedReplies: ForwarderOptions['stored'];
   #stubZones: readonly StubZone[] = [];
+  /** See `hostRanges`; empty while nothing needs them. */
+  #hostRanges: readonly Cidr[] = [];
   /** Counts the configurations that were read again: applied and rejected. */
   readonly reloads = { done: 0, failed: 0 };
   readonly #key: string;
@@ -111,6 +114,13 @@ export class LiveConfig {
     if (isSameValue(stubZones, this.#stubZones)) return;
     this.#stubZones = stubZones;
     this.#activate(this.#active.config);
+  }
+
+  /** Replaces the ranges that are on this host, for a configuration that does not name them. */
+  setHostRanges(ranges: readonly Cidr[]): void {
+    if (isSameValue(ranges, this.#hostRanges)) return;
+    this.#hostRanges = ranges;
+    if (this.config.nearNetworks === undefined) this.#activate(this.#active.config);
   }
 
   /** Sets how forwarders read the answer cache. */
@@ -229,19 +239,26 @@ export class LiveConfig {
   }
 
   #activeConfigFrom(config: Config, before?: ActiveConfig): ActiveConfig {
-    const { forwarded: _, ...plain } = before?.settings ?? { forwarded: undefined };
-    const settings = zoneSettings(config, this.#force);
+    const { forwarded: _, near: __, ...plain } = before?.settings ?? NO_PARTS;
+    const found = zoneSettings(config, this.#force);
+    const settings = isSameValue(plain, found) ? (plain as typeof found) : found;
     const { apexes } = settings;
     const basis = {
       ...{ config, apexes, stubZones: this.#stubZones, upstreamCaPem: this.#upstreamCaPem },
       hosts: this.#hosts.table(config.hosts, apexes),
     };
     const forwarding = forwardingOf(basis, before?.forwarding, this.#shared, this.#log);
-    const isSame = before?.forwarding.names === forwarding.names && isSameValue(plain, settings);
+    const near = nearOf(config, this.#hostRanges, before?.near);
+    const isSame = settings === plain && before?.near === near;
+    const isSameNames = before?.forwarding.names === forwarding.names;
     return {
       config,
-      // New settings invalidate every answer, so equal settings keep their identity.
-      settings: isSame ? before.settings : { ...settings, forwarded: forwarding.names },
+      near,
+      // New settings invalidate every answer, so equal settings keep their identity, and equal parts of others too.
+      settings:
+        isSame && isSameNames
+          ? before.settings
+          : { ...settings, near: near.settings, forwarded: forwarding.names },
       forwarding,
       mayRecurse: recursionRule(config.recursionAllow),
     };
@@ -256,6 +273,8 @@ export class LiveConfig {
     this.#retired.set(part, timer);
   }
 }
+
+const NO_PARTS = { forwarded: undefined, near: undefined };
 
 /** Undefined without Consul's names, and if the store has made their domain one of ours. */
 function consulSettings({
@@ -278,7 +297,10 @@ function consulSettings({
   };
 }
 
-function zoneSettings(config: Config, force: AmbassadorForce): Omit<ZoneSettings, 'forwarded'> {
+function zoneSettings(
+  config: Config,
+  force: AmbassadorForce,
+): Omit<ZoneSettings, 'forwarded' | 'near'> {
   const consul = consulSettings(config);
   return {
     ...force,

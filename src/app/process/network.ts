@@ -4,6 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config } from '../../config/config.ts';
+import { isSameValue } from '../../config/options/valueForms.ts';
 import {
   addressOctets,
   type CanonicalAddress,
@@ -13,12 +14,14 @@ import {
   isLoopbackAddress,
   type SocketAddress,
 } from '../../dns/address.ts';
+import { type Cidr, parseCidr, rememberedSet } from '../../forward/addresses.ts';
 import { parseResolvConf, type Upstream } from '../../forward/upstream.ts';
 import { interfaceAddresses } from '../../kernel/interfaces.ts';
 import { type KnownNetworks, readKnownNetworks } from '../../kernel/knownNetworks.ts';
 import { type EngineEndpoint, resolveEndpoint } from '../../registrar/engine/endpoint.ts';
 import type { Engine, EngineInfo } from '../../registrar/engine/engine.ts';
 import { readSockets } from '../../server/listening/socketTable.ts';
+import type { NearSettings } from '../../zone/tree/view.ts';
 import { knownBridgeAddress, readOwnAddresses } from './bridgeAddress.ts';
 import { Failure } from './failure.ts';
 import type { Io } from './process.ts';
@@ -152,4 +155,26 @@ function hostAddresses(): readonly string[] {
   return interfaceAddresses()
     .map(({ address }) => address)
     .filter((address) => !isLinkLocal(addressOctets(address)));
+}
+
+/** What counts as near, and the ranges of addresses that `isHere` stands for. */
+export interface NearPart {
+  readonly ranges: readonly Cidr[];
+  readonly settings: NearSettings;
+}
+
+/** Equal ranges keep their function, by which equal settings are recognized. */
+export function nearOf(
+  { near, nearNetworks, region, registrar }: Config,
+  hostRanges: readonly Cidr[],
+  before: NearPart | undefined,
+): NearPart {
+  const { ip, region: registerRegion } = registrar?.settings ?? {};
+  const registered = ip === undefined ? undefined : parseCidr(ip);
+  const ranges = nearNetworks ?? [...(registered === undefined ? [] : [registered]), ...hostRanges];
+  const isSame = before !== undefined && isSameValue(before.ranges, ranges);
+  const isHere = isSame ? before.settings.isHere : rememberedSet(ranges);
+  const labels = (region ?? registerRegion)?.toLowerCase().split('.');
+  const settings = { how: near, isHere, region: labels };
+  return isSame && isSameValue(before.settings, settings) ? before : { ranges, settings };
 }

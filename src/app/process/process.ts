@@ -1,7 +1,7 @@
 /**
  * app/process/: The process and its host: signals, exit codes, network, store access, systemd.
- * Imports: config, dataplane/sockets, dns, forward, kernel, observability, registrar/engine, server/http,
- *   server/listening, server/tls, store, store/embedded, store/etcd, store/file, store/http.
+ * Imports: config, config/options, dataplane/sockets, dns, forward, kernel, observability, registrar/engine,
+ *   server/http, server/listening, server/tls, store, store/embedded, store/etcd, store/file, store/http, zone/tree.
  * Used by: app, app/ambassador, app/answering, app/registrar, cli, cli/commands, cli/host, cli/linking, cli/signing,
  *   main, tools/doctor, tools/doctor/ambassador.
  */

@@ -5,7 +5,7 @@ import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { printable } from '../../observability/printable.ts';
 import { configKey, nameOfKey } from '../../service/key.ts';
-import { parseService } from '../../service/service.ts';
+import { NEARNESSES, parseService } from '../../service/service.ts';
 import type { PutOptions } from '../../store/store.ts';
 import type { Command } from '../command.ts';
 import { viewEntry } from '../entryView.ts';
@@ -61,6 +61,14 @@ const FIELDS: readonly OptionWords[] = [
     name: 'aggregate',
     form: 'switch',
     describe: 'also answer for the names above it; --no-aggregate for its own name only',
+  },
+  {
+    ...text,
+    name: 'near',
+    placeholder: 'HOW',
+    choices: NEARNESSES,
+    describe:
+      'how servers on its host answer for its names: with it like the others (off), first (first) or alone (only)',
   },
 ];
 

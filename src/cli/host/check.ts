@@ -16,7 +16,9 @@ import {
   type Sources,
 } from '../../config/settings.ts';
 import { withoutPassword } from '../../config/storeLocation.ts';
+import { isLoopbackAddress } from '../../dns/address.ts';
 import { addressSet } from '../../forward/addresses.ts';
+import { hostRanges } from '../../kernel/interfaces.ts';
 import { printable } from '../../observability/printable.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, printFailure, table } from '../output.ts';
@@ -73,7 +75,12 @@ async function checkConfig({ flags }: Arguments, io: Io): Promise<CheckResult> {
     ),
     ...keys.mistakes,
   ];
-  const notes = [...read.notes, ...keys.notes, ...(await accessNotes(read.config, io))];
+  const notes = [
+    ...read.notes,
+    ...keys.notes,
+    ...(await accessNotes(config, io)),
+    ...nearNotes(config),
+  ];
   return { mistakes, notes };
 }
 
@@ -84,6 +91,21 @@ async function accessNotes(config: Config, io: Io): Promise<readonly string[]> {
   if (bridge === undefined || addressSet(allow ?? [])(bridge)) return [];
   return [
     `--allow: lacks ${bridge}, this host's address on Docker's bridge, so containers there get no answers; add their range, for example ${bridge}/16`,
+  ];
+}
+
+/** Without the host's network a container has no address of the host. */
+function nearNotes({ near, nearNetworks, region, registrar }: Config): readonly string[] {
+  const { ip, region: registerRegion } = registrar?.settings ?? {};
+  if (near === 'off' || nearNetworks !== undefined || ip !== undefined) return [];
+  const isKnown = hostRanges().some(({ address }) => !isLoopbackAddress(address));
+  if (isKnown) return [];
+  const rest =
+    (region ?? registerRegion) === undefined
+      ? 'no service is near'
+      : 'only services of the region are near';
+  return [
+    `--near: no address of this host is known, so ${rest}; name its addresses, for example --near-networks 192.0.2.10`,
   ];
 }
 

@@ -1,7 +1,7 @@
 /**
  * cli/host/: The commands that examine and set up this host, and register its containers.
  * Imports: app, app/answering, app/process, app/registrar, cli, config, config/options, dataplane/sockets, dns,
- *   forward, observability, registrar, registrar/describe, registrar/engine, registrar/links, server/listening,
+ *   forward, kernel, observability, registrar, registrar/describe, registrar/engine, registrar/links, server/listening,
  *   service, timing, tools/doctor, tools/integrate.
  * Used by: cli/commands.
  *

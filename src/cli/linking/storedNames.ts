@@ -113,6 +113,7 @@ export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSett
     hostmaster: undefined,
     local: undefined,
     roundRobin: false,
+    near: undefined,
     any: 'refuse',
     parentValue: parentValue.fallback,
     // The keys of wildcards are not read.

@@ -86,7 +86,7 @@ export const NAME_OPTIONS = {
 };
 
 /** One label or more, of letters, digits, hyphens and underscores. */
-function parseLabels(text: string): string | undefined {
+export function parseLabels(text: string): string | undefined {
   const label = '[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?';
   return new RegExp(`^${label}(?:\\.${label})*$`, 'i').test(text) ? text.toLowerCase() : undefined;
 }

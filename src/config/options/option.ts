@@ -1,8 +1,8 @@
 /**
  * config/options/: Every option as one row of a table, and the forms of their values.
  * Imports: dns, dnstap, forward, forward/domains, service, transfer.
- * Used by: app, app/ambassador, app/answering, cli, cli/commands, cli/host, cli/linking, cli/signing, config,
- *   registrar/describe, registrar/links, registrar/registrator, tools/doctor/ambassador.
+ * Used by: app, app/ambassador, app/answering, app/process, cli, cli/commands, cli/host, cli/linking, cli/signing,
+ *   config, registrar/describe, registrar/links, registrar/registrator, tools/doctor/ambassador.
  *
  * An option as one row: the command line, the environment, the config file, `/skydns/config`, help, docs and shell
  * completion are all made from the rows. The key of a row is the field of the configuration that it fills.

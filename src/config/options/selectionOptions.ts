@@ -1,9 +1,14 @@
 /** The option rows about which services answer for a name. */
+import { type Cidr, parseCidr } from '../../forward/addresses.ts';
+import { NEARNESSES, type Nearness } from '../../service/service.ts';
+import { parseLabels } from './nameOptions.ts';
 import { option } from './option.ts';
 import {
   eitherValue,
+  listOf,
   mappedValue,
   oneOfValue,
+  parsedBy,
   switchValue,
   wholeNumberValue,
 } from './valueForms.ts';
@@ -65,6 +70,46 @@ export const SELECTION_OPTIONS = {
     defaultText: 'all',
     expects: 'all, any or none',
     example: 'none',
+    live: true,
+  }),
+  near: option<Nearness>({
+    name: 'near',
+    form: 'text',
+    placeholder: 'HOW',
+    choices: NEARNESSES,
+    describe:
+      'how to answer with the services on this host, or else with those of its region: like the others (off), in front of them (first), or without them (only)',
+    schema: oneOfValue(...NEARNESSES),
+    fallback: 'off',
+    defaultText: 'off',
+    expects: 'off, first or only',
+    example: 'first',
+    live: true,
+  }),
+  /** `undefined`: `--register-ip` and what this host's interfaces tell. */
+  nearNetworks: option<readonly Cidr[] | undefined>({
+    name: 'near-networks',
+    form: 'list',
+    placeholder: 'CIDR',
+    describe: 'addresses of the services on this host; repeatable',
+    schema: listOf(parsedBy(parseCidr)),
+    fallback: undefined,
+    defaultText: "--register-ip, this host's addresses and Docker's bridge networks",
+    expects: 'an address range',
+    example: '172.17.0.0/16',
+    live: true,
+  }),
+  /** `undefined`: that of `--register-region`. */
+  region: option<string | undefined>({
+    name: 'region',
+    form: 'text',
+    placeholder: 'LABEL',
+    describe:
+      'region of this server, by default that of --register-region: services with its labels in their names are in it',
+    schema: parsedBy(parseLabels),
+    fallback: undefined,
+    expects: 'a label of a name',
+    example: 'east',
     live: true,
   }),
 };

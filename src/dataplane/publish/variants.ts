@@ -7,7 +7,7 @@ import { MAX_OPTIONS_OCTETS } from '../../dns/edns.ts';
 import { encodeResponse } from '../../dns/encode.ts';
 import type { Question, Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
-import type { Rr } from '../../dns/rr.ts';
+import { type Rr, rankGroups } from '../../dns/rr.ts';
 import { rrsetAround, wholeCounts } from '../../dns/truncate.ts';
 import {
   COMPRESSED_RR_OCTETS,
@@ -284,7 +284,8 @@ export interface RotationRules {
  * The rotations of the RRset that the question asks for: all of them, or `most` of a large set. The first begins at
  * `start`: readers count their replies to all names together, so two names that clients query alternately would
  * otherwise always begin with the same record. Without round robin the canonical order comes first. Then there are
- * further rotations only if some client gets a part of the answer, so that clients together receive all records.
+ * further rotations only if some client gets a part of the answer, so that clients together receive all records. The
+ * groups of a set stay in order, and each rotates by itself.
  */
 export function rotationsOf(
   question: Question,
@@ -295,18 +296,39 @@ export function rotationsOf(
   const setAt = isRoundRobin || mayBeCut ? startOfRrset(question, response) : undefined;
   if (setAt === undefined) return { rotations: [response], isComplete: true, isFixed: false };
   const before = response.answer.slice(0, setAt);
-  const set = response.answer.slice(setAt);
-  const count = Math.min(set.length, most, MAX_VARIANTS);
-  const isComplete = count === set.length;
-  const first = isRoundRobin ? Math.floor(start * set.length) : 0;
+  const groups = rankGroups(response.answer.slice(setAt));
+  const count = countOfRotations(groups, Math.min(most, MAX_VARIANTS));
+  const isComplete = groups.every(({ length }) => count >= length);
+  const first = isRoundRobin ? start : 0;
   const rotations = Array.from({ length: count }, (_, i) => {
-    const from = (first + Math.floor((i * set.length) / count)) % set.length;
-    if (from === 0) return response;
-    return { ...response, answer: [...before, ...rotated(set, from)] };
+    const places = groups.map(({ length }) => placeIn(length, first, i, count));
+    if (places.every((place) => place === 0)) return response;
+    const set = groups.flatMap((group, at) => rotated(group, places[at] as number));
+    return { ...response, answer: [...before, ...set] };
   });
   return { rotations, isComplete, isFixed: !isRoundRobin };
 }
 
-function rotated(rrs: readonly Rr[], from: number): Rr[] {
+/** As many that the records of each group come first in it equally often; at least those of the first group do. */
+function countOfRotations(groups: readonly (readonly Rr[])[], most: number): number {
+  const [first = 1, ...others] = groups.map(({ length }) => length);
+  if (first >= most) return most;
+  const all = others.reduce(leastCommonMultiple, first);
+  return all <= most ? all : most - (most % first);
+}
+
+function leastCommonMultiple(a: number, b: number): number {
+  let [divisor, rest] = [a, b];
+  while (rest > 0) [divisor, rest] = [rest, divisor % rest];
+  return (a / divisor) * b;
+}
+
+/** Where the i-th of `count` rotations begins in a group. A group with more records is passed through evenly. */
+function placeIn(length: number, start: number, i: number, count: number): number {
+  const step = count > length ? i : Math.floor((i * length) / count);
+  return (Math.floor(start * length) + step) % length;
+}
+
+function rotated(rrs: readonly Rr[], from: number): readonly Rr[] {
   return [...rrs.slice(from), ...rrs.slice(0, from)];
 }

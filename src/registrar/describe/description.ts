@@ -9,6 +9,7 @@
  */
 import { printable } from '../../observability/printable.ts';
 import type { LeaderRule } from '../../service/linking.ts';
+import type { Nearness } from '../../service/service.ts';
 
 /** A record that should be in the store. */
 export interface DesiredRecord {
@@ -65,6 +66,7 @@ export interface RecordFields extends RecordLinking {
   readonly rr?: readonly string[];
   /** `false`: the names above the record leave it out. */
   readonly aggregate?: boolean;
+  readonly near?: Nearness;
 }
 
 /** How other containers reach the container: through virtual addresses, as a leader, by tag. */

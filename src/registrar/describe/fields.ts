@@ -10,6 +10,7 @@ import {
   parseExposedPort,
 } from '../../service/linking.ts';
 import { parseRecords, type ServiceRecord } from '../../service/records.ts';
+import { NEARNESSES, type Nearness } from '../../service/service.ts';
 import { endpointAt } from './addressChoice.ts';
 import { type Container, type HealthPolicy, type Port, printPort } from './container.ts';
 import type { Mode, RegistrarContext, StopPolicy } from './context.ts';
@@ -59,7 +60,8 @@ export function readRecordAttributes(
   const group = readForm(find, 'GROUP', textForm(MAX_GROUP_OCTETS), refusals);
   const rr = readRecords(find('RR'), context, refusals);
   const aggregate = readForm(find, 'AGGREGATE', booleanForm, refusals);
-  const all = { priority, weight, text, mail, ttl, targetstrip, group, rr, aggregate };
+  const near = readForm(find, 'NEAR', wordForm<Nearness>(...NEARNESSES), refusals);
+  const all = { priority, weight, text, mail, ttl, targetstrip, group, rr, aggregate, near };
   if (linking === REFUSED || Object.values(all).includes(REFUSED)) return undefined;
   const set = Object.entries(all).filter(([, value]) => value !== undefined);
   const own = Object.fromEntries(set) as Partial<RecordAttributes>;

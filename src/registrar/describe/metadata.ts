@@ -31,6 +31,7 @@ const PORT_KEYS = [
   'TEXT',
   'GROUP',
   'AGGREGATE',
+  'NEAR',
   'TARGETSTRIP',
   'MAIL',
   'RR',

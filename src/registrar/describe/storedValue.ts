@@ -30,9 +30,8 @@ const MAX_STAMP_CHARACTERS = 256;
 
 /** The value to store. */
 export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner): Uint8Array {
-  const { host, port, priority, weight, text, mail, ttl, targetstrip, group, rr, aggregate } =
-    fields;
-  const { expose, tags, vip, vipName, vipPort, leader, proxyProtocol } = fields;
+  const { host, port, priority, weight, text, mail, ttl, targetstrip, group, rr } = fields;
+  const { aggregate, near, expose, tags, vip, vipName, vipPort, leader, proxyProtocol } = fields;
   const { id: r, shortId: c, startedAt: s, since } = owner;
   const stamp = { r, c, s, since, meta };
   // JSON leaves out what is undefined.
@@ -49,6 +48,7 @@ export function recordValue({ fields, meta }: DesiredRecord, owner: StoredOwner)
       group,
       rr,
       aggregate,
+      near,
       expose,
       tags,
       vip,

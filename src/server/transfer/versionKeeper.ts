@@ -106,7 +106,8 @@ export class VersionKeeper {
 
   /** Call this when the settings may have changed: then every record may have. */
   onSettings(): void {
-    if (this.#isStarted && this.#options.data().settings !== this.#settings) this.#readAll();
+    const { settings } = this.#options.data();
+    if (this.#isStarted && !haveSameContents(settings, this.#settings)) this.#readAll();
   }
 
   /** Call this before changes are applied. */
@@ -258,4 +259,11 @@ export class VersionKeeper {
     this.#order.sweep();
     return changed;
   }
+}
+
+/** Whether zones have the same contents with both: nearness changes answers alone. */
+function haveSameContents(one: ZoneSettings, other: ZoneSettings | undefined): boolean {
+  if (other === undefined) return false;
+  const fields = Object.keys(one) as (keyof ZoneSettings)[];
+  return fields.every((field) => field === 'near' || one[field] === other[field]);
 }

@@ -33,6 +33,8 @@ export class Catalog {
   readonly root = new Node('', undefined);
   /** Grows with every `apply`. */
   version = 0;
+  /** A service has had a field `near`. */
+  hasNear = false;
   /** The key of SkyDNS's configuration: it lies below the prefix and stands for no name. */
   readonly configKey: string;
   readonly #prefix: string;
@@ -117,6 +119,7 @@ export class Catalog {
     }
     this.#forget(key);
     const { family, address, target, attributes } = parsed.service;
+    if (attributes.near !== undefined) this.hasNear = true;
     const node = insertRegistration(this.root, name.owner, {
       family,
       address,
@@ -189,10 +192,11 @@ class AttributePool {
       group,
       aggregate,
       alias,
+      near,
       linking,
     } = attributes;
     const linked = linking === NO_LINKING ? '' : JSON.stringify(linking);
-    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${aggregate} ${alias} ${linked}`;
+    const kind = `${port} ${priority} ${weight} ${mail} ${ttlSeconds} ${targetStrip} ${group} ${aggregate} ${alias} ${near} ${linked}`;
     const known = this.#kinds.get(kind);
     if (known !== undefined) return known;
     if (this.#kinds.size >= MAX_KINDS) this.#kinds.clear();
@@ -213,6 +217,7 @@ function isEqual(a: ServiceAttributes, b: ServiceAttributes): boolean {
     a.group === b.group &&
     a.aggregate === b.aggregate &&
     a.alias === b.alias &&
+    a.near === b.near &&
     // Equal links are mostly not one object.
     a.linking === b.linking
   );

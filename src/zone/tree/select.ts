@@ -21,6 +21,8 @@ export interface Selected {
   readonly registration: Registration;
   /** Set if a stored wildcard answers for a name. */
   readonly standsFor?: StandsFor;
+  /** See `Rr.rank`. */
+  readonly rank?: number | undefined;
 }
 
 /** The name that a service of a stored wildcard answers for. */

@@ -41,6 +41,8 @@ export interface NameServices {
   readonly given?: readonly GivenAddress[] | undefined;
   /** SRV targets of services with an address are HEX.<addressDomain>, in place of their owner names. */
   readonly addressDomain?: Name | undefined;
+  /** They are those of one instance, the leader. */
+  readonly isLeader?: true;
   /** The stored wildcard that has the services, if the name does not exist. */
   readonly wildcard?: Name;
 }
@@ -140,7 +142,7 @@ function leaderOf(state: LookupState, name: Name, of: Name): NameServices | unde
   if (node === undefined) return undefined;
   const given = virtualAddressesAt(state, name);
   const services = node.serviceCount > MAX_SELECTED ? [] : leaderAmong(state, of);
-  return { services, isWhole: true, given };
+  return { services, isWhole: true, given, isLeader: true };
 }
 
 /** The services of the leading instance: one for each of its address families. */

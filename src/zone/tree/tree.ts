@@ -1,8 +1,9 @@
 /**
  * zone/tree/: The names of the zones as a tree, and the services that a name stands for. Pure.
  * Imports: dns, service.
- * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, cli/commands,
- *   cli/linking, dataplane/publish, server, server/http, server/http/api, server/transfer, transfer, zone.
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/process,
+ *   cli/commands, cli/linking, dataplane/publish, server, server/http, server/http/api, server/transfer, transfer,
+ *   zone.
  *
  * The tree of owner names (RFC 1034 §3.1) with the services registered at them, and their virtual addresses. A node
  * exists exactly while one of these is registered at it or below it, so empty non-terminals and NXDOMAIN follow from the

@@ -58,10 +58,11 @@ export function leaseLeftOf({ leaseLeftSeconds }: LeasedRr): number {
   return leaseLeftSeconds ?? Number.POSITIVE_INFINITY;
 }
 
-/** A record with its TTL and the remaining time of its leases. */
-export function timedRr(owner: Name, type: number, rdata: Rdata, ttl: Ttl): Rr {
+/** A record with its TTL, the remaining time of its leases, and its rank. */
+export function timedRr(owner: Name, type: number, rdata: Rdata, ttl: Ttl, rank?: number): Rr {
   const { ttlSeconds, leaseLeftSeconds } = ttl;
-  const rr: Rr = { owner, type, class: Class.IN, ttlSeconds, rdata };
+  const plain: Rr = { owner, type, class: Class.IN, ttlSeconds, rdata };
+  const rr = rank === undefined ? plain : { ...plain, rank };
   if (leaseLeftSeconds === Number.POSITIVE_INFINITY) return rr;
   const leased: LeasedRr = { ...rr, leaseLeftSeconds };
   return leased;

@@ -5,6 +5,7 @@
 import type { CanonicalAddress } from '../../dns/address.ts';
 import { equalNames, isSubdomainOf, type Label, type Name, nameKey } from '../../dns/name.ts';
 import type { Rr } from '../../dns/rr.ts';
+import type { Nearness } from '../../service/service.ts';
 import type { ForwardedNames } from './forwardedNames.ts';
 import type { Node } from './tree.ts';
 
@@ -26,6 +27,8 @@ export interface ZoneSettings {
   /** The name that `local.dns.<apex>` stands for. */
   readonly local: Name | undefined;
   readonly roundRobin: boolean;
+  /** `undefined`: all services are equally near, whatever their field `near` says. */
+  readonly near: NearSettings | undefined;
   /** QTYPE ANY: the HINFO of RFC 8482 §4.2, or REFUSED as SkyDNS does. */
   readonly any: 'hinfo' | 'refuse';
   readonly parentValue: ParentValue;
@@ -46,6 +49,16 @@ export interface ZoneSettings {
   readonly consul: ConsulSettings | undefined;
   /** Domains inside and outside our zones whose questions go to other servers. */
   readonly forwarded: ForwardedNames;
+}
+
+/** Which services are near to this server, and what that means for answers. */
+export interface NearSettings {
+  /** For names without a service that says it. */
+  readonly how: Nearness;
+  /** Whether an address is on this host. */
+  readonly isHere: (address: string) => boolean;
+  /** The folded labels of this server's region; a service is in it if its name contains them. */
+  readonly region: Name | undefined;
 }
 
 /** Where the services are that Consul's names stand for. Names and labels are folded. */
