@@ -2,11 +2,14 @@ import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { LiveConfig } from '../../src/app/answering/liveConfig.ts';
+import { NearNetworks } from '../../src/app/nearNetworks.ts';
 import { readConfig } from '../../src/config/config.ts';
 import type { FlagValue } from '../../src/config/settings.ts';
 import type { Log } from '../../src/observability/log.ts';
 import type { Change } from '../../src/service/change.ts';
 import { makeCertificates } from '../support/certificates.ts';
+import { FakeClock } from '../support/fakeClock.ts';
+import { catalogOf } from '../support/zone.ts';
 
 const KEY = '/skydns/config';
 
@@ -218,5 +221,82 @@ describe('the live configuration', () => {
     liveConfig.applyNewStoreConfig();
     assert.equal(liveConfig.settings.ttlSeconds, 3600);
     await liveConfig.close();
+  });
+});
+
+describe('what is near', () => {
+  const isHere = ({ settings }: LiveConfig, address: string): boolean =>
+    settings.near?.isHere(address) ?? false;
+
+  it('A reload changes --near, --near-networks and --region; equal values keep the settings', async (t) => {
+    const { liveConfig } = liveConfigOf({ near: 'first', 'near-networks': '10.0.0.0/8' });
+    t.after(() => liveConfig.close());
+    const { settings } = liveConfig;
+    assert.deepEqual([settings.near?.how, isHere(liveConfig, '10.1.2.3')], ['first', true]);
+    liveConfig.setHostRanges([{ address: '192.0.2.1', prefixLength: 32 }]);
+    liveConfig.reload(read({ near: 'first', 'near-networks': ['10.0.0.0/8'] }));
+    assert.equal(liveConfig.settings, settings);
+    liveConfig.reload(read({ near: 'only', region: 'East.eu', 'near-networks': '10.0.0.0/8' }));
+    assert.deepEqual(liveConfig.settings.near?.region, ['east', 'eu']);
+    assert.equal(liveConfig.settings.near?.how, 'only');
+    assert.equal(liveConfig.settings.near?.isHere, settings.near?.isHere);
+    liveConfig.reload(read({}));
+    assert.deepEqual(
+      [isHere(liveConfig, '10.1.2.3'), isHere(liveConfig, '192.0.2.1')],
+      [false, true],
+    );
+  });
+
+  it('Without --near-networks the registrar’s address and region count, and this host’s interfaces', async (t) => {
+    const registered = { register: true, 'register-ip': '198.51.100.9', 'register-region': 'west' };
+    const { liveConfig } = liveConfigOf({ near: 'first', ...registered });
+    t.after(() => liveConfig.close());
+    liveConfig.setHostRanges([{ address: '172.17.0.1', prefixLength: 16 }]);
+    const here = ['198.51.100.9', '172.17.3.4', '198.51.100.8'];
+    assert.deepEqual(
+      here.map((address) => isHere(liveConfig, address)),
+      [true, true, false],
+    );
+    assert.deepEqual(liveConfig.settings.near?.region, ['west']);
+  });
+
+  it('The interfaces are listed while something needs them, when services change, once a second at most', async (t) => {
+    const { liveConfig } = liveConfigOf();
+    t.after(() => liveConfig.close());
+    const clock = new FakeClock();
+    let network = '10.5.0.1';
+    let lists = 0;
+    const list = () => {
+      lists++;
+      return [{ address: network, prefixLength: 24 }];
+    };
+    const catalog = catalogOf({});
+    const near = new NearNetworks({ liveConfig, catalog, clock, list });
+    t.after(() => near.close());
+    near.onApplied();
+    assert.equal(lists, 0, 'nothing is near');
+    catalog.apply([
+      {
+        ...{ kind: 'put', previous: undefined },
+        entry: {
+          ...{ key: '/skydns/local/skydns/a', createRevision: 1, modRevision: 1, lease: undefined },
+          value: Buffer.from('{"host":"10.5.0.2","near":"only"}'),
+        },
+      },
+    ]);
+    near.onApplied();
+    assert.deepEqual([lists, isHere(liveConfig, '10.5.0.2')], [1, true]);
+    network = '10.6.0.1';
+    near.onApplied();
+    near.onApplied();
+    assert.equal(lists, 1);
+    await clock.advance(1_000);
+    assert.deepEqual([lists, isHere(liveConfig, '10.6.0.2')], [2, true]);
+    await clock.advance(60_000);
+    assert.ok(lists <= 3, 'no code polls');
+    liveConfig.reload(read({ near: 'first', 'near-networks': '10.7.0.0/16' }));
+    const before = lists;
+    near.onApplied();
+    assert.equal(lists, before, 'the option names the networks');
   });
 });

@@ -1,12 +1,13 @@
 /** `soradns check`: reports every mistake on a line of its own, and the origin of each value. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { CONFIG_OPTIONS } from '../../src/config/config.ts';
 import { type Certificates, makeCertificates } from '../support/certificates.ts';
-import { callCli } from '../support/cli.ts';
+import { callCli, MAIN } from '../support/cli.ts';
 import { startFakeDocker } from '../support/fakeDocker.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'soradns-check-'));
@@ -45,6 +46,24 @@ describe('check', () => {
       },
     );
     assert.equal((await check(['-q'])).stdout, '');
+  });
+
+  it('check warns if --near knows no address of this host', async () => {
+    const run = (...args: string[]) =>
+      spawnSync('unshare', ['--net', process.execPath, MAIN, 'check', '--near', 'first', ...args], {
+        encoding: 'utf8',
+      });
+    const { status, stderr } = run('--region', 'east');
+    assert.equal(status, 0);
+    assert.match(
+      stderr,
+      /^note: --near: no address of this host is known, so only services of the region are near; .*--near-networks 192\.0\.2\.10\n$/,
+    );
+    assert.equal(run('--near-networks', '192.0.2.0/24').stderr, '');
+    assert.equal((await check(['--near', 'first'])).stderr, '');
+    const { code, stderr: mistake } = await check(['--near', 'always']);
+    assert.equal(code, 2);
+    assert.match(mistake, /--near: "always" is not off, first or only; for example --near first/);
   });
 
   it('check warns if --allow lacks the containers of the Docker bridge', async (t) => {

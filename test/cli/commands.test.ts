@@ -74,6 +74,8 @@ describe('set and get', () => {
       '1',
       '--mail',
       '--no-aggregate',
+      '--near',
+      'first',
     ];
     const set = await json('set', '1.web.skydns.local', ...fields, ...more);
     assert.equal(set.key, '/skydns/local/skydns/web/1');
@@ -90,6 +92,7 @@ describe('set and get', () => {
       targetstrip: 1,
       mail: true,
       aggregate: false,
+      near: 'first',
     });
     assert.deepEqual(Object.keys(got).sort(), [
       'createRevision',

@@ -1,10 +1,13 @@
 /** Containers on several hosts resolve each other's names and connect, with every common resolver. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { dig } from '../support/dig.ts';
 import type { Host } from '../support/host.ts';
 import { useHosts } from '../support/hosts.ts';
-import { nowMs, startProber } from '../support/prober.ts';
+import { askMany } from '../support/manyQuestions.ts';
+import { assertNeverWrong, nowMs, startProber } from '../support/prober.ts';
 import { until } from '../support/until.ts';
+import { question } from '../support/zone.ts';
 
 const hosts = useHosts({ later: ['c'] });
 const RAILS = 'rails.production.east.skydns.local';
@@ -100,5 +103,68 @@ test(
     const endpoints = [...new Set(output.split('\n'))].sort();
     const expected = [`${b.address} 8081 b got hi`, `${c.address} 8082 c got hi`];
     assert.deepEqual(endpoints, expected.sort());
+  }),
+);
+
+/** The addresses in each of 1,000 replies, in their order, and how often they came. */
+async function repliesOf({ dns }: Host, qname: string): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  for (const { answer } of await askMany(dns, Array(1_000).fill(question(`${qname}.`, 'A')))) {
+    const addresses = answer.map(({ rdata }) => (rdata.kind === 'address' ? rdata.address : ''));
+    counts.set(addresses.join(' '), (counts.get(addresses.join(' ')) ?? 0) + 1);
+  }
+  return counts;
+}
+
+const NEAR = { first: 'first.skydns.local', only: 'only.skydns.local' } as const;
+/** From the end of a container to the answers without it. */
+const FALLBACK_MS = 150;
+
+test(
+  'Each host’s server prefers its own container, and gives the others at once when that one ends',
+  hosts.options,
+  hosts.on(async ({ a, b, c }) => {
+    const all = [a, b, c];
+    await c.soradns.end();
+    await c.startSoradns();
+    const serving = all.flatMap((host) =>
+      (['first', 'only'] as const).map((how, i) => {
+        const name = `${host.name}.${NEAR[how]}`;
+        return host.serve({ name, port: 8081 + i, args: ['--env', `DNS_NEAR=${how}`] });
+      }),
+    );
+    const onlyOfA = (await Promise.all(serving))[1] as string;
+    const addresses = all.map(({ address }) => address).sort();
+    for (const host of all) {
+      const others = addresses.filter((address) => address !== host.address);
+      await waitForAnswer(host, NEAR.first, addresses.join(' '));
+      await waitForAnswer(host, NEAR.only, host.address);
+      const first = await repliesOf(host, NEAR.first);
+      const orders = [others, [...others].reverse()].map((rest) =>
+        [host.address, ...rest].join(' '),
+      );
+      assert.deepEqual([...first.keys()].sort(), orders.sort(), host.name);
+      assert.deepEqual([...(await repliesOf(host, NEAR.only))], [[host.address, 1_000]], host.name);
+      const overTcp = await dig(host.dns, NEAR.first, 'A', '+tcp', '+short');
+      assert.equal(overTcp.text.split('\n')[0], host.address, `${host.name} over TCP`);
+    }
+    const rest = [b.address, c.address].sort().join(' ');
+    const prober = await startProber(a.dns, NEAR.only);
+    try {
+      await prober.waitFor(a.address, 0);
+      await a.dockerd.docker('kill', onlyOfA);
+      const endedMs = await a.timeOf('FinishedAt', onlyOfA);
+      const tookMs = await prober.waitFor(rest, endedMs);
+      assert.ok(tookMs <= FALLBACK_MS, `${tookMs} ms: ${prober.history(endedMs)}`);
+      assertNeverWrong(prober, rest, endedMs + tookMs, 'the fall-back of a name with near only');
+      const others = [a.address, rest];
+      const seen = prober
+        .history(0)
+        .replace(/\+\d+ ms /g, '')
+        .split(', ');
+      assert.deepEqual(seen, others, 'no look-up failed in between');
+    } finally {
+      prober.stop();
+    }
   }),
 );

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import test from 'node:test';
-import { interfaceAddresses } from '../../src/kernel/interfaces.ts';
+import { hostRanges, interfaceAddresses } from '../../src/kernel/interfaces.ts';
+import { command, enterOwnNetwork, noOwnNetwork } from '../support/ownNetwork.ts';
 
 const SOURCE = new URL('../../src/kernel/interfaces.ts', import.meta.url);
 const PROGRAM = `
@@ -30,3 +31,35 @@ test('The former list stays while the process has no descriptor left', () => {
   const count = interfaceAddresses().length;
   assert.equal(child.stdout, `ERR_SYSTEM_ERROR ${count} ${count}`, child.stderr);
 });
+
+const OWN_NETWORK = noOwnNetwork === undefined ? {} : { skip: noOwnNetwork };
+
+test(
+  'Docker’s bridges stand for their networks, and other interfaces for their addresses',
+  OWN_NETWORK,
+  () => {
+    enterOwnNetwork();
+    const interfaces: Readonly<Record<string, readonly string[]>> = {
+      docker0: ['172.17.0.1/16'],
+      'br-0123456789ab': ['10.9.0.1/24'],
+      'br-lan': ['192.0.2.1/24'],
+      eth7: ['198.51.100.7/24', '2001:db8::7/64'],
+    };
+    Object.entries(interfaces).forEach(([device, addresses], i) => {
+      const peer = `peer${i}`;
+      command('ip', 'link', 'add', device, 'type', 'veth', 'peer', 'name', peer);
+      for (const address of addresses) command('ip', 'address', 'add', address, 'dev', device);
+      for (const each of [device, peer]) command('ip', 'link', 'set', each, 'up');
+    });
+    const found = hostRanges().map(({ address, prefixLength }) => `${address}/${prefixLength}`);
+    assert.deepEqual(found.sort(), [
+      '10.9.0.1/24',
+      '127.0.0.1/32',
+      '172.17.0.1/16',
+      '192.0.2.1/32',
+      '198.51.100.7/32',
+      '2001:db8::7/128',
+      '::1/128',
+    ]);
+  },
+);
