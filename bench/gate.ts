@@ -1,6 +1,6 @@
 /**
- * The part `gate`: what `--allow`, cookies and the rate limit add to the CPU time of an answer. Each has a server of its
- * own, beside one without it.
+ * The part `gate`: what `--allow`, cookies, the rate limit and `--near` add to the CPU time of an answer. Each has a
+ * server of its own, beside one without it.
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,6 +21,9 @@ const RANGES = Array.from({ length: 63 }, (_, i) => `10.${4 * i}.0.0/16`).concat
 /** No name reaches the limit, and the client is not exempt from it. */
 const UNREACHED = ['--rrl', '100000', '--rrl-exempt', '192.0.2.0/24'];
 
+/** Half of all addresses are near. */
+const NEAR = ['--near', 'first', '--near-networks', '0.0.0.0/1'];
+
 /** Returns markdown. */
 export async function benchGate(options: LabOptions): Promise<string> {
   const lab = new Lab(options);
@@ -30,10 +33,11 @@ export async function benchGate(options: LabOptions): Promise<string> {
     const samples = await alternate(contenders, options.rounds, (contender, round) =>
       saturate(lab, contender, round),
     );
-    const [plain, allowed, limited, opt, cookies] = samples.map((each) => cpuOf(each));
+    const [plain, allowed, limited, near, opt, cookies] = samples.map((each) => cpuOf(each));
     const findings = [
       finding('--allow with 64 ranges ÷ none', 1.02, ratioOf(allowed ?? [], plain ?? [])),
       finding('--rrl ÷ off', 1.05, ratioOf(limited ?? [], plain ?? [])),
+      finding('--near first ÷ off', 1.02, ratioOf(near ?? [], plain ?? [])),
       finding('cookies ÷ OPT', 1.25, ratioOf(cookies ?? [], opt ?? [])),
     ];
     const costs = costTable(contenders, samples);
@@ -49,12 +53,14 @@ async function contendersOf(lab: Lab): Promise<readonly Contender[]> {
   const plain = await lab.ours();
   const allowed = await lab.startOurs({ args: ['--allow', RANGES.join(',')] });
   const limited = await lab.startOurs({ args: UNREACHED });
+  const near = await lab.startOurs({ args: NEAR });
   const cookies = await lab.startOurs({ args: ['--cookies', '--cookie-secret-file', secrets] });
   const hits: Load = { questions: lab.questions('hits') };
   return [
     { title: 'plain', server: plain, load: hits },
     { title: '--allow, 64 ranges', server: allowed, load: hits },
     { title: '--rrl', server: limited, load: hits },
+    { title: '--near first', server: near, load: hits },
     { title: 'OPT', server: plain, load: { ...hits, edns: true } },
     { title: 'OPT with a cookie', server: cookies, load: { ...hits, edns: cookieOption() } },
   ];
