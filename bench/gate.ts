@@ -62,7 +62,11 @@ async function contendersOf(lab: Lab): Promise<readonly Contender[]> {
     { title: '--rrl', server: limited, load: hits },
     { title: '--near first', server: near, load: hits },
     { title: 'OPT', server: plain, load: { ...hits, edns: true } },
-    { title: 'OPT with a cookie', server: cookies, load: { ...hits, edns: cookieOption() } },
+    {
+      title: 'OPT with a cookie',
+      server: cookies,
+      load: { ...hits, edns: { options: cookieOption() } },
+    },
   ];
 }
 

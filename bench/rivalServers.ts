@@ -38,15 +38,24 @@ function startKnot(names: readonly BenchName[], port: number, folder: string): P
   return startKnotZone({ domain: DOMAIN, text: zoneText(names) }, port, folder);
 }
 
-/**
- * Starts Knot with one worker for a zone, which `text` gives in the form of a zone file. `acls` is a section of rules that
- * all hold for the zone; each has the id `all`.
- */
+/** A zone, which `text` gives in the form of a zone file. */
+export interface ZoneFile {
+  readonly domain: string;
+  readonly text: string;
+}
+
+/** More lines of Knot's configuration: sections, which end before that of the zone, and settings of the zone. */
+export interface KnotLines {
+  readonly sections: readonly string[];
+  readonly settings: readonly string[];
+}
+
+/** Starts Knot with one worker for a zone. */
 export async function startKnotZone(
-  { domain, text }: { readonly domain: string; readonly text: string },
+  { domain, text }: ZoneFile,
   port: number,
   folder: string,
-  acls: readonly string[] = [],
+  { sections, settings }: KnotLines = { sections: [], settings: [] },
 ): Promise<Running> {
   const config = write(
     folder,
@@ -62,19 +71,24 @@ database:
 log:
   - target: stderr
     any: warning
-${acls.join('\n')}
+${sections.join('\n')}
 zone:
   - domain: ${domain}
     file: "${write(folder, 'zone', text)}"
     zonefile-sync: -1
     journal-content: none
-${acls.length === 0 ? '' : '    acl: all\n'}`,
+${settings.map((setting) => `    ${setting}\n`).join('')}`,
   );
   return start(['knotd', '-c', config], { cwd: folder, core: SERVER_CORE });
 }
 
-async function startNsd(
-  names: readonly BenchName[],
+function startNsd(names: readonly BenchName[], port: number, folder: string): Promise<Running> {
+  return startNsdZone({ domain: DOMAIN, text: zoneText(names) }, port, folder);
+}
+
+/** Starts NSD with one process for a zone. */
+export async function startNsdZone(
+  { domain, text }: ZoneFile,
   port: number,
   folder: string,
 ): Promise<Running> {
@@ -98,11 +112,41 @@ async function startNsd(
 remote-control:
     control-enable: no
 zone:
-    name: ${DOMAIN}
-    zonefile: "${write(folder, 'zone', zoneText(names))}"
+    name: ${domain}
+    zonefile: "${write(folder, 'zone', text)}"
 `,
   );
   return start(['nsd', '-d', '-c', config], { cwd: folder, core: SERVER_CORE });
+}
+
+/** Starts BIND with one thread for a zone. */
+export async function startBindZone(
+  { domain, text }: ZoneFile,
+  port: number,
+  folder: string,
+): Promise<Running> {
+  const config = write(
+    folder,
+    'named.conf',
+    `options {
+  directory "${folder}";
+  pid-file none;
+  session-keyfile none;
+  listen-on port ${port} { 127.0.0.1; };
+  listen-on-v6 { none; };
+  recursion no;
+  dnssec-validation no;
+  minimal-responses yes;
+  check-names primary ignore;
+};
+controls { };
+zone "${domain}" {
+  type primary;
+  file "${write(folder, 'zone', text)}";
+};
+`,
+  );
+  return start(['named', '-g', '-n', '1', '-c', config], { cwd: folder, core: SERVER_CORE });
 }
 
 async function startDnsmasq(

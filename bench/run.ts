@@ -2,7 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|gate|dnstap|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
+ *   npm run bench -- [--only dataplane|forward|gate|dnstap|dnssec|wildcard|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
  *     [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
@@ -20,6 +20,7 @@ import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
 import { benchCli } from './cli.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
+import { benchDnssec } from './dnssec.ts';
 import { benchDnstap } from './dnstap.ts';
 import { benchDot } from './dot.ts';
 import { benchForward } from './forward.ts';
@@ -33,6 +34,7 @@ import { benchRegistrar } from './registrar.ts';
 import { benchScale } from './scale.ts';
 import { program } from './soradns.ts';
 import { benchTransfer } from './transfer.ts';
+import { benchWildcard } from './wildcard.ts';
 
 const NEED_ETCD = ['put', 'load', 'registrar', 'transfer', 'scale'];
 const KEY_COUNTS = [1000, 100_000, 1_000_000];
@@ -50,6 +52,8 @@ const { values } = parseArgs({
         'dot',
         'gate',
         'dnstap',
+        'dnssec',
+        'wildcard',
         'put',
         'load',
         'registrar',
@@ -102,6 +106,8 @@ const parts: Record<string, () => Promise<string>> = {
   dot: () => benchDot({ folder, rounds: pairs, seconds }),
   gate: () => benchGate({ folder, rounds: pairs, seconds, manyNames: 0 }),
   dnstap: () => benchDnstap({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  dnssec: () => benchDnssec({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  wildcard: () => benchWildcard({ folder, rounds: pairs, seconds, manyNames: 0 }),
   put: () => benchPut({ folder, puts }),
   load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
   registrar: () => benchRegistrar({ folder, starts, rounds }),

@@ -125,12 +125,10 @@ async function wholeZone(
 }
 
 function startKnotPrimary(text: string, port: number, folder: string): Promise<Running> {
-  return startKnotZone({ domain: DOMAIN, text: `${text}\n` }, port, folder, [
-    'acl:',
-    '  - id: all',
-    '    address: 127.0.0.0/8',
-    '    action: transfer',
-  ]);
+  return startKnotZone({ domain: DOMAIN, text: `${text}\n` }, port, folder, {
+    sections: ['acl:', '  - id: all', '    address: 127.0.0.0/8', '    action: transfer'],
+    settings: ['acl: all'],
+  });
 }
 
 async function cpuOfTransfer(server: Running, port: number): Promise<number> {

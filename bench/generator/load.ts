@@ -94,7 +94,7 @@ function openStream(
 const parsed = new Map<string, Questions>();
 
 function readQuestions(path: string, edns: Edns): Questions {
-  const key = `${path} ${edns}`;
+  const key = `${path} ${JSON.stringify(edns)}`;
   const before = parsed.get(key);
   if (before !== undefined) return before;
   const questions = parseQuestions(readFileSync(path), edns);

@@ -2,6 +2,7 @@
  * The questions of a load: a text with a line `name TYPE` for each, encoded as query messages one after the other. Each
  * `?` in a name stands for a random character that changes with every query, so that one line gives any number of names.
  */
+import { DO_IN_OCTET, DO_OFFSET } from '../../src/dns/edns.ts';
 import { Type } from '../../src/dns/rr.ts';
 
 export interface Questions {
@@ -29,8 +30,15 @@ const DOT = 46;
 const RANDOM = 63;
 const LINE = /^\S{1,255} \S+$/;
 
-/** Whether each query has an OPT record (RFC 6891), or the options of that record in hexadecimal digits. */
-export type Edns = boolean | string;
+/** Whether each query has an OPT record (RFC 6891), or what is in that record. */
+export type Edns = boolean | OptFields;
+
+export interface OptFields {
+  /** DO is set. */
+  readonly dnssecOk?: boolean;
+  /** The options in hexadecimal digits. */
+  readonly options?: string;
+}
 
 /** Throws on a malformed line. */
 export function parseQuestions(text: Uint8Array, edns: Edns): Questions {
@@ -114,11 +122,13 @@ function runLength(octets: Uint8Array, at: number): number {
 /** The OPT record, or nothing. */
 function optOf(edns: Edns): Uint8Array {
   if (edns === false) return new Uint8Array();
-  const options = Buffer.from(edns === true ? '' : edns, 'hex');
+  const { dnssecOk = false, options: digits = '' } = edns === true ? {} : edns;
+  const options = Buffer.from(digits, 'hex');
   const opt = new Uint8Array(OPT_OCTETS + options.length);
   opt[2] = Type.OPT;
   opt[3] = EDNS_UDP_SIZE >> 8;
   opt[4] = EDNS_UDP_SIZE & 255;
+  if (dnssecOk) opt[DO_OFFSET] = DO_IN_OCTET;
   opt[OPT_OCTETS - 1] = options.length;
   opt.set(options, OPT_OCTETS);
   return opt;

@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { decode } from 'dns-packet';
 import { QuestionCursor } from '../../../bench/generator/cursor.ts';
-import { parseQuestions } from '../../../bench/generator/questions.ts';
+import { type Edns, parseQuestions } from '../../../bench/generator/questions.ts';
 
 const text = (lines: string): Buffer => Buffer.from(lines);
 
 /** The messages that a cursor writes, decoded by another library. */
-function written(lines: string, count: number, options: { edns?: boolean; first?: number } = {}) {
+function written(lines: string, count: number, options: { edns?: Edns; first?: number } = {}) {
   const cursor = new QuestionCursor(
     parseQuestions(text(lines), options.edns ?? false),
     options.first ?? 0,
@@ -35,6 +35,15 @@ test('QuestionCursor adds an OPT record with EDNS', () => {
   const [opt] = query?.additionals ?? [];
   assert.equal(opt?.type, 'OPT');
   assert.equal(opt?.type === 'OPT' && opt.udpPayloadSize, 1232);
+});
+
+test('QuestionCursor sets DO and adds options to the OPT record', () => {
+  const edns = { dnssecOk: true, options: '000300021234' };
+  const [query] = written('a.local A\n', 1, { edns });
+  const [opt] = query?.additionals ?? [];
+  assert.equal(opt?.type === 'OPT' && opt.flag_do, true);
+  const [option] = opt?.type === 'OPT' ? opt.options : [];
+  assert.deepEqual([option?.code, option?.data], [3, Buffer.from('1234', 'hex')]);
 });
 
 test('QuestionCursor repeats the questions from the given first one', () => {
