@@ -5,7 +5,7 @@
  *
  * A look-up reads several words, which a change may replace meanwhile. `isSame` tells whether it has.
  */
-import { Control, finishHash, hashStep } from '../table/layout.ts';
+import { Control, finishHash, hashStep, labelsOf } from '../table/layout.ts';
 import { LEADER_OCTETS } from './derivedCheck.ts';
 import { NameBuffer, NameFinder } from './nameFinder.ts';
 import type { QuestionReader } from './question.ts';
@@ -57,8 +57,8 @@ export class WildcardFinder {
   find(apexOctets: number): number {
     const { name, nameOctets } = this.#question;
     const { octets, words } = this.#buffer;
-    let below = 0;
-    for (let start = 1 + (name[0] as number); start < nameOctets; ) {
+    let below = this.#firstBelow();
+    for (let start = below + 1 + (name[below] as number); start < nameOctets; ) {
       const length = nameOctets - start;
       let hash = this.#question.seed;
       for (let i = 0; i < length; i++) {
@@ -80,6 +80,18 @@ export class WildcardFinder {
       start += 1 + (name[start] as number);
     }
     return 0;
+  }
+
+  /**
+   * Where the label begins that is below the longest name that may be in the table: a name with more labels than any
+   * in the table is not, so its hash is not needed. Without that limit a name of 127 labels would take 127 hashes.
+   */
+  #firstBelow(): number {
+    const { name } = this.#question;
+    let surplus = labelsOf(name) - 1 - Atomics.load(this.#words, Control.MOST_LABELS);
+    let below = 0;
+    for (; surplus > 0; surplus--) below += 1 + (name[below] as number);
+    return below;
   }
 
   /**

@@ -59,6 +59,8 @@ export const Control = {
   LOGGED: 8,
   /** The rules about derived names; `UNKNOWN_RULES` if they found no room. */
   DERIVED: 9,
+  /** No name that has been in the table has had more labels, without the root's. It never falls. */
+  MOST_LABELS: 10,
   /** The index of stored wildcards, by the name below which each is; 0 before the first one. */
   WILDCARDS: 13,
   /** Grows before and after names come or go, so it is odd meanwhile. */
@@ -242,6 +244,13 @@ export function hashOfName(name: Uint8Array, seed: number): number {
   let hash = seed;
   for (let at = 0; at < name.length; at++) hash = hashStep(hash, name[at] as number);
   return finishHash(hash);
+}
+
+/** The labels of a name in wire form, without the root's. */
+export function labelsOf(name: Uint8Array): number {
+  let labels = 0;
+  for (let at = 0; name[at] !== 0; at += 1 + (name[at] as number)) labels++;
+  return labels;
 }
 
 /** The OPT record of replies from the table, without DO. With `stale` it has the extended error for stale data. */

@@ -13,7 +13,7 @@ import { UDP_SIZE } from '../../dns/edns.ts';
 import { KIND_COUNT } from './answerKinds.ts';
 import { Answers, type NewAnswer } from './answers.ts';
 import { Heap } from './heap.ts';
-import { Control, HEAP_START, type TableHandle, UNKNOWN_RULES } from './layout.ts';
+import { Control, HEAP_START, labelsOf, type TableHandle, UNKNOWN_RULES } from './layout.ts';
 import { NameSet, NO_ROOM, type TableMemory } from './nameSet.ts';
 import { Reclaim } from './reclaim.ts';
 
@@ -116,7 +116,7 @@ export class AnswerTable {
 
   /** Adds a folded name in wire form. Returns the address of its record, or `NO_ROOM`; `remove` takes either. */
   add(name: Uint8Array): number {
-    return this.#counted(this.#names.insert(name));
+    return this.#counted(this.#insertName(name));
   }
 
   /** As `add`, for the stored wildcard below a name; `removeWildcard` takes its result. */
@@ -134,12 +134,12 @@ export class AnswerTable {
 
   /** As `add`, for a name that the table may lack: if it finds no room, it is not counted, and must not be removed. */
   addOptional(name: Uint8Array): number {
-    return this.#names.insert(name);
+    return this.#insertName(name);
   }
 
   /** Tries again to add a name that found no room. The result replaces that of `add`. */
   retryAdd(name: Uint8Array): number {
-    const record = this.#names.insert(name);
+    const record = this.#insertName(name);
     if (record !== NO_ROOM) this.#countMissingNames(-1);
     return record;
   }
@@ -149,6 +149,13 @@ export class AnswerTable {
     const record = this.#insertWildcard(encloser);
     if (record !== NO_ROOM) this.#countMissingNames(-1);
     return record;
+  }
+
+  #insertName(name: Uint8Array): number {
+    const labels = labelsOf(name);
+    if (labels > (this.#words[Control.MOST_LABELS] as number))
+      Atomics.store(this.#words, Control.MOST_LABELS, labels);
+    return this.#names.insert(name);
   }
 
   #insertWildcard(encloser: Uint8Array): number {
