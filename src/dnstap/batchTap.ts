@@ -77,7 +77,7 @@ export class BatchTap {
   #addReply(octets: Uint8Array, at: number, length: number): void {
     const writer = this.#writer;
     const isOurs = ((octets[at + 2] as number) & AA) !== 0;
-    writer.exchange.responseMs = writer.wallMs(performance.now());
+    writer.exchange.responseMs = writer.soonMs(performance.now());
     if (isOurs) writer.retype(MessageType.AUTH_QUERY);
     const type = isOurs ? MessageType.AUTH_RESPONSE : MessageType.CLIENT_RESPONSE;
     writer.add(type, true, octets, at, length);

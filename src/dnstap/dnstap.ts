@@ -55,8 +55,12 @@ export interface TapCounters {
 const MAIN_THREAD = 0;
 /** Messages that are copied before the event loop does other work. */
 const MESSAGES_A_TURN = 1_000;
-/** How long messages are collected before they are sent: each delivery wakes the main thread. */
+/**
+ * How long messages are collected before they are sent: each delivery wakes the main thread, which costs as much as 30
+ * answers. A sample fills the rings more slowly, so it is collected for longer, but not for more than `MOST_COLLECT_MS`.
+ */
 const COLLECT_MS = 10;
+const MOST_COLLECT_MS = 100;
 /** How often drops are looked for while the reader is slow, and reported. */
 const SLOW_LOOK_MS = 1_000;
 const SLOW_EVERY_MS = 60_000;
@@ -124,7 +128,8 @@ export class Dnstap {
   /** Call this when a thread reports that it has written messages. */
   wake(): void {
     if (this.#timer !== undefined || this.#turn !== undefined || !this.#connection.isOpen) return;
-    this.#timer = this.#options.clock.startTimer(COLLECT_MS, () => {
+    const { clock, sample } = this.#options;
+    this.#timer = clock.startTimer(Math.min(COLLECT_MS * sample, MOST_COLLECT_MS), () => {
       this.#timer = undefined;
       this.#copy();
     });

@@ -82,7 +82,6 @@ export class MessageEncoder {
   readonly #octets: Uint8Array;
   /** The fields that every message has. */
   readonly #head: Uint8Array;
-  #at = 0;
   #typeAt = 0;
 
   /** `octets`: where the frames go. */
@@ -114,19 +113,19 @@ export class MessageEncoder {
     length: number,
   ): number {
     const head = this.#head;
+    const octets = this.#octets;
     const messageOctets = this.#messageOctets(isResponse, length);
     const payloadOctets = head.length + 1 + varintOctets(messageOctets) + messageOctets;
-    const octets = this.#octets;
     octets[at] = payloadOctets >>> 24;
     octets[at + 1] = payloadOctets >>> 16;
     octets[at + 2] = payloadOctets >>> 8;
     octets[at + 3] = payloadOctets;
-    this.#at = at + LENGTH_OCTETS;
-    this.#copy(head, 0, head.length);
-    this.#octet(Tag.MESSAGE);
-    this.#varint(messageOctets);
-    this.#message(type, isResponse, from, fromAt, length);
-    return this.#at;
+    let next = copied(octets, at + LENGTH_OCTETS, head, 0, head.length);
+    octets[next++] = Tag.MESSAGE;
+    next = this.#fields(writeVarint(octets, next, messageOctets), type, isResponse);
+    octets[next++] = isResponse ? MessageTag.RESPONSE_MESSAGE : MessageTag.QUERY_MESSAGE;
+    next = writeVarint(octets, next, length);
+    return copied(octets, next, from, fromAt, length);
   }
 
   /** Changes the type of the frame that was written last. */
@@ -134,100 +133,117 @@ export class MessageEncoder {
     this.#octets[this.#typeAt] = type;
   }
 
-  #message(
-    type: number,
-    isResponse: boolean,
-    from: Uint8Array,
-    fromAt: number,
-    length: number,
-  ): void {
-    const { exchange } = this;
-    const { family, queryPort, responsePort } = exchange;
-    this.#octet(MessageTag.TYPE);
-    this.#typeAt = this.#at;
-    this.#octet(type);
-    this.#octet(MessageTag.SOCKET_FAMILY);
-    this.#octet(family === 4 ? 1 : 2);
-    this.#octet(MessageTag.SOCKET_PROTOCOL);
-    this.#octet(exchange.protocol);
-    this.#address(MessageTag.QUERY_ADDRESS, exchange.queryAddress);
-    if (exchange.hasResponseAddress)
-      this.#address(MessageTag.RESPONSE_ADDRESS, exchange.responseAddress);
-    this.#octet(MessageTag.QUERY_PORT);
-    this.#varint(queryPort);
-    if (responsePort !== 0) {
-      this.#octet(MessageTag.RESPONSE_PORT);
-      this.#varint(responsePort);
+  /** Writes everything but the DNS message; returns the end. */
+  #fields(at: number, type: number, isResponse: boolean): number {
+    const octets = this.#octets;
+    const { family, protocol, queryPort, responsePort, queryMs, responseMs } = this.exchange;
+    const { queryAddress, responseAddress, hasResponseAddress } = this.exchange;
+    const addressOctets = family === 4 ? 4 : 16;
+    this.#typeAt = at + 1;
+    octets[at] = MessageTag.TYPE;
+    octets[at + 1] = type;
+    octets[at + 2] = MessageTag.SOCKET_FAMILY;
+    octets[at + 3] = family === 4 ? 1 : 2;
+    octets[at + 4] = MessageTag.SOCKET_PROTOCOL;
+    octets[at + 5] = protocol;
+    octets[at + 6] = MessageTag.QUERY_ADDRESS;
+    octets[at + 7] = addressOctets;
+    let next = copied(octets, at + 8, queryAddress, 0, addressOctets);
+    if (hasResponseAddress) {
+      octets[next] = MessageTag.RESPONSE_ADDRESS;
+      octets[next + 1] = addressOctets;
+      next = copied(octets, next + 2, responseAddress, 0, addressOctets);
     }
-    this.#time(MessageTag.QUERY_SECONDS, MessageTag.QUERY_NANOSECONDS, exchange.queryMs);
-    if (isResponse)
-      this.#time(MessageTag.RESPONSE_SECONDS, MessageTag.RESPONSE_NANOSECONDS, exchange.responseMs);
-    this.#octet(isResponse ? MessageTag.RESPONSE_MESSAGE : MessageTag.QUERY_MESSAGE);
-    this.#varint(length);
-    this.#copy(from, fromAt, length);
+    octets[next++] = MessageTag.QUERY_PORT;
+    next = writeVarint(octets, next, queryPort);
+    if (responsePort !== 0) {
+      octets[next++] = MessageTag.RESPONSE_PORT;
+      next = writeVarint(octets, next, responsePort);
+    }
+    const { QUERY_SECONDS, QUERY_NANOSECONDS } = MessageTag;
+    next = writeTime(octets, next, QUERY_SECONDS, QUERY_NANOSECONDS, queryMs);
+    if (!isResponse) return next;
+    const { RESPONSE_SECONDS, RESPONSE_NANOSECONDS } = MessageTag;
+    return writeTime(octets, next, RESPONSE_SECONDS, RESPONSE_NANOSECONDS, responseMs);
   }
 
-  /** The octets that `#message` writes. */
+  /** The octets of the fields and the DNS message. */
   #messageOctets(isResponse: boolean, length: number): number {
     const { exchange } = this;
-    const { queryPort, responsePort, queryMs, responseMs } = exchange;
+    const { queryPort, responsePort } = exchange;
     const addressOctets = exchange.family === 4 ? 6 : 18;
     return (
       6 +
       (exchange.hasResponseAddress ? 2 * addressOctets : addressOctets) +
       (1 + varintOctets(queryPort)) +
       (responsePort === 0 ? 0 : 1 + varintOctets(responsePort)) +
-      timeOctets(queryMs) +
-      (isResponse ? timeOctets(responseMs) : 0) +
+      timeOctets(exchange.queryMs) +
+      (isResponse ? timeOctets(exchange.responseMs) : 0) +
       (1 + varintOctets(length) + length)
     );
   }
+}
 
-  #address(tag: number, address: Uint8Array): void {
-    const length = this.exchange.family === 4 ? 4 : 16;
-    this.#octet(tag);
-    this.#octet(length);
-    this.#copy(address, 0, length);
-  }
+function writeTime(
+  octets: Uint8Array,
+  at: number,
+  secondsTag: number,
+  nanosecondsTag: number,
+  ms: number,
+): number {
+  const seconds = Math.floor(ms / 1000);
+  const nanoseconds = ((ms - seconds * 1000) * 1e6) | 0;
+  octets[at] = secondsTag;
+  const next = writeSeconds(octets, at + 1, seconds);
+  octets[next] = nanosecondsTag;
+  octets[next + 1] = nanoseconds;
+  octets[next + 2] = nanoseconds >>> 8;
+  octets[next + 3] = nanoseconds >>> 16;
+  octets[next + 4] = nanoseconds >>> 24;
+  return next + 5;
+}
 
-  #time(secondsTag: number, nanosecondsTag: number, ms: number): void {
-    const seconds = Math.floor(ms / 1000);
-    const nanoseconds = Math.floor((ms - seconds * 1000) * 1e6);
-    this.#octet(secondsTag);
-    this.#varint(seconds);
-    this.#octet(nanosecondsTag);
-    for (let shift = 0; shift < 32; shift += 8) this.#octet(nanoseconds >>> shift);
-  }
+/** After 2106 seconds have more than 32 bits. */
+function writeSeconds(octets: Uint8Array, at: number, seconds: number): number {
+  if (seconds < 2 ** 32) return writeVarint(octets, at, seconds >>> 0);
+  octets[at] = (seconds % 0x80) | 0x80;
+  return writeSeconds(octets, at + 1, Math.floor(seconds / 0x80));
+}
 
-  #octet(value: number): void {
-    this.#octets[this.#at++] = value;
-  }
+/** `value` has at most 32 bits, so that no operation leaves V8's integers. */
+function writeVarint(octets: Uint8Array, at: number, value: number): number {
+  let next = at;
+  let rest = value;
+  for (; rest >= 0x80; rest >>>= 7) octets[next++] = (rest & 0x7f) | 0x80;
+  octets[next++] = rest;
+  return next;
+}
 
-  #varint(value: number): void {
-    let rest = value;
-    while (rest >= 0x80) {
-      this.#octet((rest % 0x80) | 0x80);
-      rest = Math.floor(rest / 0x80);
-    }
-    this.#octet(rest);
-  }
-
-  #copy(from: Uint8Array, fromAt: number, length: number): void {
-    const octets = this.#octets;
-    const at = this.#at;
-    for (let i = 0; i < length; i++) octets[at + i] = from[fromAt + i] as number;
-    this.#at = at + length;
-  }
+/** Returns the end of the copy. */
+function copied(
+  octets: Uint8Array,
+  at: number,
+  from: Uint8Array,
+  fromAt: number,
+  length: number,
+): number {
+  for (let i = 0; i < length; i++) octets[at + i] = from[fromAt + i] as number;
+  return at + length;
 }
 
 function varintOctets(value: number): number {
   let octets = 1;
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 0x80)) octets++;
+  for (let rest = value; rest >= 0x80; rest >>>= 7) octets++;
   return octets;
 }
 
 function timeOctets(ms: number): number {
-  return 1 + varintOctets(Math.floor(ms / 1000)) + 5;
+  const seconds = Math.floor(ms / 1000);
+  return 1 + (seconds < 2 ** 32 ? varintOctets(seconds >>> 0) : longVarintOctets(seconds)) + 5;
+}
+
+function longVarintOctets(value: number): number {
+  return value < 2 ** 32 ? varintOctets(value) : 1 + longVarintOctets(Math.floor(value / 0x80));
 }
 
 /** At most 127 octets, so that the length is one octet. */

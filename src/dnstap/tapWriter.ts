@@ -67,4 +67,9 @@ export class TapWriter {
     if (driftMs > MOST_DRIFT_MS || driftMs < -MOST_DRIFT_MS) this.#originMs += driftMs;
     return this.#originMs + nowMs;
   }
+
+  /** As `wallMs`, a moment after a call of that: it does not look for a step. */
+  soonMs(nowMs: number): number {
+    return this.#originMs + nowMs;
+  }
 }
