@@ -6,6 +6,9 @@
  * each of four rows, and shares it with others. A word is the time at which the bucket is full again (a token bucket in
  * the form of GCRA). A class counts by the earliest of its words, so it meets the limit of others only if all four of
  * its words are theirs. Threads may overwrite each other's words: then a few replies too many are sent.
+ *
+ * The memory is larger than the processor's nearest caches, and a query for a class that is not in them waits for each
+ * cache line. So two rows share their lines: a class has two words in one line, and two in another.
  */
 
 import { AddressRanges } from '../sockets/addressRanges.ts';
@@ -15,8 +18,11 @@ import { ipv4At, Sockaddr } from '../sockets/layout.ts';
 /** What becomes of a reply. */
 export const Admission = { SEND: 0, SLIP: 1, DROP: 2 } as const;
 
-const ROWS = 4;
-const ROW_WORDS = 65_536;
+/** Two rows of 65,536 words, in lines of 16 words: the first half of a line is of one row, the other of the other. */
+const PAIR_WORDS = 2 * 65_536;
+const LINE_SHIFT = 32 - 13;
+const LINE_WORDS = 16;
+const ROW_WORDS = LINE_WORDS / 2;
 /** Before the rows: the seed. */
 const ROWS_AT = 16;
 const WORD = Int32Array.BYTES_PER_ELEMENT;
@@ -31,7 +37,7 @@ export const ERRORS = 0x5bd1e995;
 
 /** `seed` is random, so that no client can choose classes that share their words with another's. */
 export function newRateMemory(seed: number): SharedArrayBuffer {
-  const memory = new SharedArrayBuffer((ROWS_AT + ROWS * ROW_WORDS) * WORD);
+  const memory = new SharedArrayBuffer((ROWS_AT + 2 * PAIR_WORDS) * WORD);
   new Int32Array(memory)[0] = seed;
   return memory;
 }
@@ -85,26 +91,34 @@ export class RateLimiter {
 
   /** Takes one reply out of the class's bucket; false if the bucket is empty. */
   #take(hash: number): boolean {
-    const words = this.#words;
-    const step = mixed(hash ^ 0x27d4eb2f) | 1;
-    let least = DEPTH;
-    for (let row = 0; row < ROWS; row++) {
-      const at = wordAt(row, hash, step);
-      least = Math.min(least, this.#aheadOf(words[at] as number));
-    }
+    const other = mixed(hash ^ 0x27d4eb2f);
+    const first = firstAt(0, hash);
+    const second = secondAt(0, hash);
+    const third = firstAt(PAIR_WORDS, other);
+    const fourth = secondAt(PAIR_WORDS, other);
+    const least = Math.min(
+      this.#aheadAt(first),
+      this.#aheadAt(second),
+      this.#aheadAt(third),
+      this.#aheadAt(fourth),
+    );
     const ahead = least + this.#intervalUnits;
     if (ahead > DEPTH) return false;
-    for (let row = 0; row < ROWS; row++) {
-      const at = wordAt(row, hash, step);
-      // Not lower, because others share the word.
-      if (this.#aheadOf(words[at] as number) < ahead) words[at] = (this.#now + ahead) | 0;
-    }
+    this.#raise(first, ahead);
+    this.#raise(second, ahead);
+    this.#raise(third, ahead);
+    this.#raise(fourth, ahead);
     return true;
   }
 
+  /** Not lower, because others share the word. */
+  #raise(at: number, ahead: number): void {
+    if (this.#aheadAt(at) < ahead) this.#words[at] = (this.#now + ahead) | 0;
+  }
+
   /** How far ahead of now the word's time is; 0 for a time in the past, which after half an hour looks like the future. */
-  #aheadOf(word: number): number {
-    const ahead = (word - this.#now) | 0;
+  #aheadAt(at: number): number {
+    const ahead = ((this.#words[at] as number) - this.#now) | 0;
     return ahead < 0 || ahead > DEPTH ? 0 : ahead;
   }
 
@@ -119,8 +133,14 @@ export class RateLimiter {
   }
 }
 
-function wordAt(row: number, hash: number, step: number): number {
-  return ROWS_AT + row * ROW_WORDS + ((hash + Math.imul(row, step)) >>> 16);
+/** The class's words in one pair of rows: the upper bits of the hash choose the line, and the next ones the words. */
+function firstAt(pair: number, hash: number): number {
+  return ROWS_AT + pair + (hash >>> LINE_SHIFT) * LINE_WORDS + ((hash >>> 16) & (ROW_WORDS - 1));
+}
+
+function secondAt(pair: number, hash: number): number {
+  const line = ROWS_AT + pair + (hash >>> LINE_SHIFT) * LINE_WORDS;
+  return line + ROW_WORDS + ((hash >>> 13) & (ROW_WORDS - 1));
 }
 
 /** The finalizer of MurmurHash3. */
