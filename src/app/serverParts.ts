@@ -32,7 +32,7 @@ import type { ServerAmbassador, ServerAmbassadorOptions } from './ambassador/ser
 import { reserveTable, startRefreshing } from './answering/answerTable.ts';
 import { PolicySource } from './answering/clientPolicy.ts';
 import { Dnssec } from './answering/dnssec.ts';
-import { FollowedStubZones } from './answering/followedStubZones.ts';
+import { FollowedDomains } from './answering/followedDomains.ts';
 import { LiveConfig } from './answering/liveConfig.ts';
 import { NameTables } from './answering/nameTables.ts';
 import { createOutsideCache, type OutsideCache } from './answering/outsideCache.ts';
@@ -106,7 +106,7 @@ export function assemble(
     onInvalid,
     onApplied(nodes, revision) {
       publisher.onApplied(nodes);
-      stubZones.onApplied(nodes);
+      domains.onApplied(nodes);
       transfers.keeper.onApplied(nodes, revision);
       ambassador?.onApplied(nodes);
       services.onApplied(nodes);
@@ -144,11 +144,11 @@ export function assemble(
     onSerial: () => publisher.refresh(),
   });
   const stopRefreshing = startRefreshing(publisher, table);
-  const stubZones = new FollowedStubZones({ root: catalog.root, prefix, liveConfig, log });
+  const domains = new FollowedDomains({ root: catalog.root, prefix, liveConfig, log });
   const mirror: Mirror = mirrorOf(
     { config, store, catalog, liveConfig, transfers, log },
     (event) => {
-      if (event.kind === 'loaded') stubZones.onLoaded();
+      if (event.kind === 'loaded') domains.onLoaded();
       // The mirror reports a success just before its state becomes `synced`.
       publisher.setFreshness(event.kind === 'lost' ? mirror.state().kind : 'synced');
     },

@@ -116,6 +116,8 @@ export interface Response {
   readonly compactOk?: boolean | undefined;
   /** RRs were left out that only a reply over TCP can carry, so TC is set even if the rest fits. */
   readonly truncated?: boolean;
+  /** TC is set if the additional section does not fit. */
+  readonly needsAdditional?: true;
   /** The name that the rate limit counts for the reply; absent: the question's or, for NXDOMAIN, the zone's. */
   readonly limitedAs?: Name | undefined;
   /** Options of the reply's OPT record, which it has if the query has one. */

@@ -1,6 +1,6 @@
 /**
  * Makes a response fit its limit (RFC 2181 §9). RRs of the additional section are optional: they are left out first,
- * silently and by whole RRsets. When the answer or the authority section does not fit, TC is set and nothing follows
+ * silently and by whole RRsets, unless the response needs them. When the answer or the authority section does not fit, TC is set and nothing follows
  * the cut.
  *
  * The RRset that is cut keeps the RRs that fit, since clients without TCP (musl before 1.2.4, HAProxy) use what they
@@ -55,7 +55,8 @@ export function writeSections(
   if (authorities < authority.length)
     return { answer: answers, authority: authorities, additional: 0, truncated: true };
   const additionals = writeWhole(writer, additional, limitOctets);
-  const truncated = response.truncated === true;
+  const isMissed = response.needsAdditional === true && additionals < additional.length;
+  const truncated = response.truncated === true || isMissed;
   return { answer: answers, authority: authorities, additional: additionals, truncated };
 }
 

@@ -3,6 +3,7 @@
  * replaced, so that they only grow.
  */
 import type { Message, ServerId } from '../dns/message.ts';
+import type { Name } from '../dns/name.ts';
 import { Rcode } from '../dns/rr.ts';
 import { newTlsCounters } from './tls/tlsUpstreams.ts';
 import type { TlsCounters } from './tls/upstreamConnections.ts';
@@ -16,6 +17,8 @@ export interface ForwardOptions {
   readonly path?: readonly ServerId[] | undefined;
   /** The server that sent the question had it for a stub zone, and marked it. */
   readonly isStubMarked?: boolean | undefined;
+  /** The delegated domains whose name servers are being looked up by this question. */
+  readonly delegations?: readonly Name[] | undefined;
 }
 
 export type Forwarded =

@@ -13,27 +13,17 @@ import {
   STALE,
   servfail,
 } from '../dns/message.ts';
-import type { Name } from '../dns/name.ts';
 import { Class, Type } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
-import type { Forwarder } from '../forward/forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../forward/outcome.ts';
 import { hasPrivateAddress } from '../forward/privateNames.ts';
-import type { SignedForm } from '../sign/signedSections.ts';
-import { answer, type Decided, type Decision, mayBeOurs } from '../zone/answer.ts';
+import { answer, type Decision, mayBeOurs } from '../zone/answer.ts';
+import { referral } from '../zone/delegation.ts';
 import { foreignPart, foreignReplyOf } from '../zone/follow.ts';
 import { inRandomOrder } from '../zone/rrset.ts';
 import type { Basis, MissingQuestion } from '../zone/tree/lookupState.ts';
-import type { Node } from '../zone/tree/tree.ts';
-import type {
-  External,
-  Externals,
-  Freshness,
-  NameFacts,
-  View,
-  ZoneSettings,
-} from '../zone/tree/view.ts';
-import { type Designated, designatedAnswer, isDesignatedName } from './designated.ts';
+import type { External, Externals, View } from '../zone/tree/view.ts';
+import { designatedAnswer, isDesignatedName } from './designated.ts';
 import { externalOf, outsideResponse, staleError } from './forwarded.ts';
 import { awaited, firstAlternative, LearnedExternals } from './learnedExternals.ts';
 import {
@@ -42,45 +32,9 @@ import {
   resolverArpaAnswer,
   type ServerTexts,
 } from './ownNames.ts';
-import { NXNAME_REFUSAL, type SignedAnswers } from './signedAnswers.ts';
+import type { ResolveOptions } from './resolveOptions.ts';
+import { NXNAME_REFUSAL } from './signedAnswers.ts';
 import { isWildcardName, WildcardAnswers } from './wildcardAnswers.ts';
-
-export interface ResolveOptions {
-  readonly root: Node;
-  /** The number changes with each change of the zones' data. */
-  readonly version: () => number;
-  readonly settings: () => ZoneSettings;
-  readonly freshness: () => Freshness;
-  readonly facts: NameFacts;
-  /** Whether the store may say which servers have names outside our zones. Default: never. */
-  readonly hasStubZones?: () => boolean;
-  /** `undefined`: no questions are sent to other servers. */
-  readonly forwarder: () => Forwarder | undefined;
-  /** Whether names outside our zones are looked up for this client address. */
-  readonly mayRecurse: (address: string) => boolean;
-  /** Whether a name outside our zones may lead to private addresses and into our zones. */
-  readonly mayRebind: (qname: Name) => boolean;
-  /** What the server says about itself; absent: the defaults. */
-  readonly texts?: (() => ServerTexts) | undefined;
-  /** Octets of the longest reply over UDP, for clients that can receive it. */
-  readonly maxUdpOctets: number;
-  readonly monotonicMs: () => number;
-  readonly unixSeconds: () => number;
-  /** In [0, 1). */
-  readonly random: () => number;
-  /** The encrypted transports of this server; undefined without them. */
-  readonly designated?: (() => Designated | undefined) | undefined;
-  /** `undefined`: no answer is signed. */
-  readonly signedAnswers?: SignedAnswers | undefined;
-  /** Receives errors that are bugs. Must not throw. */
-  readonly onError: (error: unknown) => void;
-  /** Receives each decision about our names that holds for every client, when it is made. */
-  readonly onDecided?: ((decided: Decided) => void) | undefined;
-  /** As `onDecided`, if the answer is being signed. It returns the function that receives the signed form. */
-  readonly onSigning?: ((decided: Decided) => (form: SignedForm) => void) | undefined;
-  /** Receives each response about a name outside our zones that holds for every client that asks without CD and DO. */
-  readonly onForwarded?: ((question: Question, response: Response) => void) | undefined;
-}
 
 export type Resolve = (query: Query, client: DnsClient) => Response | Promise<Response>;
 
@@ -151,6 +105,12 @@ class Resolver {
     switch (decided.kind) {
       case 'response':
         return this.#respond(context, view, decided, learned.isStale);
+      case 'delegated': {
+        const isAsked = context.mayRecurse && context.query.recursionDesired;
+        if (isAsked && this.#options.asksDelegated?.()) return this.#forward(context, round);
+        const response = referral(view, decided.cut);
+        return this.#respond(context, view, { kind: 'response', response }, false);
+      }
       case 'notOurs': {
         const own = this.#designated(context) ?? resolverArpaAnswer(question);
         if (own !== undefined) return own;

@@ -26,7 +26,8 @@ import { replyLimit } from '../dns/truncate.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import type { AnswerCounters } from './answerCounters.ts';
 import type { ClientGate, Passage } from './clientGate.ts';
-import { createResolve, type Resolve, type ResolveOptions } from './resolve.ts';
+import { createResolve, type Resolve } from './resolve.ts';
+import type { ResolveOptions } from './resolveOptions.ts';
 
 export interface Answered {
   readonly client: DnsClient;

@@ -12,7 +12,7 @@ import {
   servfail,
 } from '../dns/message.ts';
 import { equalNames, type Name } from '../dns/name.ts';
-import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
+import { Rcode, type Rr, Type } from '../dns/rr.ts';
 import { keyRecords } from '../sign/delegation.ts';
 import { nsecOfMissingName, nsecOfName } from '../sign/denial.ts';
 import { unsignedSet } from '../sign/rrsig.ts';
@@ -25,11 +25,10 @@ import {
   signedResponse,
 } from '../sign/signedSections.ts';
 import type { ZoneKeys } from '../sign/zoneKeys.ts';
-import { answer } from '../zone/answer.ts';
 import { type NameTypes, typesAt } from '../zone/nameTypes.ts';
 import type { Basis } from '../zone/tree/lookupState.ts';
 import { leaseLeftOf } from '../zone/tree/ttl.ts';
-import { apexOf, type View } from '../zone/tree/view.ts';
+import { apexOf, parentApexOf, type View, type ZoneSettings } from '../zone/tree/view.ts';
 import type { SetSignatures, Signer, SigningJob } from './signer.ts';
 
 export interface SignedAnswersOptions {
@@ -77,11 +76,11 @@ export class SignedAnswers {
       case Type.DS:
         return this.#delegationResponse(view, question) ?? response;
       case Type.RRSIG:
-        return this.#signingKeys(view, qname) === undefined ? response : RRSIG_REFUSAL;
+        return this.#signingKeys(view.settings, qname) === undefined ? response : RRSIG_REFUSAL;
       case Type.NSEC: {
         const soa = response.authority.find(({ type }) => type === Type.SOA);
         const isNodata = response.rcode === Rcode.NOERROR && response.answer.length === 0;
-        if (!isNodata || soa === undefined || this.#signingKeys(view, qname) === undefined)
+        if (!isNodata || soa === undefined || this.#signingKeys(view.settings, qname) === undefined)
           return response;
         return authoritative(Rcode.NOERROR, [this.#nsecAt(view, qname, soa.ttlSeconds).nsec]);
       }
@@ -113,7 +112,7 @@ export class SignedAnswers {
   #sign(request: SigningRequest): SigningOutcome | Promise<SigningOutcome> {
     const { view, question, response } = request;
     if (this.#options.isIdle()) return unsigned(response);
-    const isSigned = this.#signingKeys(view, question.qname) !== undefined;
+    const isSigned = this.#signingKeys(view.settings, question.qname) !== undefined;
     if (isSigned && isAsterisk(question.qname)) return unsigned(WILDCARD_REFUSAL);
     if (response.rcode !== Rcode.NOERROR && response.rcode !== Rcode.NXDOMAIN)
       return unsigned(response);
@@ -122,7 +121,11 @@ export class SignedAnswers {
     const { denied, denial, isMissing } = this.#withDenial(request);
     // An alias may lead to such a name.
     const owners = [...denied.answer, ...denied.authority].map(({ owner }) => owner);
-    if (owners.some((owner) => isAsterisk(owner) && this.#signingKeys(view, owner) !== undefined))
+    if (
+      owners.some(
+        (owner) => isAsterisk(owner) && this.#signingKeys(view.settings, owner) !== undefined,
+      )
+    )
       return unsigned(WILDCARD_REFUSAL);
     const jobs = this.#jobsOf(request, denied, isMissing);
     if (jobs.length === 0) return unsigned(denied);
@@ -151,21 +154,17 @@ export class SignedAnswers {
     return rrs.length === 0 ? undefined : authoritative(Rcode.NOERROR, rrs);
   }
 
-  /** The answer to a question for DS, if one zone of ours is below another: the parent's zone has it (RFC 4035 §3.1.4.1). */
-  #delegationResponse(view: View, { qname }: Question): Response | undefined {
-    const { settings } = view;
-    const parent = parentOfCut(view, qname);
-    if (parent === undefined) return undefined;
-    const keys = this.#options.keysOf(apexOf(settings, qname) ?? qname);
+  /** The DS of a zone of ours that is below another one. */
+  #delegationResponse({ settings }: View, { qname }: Question): Response | undefined {
+    const apex = apexOf(settings, qname);
+    if (apex === undefined || parentApexOf(settings, qname) === undefined) return undefined;
+    const keys = this.#options.keysOf(apex);
     const rrs = keys && keyRecords(qname, Type.DS, keys, settings.ttlSeconds);
-    if (rrs !== undefined && rrs.length > 0) return authoritative(Rcode.NOERROR, rrs);
-    const atParent = answer(view, { qname: parent, qtype: Type.NXNAME, qclass: Class.IN });
-    const authority = atParent.kind === 'response' ? atParent.response.authority : [];
-    return authoritative(Rcode.NOERROR, [], authority);
+    return rrs && rrs.length > 0 ? authoritative(Rcode.NOERROR, rrs) : undefined;
   }
 
   /** The keys that sign records at a name; `undefined` if its zone is not signed. */
-  #signingKeys({ settings }: View, name: Name): ZoneKeys | undefined {
+  #signingKeys(settings: ZoneSettings, name: Name): ZoneKeys | undefined {
     const apex = apexOf(settings, name);
     const keys = apex && this.#options.keysOf(apex);
     return keys !== undefined && keys.zoneSigning.length > 0 ? keys : undefined;
@@ -177,12 +176,15 @@ export class SignedAnswers {
     readonly isMissing: boolean;
   } {
     const { answer: rrs, authority } = response;
+    const referred = this.#provenReferral(view, response);
+    if (referred !== undefined) return { denied: referred, denial: undefined, isMissing: false };
     const soa = authority.find(({ type }) => type === Type.SOA);
     const name = lastNameOf(question.qname, rrs);
     if (soa === undefined || rrs.some(({ type }) => type === question.qtype))
       return { denied: response, denial: undefined, isMissing: false };
-    const parent = question.qtype === Type.DS ? parentOfCut(view, name) : undefined;
-    if (this.#signingKeys(view, parent ?? name) === undefined)
+    const isOfParent = question.qtype === Type.DS;
+    const parent = isOfParent ? parentApexOf(view.settings, name) : undefined;
+    if (this.#signingKeys(view.settings, parent ?? name) === undefined)
       return { denied: response, denial: undefined, isMissing: false };
     const { ttlSeconds } = soa;
     if (response.rcode === Rcode.NXDOMAIN) {
@@ -205,6 +207,18 @@ export class SignedAnswers {
         ? authoritative(Rcode.NOERROR, denial.cname)
         : { ...response, authority: [...authority, nsec] };
     return { denied, denial, isMissing: false };
+  }
+
+  /** The referral, with the proof that there is no DS if it has none (RFC 4035 §3.1.4). */
+  #provenReferral({ settings }: View, response: Response): Response | undefined {
+    const [ns] = response.authority;
+    if (response.authoritative || ns?.type !== Type.NS) return undefined;
+    const parent = parentApexOf(settings, ns.owner);
+    const hasDs = response.authority.some(({ type }) => type === Type.DS);
+    if (parent === undefined || hasDs || this.#signingKeys(settings, parent) === undefined)
+      return response;
+    const nsec = nsecOfName(ns.owner, [Type.NS], settings.minTtlSeconds);
+    return { ...response, authority: [...response.authority, nsec] };
   }
 
   #nsecAt(
@@ -231,13 +245,18 @@ export class SignedAnswers {
   ): KeyedJob[] {
     const additional = signedAdditional(denied);
     const isInvented = isMissing || basis?.synthesis !== undefined;
-    const isCut = question.qtype === Type.DS && parentOfCut(view, question.qname) !== undefined;
+    const { settings } = view;
+    // A zone of ours that begins below another one has an NSEC of its own.
+    const isOfParent = ({ owner, type }: Rr): boolean =>
+      (type === Type.DS || type === Type.NSEC) &&
+      (question.qtype === Type.DS || settings.forwarded.cutAt(owner) !== undefined);
     return [...setsOf([...denied.answer, ...denied.authority, ...additional])].flatMap(
       ([key, rrs]) => {
-        const [{ owner, type }] = rrs as readonly [Rr, ...Rr[]];
+        const [first] = rrs as readonly [Rr, ...Rr[]];
+        const { owner, type } = first;
         if (type === Type.RRSIG) return [];
-        const isParents = isCut && (type === Type.DS || type === Type.NSEC);
-        const keys = this.#signingKeys(view, isParents ? owner.slice(1) : owner);
+        const parent = isOfParent(first) ? parentApexOf(settings, owner) : undefined;
+        const keys = this.#signingKeys(settings, parent ?? owner);
         if (keys === undefined) return [];
         const isKeyData = type === Type.DNSKEY || type === Type.CDS || type === Type.CDNSKEY;
         const ttl = Math.min(...rrs.map((rr) => originalTtl(rr, basis?.isForeign === true)));
@@ -273,12 +292,6 @@ function originalTtl(rr: Rr, isForeign: boolean): number {
   const { ttlSeconds } = rr;
   if (!isForeign && leaseLeftOf(rr) > ttlSeconds) return ttlSeconds;
   return ttlSeconds < 1 ? ttlSeconds : Math.min(2 ** Math.ceil(Math.log2(ttlSeconds)), 2 ** 31 - 1);
-}
-
-/** The apex of our zone above, if a zone of ours begins at this name. */
-function parentOfCut({ settings }: View, name: Name): Name | undefined {
-  const isApex = settings.apexes.some((apex) => equalNames(apex, name));
-  return isApex && name.length > 0 ? apexOf(settings, name.slice(1)) : undefined;
 }
 
 function unsigned(response: Response): SigningOutcome {

@@ -39,6 +39,9 @@ export function parseRecords(value: unknown): ParsedRecords {
     if (refusal !== undefined) return invalid(`[${i}]: ${typeName(type)}: ${refusal}`);
     records.push({ type, rdata });
   }
+  const ds = records.findIndex(({ type }) => type === Type.DS);
+  if (ds >= 0 && !records.some(({ type }) => type === Type.NS))
+    return invalid(`[${ds}]: DS: belongs beside the NS of a delegation`);
   return { kind: 'records', records };
 }
 
@@ -66,8 +69,6 @@ const SIGNATURE_TYPES: readonly number[] = [
 const REFUSALS: ReadonlyMap<number, string> = new Map([
   ...each([Type.A, Type.AAAA, Type.SRV, Type.PTR], 'write host and port'),
   [Type.SOA, 'the server makes it'],
-  [Type.NS, 'name servers are services at ns.dns of the domain'],
-  [Type.DS, 'belongs to a delegation'],
   // Names below it would need records made for them (RFC 6672 §2.3).
   [Type.DNAME, 'is not served'],
   ...each(SIGNATURE_TYPES, 'belongs to the signatures of a zone'),

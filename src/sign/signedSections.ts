@@ -60,7 +60,8 @@ export function signedResponse(ordered: Response, { signatures }: SignedForm): R
 const MOST_SIGNED_ADDITIONAL = 8;
 
 /** The RRsets of the additional section that a signed response has. */
-export function signedAdditional({ additional }: Response): readonly Rr[] {
+export function signedAdditional({ additional, needsAdditional }: Response): readonly Rr[] {
+  if (needsAdditional) return additional;
   const others = additional.filter(({ owner }) => !isAsterisk(owner));
   return firstSets(others, MOST_SIGNED_ADDITIONAL);
 }

@@ -52,7 +52,7 @@ export type TransferContents =
 export class ZoneVersions {
   readonly apex: Name;
   readonly #options: ZoneVersionsOptions;
-  readonly #view: View;
+  #view: View;
   readonly #apexOwner: string;
   readonly #records = new RecordMap();
   readonly #dependents = new Dependents<string>();
@@ -67,6 +67,11 @@ export class ZoneVersions {
     this.#view = listingView(options.data, options.inOrder);
     this.#apexOwner = nameKey(options.apex);
     this.#history = new VersionHistory(options.historyRecords);
+  }
+
+  /** Call this before `cut` if the zone's data is another one, with the nodes whose names it changes. */
+  setData(data: ZoneData): void {
+    this.#view = listingView(data, this.#options.inOrder);
   }
 
   get serial(): number {
@@ -164,7 +169,9 @@ export class ZoneVersions {
     const owners = new Set<string>();
     for (const node of changed) {
       const name = node.owner();
-      if (zoneWith(this.#view.settings, name) === this.apex) owners.add(nameKey(name));
+      const own = nameKey(name);
+      const isHere = zoneWith(this.#view.settings, name) === this.apex;
+      if (isHere || this.#records.get(own) !== '') owners.add(own);
       if (this.#dependents.size === 0) continue;
       for (const owner of this.#dependents.of(node)) owners.add(owner);
       for (const owner of this.#dependents.of(printName(name))) owners.add(owner);

@@ -1,7 +1,7 @@
 /**
  * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
  * Imports: dns, service, zone/tree.
- * Used by: ambassador, cli/commands, dataplane/publish, server, server/transfer, transfer.
+ * Used by: ambassador, app/answering, cli/commands, dataplane/publish, server, server/transfer, transfer.
  *
  * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
  * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the
@@ -18,7 +18,9 @@ import {
 } from '../dns/message.ts';
 import { foldName, type Name } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
+import { dsAt } from './delegation.ts';
 import { type Lookup, lookup, ptr } from './lookup.ts';
+import type { ZoneCut } from './tree/forwardedNames.ts';
 import {
   type Basis,
   basisOf,
@@ -28,13 +30,15 @@ import {
 } from './tree/lookupState.ts';
 import { isLeaderName } from './tree/meaning.ts';
 import { nameServersOf } from './tree/select.ts';
-import { apexOf, consulOf, type View, type ZoneSettings } from './tree/view.ts';
+import { apexOf, consulOf, parentApexOf, type View, type ZoneSettings } from './tree/view.ts';
 
 export type Decision =
   /** `basis` is set if the answer was made from our names. */
   | { readonly kind: 'response'; readonly response: Response; readonly basis?: Basis }
   /** The caller sends these questions to other servers, and calls again with the answers in `View.externals`. */
   | { readonly kind: 'incomplete'; readonly missing: readonly MissingQuestion[] }
+  /** One of our zones delegates the qname: the client gets `referral`, or the answer of the name servers. */
+  | { readonly kind: 'delegated'; readonly cut: ZoneCut }
   /** The qname is outside our zones. */
   | { readonly kind: 'notOurs' };
 
@@ -51,14 +55,30 @@ export function answer(view: View, question: Question): Decision {
   if (question.qclass !== Class.IN && question.qclass !== Class.ANY) {
     return { kind: 'response', response: refused('only class IN is served') };
   }
-  const apex = apexOf(view.settings, question.qname);
-  if (apex === undefined) return answerReverse(view, question);
+  const { settings } = view;
+  const { qname, qtype } = question;
+  const parent = qtype === Type.DS ? parentApexOf(settings, qname) : undefined;
+  if (parent !== undefined)
+    return { kind: 'response', response: delegationSigner(view, qname, parent) };
+  const apex = apexOf(settings, qname);
+  if (apex === undefined) {
+    const cut = settings.forwarded.cutOf(qname);
+    return cut === undefined ? answerReverse(view, question) : { kind: 'delegated', cut };
+  }
   const state = newLookupState(view);
   const outcome = lookup(state, question, apex);
   if (state.missing.length > 0) return { kind: 'incomplete', missing: state.missing };
   const decided = withDenialReason(state, responseOf(view, outcome, question, apex));
   const response = withTruncation(state, decided);
-  return { kind: 'response', response, basis: basisOf(state, foldName(question.qname)) };
+  return { kind: 'response', response, basis: basisOf(state, foldName(qname)) };
+}
+
+/** RFC 4035 §3.1.4.1: where another zone begins below ours, our zone has its DS. */
+function delegationSigner(view: View, qname: Name, apex: Name): Response {
+  const isCut = view.settings.forwarded.cutAt(qname) !== undefined;
+  const rrs = isCut ? dsAt(view, qname) : [];
+  if (rrs.length > 0) return authoritative(Rcode.NOERROR, rrs);
+  return authoritative(Rcode.NOERROR, [], [denialBy(view, apex, view.settings.minTtlSeconds)]);
 }
 
 /** Whether the store may have the answer to a question. */

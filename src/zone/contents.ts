@@ -6,19 +6,27 @@
  * Not in a zone: answers to `*` and `any` in questions, names with the label `any` if it matches any label, the name
  * `leader` in front of another, and the names below `dns` except the name servers'. No zone can have records beside a
  * CNAME (RFC 1034 §3.6.2), so an alias has nothing else, and hosts outside our zones give a CNAME only if the name has
- * no other records.
+ * no other records. At and below a cut the zone has the cut's NS and DS, and glue.
  */
 import { equalNames, isSubdomainOf, type Name } from '../dns/name.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 import { NO_SRV } from '../service/service.ts';
 import { answer } from './answer.ts';
 import { aliasOf, cnameOf } from './chain.ts';
+import { isAtCut, recordsAtCut } from './delegation.ts';
 import { storedTypes } from './storedRecords.ts';
 import { newLookupState } from './tree/lookupState.ts';
 import { apexAddressesOf, isQuestionWildcard, nameServersOf } from './tree/select.ts';
 import { type NameServices, servicesAt } from './tree/services.ts';
 import { findNode, type Node } from './tree/tree.ts';
-import { apexOf, consulOf, NO_EXTERNALS, type View, type ZoneSettings } from './tree/view.ts';
+import {
+  apexAround,
+  apexOf,
+  consulOf,
+  NO_EXTERNALS,
+  type View,
+  type ZoneSettings,
+} from './tree/view.ts';
 import { ASTERISK, isReserved } from './tree/wildcard.ts';
 
 export interface NameContents {
@@ -64,7 +72,8 @@ export function byLabel(a: Pick<Node, 'label'>, b: Pick<Node, 'label'>): number 
 /** The apex of the zone whose contents have the folded name; `undefined` if no zone's have it. */
 export function zoneWith(settings: ZoneSettings, name: Name): Name | undefined {
   const apex = apexOf(settings, name);
-  if (apex === undefined || consulOf(settings, apex) !== undefined) return undefined;
+  if (apex === undefined) return isAtCut(settings, name) ? apexAround(settings, name) : undefined;
+  if (consulOf(settings, apex) !== undefined) return undefined;
   if (name.some((label) => isQuestionWildcard(listedAs(settings), label))) return undefined;
   return !isReserved(name, apex) || isSubdomainOf(name, nameServersOf(apex)) ? apex : undefined;
 }
@@ -109,6 +118,8 @@ export interface ContentsRules {
 export function contentsAt(view: View, name: Name, rules: ContentsRules): NameContents {
   const apex = zoneWith(view.settings, name);
   if (apex === undefined) return NOTHING;
+  if (apexOf(view.settings, name) === undefined)
+    return { rrs: recordsAtCut(view, name), names: [name], presences: [] };
   if (name[0] === ASTERISK) return wildcardContents(view, name);
   const isApex = name.length === apex.length;
   const rrs: Rr[] = [];

@@ -8,6 +8,7 @@
  * add nothing to them.
  */
 import { foldName, type Name } from '../dns/name.ts';
+import { Type } from '../dns/rr.ts';
 import type { ServiceRecord } from '../service/records.ts';
 import type { TimedRdata } from './rrset.ts';
 import type { LookupState } from './tree/lookupState.ts';
@@ -23,12 +24,16 @@ export interface RecordsPlace {
   readonly wildcard: Name | undefined;
 }
 
+/** They make a zone cut at their name, or nothing: at a cut `delegation.ts` answers with them. */
+const CUT_TYPES: readonly number[] = [Type.NS, Type.DS];
+
 /** The rdata of a type that the name has from such records. */
 export function storedRdata(
   state: LookupState,
   place: RecordsPlace,
   type: number,
 ): readonly TimedRdata[] {
+  if (CUT_TYPES.includes(type)) return [];
   return servicesWithRecords(state, place).flatMap((registration) => {
     const members = registration.attributes.records.filter((record) => record.type === type);
     return members.map(({ rdata }) => ({ rdata, ttl: serviceTtl(state, registration) }));
@@ -39,7 +44,8 @@ export function storedRdata(
 export function storedTypes(state: LookupState, place: RecordsPlace): readonly number[] {
   const typeOf = ({ type }: ServiceRecord) => type;
   const services = servicesWithRecords(state, place);
-  return services.flatMap(({ attributes }) => attributes.records.map(typeOf));
+  const types = services.flatMap(({ attributes }) => attributes.records.map(typeOf));
+  return types.filter((type) => !CUT_TYPES.includes(type));
 }
 
 export function hasStoredRecords(state: LookupState, place: RecordsPlace): boolean {

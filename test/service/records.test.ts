@@ -19,6 +19,10 @@ const refused = [
   [{ rr: ['SOA a. b. 1 2 3 4 5'] }, 'rr[0]: SOA: the server makes it'],
   [{ rr: ['TYPE47 \\# 4 00 0001 40'] }, 'rr[0]: NSEC: belongs to the signatures of a zone'],
   [{ rr: ['CDS 0 0 0 00'] }, 'rr[0]: CDS: belongs to the signatures of a zone'],
+  [
+    { rr: ['TXT a', `DS 1 13 2 ${'00'.repeat(32)}`] },
+    'rr[1]: DS: belongs beside the NS of a delegation',
+  ],
   [{ rr: ['TYPE255 \\# 0'] }, 'rr[0]: ANY: is no type of data'],
   [{ rr: ['CNAME a.', 'TXT b'] }, 'rr: a CNAME cannot stand beside other data'],
   [{ host: '192.0.2.1', rr: ['CNAME a.'] }, 'rr: a CNAME cannot stand beside other data'],

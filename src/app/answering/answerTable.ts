@@ -3,7 +3,7 @@
  * Imports: ambassador, ambassador/names, app/ambassador, app/process, config, config/options, dataplane/cache,
  *   dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets, dataplane/table, dns, dnstap, forward,
  *   forward/domains, kernel, observability, server, server/http, server/listening, server/tcp, server/tls,
- *   server/transfer, service, sign, store, timing, transfer, zone/tree.
+ *   server/transfer, service, sign, store, timing, transfer, zone, zone/tree.
  * Used by: app, cli/host, cli/signing, tools/doctor.
  *
  * The answer table of a running server: its memory, and the timer that refreshes it.

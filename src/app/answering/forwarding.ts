@@ -4,8 +4,10 @@
  */
 import type { Config } from '../../config/config.ts';
 import { isSameValue } from '../../config/options/valueForms.ts';
+import type { SocketAddress } from '../../dns/address.ts';
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import {
+  type Delegations,
   DomainForwarder,
   type ForwardedDomain,
   type ForwardingPlan,
@@ -16,20 +18,29 @@ import type { ForwarderOptions } from '../../forward/forwarderOptions.ts';
 import { type Interfaces, withoutOwnAddresses } from '../../forward/upstream.ts';
 import { hostInterfaces } from '../../kernel/interfaces.ts';
 import type { Log } from '../../observability/log.ts';
-import { ForwardedNames } from '../../zone/tree/forwardedNames.ts';
+import { ForwardedNames, type ZoneCut } from '../../zone/tree/forwardedNames.ts';
 import type { StubZone } from '../../zone/tree/stubZones.ts';
+import { cutsInForce } from '../../zone/zoneCuts.ts';
 import { upstreamsOf } from '../process/network.ts';
 import { readUpstreamCa } from '../process/pemFiles.ts';
 
 export type SharedByForwarders = Required<
   Pick<ForwarderOptions, 'counters' | 'stored' | 'tlsEvents'>
 > &
-  Pick<ForwarderOptions, 'observer'>;
+  Pick<ForwarderOptions, 'observer'> &
+  Pick<Delegations, 'serversOf'>;
+
+export interface StoredDomains {
+  readonly stubZones: readonly StubZone[];
+  /** All names with NS records. */
+  readonly cuts: readonly ZoneCut[];
+}
 
 /** What forwarding depends on. */
 export interface ForwardingBasis {
   readonly config: Config;
-  readonly stubZones: readonly StubZone[];
+  /** What the store says about the servers of domains. */
+  readonly stored: StoredDomains;
   readonly hosts: HostsTable;
   /** Of our zones; folded. */
   readonly apexes: readonly Name[];
@@ -45,11 +56,13 @@ export interface Forwarding {
   readonly plan: ForwardingPlan;
   /** Of `sets`. */
   readonly options: Omit<SetOptions, keyof SharedByForwarders>;
+  /** The names of options and stub zones in `plan`. */
+  readonly domains: readonly Name[];
   readonly apexes: readonly Name[];
 }
 
 export function forwardingOf(
-  { config, stubZones, hosts, apexes, upstreamCaPem }: ForwardingBasis,
+  { config, stored, hosts, apexes, upstreamCaPem }: ForwardingBasis,
   before: Forwarding | undefined,
   shared: SharedByForwarders,
   log: Log,
@@ -57,23 +70,33 @@ export function forwardingOf(
   const options = setOptionsOf(config, upstreamCaPem);
   // The system is asked once, not for each of a thousand domains.
   const interfaces = hostInterfaces();
-  const rules = rulesOf(config, stubZones, apexes, interfaces);
+  const rules = rulesOf(config, stored.stubZones, apexes, interfaces);
   const general = generalOf(config, interfaces);
-  const plan = { general, domains: rules, hosts };
+  const domains = rules.map(({ name }) => name);
+  const cuts = cutsInForce(stored.cuts, apexes, domains);
+  const delegated = cuts.map((cut) => plannedCut(cut, config));
+  const plan = { general, domains: [...rules, ...delegated], hosts };
   const isSameNames =
     before !== undefined &&
-    isSameValue(namesOf(before.plan), namesOf(plan)) &&
+    isSameValue(before.domains, domains) &&
+    isSameValue(before.names.cuts, cuts) &&
     isSameValue(before.apexes, apexes);
-  const names = isSameNames ? before.names : new ForwardedNames(namesOf(plan), apexes);
+  const names = isSameNames ? before.names : new ForwardedNames(domains, apexes, cuts);
   if (!isSameNames) warnOfOwn(config, apexes, log);
   const isSameOptions = before !== undefined && isSameValue(before.options, options);
-  if (isSameOptions && isSamePlan(before.plan, plan)) return { ...before, names, apexes };
+  if (isSameOptions && isSamePlan(before.plan, plan)) return { ...before, names, domains, apexes };
   const sets = isSameOptions ? before.sets : new ServerSets({ ...options, ...shared });
   if (general === undefined && (before === undefined || before.plan.general !== undefined))
     warnOfMissing(config, apexes, log);
-  const isIdle = general === undefined && rules.length === 0 && hosts.size === 0;
-  const forwarder = isIdle ? undefined : new DomainForwarder(plan, sets, shared.counters);
-  return { names, sets, forwarder, plan, options, apexes };
+  const isDelegating = config.recursion && cuts.length > 0;
+  const isIdle = general === undefined && rules.length === 0 && !isDelegating && hosts.size === 0;
+  const usable: Delegations['usable'] = (upstreams) =>
+    withoutOwnAddresses(upstreams, ownAddressesOf(config), interfaces);
+  const delegations = { serversOf: shared.serversOf, usable };
+  const forwarder = isIdle
+    ? undefined
+    : new DomainForwarder(plan, sets, shared.counters, delegations);
+  return { names, sets, forwarder, plan, options, domains, apexes };
 }
 
 /** Warns of options that forward one of our zones. A zone may come from the store's configuration, after the options. */
@@ -94,8 +117,14 @@ function isRoot({ name }: ForwardedDomain): boolean {
   return name.length === 0;
 }
 
-function namesOf({ domains }: ForwardingPlan): readonly Name[] {
-  return domains.map(({ name }) => name);
+/** Without recursion the names in it get referrals, and no other server gets questions about them. */
+function plannedCut({ name }: ZoneCut, { recursion }: Config): ForwardingPlan['domains'][number] {
+  const servers = recursion ? 'delegated' : 'local';
+  return { name, isStubZone: false, servers };
+}
+
+function ownAddressesOf({ addr, dot }: Config): readonly SocketAddress[] {
+  return [...addr, ...dot];
 }
 
 function isSamePlan(a: ForwardingPlan, b: ForwardingPlan): boolean {
@@ -109,7 +138,7 @@ function generalOf(config: Config, interfaces: Interfaces): ForwardingPlan['gene
   const root = config.forward.find(isRoot)?.servers;
   if (!config.recursion || root === 'local') return undefined;
   const all = root ?? upstreamsOf(config.nameservers);
-  const servers = withoutOwnAddresses(all, [...config.addr, ...config.dot], interfaces);
+  const servers = withoutOwnAddresses(all, ownAddressesOf(config), interfaces);
   return servers.length === 0 ? undefined : { servers, ndots: config.ndots };
 }
 
@@ -124,7 +153,7 @@ function rulesOf(
   apexes: readonly Name[],
   interfaces: Interfaces,
 ): readonly ForwardedDomain[] {
-  const own = [...config.addr, ...config.dot];
+  const own = ownAddressesOf(config);
   const stubs = stubZones.map(({ name, servers }) => ({ name, servers, isStubZone: true }));
   const known = new Set(stubs.map(({ name }) => printName(name)));
   const rules = config.forward.filter(({ name }) => name.length > 0 && !known.has(printName(name)));

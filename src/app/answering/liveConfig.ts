@@ -8,15 +8,16 @@ import { isSameValue } from '../../config/options/valueForms.ts';
 import { withStoreConfig } from '../../config/storeConfig.ts';
 import { equalNames, isSubdomainOf, type Name, printName } from '../../dns/name.ts';
 import { type Cidr, recursionRule } from '../../forward/addresses.ts';
+import type { DelegatedServer } from '../../forward/domains/delegatedForwarder.ts';
 import type { DomainForwarder } from '../../forward/domains/domainForwarder.ts';
 import type { ServerSets } from '../../forward/domains/serverSets.ts';
-import type { Forwarder } from '../../forward/forwarder.ts';
 import type { ForwarderOptions } from '../../forward/forwarderOptions.ts';
 import { newForwardCounters } from '../../forward/outcome.ts';
 import { mayRebind } from '../../forward/privateNames.ts';
-import { printUpstream, type Upstream } from '../../forward/upstream.ts';
+import { printUpstream } from '../../forward/upstream.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Change } from '../../service/change.ts';
+import type { ZoneCut } from '../../zone/tree/forwardedNames.ts';
 import type { StubZone } from '../../zone/tree/stubZones.ts';
 import type { ConsulSettings, ZoneSettings } from '../../zone/tree/view.ts';
 import type { AmbassadorForce } from '../ambassador/serverAmbassador.ts';
@@ -26,6 +27,7 @@ import {
   type Forwarding,
   forwardingOf,
   type SharedByForwarders,
+  type StoredDomains,
   upstreamCaOf,
 } from './forwarding.ts';
 
@@ -50,6 +52,10 @@ export class LiveConfig {
   #shared: SharedByForwarders = {
     counters: this.forwardCounters,
     stored: (question) => this.#storedReplies?.(question),
+    serversOf: (domain) => {
+      const cut = this.settings.forwarded.cutAt(domain);
+      return cut === undefined ? [] : this.#nameServers(cut);
+    },
     tlsEvents: {
       onUnreachable: (upstream, reason) =>
         this.#log.warn(
@@ -60,7 +66,8 @@ export class LiveConfig {
   };
   readonly #hosts: FollowedHosts;
   #storedReplies: ForwarderOptions['stored'];
-  #stubZones: readonly StubZone[] = [];
+  #stored: StoredDomains = { stubZones: [], cuts: [] };
+  #nameServers: (cut: ZoneCut) => readonly DelegatedServer[] = () => [];
   /** See `hostRanges`; empty while nothing needs them. */
   #hostRanges: readonly Cidr[] = [];
   /** Counts the configurations that were read again: applied and rejected. */
@@ -104,16 +111,19 @@ export class LiveConfig {
     return this.#active.forwarding.forwarder;
   }
 
-  /** The forwarder that asks name servers to which our zones delegate a domain. */
-  delegatedTo(domain: Name, servers: readonly Upstream[]): Forwarder {
-    return this.#active.forwarding.sets.delegatedTo(domain, servers);
-  }
-
   /** Replaces the stub zones. */
   setStubZones(stubZones: readonly StubZone[]): void {
-    if (isSameValue(stubZones, this.#stubZones)) return;
-    this.#stubZones = stubZones;
-    this.#activate(this.#active.config);
+    this.#setStored({ ...this.#stored, stubZones });
+  }
+
+  /** Replaces the names with NS records in the store. */
+  setCuts(cuts: readonly ZoneCut[]): void {
+    this.#setStored({ ...this.#stored, cuts });
+  }
+
+  /** Sets where the addresses of the name servers of delegated names come from. */
+  setNameServers(nameServers: (cut: ZoneCut) => readonly DelegatedServer[]): void {
+    this.#nameServers = nameServers;
   }
 
   /** Replaces the ranges that are on this host, for a configuration that does not name them. */
@@ -228,6 +238,12 @@ export class LiveConfig {
     this.#log.error({}, 'the configuration has mistakes; keeping the previous one');
   }
 
+  #setStored(stored: StoredDomains): void {
+    if (isSameValue(stored, this.#stored)) return;
+    this.#stored = stored;
+    this.#activate(this.#active.config);
+  }
+
   #activate(config: Config): void {
     const before = this.#active;
     this.#active = this.#activeConfigFrom(config, before);
@@ -244,7 +260,7 @@ export class LiveConfig {
     const settings = isSameValue(plain, found) ? (plain as typeof found) : found;
     const { apexes } = settings;
     const basis = {
-      ...{ config, apexes, stubZones: this.#stubZones, upstreamCaPem: this.#upstreamCaPem },
+      ...{ config, apexes, stored: this.#stored, upstreamCaPem: this.#upstreamCaPem },
       hosts: this.#hosts.table(config.hosts, apexes),
     };
     const forwarding = forwardingOf(basis, before?.forwarding, this.#shared, this.#log);

@@ -12,7 +12,9 @@ import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
 import type { OpenReplies } from '../../server/tcp/tcpConnection.ts';
 import type { TransferServer } from '../../server/transfer/transferServer.ts';
 import type { Mirror } from '../../store/mirror.ts';
+import { serversOfCut } from '../../zone/delegation.ts';
 import type { Catalog } from '../../zone/tree/catalog.ts';
+import { NO_EXTERNALS, type View } from '../../zone/tree/view.ts';
 import { serverTextsOf } from './clientPolicy.ts';
 import type { Dnssec } from './dnssec.ts';
 import { type LiveConfig, rebindRule } from './liveConfig.ts';
@@ -54,11 +56,33 @@ export interface SlowPath {
 export const monotonicMs = (): number => performance.now();
 export const unixSeconds = (): number => Math.floor(Date.now() / 1000);
 
+/** The store's names as no client sees them: without other servers' answers. */
+function storeView(
+  { catalog, liveConfig, nameTables }: SlowPathParts,
+  onFault: (error: unknown) => void,
+): View {
+  return {
+    root: catalog.root,
+    settings: liveConfig.settings,
+    nowMs: monotonicMs(),
+    unixSeconds: unixSeconds(),
+    sampleStart: 0,
+    externals: NO_EXTERNALS,
+    facts: nameTables.facts,
+    localAddress: undefined,
+    recursionDesired: false,
+    roomOctets: undefined,
+    onFault,
+  };
+}
+
 export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): SlowPath {
   const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
   const { counters, queryLog, faults, transfers } = parts;
   const pending = new OutstandingAnswers();
   const gate = new ClientGate({ monotonicMs, unixSeconds }, parts.table.seed);
+  const onError = (error: unknown) => faults.report(error, 'a query failed');
+  liveConfig.setNameServers((cut) => serversOfCut(storeView(parts, onError), cut));
   const quiet = {
     root: catalog.root,
     version: () => catalog.version,
@@ -75,7 +99,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     random: Math.random,
     designated: parts.designated,
     signedAnswers: parts.dnssec.answers,
-    onError: (error: unknown) => faults.report(error, 'a query failed'),
+    onError,
   };
   const respondQuietly = createResponder({
     ...quiet,
@@ -89,6 +113,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     gate,
     texts: () => serverTextsOf(liveConfig.config),
     forwarder: () => liveConfig.forwarder,
+    asksDelegated: () => liveConfig.config.recursion,
     mayRecurse: (address) => liveConfig.mayRecurse(address),
     onDecided: (decided) => publisher.publishSoon(decided),
     onSigning: (decided) => publisher.publishSignedSoon(decided),

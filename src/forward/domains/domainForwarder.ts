@@ -13,6 +13,11 @@ import { Rcode } from '../../dns/rr.ts';
 import type { CachingForwarder } from '../forwarder.ts';
 import type { ForwardCounters, Forwarded, ForwardOptions } from '../outcome.ts';
 import { isPublicAddress } from '../privateNames.ts';
+import {
+  DelegatedForwarder,
+  type DelegatedForwarderOptions,
+  type DelegatedServer,
+} from './delegatedForwarder.ts';
 import type { HostsTable } from './hostsTable.ts';
 import type { ServerSet, ServerSets } from './serverSets.ts';
 
@@ -24,20 +29,36 @@ export interface ForwardedDomain {
   readonly servers: ServerSet['servers'] | 'local';
 }
 
+/** A domain whose servers are in the NS records of our zones. */
+export interface DelegatedDomain {
+  readonly name: Name;
+  readonly isStubZone: false;
+  readonly servers: 'delegated';
+}
+
+/** The name servers of the domains that our zones delegate. */
+export interface Delegations {
+  readonly serversOf: (domain: Name) => readonly DelegatedServer[];
+  readonly usable: DelegatedForwarderOptions['usable'];
+}
+
+export const NO_DELEGATIONS: Delegations = { serversOf: () => [], usable: () => [] };
+
 export interface ForwardingPlan {
   /** The upstreams for names in no domain; undefined: the server refuses these. */
   readonly general: ServerSet | undefined;
   /** Each name once. */
-  readonly domains: readonly ForwardedDomain[];
+  readonly domains: readonly (ForwardedDomain | DelegatedDomain)[];
   readonly hosts: HostsTable;
 }
 
 /** Where the questions about a domain go. */
 interface DomainTarget {
   /** Undefined: the general upstreams. */
-  readonly domain: ForwardedDomain | undefined;
+  readonly domain: ForwardedDomain | DelegatedDomain | undefined;
   /** Undefined: the server refuses the question. */
   readonly forwarder: CachingForwarder | undefined;
+  readonly delegated?: DelegatedForwarder;
 }
 
 export class DomainForwarder implements CachingForwarder {
@@ -49,22 +70,33 @@ export class DomainForwarder implements CachingForwarder {
   readonly #domains = new NameMap<DomainTarget>();
   readonly #all: readonly CachingForwarder[];
 
-  constructor(plan: ForwardingPlan, sets: ServerSets, counters: ForwardCounters) {
+  constructor(
+    plan: ForwardingPlan,
+    sets: ServerSets,
+    counters: ForwardCounters,
+    delegations = NO_DELEGATIONS,
+  ) {
     const { general, domains } = plan;
+    const named = domains.filter((domain) => domain.servers !== 'delegated');
     this.#sets = sets;
     this.#plan = plan;
     this.#counters = counters;
     const used: ServerSet[] = [];
     const all: CachingForwarder[] = [];
     const use = (set: ServerSet | undefined): CachingForwarder | undefined => {
-      const forwarder = set && sets.use(set, domains.length);
+      const forwarder = set && sets.use(set, named.length);
       if (set !== undefined) used.push(set);
       if (forwarder !== undefined) all.push(forwarder);
       return forwarder;
     };
     this.#general = { domain: undefined, forwarder: use(general) };
-    for (const domain of domains)
+    for (const domain of named)
       this.#domains.set(domain.name, { domain, forwarder: use(setOf(domain)) });
+    for (const domain of domains)
+      if (domain.servers === 'delegated') {
+        const forwarder = this.#delegated(domain.name, delegations);
+        this.#domains.set(domain.name, { domain, forwarder, delegated: forwarder });
+      }
     this.#used = used;
     this.#all = all;
   }
@@ -107,13 +139,24 @@ export class DomainForwarder implements CachingForwarder {
    */
   isInternal(qname: Name): boolean {
     if (this.#plan.hosts.has(qname)) return true;
-    const servers = this.#domains.longest(qname)?.domain?.servers;
+    const target = this.#domains.longest(qname);
+    const servers = target?.domain?.servers;
     if (servers === undefined || servers === 'local') return false;
-    return !servers.some(({ address }) => isPublicAddress(address));
+    if (servers !== 'delegated') return !servers.some(({ address }) => isPublicAddress(address));
+    const addresses = target?.delegated?.ownAddresses ?? [];
+    return addresses.length > 0 && !addresses.some(isPublicAddress);
   }
 
   async close(): Promise<void> {
     await Promise.all(this.#used.map((set) => this.#sets.release(set)));
+  }
+
+  #delegated(domain: Name, { serversOf, usable }: Delegations): DelegatedForwarder {
+    return new DelegatedForwarder({
+      ...{ domain, usable, lookUp: this },
+      servers: () => serversOf(domain),
+      forwarderTo: (upstreams) => this.#sets.delegatedTo(domain, upstreams),
+    });
   }
 
   #targetOf({ qname }: Question): DomainTarget {

@@ -3,7 +3,7 @@
  * `serialIntervalSeconds`. The first change after a pause waits a moment, so that the changes of a deployment make one
  * version.
  */
-import { equalNames, type Name } from '../../dns/name.ts';
+import { equalNames, type Name, nameKey } from '../../dns/name.ts';
 import { type Change, keyOfChange, revisionOf } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { Alarm, type Clock } from '../../timing/clock.ts';
@@ -16,9 +16,10 @@ import {
   serialOfRevision,
 } from '../../transfer/serial.ts';
 import { ZoneVersions } from '../../transfer/zoneVersions.ts';
-import type { ZoneData } from '../../zone/contents.ts';
-import type { Node } from '../../zone/tree/tree.ts';
-import { apexOf, consulOf, type ZoneSettings } from '../../zone/tree/view.ts';
+import { type ZoneData, zoneWith } from '../../zone/contents.ts';
+import type { ZoneCut } from '../../zone/tree/forwardedNames.ts';
+import { findNode, type Node } from '../../zone/tree/tree.ts';
+import { apexAround, apexOf, consulOf, type ZoneSettings } from '../../zone/tree/view.ts';
 
 export type SerialSource = 'revision' | 'unixtime';
 
@@ -104,10 +105,25 @@ export class VersionKeeper {
     this.#readAll();
   }
 
-  /** Call this when the settings may have changed: then every record may have. */
+  /** Call this when the settings may have changed: then every record may have, unless only cuts have come or gone. */
   onSettings(): void {
-    const { settings } = this.#options.data();
-    if (this.#isStarted && !haveSameContents(settings, this.#settings)) this.#readAll();
+    if (!this.#isStarted) return;
+    const before = this.#settings;
+    const data = this.#options.data();
+    const { settings } = data;
+    if (settings === before) return;
+    if (before === undefined || this.#reading.length > 0 || !differInCutsOnly(before, settings)) {
+      this.#readAll();
+      return;
+    }
+    this.#settings = settings;
+    for (const zone of this.#zones) zone.setData(data);
+    for (const name of changedCuts(before, settings)) {
+      const apex = apexAround(settings, name);
+      if (apex !== undefined) this.#touch(apex, this.#lastRevision, true);
+      this.#noteAll(findNode(data.root, name));
+    }
+    this.#schedule();
   }
 
   /** Call this before changes are applied. */
@@ -120,7 +136,7 @@ export class VersionKeeper {
       // The changes that a new listing finds are in the order of their keys.
       greatest = Math.max(greatest, revision);
       const name = nameOfKey(keyOfChange(change), prefix);
-      const apex = name.kind === 'name' ? apexOf(this.#settings, name.owner) : undefined;
+      const apex = name.kind === 'name' ? zoneOfName(this.#settings, name.owner) : undefined;
       if (apex !== undefined) this.#touch(apex, revision, true);
     }
     if (changes.length > 0) this.#lastRevision = greatest;
@@ -134,17 +150,26 @@ export class VersionKeeper {
     if (!this.#isStarted) return;
     if (revision !== undefined && this.#settings !== undefined) {
       for (const node of nodes) {
-        const apex = apexOf(this.#settings, node.owner());
+        const apex = zoneOfName(this.#settings, node.owner());
         if (apex !== undefined) this.#touch(apex, revision, false);
       }
     }
-    for (const changed of nodes) {
-      for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
-        if (this.#changed.has(node)) break;
-        this.#changed.add(node);
-      }
-    }
+    for (const changed of nodes) this.#noteChanged(changed);
     this.#schedule();
+  }
+
+  #noteChanged(changed: Node): void {
+    for (let node: Node | undefined = changed; node !== undefined; node = node.parent) {
+      if (this.#changed.has(node)) break;
+      this.#changed.add(node);
+    }
+  }
+
+  /** The node, all nodes below it, and all above it. */
+  #noteAll(node: Node | undefined): void {
+    if (node === undefined) return;
+    this.#noteChanged(node);
+    for (const child of node.children ?? []) this.#noteAll(child);
   }
 
   close(): void {
@@ -261,9 +286,34 @@ export class VersionKeeper {
   }
 }
 
-/** Whether zones have the same contents with both: nearness changes answers alone. */
-function haveSameContents(one: ZoneSettings, other: ZoneSettings | undefined): boolean {
-  if (other === undefined) return false;
-  const fields = Object.keys(one) as (keyof ZoneSettings)[];
-  return fields.every((field) => field === 'near' || one[field] === other[field]);
+/** The zone of a name, or the one that delegates the name and still has records of it. */
+function zoneOfName(settings: ZoneSettings, name: Name): Name | undefined {
+  return apexOf(settings, name) ?? zoneWith(settings, name);
+}
+
+/**
+ * Whether zones have the same records except at cuts. Live settings keep the identity of each field that has not changed,
+ * and transfers have all services, whatever `near` is.
+ */
+function differInCutsOnly(a: ZoneSettings, b: ZoneSettings): boolean {
+  const fields = Object.keys(a) as readonly (keyof ZoneSettings)[];
+  const isSame = fields.every(
+    (field) => field === 'forwarded' || field === 'near' || a[field] === b[field],
+  );
+  return isSame && a.forwarded.hasSameDomains(b.forwarded);
+}
+
+/** The names of the cuts that have come, gone or changed, and of their name servers. */
+function changedCuts({ forwarded: a }: ZoneSettings, { forwarded: b }: ZoneSettings): Name[] {
+  const differs = (cut: ZoneCut, other: ZoneCut | undefined): boolean =>
+    other === undefined || namesText(cut.servers) !== namesText(other.servers);
+  const changed = [
+    ...a.cuts.filter((cut) => differs(cut, b.cutAt(cut.name))),
+    ...b.cuts.filter((cut) => differs(cut, a.cutAt(cut.name))),
+  ];
+  return changed.flatMap(({ name, servers }) => [name, ...servers]);
+}
+
+function namesText(names: readonly Name[]): string {
+  return names.map(nameKey).join(' ');
 }

@@ -230,9 +230,11 @@ class Walk {
   /** Whether services at most `levels` labels below the node count in its name's answers. */
   #hasAggregateBelow(node: Node, levels: number): boolean {
     if (levels <= 0 || !node.hasAggregateBelow) return false;
-    if (levels === Number.POSITIVE_INFINITY) return true;
+    const { forwarded } = this.#state.view.settings;
+    if (levels === Number.POSITIVE_INFINITY && !forwarded.hidesBelow(node)) return true;
     for (const child of node.children ?? []) {
       if (this.#state.nodesLeft-- <= 0) return false;
+      if (forwarded.hides(child)) continue;
       if (hasAggregateOwn(child) || this.#hasAggregateBelow(child, levels - 1)) return true;
     }
     return false;
@@ -254,7 +256,7 @@ class Walk {
   takeChildren(node: Node, depth: number): void {
     for (const child of node.children ?? []) {
       if (this.#isFull()) return;
-      this.takeOwn(child, depth + 1);
+      if (!this.#state.view.settings.forwarded.hides(child)) this.takeOwn(child, depth + 1);
     }
   }
 

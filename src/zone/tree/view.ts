@@ -214,14 +214,28 @@ export type Freshness =
  * domain inside one of them whose questions go to other servers.
  */
 export function apexOf(settings: ZoneSettings, name: Name): Name | undefined {
+  const longest = apexAround(settings, name);
+  if (longest === undefined || settings.forwarded.covers(name, longest.length)) return undefined;
+  return longest;
+}
+
+/** The longest apex that a name is at or below, whatever other servers answer for. */
+export function apexAround({ apexes }: Pick<ZoneSettings, 'apexes'>, name: Name): Name | undefined {
   let longest: Name | undefined;
-  for (const apex of settings.apexes) {
+  for (const apex of apexes) {
     if (isSubdomainOf(name, apex) && (longest === undefined || apex.length > longest.length)) {
       longest = apex;
     }
   }
-  if (longest === undefined || settings.forwarded.covers(name, longest.length)) return undefined;
   return longest;
+}
+
+/** The apex of our zone above, if another zone begins at this name: one of ours, or one that we delegate. */
+export function parentApexOf(settings: ZoneSettings, name: Name): Name | undefined {
+  const { apexes, forwarded } = settings;
+  if (forwarded.cutAt(name) !== undefined) return apexAround(settings, name);
+  const isApex = name.length > 0 && apexes.some((apex) => equalNames(apex, name));
+  return isApex ? apexOf(settings, name.slice(1)) : undefined;
 }
 
 /**

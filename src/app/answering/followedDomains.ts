@@ -1,13 +1,14 @@
-/** Follows the stub zones in the store, and gives them to the live configuration. */
+/** Follows the stub zones and the delegated names in the store, and gives them to the live configuration. */
 import { printSocketAddress } from '../../dns/address.ts';
 import { printName } from '../../dns/name.ts';
 import type { Log } from '../../observability/log.ts';
 import { keyOfName } from '../../service/key.ts';
 import { type InvalidStub, stubZonesOf } from '../../zone/tree/stubZones.ts';
 import type { Node } from '../../zone/tree/tree.ts';
+import { cutProblem, DelegatedNames } from '../../zone/zoneCuts.ts';
 import type { LiveConfig } from './liveConfig.ts';
 
-export interface FollowedStubZonesOptions {
+export interface FollowedDomainsOptions {
   readonly root: Node;
   /** Of the names' keys, as `keyPrefix` returns it. */
   readonly prefix: string;
@@ -15,15 +16,17 @@ export interface FollowedStubZonesOptions {
   readonly log: Log;
 }
 
-export class FollowedStubZones {
-  readonly #options: FollowedStubZonesOptions;
+export class FollowedDomains {
+  readonly #options: FollowedDomainsOptions;
+  readonly #delegated = new DelegatedNames();
   #isLoaded = false;
   #isRefreshing = false;
   #logged = '';
   /** Keys and reasons that were logged. */
   #reported: ReadonlySet<string> = new Set();
+  #cutProblems: ReadonlySet<string> = new Set();
 
-  constructor(options: FollowedStubZonesOptions) {
+  constructor(options: FollowedDomainsOptions) {
     this.#options = options;
     // The domains may have changed, or the option.
     options.liveConfig.onChanged(() => this.#refresh());
@@ -37,7 +40,9 @@ export class FollowedStubZones {
 
   /** Call this after each set of changes was applied, with the nodes of their owner names. */
   onApplied(nodes: readonly Node[]): void {
-    if (this.#options.liveConfig.config.stubZones && nodes.some(isBelowStubs)) this.#refresh();
+    const isOtherCut = this.#delegated.apply(nodes);
+    const hasStubs = this.#options.liveConfig.config.stubZones && nodes.some(isBelowStubs);
+    if (isOtherCut || hasStubs) this.#refresh();
   }
 
   #refresh(): void {
@@ -45,20 +50,40 @@ export class FollowedStubZones {
     if (!this.#isLoaded || this.#isRefreshing) return;
     this.#isRefreshing = true;
     try {
-      const { root, liveConfig, log } = this.#options;
-      const { stubZones, domains } = liveConfig.config;
-      const found = stubZones ? stubZonesOf(root, domains) : NO_STUB_ZONES;
-      this.#report(found.invalid);
-      liveConfig.setStubZones(found.zones);
-      const zones = found.zones.map(({ name, servers }) =>
-        [printName(name), ...servers.map(printSocketAddress)].join(' '),
-      );
-      const text = zones.join('\n');
-      if (text !== this.#logged) log.info({ zones }, 'the stub zones have changed');
-      this.#logged = text;
+      this.#refreshStubZones();
+      this.#refreshCuts();
     } finally {
       this.#isRefreshing = false;
     }
+  }
+
+  #refreshStubZones(): void {
+    const { root, liveConfig, log } = this.#options;
+    const { stubZones, domains } = liveConfig.config;
+    const found = stubZones ? stubZonesOf(root, domains) : NO_STUB_ZONES;
+    this.#report(found.invalid);
+    liveConfig.setStubZones(found.zones);
+    const zones = found.zones.map(({ name, servers }) =>
+      [printName(name), ...servers.map(printSocketAddress)].join(' '),
+    );
+    const text = zones.join('\n');
+    if (text !== this.#logged) log.info({ zones }, 'the stub zones have changed');
+    this.#logged = text;
+  }
+
+  #refreshCuts(): void {
+    const { liveConfig, log } = this.#options;
+    const cuts = this.#delegated.cuts();
+    liveConfig.setCuts(cuts);
+    const problems = new Set<string>();
+    for (const { name } of cuts) {
+      const problem = cutProblem(name, liveConfig.config.domains);
+      if (problem?.kind !== 'without effect') continue;
+      const line = `${printName(name)}: ${problem.reason}`;
+      problems.add(line);
+      if (!this.#cutProblems.has(line)) log.warn({}, `the NS records have no effect: ${line}`);
+    }
+    this.#cutProblems = problems;
   }
 
   #report(invalid: readonly InvalidStub[]): void {

@@ -1,0 +1,94 @@
+/**
+ * Which names our zones delegate: those that have NS records of their own (field `rr`). The records of other names, even
+ * of those directly below, make no cut at a name.
+ */
+import { foldName, type Name, NameMap, nameKey, printName } from '../dns/name.ts';
+import { Type } from '../dns/rr.ts';
+import type { ZoneCut } from './tree/forwardedNames.ts';
+import type { Node, Registration } from './tree/tree.ts';
+import { apexAround } from './tree/view.ts';
+import { ASTERISK, isReserved } from './tree/wildcard.ts';
+
+/** The names with NS records in a tree. It follows the changes, so that a million other names cost nothing. */
+export class DelegatedNames {
+  readonly #nodes = new Set<Node>();
+
+  /** Call this after each set of changes, with the nodes of their owner names. Whether the names may be other ones now. */
+  apply(nodes: readonly Node[]): boolean {
+    let isChanged = false;
+    for (const node of nodes) {
+      const isDelegated = node.isInTree && serversAt(node).length > 0;
+      if (isDelegated) this.#nodes.add(node);
+      else if (this.#nodes.size === 0 || !this.#nodes.delete(node)) continue;
+      isChanged = true;
+    }
+    return isChanged;
+  }
+
+  /** Ordered by name. */
+  cuts(): readonly ZoneCut[] {
+    const cuts = [...this.#nodes].map((node) => ({ name: node.owner(), servers: serversAt(node) }));
+    const keyed = cuts.map((cut) => [printName(cut.name), cut] as const);
+    return keyed.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, cut]) => cut);
+  }
+}
+
+/** The name servers in the NS records of the node's own services, each once. */
+function serversAt(node: Node): readonly Name[] {
+  if (node.recordedCount === 0) return NONE;
+  const servers = new Map<string, Name>();
+  for (let at: Registration | undefined = node.first; at !== undefined; at = at.next)
+    for (const { type, rdata } of at.attributes.records)
+      if (type === Type.NS && rdata.kind === 'name')
+        servers.set(nameKey(rdata.target), foldName(rdata.target));
+  return [...servers.values()];
+}
+
+const NONE: readonly Name[] = [];
+
+export type CutProblem =
+  /** No zone of ours has the name. */
+  { readonly kind: 'outside' } | { readonly kind: 'without effect'; readonly reason: string };
+
+/**
+ * Why the NS records of a folded name make no cut. Nothing is said about other cuts above the name, nor about domains of
+ * other servers.
+ */
+export function cutProblem(name: Name, apexes: readonly Name[]): CutProblem | undefined {
+  const apex = apexAround({ apexes }, name);
+  if (apex === undefined) return { kind: 'outside' };
+  const at = printName(apex);
+  if (name.length === apex.length)
+    return without(`${at} is a domain itself: its name servers are services at ns.dns.${at}`);
+  if (isReserved(name, apex)) return without(`names at and below dns.${at} cannot be delegated`);
+  if (name[0] === ASTERISK) return without('a wildcard cannot be delegated');
+  return undefined;
+}
+
+function without(reason: string): CutProblem {
+  return { kind: 'without effect', reason };
+}
+
+/**
+ * The cuts that are in force. A domain of other servers precedes a cut of the same name. A cut hides the names below it,
+ * so their NS records make no further cut, unless a zone of ours or a domain of other servers is between the two.
+ */
+export function cutsInForce(
+  cuts: readonly ZoneCut[],
+  apexes: readonly Name[],
+  domains: readonly Name[],
+): readonly ZoneCut[] {
+  if (cuts.length === 0) return cuts;
+  const places = new NameMap<'cut' | 'other'>();
+  for (const name of [...apexes, ...domains]) places.set(name, 'other');
+  const taken = new Set([...apexes, ...domains].map(nameKey));
+  const byDepth = [...cuts].sort((a, b) => a.name.length - b.name.length);
+  const kept = new Set<ZoneCut>();
+  for (const cut of byDepth) {
+    if (taken.has(nameKey(cut.name)) || cutProblem(cut.name, apexes) !== undefined) continue;
+    if (places.longest(cut.name) === 'cut') continue;
+    places.set(cut.name, 'cut');
+    kept.add(cut);
+  }
+  return cuts.filter((cut) => kept.has(cut));
+}
