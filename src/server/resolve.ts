@@ -108,7 +108,8 @@ class Resolver {
       case 'delegated': {
         const isAsked = context.mayRecurse && context.query.recursionDesired;
         if (isAsked && this.#options.asksDelegated?.()) return this.#forward(context, round);
-        const response = referral(view, decided.cut);
+        const dnssecOk = context.query.edns?.dnssecOk === true;
+        const response = referral(view, decided.cut, dnssecOk);
         return this.#respond(context, view, { kind: 'response', response }, false);
       }
       case 'notOurs': {

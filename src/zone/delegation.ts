@@ -17,12 +17,15 @@ import { apexOf, type View, type ZoneSettings } from './tree/view.ts';
 /** The most addresses of one name server and family. */
 const MAX_ADDRESSES = 16;
 
-/** The reply to a question about a delegated name for a client that asks the name servers itself. */
-export function referral(view: View, cut: ZoneCut): Response {
-  const glue = cut.servers.flatMap((server) => glueAt(view, server));
-  const { name } = cut;
+/**
+ * The reply to a question about a delegated name for a client that asks the name servers itself. Only a client with DO
+ * gets the DS (RFC 4035 §3.1.4).
+ */
+export function referral(view: View, { name, servers }: ZoneCut, dnssecOk: boolean): Response {
+  const glue = servers.flatMap((server) => glueAt(view, server));
+  const ds = dnssecOk ? dsAt(view, name) : [];
   return {
-    ...authoritative(Rcode.NOERROR, [], [...cutRecords(view, name, Type.NS), ...dsAt(view, name)]),
+    ...authoritative(Rcode.NOERROR, [], [...cutRecords(view, name, Type.NS), ...ds]),
     authoritative: false,
     additional: glue,
     // RFC 9471 §3.1: a client that lacks such an address cannot go on.

@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import type { SocketAddress } from '../../src/dns/address.ts';
 import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { Type } from '../../src/dns/rr.ts';
+import { callCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 import { shellBlocks } from '../support/pages.ts';
@@ -40,6 +41,15 @@ const FIRST: Readonly<Record<string, object>> = {
   post: { host: '10.0.0.3', mail: true, priority: 5 },
   'deep/er/and/deep/er': { host: '10.0.0.4', port: 1 },
 };
+
+/** Arguments of `soradns set`: keys that are above others cannot be put over HTTP. */
+const DELEGATION: readonly (readonly string[])[] = [
+  ['team.dev', '--rr', 'NS ns1.team.dev.skydns.local.', '--rr', `DS 7 13 2 ${'5A'.repeat(32)}`],
+  ['ns1.team.dev', '--host', '10.0.0.53'],
+  ['x.team.dev', '--host', '10.0.0.5', '--port', '1'],
+  ['a.ns2.later.dev', '--host', '10.0.0.54'],
+  ['x.later.dev', '--host', '10.0.0.6', '--port', '1'],
+];
 
 /** The blocks of the page. */
 const CONFIGS: Readonly<Record<SecondaryProgram, readonly string[]>> = {
@@ -85,6 +95,7 @@ describe('Secondaries', {
     soradns = startCli(args);
     await soradns.logged('loaded the store');
     for (const [key, value] of Object.entries(FIRST)) await put(key, value);
+    for (const words of DELEGATION) await set(...words);
     const keyFile = join(folder, 'tsig.key');
     const secret = /secret "(.*)"/.exec(readFileSync(keyFile, 'utf8'))?.[1] as string;
     for (const [i, program] of SECONDARIES.entries()) {
@@ -117,10 +128,20 @@ describe('Secondaries', {
     }
     await remove('web/six');
     await put('alias', { host: 'ftp.example.com' });
+    // One delegation comes, one goes, and one gets another name server.
+    await set('later.dev', '--rr', 'NS ns2.later.dev.skydns.local.');
+    const servers = ['ns1', 'x'].map((label) => `NS ${label}.team.dev.skydns.local.`);
+    await set('team.dev', ...servers.flatMap((record) => ['--rr', record]));
+    await everybodyIsCurrent();
+    const delegated = (name: string) => name.endsWith('dev.skydns.local.');
+    await assertSameAnswers((await namesOfZone()).filter(delegated));
+    await call('rm', 'team.dev.skydns.local');
     await everybodyIsCurrent();
     const kinds = soradns.lines().filter(({ msg }) => msg === 'transferred a domain');
     const increments = kinds.filter(({ kind }) => kind === 'ixfr');
     assert.ok(increments.length >= SECONDARIES.length, JSON.stringify(kinds));
+    const whole = kinds.filter(({ kind }) => kind === 'axfr');
+    assert.ok(whole.length <= SECONDARIES.length, JSON.stringify(kinds));
     await assertSameAnswers(await namesOfZone());
   });
 
@@ -140,6 +161,16 @@ describe('Secondaries', {
     const body = new URLSearchParams({ value: JSON.stringify(value) });
     const reply = await fetch(urlOf(key), { method: 'PUT', body });
     assert.ok(reply.ok, await reply.text());
+  }
+
+  async function set(name = '', ...words: readonly string[]): Promise<void> {
+    await call('set', `${name}.${DOMAIN}`, ...words);
+  }
+
+  async function call(...words: readonly string[]): Promise<void> {
+    const store = ['--store', `http://127.0.0.1:${httpPort}`];
+    const { code, stderr } = await callCli([...words, ...store]);
+    assert.equal(code, 0, stderr);
   }
 
   async function remove(key: string): Promise<void> {
@@ -182,7 +213,7 @@ describe('Secondaries', {
   }
 
   async function assertSameAnswers(names: readonly string[]): Promise<void> {
-    const types = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS'];
+    const types = ['A', 'AAAA', 'SRV', 'TXT', 'MX', 'CNAME', 'PTR', 'NS', 'DS'];
     const differences: string[] = [];
     const outside = new Set(['db.skydns.local.']);
     for (const name of names) {
@@ -209,10 +240,13 @@ describe('Secondaries', {
   }
 });
 
-/** The answer section, sorted, and the rcode. */
+/** The answer section, sorted, and the rcode; of a referral all sections. */
 async function answerOf(server: SocketAddress, name: string, type: string): Promise<string> {
   const options = { recursionDesired: false, transport: 'tcp' } as const;
-  const { rcode, answer } = await query(server, question(name, type), options);
+  const reply = await query(server, question(name, type), options);
+  const { rcode, answer, authority, additional, authoritative } = reply;
+  if (authority.some((rr) => rr.type === Type.NS) && answer.length === 0)
+    return `refers ${authoritative} ${[...authority, ...additional].map(printRr).sort().join(' ; ')}`;
   const isAlias = answer.some((rr) => rr.type === Type.CNAME);
   return `${isAlias ? 'alias' : rcode} ${answer.map(printRr).sort().join(' ; ')}`;
 }

@@ -55,6 +55,7 @@ function outcomeOf(
     const { answer, authority, additional, authoritative } = referral(
       viewOf(catalog, { settings }),
       decided.cut,
+      true,
     );
     assert.deepEqual([answer, authoritative], [[], false]);
     return ['refers', ...text(authority), ...text(additional)];
