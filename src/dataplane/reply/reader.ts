@@ -175,13 +175,13 @@ class TableReader implements FastPath {
   /** Answers with DO: with the signed answer or, if the zone is not signed, with the plain one. */
   #answerSigned(octets: Uint8Array, at: number, plain: number, ra: number): number {
     const signed = Atomics.load(this.#words, plain + AnswerField.SIGNED);
-    const { hash } = this.#question;
+    const question = this.#question;
     if (signed === NOT_SIGNED) {
-      this.#question.compactOk = false;
-      return this.#answerWith(octets, at, plain, ra, hash, 0);
+      question.compactOk = false;
+      return this.#answerWith(octets, at, plain, ra, question.hash, 0);
     }
-    if (signed === 0 || !this.#holds(signed)) return this.#missOf(this.#question.hash);
-    return this.#answerWith(octets, at, signed, ra, hash, 0);
+    if (signed === 0 || !this.#holds(signed)) return this.#missOf(question.hash);
+    return this.#answerWith(octets, at, signed, ra, question.hash, 0);
   }
 
   /**
@@ -292,9 +292,8 @@ class TableReader implements FastPath {
 
   /** Decides about a reply on the subject; a client with a valid cookie has no limit. */
   #admit(subject: number): number {
-    const limiter = this.#limiter;
-    if (limiter === undefined || this.#options.isProven) return Admission.SEND;
-    return limiter.admit(subject);
+    if (this.#limiter === undefined || this.#options.isProven) return Admission.SEND;
+    return this.#limiter.admit(subject);
   }
 
   /** The outcome for a reply that is over the rate limit. */
