@@ -47,20 +47,13 @@ let serverOutput = '';
 let run: Shell;
 
 before(async () => {
-  for (const port of ['5300', '4001']) ports.set(port, String(await freePort()));
+  for (const port of ['5300', '5301', '4001', '4002']) ports.set(port, String(await freePort()));
   writeFileSync(
     join(folder, 'soradns'),
     `#!/bin/sh\nexec "${process.execPath}" "${program}" "$@"\n`,
   );
   chmodSync(join(folder, 'soradns'), 0o755);
-  const env = {
-    ...process.env,
-    HOME: folder,
-    PATH: `${folder}:${process.env.PATH}`,
-    SORADNS_STORE: withPorts('http://127.0.0.1:4001'), // The default, which is not on its usual port here.
-    NO_COLOR: '1',
-  };
-  run = shellIn({ folder, env, timeoutMs: COMMAND_TIMEOUT_MS });
+  run = shellIn({ folder, env: pageEnv(), timeoutMs: COMMAND_TIMEOUT_MS });
   server = startServer();
   await ready();
 });
@@ -110,7 +103,8 @@ function faultOf({ language, attributes, text }: Block): string | undefined {
   if (language === 'console') {
     return on === undefined || isHost ? undefined : `there is no host ${on}`;
   }
-  if (attributes.has('file') || (attributes.has('background') && isHost)) return undefined;
+  const isStarted = attributes.has('background') && (isHost || on === undefined);
+  if (attributes.has('file') || isStarted) return undefined;
   const by = attributes.get('test');
   if (by !== undefined) {
     const isSetUp =
@@ -147,11 +141,17 @@ for (const { path, blocks } of pages) {
   if (!here.some(({ language }) => language === 'console')) continue;
   test(`Every session of ${path} prints what the page shows`, async () => {
     await run('soradns rm -rq local');
-    for (const block of here) {
-      const file = block.attributes.get('file');
-      if (file !== undefined) writeFileSync(join(folder, file), block.text);
-      if (block.language === 'console')
-        await playSession(path, block, shell, AFTER_A_WRITE, recentOutput);
+    const started: ChildProcess[] = [];
+    try {
+      for (const block of here) {
+        const file = block.attributes.get('file');
+        if (file !== undefined) writeFileSync(join(folder, file), block.text);
+        if (block.attributes.has('background')) started.push(startBlock(block));
+        if (block.language === 'console')
+          await playSession(path, block, shell, AFTER_A_WRITE, recentOutput);
+      }
+    } finally {
+      for (const { pid } of started) if (pid !== undefined) process.kill(-pid, 'SIGKILL');
     }
   });
 }
@@ -196,6 +196,22 @@ test('Every page of docs/ is linked from the README', () => {
   );
 });
 
+function pageEnv(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    HOME: folder,
+    PATH: `${folder}:${process.env.PATH}`,
+    SORADNS_STORE: withPorts('http://127.0.0.1:4001'), // The default, which is not on its usual port here.
+    NO_COLOR: '1',
+  };
+}
+
+/** Starts the commands of a block in a process group, which the caller ends. */
+function startBlock({ text }: Block): ChildProcess {
+  const options = { cwd: folder, env: pageEnv(), detached: true } as const;
+  return spawn('bash', ['-c', withPorts(text)], { ...options, stdio: 'ignore' });
+}
+
 /** Runs a command line with the pages' ports mapped; what it printed has them mapped back. */
 const shell: Shell = async (command) => {
   const { code, printed } = await run(withPorts(command));
@@ -204,7 +220,7 @@ const shell: Shell = async (command) => {
 };
 
 function withPorts(text: string): string {
-  return text.replace(/\b(5300|4001)\b/g, (port) => ports.get(port) ?? port);
+  return text.replace(/\b(530[01]|400[12])\b/g, (port) => ports.get(port) ?? port);
 }
 
 function recentOutput(): string {

@@ -5,6 +5,7 @@
  *     ```console on=docker  a session, run on a Docker host of its own (test/e2e/docs.test.ts)
  *     ```console on=first   a session, run on the first of two Docker hosts, or on the `second`
  *                           (test/e2e/docsTwoHosts.test.ts)
+ *     ```sh background      started before the next block beside that server, ended after the page
  *     ```sh on=docker background     started on that Docker host before the next block, ended after the page
  *     ```yaml file=NAME     written to the folder in which the blocks below it run
  *     ```sh test=PATH       run by that test
