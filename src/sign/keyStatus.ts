@@ -78,19 +78,20 @@ function whyKept(
   parent: ParentState,
   { nowSeconds: now, longestTtlSeconds }: RollTimes,
 ): string | undefined {
+  const { Publish, Activate, Inactive, Delete } = key.dates;
   switch (stateOf(key, now)) {
     case 'active':
     case 'signing':
       return 'it signs';
     case 'published':
+      return Activate === undefined ? 'its DNSKEY is there' : 'it will sign';
     case 'waiting':
-      return 'it will sign';
+      return (Publish ?? Activate) === undefined ? undefined : 'it will sign';
     default:
   }
   const isParents = isTrusted(key, keys);
   if (isParents && parent.kind === 'unknown') return 'the parent is not known';
   if (isParents && isNamed(key, parent)) return "the parent's DS names it";
-  const { Inactive, Delete } = key.dates;
   const ttlSeconds = isParents && parent.kind === 'asked' ? parent.ttlSeconds : 0;
   const least = (Inactive ?? Delete ?? now) + Math.max(longestTtlSeconds, ttlSeconds);
   return least > now ? 'caches may need it' : undefined;

@@ -20,8 +20,13 @@ interface Scene {
   tags(): readonly number[];
 }
 
-/** A server's keys, from the path. `onWarning` is called in the midst of reading. */
-function sceneFor(t: TestContext, path: string, onWarning = (): void => {}): Scene {
+/** A server's keys, from the path. `onWarning` is called in the midst of reading. The clock is `later` seconds ahead. */
+function sceneFor(
+  t: TestContext,
+  path: string,
+  onWarning = (): void => {},
+  later = (): number => 0,
+): Scene {
   const read = readConfig({
     flags: { store: 'memory:', dnssec: path },
     env: {},
@@ -42,7 +47,7 @@ function sceneFor(t: TestContext, path: string, onWarning = (): void => {}): Sce
   const liveConfig = { config: read.config, onChanged } as unknown as DnssecOptions['liveConfig'];
   const dnssec = new Dnssec({
     ...{ liveConfig, log },
-    unixSeconds: () => Math.floor(Date.now() / 1000),
+    unixSeconds: () => Math.floor(Date.now() / 1000) + later(),
     monotonicMs: () => performance.now(),
     onError: (error) => assert.fail(String(error)),
   });
@@ -126,6 +131,34 @@ describe('the files of DNSSEC keys', { skip: lacking('dnssec-keygen') }, () => {
     rmSync(file);
     look();
     assert.equal(isUnsigning(), false);
+  });
+
+  it('Within a minute, and without a question, dates that have come and new files count', async (t) => {
+    t.mock.timers.enable({ apis: ['setInterval'] });
+    const path = join(await folderFor(t), 'keys');
+    makeKeys(path, 'skydns.local', [
+      ['-f', 'KSK', '-I', '+1d', '-D', '+1d'],
+      ['-f', 'KSK', '-A', '+1d'],
+    ]);
+    let later = 0;
+    const { dnssec } = sceneFor(t, path, undefined, () => later);
+    let announced = 0;
+    dnssec.onChanged(() => announced++);
+    const signing = () => dnssec.keysOf(ZONE)?.zoneSigning.map(({ tag }) => tag) ?? [];
+    const [before] = signing();
+    t.mock.timers.tick(60_000);
+    await Promise.resolve();
+    assert.equal(announced, 0);
+    later = 86_401;
+    t.mock.timers.tick(60_000);
+    await Promise.resolve();
+    assert.equal(announced, 1);
+    assert.equal(signing().length, 1);
+    assert.notEqual(signing()[0], before);
+    makeKeys(path, 'skydns.local', [['-f', 'KSK']]);
+    t.mock.timers.tick(60_000);
+    await Promise.resolve();
+    assert.deepEqual([announced, signing().length], [2, 2]);
   });
 
   it('A key that comes while the files are read is found the next time', async (t) => {

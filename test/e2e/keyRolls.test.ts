@@ -10,6 +10,7 @@ import type { SocketAddress } from '../../src/dns/address.ts';
 import { Rcode, Type } from '../../src/dns/rr.ts';
 import { spawnCli } from '../support/cli.ts';
 import { type CliProcess, ON_FREE_PORTS, startCli } from '../support/cliProcess.ts';
+import { Exposition } from '../support/prometheus.ts';
 import { query } from '../support/server.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
@@ -22,10 +23,13 @@ import {
 } from '../support/validators.ts';
 import { question } from '../support/zone.ts';
 
-const LIBRARY = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
+const LIBRARY =
+  readdirSync('/usr/lib')
+    .map((folder) => `/usr/lib/${folder}/faketime/libfaketimeMT.so.1`)
+    .find((path) => existsSync(path)) ?? '';
 const missing =
   lacking('unbound', 'dnssec-keygen', 'faketime') ||
-  (existsSync(LIBRARY) ? false : 'optional: needs libfaketime');
+  (LIBRARY === '' ? 'optional: needs libfaketime' : false);
 
 /** Its DS records of the domains below it follow their CDS at once. */
 const PARENT = 'skydns.local';
@@ -34,14 +38,22 @@ const TTL = 3_600;
 const HOUR = 3_600;
 const EDNS = { udpSize: 1232, dnssecOk: true };
 
+interface RunningServer {
+  readonly process: CliProcess;
+  readonly dns: SocketAddress;
+  readonly http: string;
+}
+
 describe('roll-overs', { skip: missing }, () => {
   let folder: string;
   let keys: string;
   let env: Record<string, string>;
   let validator: Validator;
-  const servers: { readonly process: CliProcess; readonly dns: SocketAddress }[] = [];
+  const servers: RunningServer[] = [];
   let seconds = 0;
   let asked = 0;
+  let direct = 0;
+  let isUnsigning = false;
   const faults: string[] = [];
 
   before(async () => {
@@ -64,7 +76,7 @@ describe('roll-overs', { skip: missing }, () => {
       const body = new URLSearchParams({ value: '{"host":"10.0.0.1"}' });
       assert.ok((await fetch(`http://${first}${key}`, { method: 'PUT', body })).ok);
     }
-    const [{ dns: server }, { dns: other }] = servers as [(typeof servers)[0], (typeof servers)[0]];
+    const [{ dns: server }, { dns: other }] = servers as [RunningServer, RunningServer];
     const asks = (dns: SocketAddress) => query(dns, question(`www.${ROLLED[3]}.`, 'A'));
     await until('both have the names', async () => (await asks(other)).rcode === Rcode.NOERROR);
     validator = await startUnbound({
@@ -92,7 +104,7 @@ describe('roll-overs', { skip: missing }, () => {
     const process = startCli(['serve', ...ON_FREE_PORTS, ...options], env);
     const { dns, http } = await process.logged('serving');
     const [address = '', port] = String((dns as string[])[0]).split(':');
-    servers.push({ process, dns: { address, port: Number(port) } });
+    servers.push({ process, dns: { address, port: Number(port) }, http: `http://${http}` });
     return String(http);
   }
 
@@ -107,7 +119,7 @@ describe('roll-overs', { skip: missing }, () => {
   }
 
   async function reload(): Promise<void> {
-    const applied = ({ process: { lines } }: (typeof servers)[0]) =>
+    const applied = ({ process: { lines } }: RunningServer) =>
       lines().filter(({ msg }) => msg === 'applied the configuration that was read again').length;
     const counts = servers.map(applied);
     for (const {
@@ -134,6 +146,7 @@ describe('roll-overs', { skip: missing }, () => {
         ],
       ]) as [string, string][];
       // A server looks at the dates each minute, and before an answer that the table lacks.
+      direct += ROLLED.length;
       for (const { dns } of servers)
         for (const domain of ROLLED)
           await query(dns, question(`other${now}.${domain}.`, 'A'), { edns: EDNS });
@@ -148,7 +161,6 @@ describe('roll-overs', { skip: missing }, () => {
       }
     }
   }
-  let isUnsigning = false;
 
   /** The key tags that a server publishes. */
   async function tagsOf(domain: string): Promise<readonly number[]> {
@@ -205,6 +217,12 @@ describe('roll-overs', { skip: missing }, () => {
     const status = JSON.parse(await dnssec('status', ksk, '--json'));
     const old = status.keys.find(({ state }: { state: string }) => state === 'deleted');
     assert.deepEqual([old.removable, old.next.step], [true, 'remove its files']);
+    for (const { http } of servers) {
+      const metrics = new Exposition(await (await fetch(`${http}/metrics`)).text());
+      // Besides the questions that the test itself sends to each.
+      const fromValidator = metrics.value('soradns_dns_do_requests_total') - direct;
+      assert.ok(fromValidator > 20, `${fromValidator} questions of the validator`);
+    }
     const log = readFileSync(join(folder, 'unbound.log'), 'utf8');
     assert.ok(!/validation failure/.test(log), log.slice(-2_000));
   });

@@ -63,10 +63,10 @@ function secondsIn(flag: FlagValue | undefined, option: string): number | undefi
   throw new Failure('usage', `--${option}: ${JSON.stringify(flag)} is not ${expected}`);
 }
 
-/** The TTL of the domain's DNSKEY records at a server; undefined if it has none. */
+/** The TTL of the domain's DNSKEY records at a server; undefined if it has none, or has them from a cache. */
 async function servedTtl(zone: Name, server: Upstream): Promise<number | undefined> {
   const message = await ask(zone, Type.DNSKEY, [server]);
-  if (typeof message === 'string') return undefined;
+  if (typeof message === 'string' || !message.authoritative) return undefined;
   return message.answer.find(({ type }) => type === Type.DNSKEY)?.ttlSeconds;
 }
 
