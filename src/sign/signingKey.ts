@@ -1,7 +1,7 @@
 /**
  * sign/: DNSSEC keys, signatures and denial of existence for RRsets. Pure.
  * Imports: dns.
- * Used by: app/answering, cli/signing, dataplane/publish, server, tools/doctor.
+ * Used by: app/answering, cli/host, cli/signing, dataplane/publish, server, tools/doctor.
  *
  * A key that signs: the private key as `node:crypto` takes it, and the DNSKEY record's data (RFC 4034 §2) with its key
  * tag. Signing itself happens where the caller wants it: `algorithmOf` says how.

@@ -1,7 +1,7 @@
 /** The commands for the keys of signed domains, with BIND's tools as the other readers of the files. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import test from 'node:test';
 import { childEnv, MAIN } from '../support/cli.ts';
 import { withTempDir } from '../support/tempDir.ts';
@@ -160,13 +160,31 @@ test('unsign writes a file beside each key, which BIND leaves alone, and takes i
     assert.ok(!existsSync(file));
   }));
 
-test('check warns that secondaries get no signatures', () =>
+test('check warns that secondaries get no signatures, and of keys that sign nothing', () =>
   withTempDir(async (folder) => {
-    soradns('keygen', 'skydns.local', '--keys', folder);
+    const idle = soradns('keygen', 'skydns.local', '--keys', folder);
+    settime('-A', '+1d', idle);
+    soradns('keygen', 'other.example', '--keys', folder);
     const args = [MAIN, 'check', '--dnssec', folder, '--transfer-allow', '192.0.2.0/24'];
-    const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     assert.equal(status, 0, stderr);
-    assert.match(`${stdout}${stderr}`, /--dnssec: transfers have no signatures/);
+    assert.match(stderr, /--dnssec: transfers have no signatures/);
+    assert.match(stderr, /--dnssec: no key of skydns\.local\. is active now/);
+    assert.match(stderr, /--dnssec: --domain does not name other\.example\., which has keys/);
+  }));
+
+test('keygen warns of a key that takes over from one that has signed everything for long', () =>
+  withTempDir(async (folder) => {
+    const keys = ['skydns.local', '--keys', folder] as const;
+    const first = soradns('keygen', ...keys);
+    assert.equal(run('keygen', ...keys, '--zsk').stderr, '');
+    for (const file of readdirSync(folder))
+      if (!first.endsWith(file.replace(/\.\w+$/, ''))) rmSync(`${folder}/${file}`);
+    settime('-P', 'now-2d', '-A', 'now-2d', first);
+    assert.match(
+      run('keygen', ...keys, '--zsk').stderr,
+      /^note: key \d+ signs from now on what key/,
+    );
   }));
 
 test('Each mistake is one line with its exit code', () =>

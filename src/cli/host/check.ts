@@ -17,6 +17,7 @@ import {
 } from '../../config/settings.ts';
 import { withoutPassword } from '../../config/storeLocation.ts';
 import { isLoopbackAddress } from '../../dns/address.ts';
+import { equalNames, printName } from '../../dns/name.ts';
 import { addressSet } from '../../forward/addresses.ts';
 import { hostRanges } from '../../kernel/interfaces.ts';
 import { printable } from '../../observability/printable.ts';
@@ -109,12 +110,25 @@ function nearNotes({ near, nearNetworks, region, registrar }: Config): readonly 
   ];
 }
 
-async function checkKeys({ dnssec, transferAllow }: Config): Promise<CheckResult> {
+async function checkKeys({ dnssec, domains, transferAllow }: Config): Promise<CheckResult> {
   if (dnssec.length === 0) return { mistakes: [], notes: [] };
-  const { readKeys } = await import('../../app/answering/keyFiles.ts');
-  const { problems, warnings } = readKeys(dnssec);
+  const { byZone, readKeys } = await import('../../app/answering/keyFiles.ts');
+  const { zoneKeysAt } = await import('../../sign/zoneKeys.ts');
+  const { keys, problems, warnings } = readKeys(dnssec);
   const named = (line: string): string => `--dnssec: ${line}`;
-  const notes = [...warnings, ...(transferAllow.length > 0 ? [UNSIGNED_TRANSFERS] : [])];
+  const now = Math.floor(Date.now() / 1000);
+  const unused = byZone(keys).flatMap((ofZone) => {
+    const zone = ofZone[0]?.key.zone ?? [];
+    const isServed = domains.some((domain) => equalNames(domain, zone));
+    if (!isServed) return [`--domain does not name ${printName(zone)}, which has keys`];
+    const { zoneSigning } = zoneKeysAt(
+      ofZone.map(({ key }) => key),
+      now,
+    );
+    return zoneSigning.length > 0 ? [] : [`no key of ${printName(zone)} is active now`];
+  });
+  const transfers = transferAllow.length > 0 ? [UNSIGNED_TRANSFERS] : [];
+  const notes = [...warnings, ...unused, ...transfers];
   return { mistakes: problems.map(named), notes: notes.map(named) };
 }
 

@@ -2,10 +2,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { readKeys } from '../../app/answering/keyFiles.ts';
 import { Failure } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
-import type { Name } from '../../dns/name.ts';
+import { equalNames, type Name } from '../../dns/name.ts';
 import type { KeyDates } from '../../sign/keyDates.ts';
 import {
   Algorithm,
@@ -14,7 +15,9 @@ import {
   printPrivateFile,
   printPublicFile,
 } from '../../sign/keyFile.ts';
-import { dnskeyData, keyTag } from '../../sign/signingKey.ts';
+import { tagsOf } from '../../sign/rollover.ts';
+import { dnskeyData, keyTag, type SigningKey } from '../../sign/signingKey.ts';
+import { isActive } from '../../sign/zoneKeys.ts';
 import { jsonLine } from '../output.ts';
 import { folderOf, wantedKind, wordOf, writeKeyFile } from './keyFolder.ts';
 
@@ -34,16 +37,35 @@ export function algorithmIn({ algorithm }: Arguments['flags']): number | undefin
   return word === undefined ? undefined : MADE_ALGORITHMS[word];
 }
 
-export function keygen(zone: Name, { flags }: Arguments, { stdout }: Io): number {
+export function keygen(zone: Name, { flags }: Arguments, { stdout, stderr }: Io): number {
   const now = Math.floor(Date.now() / 1000);
-  const { path, tag } = makeKey(folderOf(flags), {
+  const keyFlags = wantedKind(flags) === 'zsk' ? KeyFlags.ZSK : KeyFlags.KSK;
+  const folder = folderOf(flags);
+  const replaced = replacedAtOnce(zone, keyFlags, folder, now);
+  const { path, tag } = makeKey(folder, {
     zone,
-    flags: wantedKind(flags) === 'zsk' ? KeyFlags.ZSK : KeyFlags.KSK,
+    flags: keyFlags,
     algorithm: algorithmIn(flags) ?? MADE_ALGORITHMS[DEFAULT_ALGORITHM],
     dates: { Created: now, Publish: now, Activate: now },
   });
   stdout.write(flags.json ? `${jsonLine({ path, tag })}\n` : `${path}\n`);
+  if (replaced.length > 0)
+    stderr.write(
+      `note: key ${tag} signs from now on what ${tagsOf(replaced)} signed; if a server has the folder already, caches that lack the new DNSKEY reject that: change Activate with dnssec-settime\n`,
+    );
   return 0;
+}
+
+/** The time in which an operator makes all keys of a new domain. */
+const SETUP_SECONDS = 3600;
+
+/** The keys of the domain that have signed everything for a while, and do not once there is a key of the other kind. */
+function replacedAtOnce(zone: Name, flags: number, folder: string, now: number): SigningKey[] {
+  const own = readKeys([folder])
+    .keys.map(({ key }) => key)
+    .filter((key) => equalNames(key.zone, zone) && isActive(key, now));
+  const isOtherKind = own.every((key) => key.flags !== flags);
+  return isOtherKind ? own.filter((key) => isActive(key, now - SETUP_SECONDS)) : [];
 }
 
 export interface WantedKey {
