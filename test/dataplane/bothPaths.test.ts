@@ -12,7 +12,6 @@ import { foldName, type Name } from '../../src/dns/name.ts';
 import { typeCode } from '../../src/dns/presentation/mnemonic.ts';
 import { printRr } from '../../src/dns/presentation/presentation.ts';
 import type { Rr } from '../../src/dns/rr.ts';
-import { ForwardedNames } from '../../src/zone/tree/forwardedNames.ts';
 import { findNode } from '../../src/zone/tree/tree.ts';
 import {
   type ConsulSettings,
@@ -104,6 +103,7 @@ const value = fc.record(
     expose: fc.constantFrom(80, '53/udp'),
     aggregate: fc.boolean(),
     near: fc.constantFrom('off', 'first', 'only'),
+    rr: fc.constantFrom([], [], [], [], [], ['NS a.b.skydns.local.'], ['NS ns.example.net.']),
   },
   { requiredKeys: ['host'], noNullPrototype: true },
 );
@@ -303,7 +303,6 @@ test('The answer table and the zone give the same answers through all changes', 
       fc.array(step, { minLength: 24, maxLength: 72 }),
       async (most, steps) => {
         const zone = zoneWithSets(most);
-        let domains: readonly Name[] = [];
         for (const each of steps) {
           switch (each.kind) {
             case 'ask':
@@ -337,14 +336,11 @@ test('The answer table and the zone give the same answers through all changes', 
               zone.publisher.refresh();
               break;
             case 'settings':
-            case 'forward': {
-              if (each.kind === 'forward') domains = each.domains;
-              const changed = { ...zone.settings, ...(each.kind === 'settings' && each.changed) };
-              const { apexes } = changed;
-              zone.settings = { ...changed, forwarded: new ForwardedNames(domains, apexes) };
-              zone.publisher.refresh();
+              zone.configure(each.changed);
               break;
-            }
+            case 'forward':
+              zone.configure({}, each.domains);
+              break;
             case 'world':
               for (const type of ['A', 'AAAA', 'TXT']) {
                 zone.world.set(keyOf('x.example.com', type), each.said);

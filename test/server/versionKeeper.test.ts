@@ -1,18 +1,34 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { Name } from '../../src/dns/name.ts';
 import {
   VersionKeeper,
   type VersionKeeperOptions,
 } from '../../src/server/transfer/versionKeeper.ts';
 import type { Change } from '../../src/service/change.ts';
 import { keyPrefix } from '../../src/service/key.ts';
+import { ChildOrder } from '../../src/transfer/childOrder.ts';
+import { ZoneVersions } from '../../src/transfer/zoneVersions.ts';
 import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { ForwardedNames } from '../../src/zone/tree/forwardedNames.ts';
+import { cutsInForce, DelegatedNames } from '../../src/zone/zoneCuts.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { tablePut, tablesOf } from '../support/nameTables.ts';
 import { until } from '../support/until.ts';
 import { name, viewOf } from '../support/zone.ts';
 
-async function scene(options: Partial<VersionKeeperOptions> = {}) {
+/** A put or, without a value, a delete. */
+function changeOf(path: string, value: object | undefined, modRevision: number): Change {
+  const key = `/skydns/${path}`;
+  if (value === undefined) return { kind: 'delete', key, modRevision, previous: undefined };
+  const octets = Buffer.from(JSON.stringify(value));
+  const revisions = { createRevision: modRevision, modRevision };
+  const entry = { key, value: octets, ...revisions, lease: undefined };
+  return { kind: 'put', entry, previous: undefined };
+}
+
+async function scene(options: Partial<VersionKeeperOptions> = {}, historyRecords = 100) {
   const clock = new FakeClock();
   const serials: number[] = [];
   const older: number[] = [];
@@ -28,7 +44,7 @@ async function scene(options: Partial<VersionKeeperOptions> = {}) {
     revision: () => revision,
     serial: 'revision',
     serialIntervalSeconds: 1,
-    historyRecords: 100,
+    historyRecords,
     aggregates: true,
     clock,
     onVersion: ({ serial }) => serials.push(serial),
@@ -37,12 +53,7 @@ async function scene(options: Partial<VersionKeeperOptions> = {}) {
     ...options,
   });
   const putAll = (hosts: readonly (readonly [path: string, host: string, at: number])[]): void => {
-    const changes = hosts.map(([path, host, modRevision]): Change => {
-      const key = `/skydns/${path}`;
-      const value = Buffer.from(JSON.stringify({ host }));
-      const entry = { key, value, createRevision: modRevision, modRevision, lease: undefined };
-      return { kind: 'put', entry, previous: undefined };
-    });
+    const changes = hosts.map(([path, host, at]) => changeOf(path, { host }, at));
     keeper.noteChanges(changes);
     catalog.apply(changes);
   };
@@ -149,3 +160,70 @@ describe('Making versions', () => {
     assert.ok((serials[1] ?? 0) > began);
   });
 });
+
+describe('Delegations in versions', () => {
+  const label = fc.constantFrom('a', 'b', 'ns');
+  const path = fc.array(label, { minLength: 1, maxLength: 3 }).map((labels) => labels.join('/'));
+  const server = fc
+    .array(label, { maxLength: 3 })
+    .map((labels) => [...labels, 'skydns', 'local'].join('.'));
+  const value = fc.oneof(
+    fc.constant(undefined),
+    fc.constantFrom('10.0.0.1', 'fd00::1').map((host) => ({ host, port: 1 })),
+    fc.array(server, { minLength: 1, maxLength: 2 }).map((names) => {
+      return { rr: names.map((each) => `NS ${each}.`) };
+    }),
+  );
+  const steps = fc.array(fc.tuple(path, value, fc.boolean()), { minLength: 1, maxLength: 20 });
+
+  it('Delegations that come, go and change make differences, and the zone then equals one that is read anew', async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async (all) => {
+        const apexes = [name('skydns.local.')];
+        const delegated = new DelegatedNames();
+        let revision = 100;
+        const prefix = keyPrefix('skydns');
+        const catalog = new Catalog({
+          prefix,
+          onApplied: (nodes) => {
+            if (delegated.apply(nodes)) {
+              const cuts = cutsInForce(delegated.cuts(), apexes, []);
+              const forwarded = new ForwardedNames([], apexes, cuts);
+              view = { ...view, settings: { ...view.settings, forwarded } };
+              followed.keeper.onSettings();
+            }
+            followed.keeper.onApplied(nodes);
+          },
+        });
+        let view = viewOf(catalog, { settings: { apexes } });
+        const followed = await scene({ data: () => view, revision: () => revision }, 10_000);
+        const [first] = followed.keeper.zones;
+        for (const [key, given, isCut] of all) {
+          const change = changeOf(`local/skydns/${key}`, given, ++revision);
+          followed.keeper.noteChanges([change]);
+          catalog.apply([change]);
+          if (isCut) await followed.clock.advance(1_500);
+        }
+        await followed.clock.advance(1_500);
+        const [zone] = followed.keeper.zones;
+        assert.ok(zone !== undefined);
+        const { inOrder } = new ChildOrder();
+        const anew = new ZoneVersions({
+          ...{ apex: apexes[0] as Name, data: view, inOrder, historyRecords: 0, aggregates: true },
+          onSkipped: () => {},
+        });
+        for (const _ of anew.read());
+        anew.begin(zone.serial, []);
+        assert.deepEqual(recordsOf(zone), recordsOf(anew));
+        assert.equal(zone, first);
+        followed.keeper.close();
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+function recordsOf(zone: ZoneVersions): readonly string[] {
+  const records = [...zone.whole().records];
+  return records.map(({ owner, octets }) => `${owner} ${octets}`).sort();
+}

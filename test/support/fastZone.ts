@@ -9,6 +9,7 @@ import { sockaddrOf } from '../../src/dataplane/sockets/layout.ts';
 import { counterBlock, newCounterMemory } from '../../src/dataplane/table/counters.ts';
 import { AnswerTable } from '../../src/dataplane/table/table.ts';
 import type { Message, Question, Respond } from '../../src/dns/message.ts';
+import type { Name } from '../../src/dns/name.ts';
 import { Rcode, type Rr } from '../../src/dns/rr.ts';
 import type { Forwarder } from '../../src/forward/forwarder.ts';
 import type { Forwarded } from '../../src/forward/outcome.ts';
@@ -18,7 +19,9 @@ import type { Change, Lease } from '../../src/service/change.ts';
 import type { NameTable } from '../../src/service/key.ts';
 import type { Decided } from '../../src/zone/answer.ts';
 import { Catalog } from '../../src/zone/tree/catalog.ts';
+import { ForwardedNames } from '../../src/zone/tree/forwardedNames.ts';
 import { type External, externalKey, type ZoneSettings } from '../../src/zone/tree/view.ts';
+import { cutsInForce, DelegatedNames } from '../../src/zone/zoneCuts.ts';
 import { type TestTables, tablesOf } from './nameTables.ts';
 import { settingsOf } from './zone.ts';
 
@@ -42,6 +45,8 @@ export class FastZone {
   readonly #fast;
   readonly #stream;
   readonly #slow: Respond;
+  readonly #delegated = new DelegatedNames();
+  #domains: readonly Name[] = [];
   #isPublishing = false;
   #revision = 0;
   /** The createRevision of each key that exists. */
@@ -60,7 +65,10 @@ export class FastZone {
     this.#gate = new ClientGate(clocks, this.table.seed);
     this.catalog = new Catalog({
       prefix: '/skydns/',
-      onApplied: (nodes) => this.publisher.onApplied(nodes),
+      onApplied: (nodes) => {
+        this.publisher.onApplied(nodes);
+        if (this.#delegated.apply(nodes)) this.configure();
+      },
     });
     this.tables = tablesOf(this.catalog, undefined, (ids) => {
       const { consul } = this.settings;
@@ -104,6 +112,16 @@ export class FastZone {
   /** Both paths follow the policy. */
   setPolicy(policy: ClientPolicy): void {
     for (const follower of [this.#fast, this.#stream, this.#gate]) follower.setPolicy(policy);
+  }
+
+  /** Changes settings and the domains of other servers, as the live configuration does, with the cuts in the store. */
+  configure(changed: Partial<ZoneSettings> = {}, domains = this.#domains): void {
+    this.#domains = domains;
+    const settings = { ...this.settings, ...changed };
+    const { apexes } = settings;
+    const cuts = cutsInForce(this.#delegated.cuts(), apexes, domains);
+    this.settings = { ...settings, forwarded: new ForwardedNames(domains, apexes, cuts) };
+    this.publisher.refresh();
   }
 
   setFreshness(freshness: 'loading' | 'synced' | 'stale'): void {
