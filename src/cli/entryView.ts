@@ -16,6 +16,8 @@ export interface EntryView {
   readonly invalid?: string;
   /** Some names below this one: the server answers with them instead of this value. */
   readonly hiddenBy?: readonly HiderView[];
+  /** The delegated name at or below which the value is: its name servers answer instead of it. */
+  readonly delegatedAt?: string;
   /** The container that a registrar wrote the value for, and its engine. */
   readonly holder?: string;
   /** The time until the key expires; absent if it does not expire. */
@@ -111,8 +113,9 @@ function viewService({ attributes, ...service }: Service): ServiceView {
   };
 }
 
-/** The names that hide a value, in one line. Not yet printable. */
-export function describeHiders(hiddenBy: readonly HiderView[]): string {
+/** Why no answer has a value, in one line; empty if answers may have it. Not yet printable. */
+export function describeHiders({ hiddenBy = [], delegatedAt }: EntryView): string {
+  if (delegatedAt !== undefined) return `hidden by the delegation of ${delegatedAt}`;
   const [first, ...more] = hiddenBy;
   if (first === undefined) return '';
   const holder = first.holder === undefined ? '' : ` (${first.holder})`;

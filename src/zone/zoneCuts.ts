@@ -4,8 +4,9 @@
  */
 import { foldName, type Name, NameMap, nameKey, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
+import type { ServiceRecord } from '../service/records.ts';
 import type { ZoneCut } from './tree/forwardedNames.ts';
-import type { Node, Registration } from './tree/tree.ts';
+import type { Node } from './tree/tree.ts';
 import { apexAround } from './tree/view.ts';
 import { ASTERISK, isReserved } from './tree/wildcard.ts';
 
@@ -36,11 +37,17 @@ export class DelegatedNames {
 /** The name servers in the NS records of the node's own services, each once. */
 function serversAt(node: Node): readonly Name[] {
   if (node.recordedCount === 0) return NONE;
+  const records: ServiceRecord[] = [];
+  for (let at = node.first; at !== undefined; at = at.next) records.push(...at.attributes.records);
+  return nameServersIn(records);
+}
+
+/** The name servers in NS records, each once and folded. */
+export function nameServersIn(records: readonly ServiceRecord[]): readonly Name[] {
   const servers = new Map<string, Name>();
-  for (let at: Registration | undefined = node.first; at !== undefined; at = at.next)
-    for (const { type, rdata } of at.attributes.records)
-      if (type === Type.NS && rdata.kind === 'name')
-        servers.set(nameKey(rdata.target), foldName(rdata.target));
+  for (const { type, rdata } of records)
+    if (type === Type.NS && rdata.kind === 'name')
+      servers.set(nameKey(rdata.target), foldName(rdata.target));
   return [...servers.values()];
 }
 

@@ -1,6 +1,7 @@
 /** Hidden values: `set` refuses to hide a value by mistake, and `ls` and `doctor` report the values that are hidden. */
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { tree } from '../../src/cli/commands/ls.ts';
 import { printSocketAddress } from '../../src/dns/address.ts';
 import { HttpStore } from '../../src/store/http/httpStore.ts';
 import { judgeHidden } from '../../src/tools/doctor/judge/hidden.ts';
@@ -27,10 +28,10 @@ const cli = (...args: string[]) => callCli([...args, '--store', store]);
 const set = (name: string, ...more: string[]) => cli('set', name, '--host', '192.0.2.1', ...more);
 
 /** Writes a value as a registrar would, or one that `set` would refuse. */
-async function write(path: string, owner?: object): Promise<void> {
+async function write(path: string, owner?: object, fields: object = {}): Promise<void> {
   const client = new HttpStore({ url: store, token: undefined });
   try {
-    const value = JSON.stringify({ host: '192.0.2.7', ...(owner && { owner }) });
+    const value = JSON.stringify({ host: '192.0.2.7', ...fields, ...(owner && { owner }) });
     await client.put(`${ZONE}/${path}`, Buffer.from(value));
   } finally {
     await client.close();
@@ -170,6 +171,35 @@ describe('soradns ls', () => {
       (await cli('ls', '--hidden', '--table')).stdout,
       /^db\.skydns\.local\. .* hidden by x\.db/m,
     );
+  });
+
+  it('ls shows in grey what a delegation hides, with its name, and lists NS records without effect as invalid', async () => {
+    await write('db');
+    await write('db/team', undefined, { host: null, rr: ['NS ns1.team.db.skydns.local.'] });
+    for (const path of ['ns1', 'ns1/a', 'x', 'x/y']) await write(`db/team/${path}`);
+    await write('dns/ns/a', undefined, { rr: ['NS ns.example.net.'] });
+    const of = 'team.db.skydns.local.';
+    const json = JSON.parse((await cli('ls', '--hidden', '--json')).stdout);
+    assert.deepEqual(
+      json.map(({ name, delegatedAt, hiddenBy }: Record<string, unknown>) => [
+        name,
+        delegatedAt,
+        hiddenBy,
+      ]),
+      [`x.${of}`, `y.x.${of}`].map((name) => [name, of, undefined]),
+    );
+    const below = await cli('ls', `x.${of}`, '--table');
+    assert.match(below.stdout, new RegExp(`^x\\.${of} .* hidden by the delegation of ${of}$`, 'm'));
+    assert.match(
+      (await cli('ls', '--invalid')).stdout,
+      /\/dns\/ns\/a +rr: NS: names at and below dns\.skydns\.local\. cannot be delegated\n/,
+    );
+    const view = { key: '', name: 'x.a.', service: { host: '192.0.2.7' }, delegatedAt: 'a.' };
+    const output = { isTty: true, colour: true, write: () => {} };
+    const entry = { ...view, createRevision: 1, modRevision: 1 };
+    const grey = (text: string) => `\x1b[2m${text}\x1b[0m`;
+    const line = `${grey('192.0.2.7')}  ${grey('hidden by the delegation of a.')}\n`;
+    assert.ok(tree([entry], output).endsWith(line));
   });
 });
 

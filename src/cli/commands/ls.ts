@@ -3,7 +3,7 @@ import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/options/option.ts';
 import type { Arguments } from '../../config/settings.ts';
-import { type Label, parseName, printLabel } from '../../dns/name.ts';
+import { type Label, parseName, printLabel, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
 import { HiddenValues } from '../../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../../service/change.ts';
@@ -11,6 +11,7 @@ import { nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
 import { stubProblem } from '../../zone/tree/stubZones.ts';
 import type { Command } from '../command.ts';
+import type { DelegatedEntries } from '../delegatedEntries.ts';
 import {
   describeHiders,
   describeService,
@@ -30,7 +31,11 @@ const OWN_OPTIONS: readonly OptionWords[] = [
     form: 'switch',
     describe: 'list only invalid keys and values, with the reason',
   },
-  { name: 'hidden', form: 'switch', describe: 'list only values hidden by names below them' },
+  {
+    name: 'hidden',
+    form: 'switch',
+    describe: 'list only values hidden by names below them, or by a delegation',
+  },
 ];
 
 export const lsCommand: Command = {
@@ -45,7 +50,7 @@ export const lsCommand: Command = {
     ['soradns ls rails.skydns.local --table', 'list the instances of rails'],
     ['soradns ls --json', 'a JSON array, for scripts'],
     ['soradns ls --invalid', 'list keys and values that soradns skips, with the reason'],
-    ['soradns ls --hidden', 'list values that names below them hide'],
+    ['soradns ls --hidden', 'list values that names below them or delegations hide'],
   ],
   run: (args, io) => {
     if (args.flags.tree && args.flags.table) {
@@ -58,16 +63,18 @@ export const lsCommand: Command = {
   },
 };
 
-async function listEntries(args: Arguments, { stdout }: Io, access: StoreAccess): Promise<number> {
+async function listEntries(args: Arguments, io: Io, access: StoreAccess): Promise<number> {
+  const { stdout } = io;
   const wanted = args.words[0];
   const { flags } = args;
-  const all = await viewsBelow(wanted, access);
+  const all = await viewsBelow(wanted, access, io);
   if (wanted !== undefined && all.length === 0 && !flags.invalid && !flags.hidden) {
     throw new Failure('not_found', `${wanted}: nothing exists at or below it`);
   }
   const views = all.filter(
-    ({ invalid, hiddenBy }) =>
-      (!flags.invalid || invalid !== undefined) && (!flags.hidden || hiddenBy !== undefined),
+    (view) =>
+      (!flags.invalid || view.invalid !== undefined) &&
+      (!flags.hidden || describeHiders(view) !== ''),
   );
   if (flags.json) printJson(views, stdout);
   else if (flags.quiet) for (const view of views) stdout.write(`${nameOrKey(view)}\n`);
@@ -79,28 +86,63 @@ async function listEntries(args: Arguments, { stdout }: Io, access: StoreAccess)
 
 async function viewsBelow(
   wanted: string | undefined,
-  { store, prefix }: StoreAccess,
+  access: StoreAccess,
+  io: Io,
 ): Promise<readonly EntryView[]> {
+  const { store, prefix } = access;
   const nowMs = performance.now();
-  const views: EntryView[] = [];
+  const found: { readonly entry: Entry; readonly view: EntryView }[] = [];
+  const delegations: Entry[] = [];
   const values = new HiddenValues(prefix);
-  const add = (entry: Entry): void => {
+  const add = (entry: Entry, isListed: boolean): void => {
     const view = viewEntry(entry, prefix, nowMs);
     if (view === undefined) return;
-    const invalid = view.invalid ?? stubProblemOf(entry, prefix);
-    views.push(invalid === undefined ? view : { ...view, invalid });
+    if (view.service?.rr?.some((record) => record.startsWith('NS '))) delegations.push(entry);
+    if (!isListed) return;
+    found.push({ entry, view });
     values.add(entry);
   };
   const key = wanted === undefined ? prefix.slice(0, -1) : keyOfArgument(wanted, prefix);
   const own = (await store.get(key)).entry;
-  if (own !== undefined) add(own);
+  if (own !== undefined) add(own, true);
   for await (const { entries } of store.snapshot(`${key}/`))
-    for (const entry of entries) add(entry);
+    for (const entry of entries) add(entry, true);
+  for (const above of keysAbove(key, prefix)) {
+    const { entry } = await store.get(above);
+    if (entry !== undefined) add(entry, false);
+  }
+  const delegated = delegations.length === 0 ? undefined : await readCuts(delegations, access, io);
   const hidden = values.find();
-  return views.map((view) => {
-    const found = hidden.get(view.key);
-    return found === undefined ? view : viewHidden(view, found, prefix);
+  return found.map(({ entry, view }) => {
+    const { key: at, invalid = stubProblemOf(entry, prefix) ?? delegated?.problemOf(entry) } = view;
+    const delegatedAt = delegated?.hiderOf(entry);
+    const by = hidden.get(at);
+    return {
+      ...(by === undefined ? view : viewHidden(view, by, prefix)),
+      ...(invalid !== undefined && { invalid }),
+      ...(delegatedAt !== undefined && { delegatedAt: printName(delegatedAt) }),
+    };
   });
+}
+
+/** Few stores have delegations, and the options of `serve` say what they mean. */
+async function readCuts(
+  entries: readonly Entry[],
+  access: StoreAccess,
+  io: Io,
+): Promise<DelegatedEntries> {
+  const { DelegatedEntries } = await import('../delegatedEntries.ts');
+  const { servedDomains } = await import('../nameChecks.ts');
+  const domains = await servedDomains(access, io).catch(() => undefined);
+  return new DelegatedEntries(access.prefix, entries, domains);
+}
+
+/** The keys of the names above a key's. */
+function keysAbove(key: string, prefix: string): readonly string[] {
+  const keys: string[] = [];
+  for (let at = key.lastIndexOf('/'); at >= prefix.length; at = key.lastIndexOf('/', at - 1))
+    keys.push(key.slice(0, at));
+  return keys;
 }
 
 /** Why a valid service is no server of a stub zone, if its key is that of one. */
@@ -138,9 +180,9 @@ function entryRow(view: EntryView): readonly string[] {
   return [nameOrKey(view), printable(host ?? '-'), ...numbers, expires, moreOf(view, more)];
 }
 
-function moreOf({ invalid, hiddenBy }: EntryView, more: ServiceView): string {
-  if (invalid !== undefined) return printable(`invalid: ${invalid}`);
-  const words = [describeService(more), describeHiders(hiddenBy ?? [])];
+function moreOf(view: EntryView, more: ServiceView): string {
+  if (view.invalid !== undefined) return printable(`invalid: ${view.invalid}`);
+  const words = [describeService(more), describeHiders(view)];
   return printable(words.filter((word) => word !== '').join('; '));
 }
 
@@ -205,9 +247,12 @@ function branchLines(
 function describeEntry(view: EntryView, output: Output): string {
   if (view.invalid !== undefined)
     return paint(`invalid: ${printable(view.invalid)}`, 'red', output);
-  const { service = {}, hiddenBy = [], expiresSeconds: left } = view;
-  const words = [printable(describeService(service))];
+  const { service = {}, delegatedAt, expiresSeconds: left } = view;
+  const text = printable(describeService(service));
+  const hiders = printable(describeHiders(view));
+  const words = [delegatedAt === undefined ? text : paint(text, 'dim', output)];
   if (left !== undefined) words.push(paint(`(${left}s left)`, 'dim', output));
-  if (hiddenBy.length > 0) words.push(paint(printable(describeHiders(hiddenBy)), 'yellow', output));
+  if (hiders !== '')
+    words.push(paint(hiders, delegatedAt === undefined ? 'yellow' : 'dim', output));
   return words.join('  ');
 }

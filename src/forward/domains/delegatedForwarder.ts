@@ -7,6 +7,7 @@ import { DNS_PORT, familyOfAddress } from '../../dns/address.ts';
 import { Ede, type Question } from '../../dns/message.ts';
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
+import { type Clock, systemClock } from '../../timing/clock.ts';
 import { withDeadline } from '../../timing/deadline.ts';
 import type { CachingForwarder } from '../forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../outcome.ts';
@@ -30,6 +31,8 @@ export interface DelegatedForwarderOptions {
   readonly lookUp: Pick<CachingForwarder, 'peek' | 'resolve'>;
   /** The forwarder that asks these servers; the same one for equal servers. */
   readonly forwarderTo: (upstreams: readonly Upstream[]) => CachingForwarder;
+  /** Default: the system's. */
+  readonly clock?: Clock;
 }
 
 /** The most servers that are asked; a domain has rarely more than four. */
@@ -48,9 +51,11 @@ const ADDRESS_TYPES = [Type.A, Type.AAAA];
 
 export class DelegatedForwarder implements CachingForwarder {
   readonly #options: DelegatedForwarderOptions;
+  readonly #waiting: { readonly clock: Clock };
 
   constructor(options: DelegatedForwarderOptions) {
     this.#options = options;
+    this.#waiting = { clock: options.clock ?? systemClock };
   }
 
   peek(question: Question, options: ForwardOptions): Forwarded | undefined {
@@ -61,7 +66,7 @@ export class DelegatedForwarder implements CachingForwarder {
 
   async resolve(question: Question, options: ForwardOptions): Promise<Forwarded> {
     const late = (): Forwarded => this.#failed('timeout', 'its name servers did not reply in time');
-    return withDeadline(this.#resolve(question, options), TOTAL_MS, late);
+    return withDeadline(this.#resolve(question, options), TOTAL_MS, late, this.#waiting);
   }
 
   async prefetch(question: Question, options: ForwardOptions): Promise<Forwarded | undefined> {
@@ -138,7 +143,7 @@ export class DelegatedForwarder implements CachingForwarder {
       found.push(...addressesIn(reply, question));
     });
     const waitMs = isAnyKnown ? FURTHER_MS : TOTAL_MS;
-    await withDeadline(Promise.all(lookUps), waitMs, () => []);
+    await withDeadline(Promise.all(lookUps), waitMs, () => [], this.#waiting);
     return [...found];
   }
 

@@ -1,8 +1,10 @@
 /**
  * Finds hidden values, which no answer contains because names below theirs have values, and the values that hide them.
- * Reverse names hide nothing, because a PTR look-up also reads one label below. Pure.
+ * Reverse names hide nothing, because a PTR look-up also reads one label below. Values at and below a name with NS
+ * records are in no answer about the names above. Pure.
  */
 import { isReverseName } from '../../dns/address.ts';
+import { Type } from '../../dns/rr.ts';
 import type { Entry } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { hasRecordsOnly, parseService } from '../../service/service.ts';
@@ -30,6 +32,8 @@ const MAX_LISTED = 8;
 export class HiddenValues {
   readonly #prefix: string;
   readonly #values = new Map<string, HeldValue[]>();
+  /** Of the names with NS records. */
+  readonly #delegated = new Set<string>();
 
   /** `prefix`: as `keyPrefix` returns it. */
   constructor(prefix: string) {
@@ -42,9 +46,11 @@ export class HiddenValues {
     if (named.kind !== 'name' || isReverseName(named.owner)) return;
     const parsed = parseService(value);
     if (key === `${this.#prefix}config` || parsed.kind !== 'service') return;
+    const path = pathOf(key);
+    const { records } = parsed.service.attributes;
+    if (records.some(({ type }) => type === Type.NS)) this.#delegated.add(path);
     if (hasRecordsOnly(parsed.service)) return;
     const held = { key, holder: printHolder(value) };
-    const path = pathOf(key);
     const others = this.#values.get(path);
     if (others === undefined) this.#values.set(path, [held]);
     else others.push(held);
@@ -53,17 +59,25 @@ export class HiddenValues {
   /** The hidden values, by key. */
   find(): ReadonlyMap<string, HiddenValue> {
     const hiders = new Map<string, HeldValue[]>();
-    for (const [path, values] of this.#values)
+    for (const [path, values] of this.#values) {
+      if (this.#isDelegated(path)) continue;
       for (let above = parentPath(path); above !== ''; above = parentPath(above)) {
         if (!this.#values.has(above)) continue;
         const found = hiders.get(above);
         if (found === undefined) hiders.set(above, [...values]);
         else for (const value of values) found.push(value);
       }
+    }
     const hidden = [...hiders].flatMap(([path, by]) =>
       (this.#values.get(path) ?? []).map((value) => [value.key, hiddenValue(value, by)] as const),
     );
     return new Map(hidden);
+  }
+
+  #isDelegated(path: string): boolean {
+    if (this.#delegated.size === 0) return false;
+    for (let at = path; at !== ''; at = parentPath(at)) if (this.#delegated.has(at)) return true;
+    return false;
   }
 }
 
