@@ -65,6 +65,19 @@ test('Truncation removes additional records first, without TC, and keeps the RRs
   assert.deepEqual(message.additional, glue.slice(0, 24));
 });
 
+test('A response that needs its additional section has TC if a part of it does not fit', () => {
+  const glue = ['a', 'b', 'c'].flatMap((host) => fifty(host).slice(0, 12));
+  for (const [additional, truncated] of [
+    [glue.slice(0, 24), false],
+    [glue, true],
+  ] as const) {
+    const response = responseWith({ authority: [srvRr(x, 'a')], additional });
+    const message = fitted(edns, { ...response, needsAdditional: true }, 512);
+    assert.equal(message.truncated, truncated);
+    assert.deepEqual(message.additional, glue.slice(0, 24));
+  }
+});
+
 test('An answer that does not fit has TC, the records that fit, and no later section', () => {
   const response = responseWith({
     answer: [rrOf(x, 5, { kind: 'name', target: nameOf('y') }), ...fifty('y')],

@@ -1,4 +1,7 @@
-/** The blocks of docs/forwarding.md: two servers, a domain that one has for the other, a stub zone, and a hosts file. */
+/**
+ * The blocks of docs/forwarding.md: two servers, a domain that one has for the other, a stub zone, a delegation, and a
+ * hosts file.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chmod, writeFile } from 'node:fs/promises';
@@ -16,6 +19,7 @@ const noDig = spawnSync('dig', ['-v']).status === 0 ? false : 'dig is not instal
 const domainBlocks = shellBlocks('docs/forwarding.md', 'Servers for one domain');
 const [corp = '', main = '', corpCommands = ''] = domainBlocks;
 const [stubCommands = ''] = shellBlocks('docs/forwarding.md', 'Stub zones');
+const [delegationCommands = ''] = shellBlocks('docs/forwarding.md', 'Delegation');
 const [hostsCommands = ''] = shellBlocks('docs/forwarding.md', 'Hosts files');
 
 test('The commands of docs/forwarding.md print what the page says', { skip: noDig }, async (t) => {
@@ -42,7 +46,8 @@ test('The commands of docs/forwarding.md print what the page says', { skip: noDi
       SORADNS_STORE: here('http://127.0.0.1:4001'),
     };
     const run = shellIn({ folder, env, timeoutMs: 20_000 });
-    for (const line of [corpCommands, stubCommands, hostsCommands].join('').trim().split('\n')) {
+    const blocks = [corpCommands, stubCommands, delegationCommands, hostsCommands];
+    for (const line of blocks.join('').trim().split('\n')) {
       const [command = '', expected] = line.split(/ {2,}# /);
       if (expected === undefined) {
         if (command.startsWith('sleep')) continue; // The question below is repeated instead.
