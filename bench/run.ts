@@ -11,7 +11,7 @@
  *
  * `scale` takes long and runs only if you name it. `ambassador` needs root, because it makes network namespaces.
  */
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -100,26 +100,27 @@ const folder = mkdtempSync(join(tmpdir(), 'soradns-bench-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 /** Each part prints its section, or the reason why it could not be measured. */
-const parts: Record<string, () => Promise<string>> = {
-  dataplane: () => benchDataplane({ folder, measures, rounds: pairs, seconds, manyNames }),
-  forward: () => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
-  dot: () => benchDot({ folder, rounds: pairs, seconds }),
-  gate: () => benchGate({ folder, rounds: pairs, seconds, manyNames: 0 }),
-  dnstap: () => benchDnstap({ folder, rounds: pairs, seconds, manyNames: 0 }),
-  dnssec: () => benchDnssec({ folder, rounds: pairs, seconds, manyNames: 0 }),
-  wildcard: () => benchWildcard({ folder, rounds: pairs, seconds, manyNames: 0 }),
-  put: () => benchPut({ folder, puts }),
-  load: () => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
-  registrar: () => benchRegistrar({ folder, starts, rounds }),
-  hostile: () => benchHostile({ folder, isQuick: values.quick }),
-  ambassador: () =>
+const parts: Record<string, (folder: string) => Promise<string>> = {
+  dataplane: (folder) => benchDataplane({ folder, measures, rounds: pairs, seconds, manyNames }),
+  forward: (folder) => benchForward({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  dot: (folder) => benchDot({ folder, rounds: pairs, seconds }),
+  gate: (folder) => benchGate({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  dnstap: (folder) => benchDnstap({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  dnssec: (folder) => benchDnssec({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  wildcard: (folder) => benchWildcard({ folder, rounds: pairs, seconds, manyNames: 0 }),
+  put: (folder) => benchPut({ folder, puts }),
+  load: (folder) => benchLoad({ folder, keyCounts: KEY_COUNTS.filter((keys) => keys <= maxKeys) }),
+  registrar: (folder) => benchRegistrar({ folder, starts, rounds }),
+  hostile: (folder) => benchHostile({ folder, isQuick: values.quick }),
+  ambassador: (folder) =>
     benchAmbassador({
       ...{ folder, rounds: pairs, isQuick: values.quick },
       measures: values.links?.flatMap((list) => list.split(',')),
     }),
-  memory: () => benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
-  cli: () => benchCli({ folder, rounds: pairs }),
-  transfer: () =>
+  memory: (folder) =>
+    benchMemory({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
+  cli: (folder) => benchCli({ folder, rounds: pairs }),
+  transfer: (folder) =>
     benchTransfer({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
   scale: () => benchScale({ hosts, keys, leaseTtlSeconds, etcds: etcds() }),
 };
@@ -141,7 +142,9 @@ for (const name of values.only) {
     continue;
   }
   try {
-    console.log(`${await part()}\n`);
+    const ownFolder = join(folder, name);
+    mkdirSync(ownFolder, { recursive: true });
+    console.log(`${await part(ownFolder)}\n`);
   } catch (error) {
     console.error(`${name}:`, error);
     process.exitCode = 1;
