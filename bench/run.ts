@@ -9,15 +9,19 @@
  *
  *   npm run bench -- --only scale [--hosts 200] [--keys 100000] [--lease-ttl 30] [--oldest-etcd]
  *
- * `scale` takes long and runs only if you name it. `ambassador` needs root, because it makes network namespaces.
+ *   npm run bench -- --only before --other /another/checkout/dist/main.js
+ *
+ * `scale` takes long, and `before` needs another build: they run only if you name them.
+ * `ambassador` needs root, because it makes network namespaces.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { BUILT_ETCDS, builtEtcd } from '../test/support/etcdBuilds.mjs';
 import { noOwnNetwork } from '../test/support/ownNetwork.ts';
 import { benchAmbassador } from './ambassador.ts';
+import { benchBefore } from './before.ts';
 import { benchCli } from './cli.ts';
 import { benchDataplane, DEFAULT_MEASURES, MEASURE_NAMES, type MeasureName } from './dataplane.ts';
 import { benchDnssec } from './dnssec.ts';
@@ -68,6 +72,7 @@ const { values } = parseArgs({
     puts: { type: 'string' },
     'max-keys': { type: 'string' },
     starts: { type: 'string' },
+    other: { type: 'string' },
     hosts: { type: 'string' },
     keys: { type: 'string' },
     'lease-ttl': { type: 'string' },
@@ -122,6 +127,8 @@ const parts: Record<string, (folder: string) => Promise<string>> = {
   cli: (folder) => benchCli({ folder, rounds: pairs }),
   transfer: (folder) =>
     benchTransfer({ folder, rounds: pairs, seconds, manyNames, isQuick: values.quick }),
+  before: (folder) =>
+    benchBefore({ folder, rounds: pairs, seconds, manyNames: 0 }, otherBuild(values.other)),
   scale: () => benchScale({ hosts, keys, leaseTtlSeconds, etcds: etcds() }),
 };
 
@@ -164,6 +171,11 @@ function etcds(): ReadonlyMap<string, string> {
       ? debian
       : [...debian, [`etcd ${version}`, newest]],
   );
+}
+
+function otherBuild(path: string | undefined): string {
+  if (path !== undefined && existsSync(path)) return resolve(path);
+  throw new Error('--other needs the path of main.js of another build');
 }
 
 function chosenMeasures(given: readonly string[] | undefined): readonly MeasureName[] {

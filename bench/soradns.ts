@@ -25,11 +25,13 @@ export async function startSoradns(options: {
   args?: readonly string[];
   /** Options of Node. */
   nodeArgs?: readonly string[];
+  /** Default: this build's. */
+  program?: string;
 }): Promise<Soradns> {
   const port = options.port ?? (await freePort());
   const httpPort = await freePort();
   const args = [
-    ...[...(options.nodeArgs ?? []), program, 'serve'],
+    ...[...(options.nodeArgs ?? []), options.program ?? program, 'serve'],
     ...['--store', options.store, '--addr', `127.0.0.1:${port}`],
     ...['--http', `127.0.0.1:${httpPort}`],
     ...(options.args ?? []),

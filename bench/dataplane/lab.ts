@@ -56,6 +56,8 @@ export interface OurOptions {
   /** More options of `serve`. */
   readonly args?: readonly string[];
   readonly nodeArgs?: readonly string[];
+  /** `main.js` of another build. */
+  readonly program?: string;
 }
 
 const PUTS_AT_ONCE = 2000;
@@ -134,7 +136,8 @@ export class Lab {
     const store = options.store ?? `file:${await fillStore(join(cwd, 'store'), zone)}`;
     const recursion = options.recursion === true ? [] : ['--no-rec'];
     const args = [...recursion, '--workers', String(workers), ...(options.args ?? [])];
-    const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs });
+    const program = options.program === undefined ? {} : { program: options.program };
+    const running = await startSoradns({ cwd, store, core: cores, args, nodeArgs, ...program });
     this.atEnd(() => running.stop());
     await untilReady(running);
     await untilLastAnswered(running.port, zone);
