@@ -7,6 +7,7 @@
 import { Failure } from '../app/process/failure.ts';
 import type { Io } from '../app/process/process.ts';
 import {
+  aggregateDepthOfVariables,
   DEFAULT_DOMAINS,
   domainsOfStoreConfig,
   domainsOfVariables,
@@ -38,24 +39,29 @@ export async function refuseToHide(
   if ((await entryAt(key, store)) !== undefined) return;
   const domains = (await servedDomains(access, io).catch(() => undefined)) ?? [];
   const namespace = new Namespace(prefix, [...domains, ...DEFAULT_DOMAINS]);
-  const above = await valueAbove(pathOf(key), namespace, access);
+  const depth = aggregateDepthOfVariables(io);
+  const above = await valueAbove(pathOf(key), depth, namespace, access);
   const name = namespace.print(key);
   if (above !== undefined) {
     const hidden = namespace.print(nameKeyOf(above.key));
     throw hidingFailure(`${name}: would hide ${hidden}`, above);
   }
-  const below = await valueBelow(key, namespace, access);
+  const below = await valueBelow(key, depth, namespace, access);
   if (below !== undefined)
     throw hidingFailure(`${name}: would be hidden by ${namespace.print(below.key)}`, below);
 }
 
 async function valueAbove(
   path: string,
+  depth: number,
   namespace: Namespace,
   { store }: StoreAccess,
 ): Promise<Entry | undefined> {
   // A registrar stores a name with both address families as two keys below the name.
-  const keys = [...namespace.above(path)].flatMap(keysOfName).filter((above) => above !== path);
+  const keys = [...namespace.above(path)]
+    .slice(0, depth)
+    .flatMap(keysOfName)
+    .filter((above) => above !== path);
   const found = await Promise.all(keys.map((above) => entryAt(above, store)));
   const canBeHidden = (entry: Entry) => isService(entry, namespace) && !isRecordsOnly(entry.value);
   return found.flatMap((entry) => entry ?? []).find(canBeHidden);
@@ -63,12 +69,14 @@ async function valueAbove(
 
 async function valueBelow(
   key: string,
+  depth: number,
   namespace: Namespace,
   { store }: StoreAccess,
 ): Promise<Entry | undefined> {
   try {
     for await (const { entries } of store.snapshot(`${key}/`)) {
-      const hides = (entry: Entry) => isService(entry, namespace) && !isApart(entry.value);
+      const hides = (entry: Entry) =>
+        levelsBelow(key, entry) <= depth && isService(entry, namespace) && !isApart(entry.value);
       const found = entries.find(hides);
       if (found !== undefined) return found;
     }
@@ -76,6 +84,10 @@ async function valueBelow(
     if (!isDenied(error)) throw error;
   }
   return undefined;
+}
+
+function levelsBelow(key: string, below: Entry): number {
+  return pathOf(below.key).split('/').length - pathOf(key).split('/').length;
 }
 
 /** An etcd user may be allowed to write a key but not to read its neighbours. */

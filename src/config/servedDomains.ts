@@ -1,6 +1,6 @@
 /**
- * The domains of a server, as far as a command on its store can know them: from the variables of `serve` and from
- * SkyDNS's key `/<prefix>/config`. Agrees with `readConfig` and `withStoreConfig`, without their many options. Pure.
+ * The domains of a server, and how far below a name it gathers services, as far as a command on its store can know that:
+ * from the variables of `serve` and from SkyDNS's key `/<prefix>/config`. Agrees with `readConfig` and `withStoreConfig`, without their many options. Pure.
  */
 import type { Name } from '../dns/name.ts';
 import { isEmpty } from './legacyOptions.ts';
@@ -28,6 +28,17 @@ export function domainsOfVariables({
   if (mistakes.length > 0) return { kind: 'mistake' };
   if (origins.domains === 'default') return { kind: 'none' };
   return { kind: 'domains', domains: settings.domains };
+}
+
+const DEPTH_ROWS = { depth: SERVE_OPTIONS.aggregateDepth };
+
+/** How many labels below a name its answers are gathered; infinite without a limit in the variables. */
+export function aggregateDepthOfVariables({
+  env,
+  readFile,
+}: Pick<Sources, 'env' | 'readFile'>): number {
+  const { settings } = readSettings(DEPTH_ROWS, { flags: {}, env, file: undefined, readFile });
+  return settings.depth ?? Number.POSITIVE_INFINITY;
 }
 
 /** The domains in the JSON of SkyDNS's key; undefined if it sets none or is invalid. */

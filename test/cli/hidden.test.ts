@@ -164,6 +164,29 @@ describe('soradns ls', () => {
     assert.equal((await cli('ls', '--hidden', '--invalid')).code, 2);
   });
 
+  it('Values that do not count in the name above hide nothing, as far as SORADNS_AGGREGATE_DEPTH tells', async () => {
+    await write('db');
+    assert.equal((await set('x.db.skydns.local', '--no-aggregate')).code, 0);
+    assert.equal((await cli('ls', '--hidden', '--json')).stdout, '[]\n');
+    await set('c.b.a.db.skydns.local', '--force');
+    const hiddenAt = async (depth: string): Promise<readonly string[]> => {
+      const env = { SORADNS_AGGREGATE_DEPTH: depth };
+      const { stdout } = await callCli(['ls', '--hidden', '-q', '--store', store], { env });
+      return stdout.split('\n').filter((line) => line !== '');
+    };
+    assert.deepEqual(await hiddenAt('unlimited'), ['db.skydns.local.']);
+    assert.deepEqual(await hiddenAt('3'), ['db.skydns.local.']);
+    assert.deepEqual(await hiddenAt('2'), []);
+    const setAt = (name: string, depth: string) =>
+      callCli(['set', `${name}.skydns.local`, '--host', '192.0.2.1', '--store', store], {
+        env: { SORADNS_AGGREGATE_DEPTH: depth },
+      });
+    assert.equal((await setAt('y.x.w.db', '2')).code, 0);
+    assert.equal((await setAt('b.a.db', '0')).code, 0);
+    assert.match((await setAt('w.db', '2')).stderr, /would hide db\.skydns\.local/);
+    assert.match((await setAt('a.db', '2')).stderr, /would hide db\.skydns\.local/);
+  });
+
   it('ls recognizes keys that stand for a name without being its own key', async () => {
     await write('DB');
     await write('x.db', CONTAINER);
@@ -223,6 +246,15 @@ describe('soradns doctor', () => {
       (await found()).map(({ level, message }) => [level, message]),
       [['ok', 'no value is hidden by names below its own']],
     );
+  });
+
+  it('doctor knows the --aggregate-depth of the server', async () => {
+    await write('db', CONTAINER);
+    await write('db/x/y');
+    const flags = { http, 'aggregate-depth': '1' };
+    const [one] = await examined({ flags }, 'names');
+    assert.equal(one?.level, 'ok', one?.message);
+    assert.equal((await found())[0]?.level, 'warning');
   });
 
   it('doctor does not warn about values that their own holder hides', async () => {

@@ -2,6 +2,7 @@
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/options/option.ts';
+import { aggregateDepthOfVariables } from '../../config/servedDomains.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { type Label, parseName, printLabel, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
@@ -93,7 +94,7 @@ async function viewsBelow(
   const nowMs = performance.now();
   const found: { readonly entry: Entry; readonly view: EntryView }[] = [];
   const delegations: Entry[] = [];
-  const values = new HiddenValues(prefix);
+  const values = new HiddenValues(prefix, aggregateDepthOfVariables(io));
   const add = (entry: Entry, isListed: boolean): void => {
     const view = viewEntry(entry, prefix, nowMs);
     if (view === undefined) return;

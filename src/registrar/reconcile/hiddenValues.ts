@@ -1,7 +1,8 @@
 /**
  * Finds hidden values, which no answer contains because names below theirs have values, and the values that hide them.
- * Reverse names hide nothing, because a PTR look-up also reads one label below. Values at and below a name with NS
- * records are in no answer about the names above. Pure.
+ * Values that count at their own name only hide none, and neither do those too far below. Reverse names hide nothing,
+ * because a PTR look-up also reads one label below. Values at and below a name with NS records are in no answer about
+ * the names above. Pure.
  */
 import { isReverseName } from '../../dns/address.ts';
 import { Type } from '../../dns/rr.ts';
@@ -29,15 +30,22 @@ export interface HiddenValue extends HeldValue {
 
 const MAX_LISTED = 8;
 
+interface PlacedValue extends HeldValue {
+  /** It counts in the names above its own. */
+  readonly isAggregate: boolean;
+}
+
 export class HiddenValues {
   readonly #prefix: string;
-  readonly #values = new Map<string, HeldValue[]>();
+  readonly #aggregateDepth: number;
+  readonly #values = new Map<string, PlacedValue[]>();
   /** Of the names with NS records. */
   readonly #delegated = new Set<string>();
 
   /** `prefix`: as `keyPrefix` returns it. */
-  constructor(prefix: string) {
+  constructor(prefix: string, aggregateDepth: number) {
     this.#prefix = prefix;
+    this.#aggregateDepth = aggregateDepth;
   }
 
   /** Ignores entries that are no services, or only records, at a name: they hide nothing, and nothing hides them. */
@@ -50,7 +58,8 @@ export class HiddenValues {
     const { records } = parsed.service.attributes;
     if (records.some(({ type }) => type === Type.NS)) this.#delegated.add(path);
     if (hasRecordsOnly(parsed.service)) return;
-    const held = { key, holder: printHolder(value) };
+    const { aggregate: isAggregate } = parsed.service.attributes;
+    const held = { key, holder: printHolder(value), isAggregate };
     const others = this.#values.get(path);
     if (others === undefined) this.#values.set(path, [held]);
     else others.push(held);
@@ -59,9 +68,11 @@ export class HiddenValues {
   /** The hidden values, by key. */
   find(): ReadonlyMap<string, HiddenValue> {
     const hiders = new Map<string, HeldValue[]>();
-    for (const [path, values] of this.#values) {
-      if (this.#isDelegated(path)) continue;
-      for (let above = parentPath(path); above !== ''; above = parentPath(above)) {
+    for (const [path, all] of this.#values) {
+      const values = this.#isDelegated(path) ? [] : all.filter(({ isAggregate }) => isAggregate);
+      let levels = values.length > 0 ? this.#aggregateDepth : 0;
+      for (let above = parentPath(path); above !== '' && levels > 0; above = parentPath(above)) {
+        levels--;
         if (!this.#values.has(above)) continue;
         const found = hiders.get(above);
         if (found === undefined) hiders.set(above, [...values]);
@@ -81,9 +92,9 @@ export class HiddenValues {
   }
 }
 
-function hiddenValue(value: HeldValue, by: readonly HeldValue[]): HiddenValue {
-  const others = by.filter(({ holder }) => holder !== value.holder);
-  const listed = [...others, ...by.filter(({ holder }) => holder === value.holder)];
+function hiddenValue({ key, holder }: HeldValue, by: readonly HeldValue[]): HiddenValue {
+  const others = by.filter((each) => each.holder !== holder);
+  const listed = [...others, ...by.filter((each) => each.holder === holder)];
   const isByOthers = others.length > 0;
-  return { ...value, by: listed.slice(0, MAX_LISTED), count: by.length, isByOthers };
+  return { key, holder, by: listed.slice(0, MAX_LISTED), count: by.length, isByOthers };
 }

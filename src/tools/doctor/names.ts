@@ -22,7 +22,8 @@ export async function readHidden(config: Config): Promise<HiddenFacts> {
   if (store === undefined) return { kind: 'unread' };
   const unread = (): HiddenFacts => ({ kind: 'unread' });
   try {
-    const reading = read(store, keyPrefix(config.pathPrefix));
+    const { pathPrefix, aggregateDepth = Number.POSITIVE_INFINITY } = config;
+    const reading = read(store, keyPrefix(pathPrefix), aggregateDepth);
     return await withDeadline(reading.catch(unread), TIMEOUT_MS, unread);
   } finally {
     await store.close();
@@ -40,8 +41,8 @@ function locationOf({ store, http }: Config): StoreLocation | undefined {
   };
 }
 
-async function read(store: Store, prefix: string): Promise<HiddenFacts> {
-  const values = new HiddenValues(prefix);
+async function read(store: Store, prefix: string, aggregateDepth: number): Promise<HiddenFacts> {
+  const values = new HiddenValues(prefix, aggregateDepth);
   let count = 0;
   for await (const { entries } of store.snapshot(prefix)) {
     for (const entry of entries) values.add(entry);
