@@ -54,6 +54,8 @@ export function printStored({ type, rdata }: ServiceRecord): string {
   return `${typeName(type)} ${printRdata({ type, class: Class.IN, rdata })}`.trimEnd();
 }
 
+const NULL = 10;
+
 const SIGNATURE_TYPES: readonly number[] = [
   Type.RRSIG,
   Type.NSEC,
@@ -74,6 +76,8 @@ const REFUSALS: ReadonlyMap<number, string> = new Map([
   ...each(SIGNATURE_TYPES, 'belongs to the signatures of a zone'),
   // The types that no zone has (RFC 6895 §3.1): a reserved one, OPT, and those of questions and meta data.
   ...each([0, Type.OPT, ...Array.from({ length: 128 }, (_, i) => 128 + i)], 'is no type of data'),
+  // RFC 1035 §3.3.10. A secondary may refuse the whole zone: Knot does so for one without data.
+  [NULL, 'may not be in a zone file'],
 ]);
 
 function each(types: readonly number[], reason: string): [number, string][] {

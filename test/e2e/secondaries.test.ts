@@ -8,10 +8,12 @@ import { after, before, describe, it } from 'node:test';
 import type { SocketAddress } from '../../src/dns/address.ts';
 import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { Type } from '../../src/dns/rr.ts';
+import { parseRecords } from '../../src/service/records.ts';
 import { callCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { freePort } from '../support/freePort.ts';
 import { shellBlocks } from '../support/pages.ts';
+import { RECORD_TEXTS } from '../support/recordTexts.ts';
 import {
   missingSecondaries,
   SECONDARIES,
@@ -118,6 +120,30 @@ describe('Secondaries', {
   it('BIND, Knot and NSD load the domain by AXFR and answer every question as soradns does', async () => {
     await everybodyIsCurrent();
     await assertSameAnswers(await namesOfZone());
+  });
+
+  it('BIND, Knot and NSD load records of every type that a value may have, and answer them as soradns does', async () => {
+    // A name with NS or DS is a delegation, which has no answers of its own.
+    const kept = RECORD_TEXTS.filter(
+      (text) => !/^(NS|DS) /.test(text) && parseRecords([text]).kind === 'records',
+    ).map((text) => text.replace('Web.Example', 'web.example')); // Knot and NSD keep no case.
+    for (const [i, text] of kept.entries()) await put(`type${i}`, { rr: [text] });
+    await everybodyIsCurrent();
+    const differences: string[] = [];
+    for (const [i, text] of kept.entries()) {
+      const type = /^\S+/.exec(text)?.[0] as string;
+      const [own, ...others] = await Promise.all(
+        [primary, ...secondaries.map(({ address }) => address)].map((server) =>
+          answerOf(server, `type${i}.skydns.local.`, type),
+        ),
+      );
+      assert.match(own as string, /^(0|alias) ./, text);
+      others.forEach((other, k) => {
+        if (other !== own) differences.push(`${text}: ${own} | ${SECONDARIES[k]}: ${other}`);
+      });
+    }
+    assert.deepEqual(differences, []);
+    for (const i of kept.keys()) await remove(`type${i}`);
   });
 
   it('After 300 puts and deletes BIND, Knot and NSD have the same answers, by IXFR', async () => {

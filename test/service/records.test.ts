@@ -16,6 +16,7 @@ const refused = [
   [{ rr: ['A 192.0.2.1'] }, 'rr[0]: A: write host and port'],
   [{ rr: ['SRV 0 0 80 a.'] }, 'rr[0]: SRV: write host and port'],
   [{ rr: ['PTR a.'] }, 'rr[0]: PTR: write host and port'],
+  [{ rr: ['NULL \\# 0'] }, 'rr[0]: NULL: may not be in a zone file'],
   [{ rr: ['SOA a. b. 1 2 3 4 5'] }, 'rr[0]: SOA: the server makes it'],
   [{ rr: ['TYPE47 \\# 4 00 0001 40'] }, 'rr[0]: NSEC: belongs to the signatures of a zone'],
   [{ rr: ['CDS 0 0 0 00'] }, 'rr[0]: CDS: belongs to the signatures of a zone'],
