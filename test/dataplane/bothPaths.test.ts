@@ -34,6 +34,7 @@ const TYPES = [
   'SOA',
   'ANY',
   'TYPE65',
+  'TYPE257',
   'AXFR',
   'IXFR',
 ];
@@ -103,7 +104,13 @@ const value = fc.record(
     expose: fc.constantFrom(80, '53/udp'),
     aggregate: fc.boolean(),
     near: fc.constantFrom('off', 'first', 'only'),
-    rr: fc.constantFrom([], [], [], [], [], ['NS a.b.skydns.local.'], ['NS ns.example.net.']),
+    rr: fc.constantFrom(
+      ...[[], [], [], [], []],
+      ['NS a.b.skydns.local.'],
+      ['NS ns.example.net.'],
+      ['CAA 0 issue "a.example"'],
+      ['CAA 0 issue ";"', 'HTTPS 1 . alpn=h2', 'TXT "x"'],
+    ),
   },
   { requiredKeys: ['host'], noNullPrototype: true },
 );

@@ -128,6 +128,7 @@ describe('The versions of a zone', () => {
       port: fc.constantFrom(-1, 0, 80),
       text: fc.constantFrom('', 'hello'),
       ttl: fc.constantFrom(0, 60),
+      rr: fc.constantFrom([], ['CAA 0 issue "a.example"'], ['CAA 0 issue ";"', 'MX 5 a.example']),
     }),
     { nil: undefined },
   );
