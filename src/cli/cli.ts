@@ -1,6 +1,6 @@
 /**
  * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
- * Imports: app/process, config, config/options, dns, dns/presentation, observability, registrar, registrar/describe,
+ * Imports: app/process, config, config/options, dns, dns/presentation, observability, registrar/describe,
  *   registrar/reconcile, registrar/registrator, service, store, tools/doctor/judge, transfer, zone, zone/tree.
  * Used by: cli/commands, cli/host, cli/linking, cli/signing, main.
  *

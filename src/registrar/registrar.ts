@@ -2,7 +2,7 @@
  * registrar/: The registrar: keeps the records in the store equal to what an engine's containers ask for.
  * Imports: config, dns, registrar/describe, registrar/engine, registrar/leadership, registrar/links, registrar/observe,
  *   registrar/reconcile, registrar/registrator, service, store, timing.
- * Used by: app, app/ambassador, app/registrar, cli, cli/host.
+ * Used by: app, app/ambassador, app/registrar, cli/host.
  *
  * `EngineFollower` (observe/follow.ts) connects to the engine, watches its events, lists its containers, and retries.
  * For each engine that answers, the registrar opens a session (session.ts), which does everything that needs the

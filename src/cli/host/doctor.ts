@@ -1,8 +1,8 @@
 /**
  * cli/host/: The commands that examine and set up this host, and register its containers.
  * Imports: app, app/answering, app/process, app/registrar, cli, config, config/options, dataplane/sockets, dns,
- *   forward, kernel, observability, registrar, registrar/describe, registrar/engine, registrar/links, server/listening,
- *   service, sign, timing, tools/doctor, tools/integrate.
+ *   forward, kernel, observability, registrar, registrar/describe, registrar/engine, registrar/links,
+ *   registrar/reconcile, server/listening, service, sign, timing, tools/doctor, tools/integrate.
  * Used by: cli/commands.
  *
  * `soradns doctor`: finds out why names do not resolve on this host, and prints a command that fixes it. Changes

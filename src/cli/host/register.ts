@@ -21,8 +21,8 @@ import type { StoreLocation } from '../../config/storeLocation.ts';
 import type { Name } from '../../dns/name.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { Command } from '../command.ts';
-import { printDryRun } from '../dryRun.ts';
 import { CLIENT_OPTIONS } from '../storeAccess.ts';
+import { printDryRun } from './dryRun.ts';
 
 const DEFAULT_ZONES: readonly Name[] = [['skydns', 'local']];
 

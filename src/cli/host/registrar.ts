@@ -15,8 +15,8 @@ import type { ContainerLink } from '../../registrar/links/links.ts';
 import type { ContainerStatus, RecordStatus, VirtualState } from '../../registrar/status.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
-import { printTarget } from '../dryRun.ts';
 import { jsonLine, paint, table } from '../output.ts';
+import { printTarget } from './dryRun.ts';
 
 export const registrarCommand: Command = {
   name: 'registrar',

@@ -1,7 +1,7 @@
 /**
  * registrar/reconcile/: Desired against stored records: which key goes to which claim, and the writes that are missing.
  * Imports: dns, registrar/describe, registrar/engine, registrar/leadership, service, store, timing.
- * Used by: cli, cli/commands, registrar, tools/doctor.
+ * Used by: cli, cli/commands, cli/host, registrar, tools/doctor.
  *
  * `Reconciler` compares desired with stored records, writes the difference, and compares again until there is none. It
  * runs one comparison at a time, so that a change during one is part of the next. After a failure of the store it

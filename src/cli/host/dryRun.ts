@@ -1,14 +1,14 @@
 /** Prints the result of a dry run: for every container, what would be written or why nothing would be. */
-import type { Output } from '../app/process/process.ts';
-import { printSocketAddress } from '../dns/address.ts';
-import { printName } from '../dns/name.ts';
-import { printable } from '../observability/printable.ts';
-import type { Operation } from '../registrar/reconcile/plan.ts';
-import type { RegistrarEvent } from '../registrar/registrarEvents.ts';
-import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../registrar/status.ts';
-import { nameOfKey } from '../service/key.ts';
-import { NO_SRV } from '../service/service.ts';
-import { jsonLine, table } from './output.ts';
+import type { Output } from '../../app/process/process.ts';
+import { printSocketAddress } from '../../dns/address.ts';
+import { printName } from '../../dns/name.ts';
+import { printable } from '../../observability/printable.ts';
+import type { Operation } from '../../registrar/reconcile/plan.ts';
+import type { RegistrarEvent } from '../../registrar/registrarEvents.ts';
+import type { ContainerStatus, RecordStatus, RegistrarStatus } from '../../registrar/status.ts';
+import { nameOfKey } from '../../service/key.ts';
+import { NO_SRV } from '../../service/service.ts';
+import { jsonLine, table } from '../output.ts';
 
 /** A line of `--json`. */
 interface Step {
