@@ -153,8 +153,9 @@ export function isUsableReply(message: Message): boolean {
  * claims neither authority nor recursion.
  */
 export function isReferral(message: Message): boolean {
-  const { answer, authority, rcode, authoritative, recursionAvailable } = message;
-  if (rcode !== Rcode.NOERROR || answer.length > 0 || authoritative || recursionAvailable)
-    return false;
+  const { answer, authority, rcode, authoritative, recursionDesired, recursionAvailable } = message;
+  // To a question without RD the server's offer of recursion says nothing.
+  const hasRecursed = recursionDesired && recursionAvailable;
+  if (rcode !== Rcode.NOERROR || answer.length > 0 || authoritative || hasRecursed) return false;
   return !authority.some((rr) => rr.type === Type.SOA);
 }

@@ -260,6 +260,7 @@ class SocketForwarder implements CachingForwarder {
       dnssecOk,
       edns: true,
       path: [...path, OWN_ID],
+      recursionDesired: this.#domain?.isDelegated !== true,
       isStubMarked: this.#domain?.isStubZone === true,
     };
     const { clock, tryTimeoutMs } = this.#context;

@@ -67,6 +67,11 @@ export interface UpstreamDomain {
   readonly name: Name;
   /** Its questions are marked, and marked ones are not sent again: two stub zones may lead to each other. */
   readonly isStubZone: boolean;
+  /**
+   * The upstreams are name servers of a delegation. They are asked without RD, so that one that would ask others, even us,
+   * refers to them instead.
+   */
+  readonly isDelegated?: true;
 }
 
 /** A cache that several forwarders use, each with keys of its own. */

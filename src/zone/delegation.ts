@@ -28,6 +28,8 @@ export function referral(view: View, { name, servers }: ZoneCut, dnssecOk: boole
     ...authoritative(Rcode.NOERROR, [], [...cutRecords(view, name, Type.NS), ...ds]),
     authoritative: false,
     additional: glue,
+    // Names that differ only below the cut have one reply.
+    limitedAs: name,
     // RFC 9471 §3.1: a client that lacks such an address cannot go on.
     needsAdditional: true,
   };

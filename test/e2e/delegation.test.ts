@@ -30,7 +30,7 @@ const HTTP = 'http://127.0.0.1:4001';
 const KNOT = '127.0.0.2';
 const BIND = { address: '127.0.0.3', port: 53 };
 
-const tools = lacking('unbound', 'named', 'knotd', 'dnssec-signzone', 'dnssec-dsfromkey');
+const tools = lacking('unbound', 'named', 'delv', 'knotd', 'dnssec-signzone', 'dnssec-dsfromkey');
 
 describe('Delegated names', { skip: noOwnNetwork ?? tools, concurrency: 1 }, () => {
   let folder = '';
@@ -129,6 +129,12 @@ describe('Delegated names', { skip: noOwnNetwork ?? tools, concurrency: 1 }, () 
       }
     assert.equal((await dig(SERVER, 'old.team.skydns.local')).status, 'NXDOMAIN');
     assert.equal((await dig(SERVER, 'skydns.local')).answer.join().includes('10.0.0.9'), false);
+    const anchor = join(folder, 'delv.anchor');
+    const [[, flags, protocol, algorithm, key] = []] = anchorsIn(join(folder, 'keys'));
+    const text = `${ZONE} static-key ${flags} ${protocol} ${algorithm} "${key}"`;
+    writeFileSync(anchor, `trust-anchors { ${text}; };`);
+    const delv = ['@127.0.0.1', '-a', anchor, `+root=${ZONE}`, 'x.team.skydns.local'];
+    assert.match(command('delv', ...delv), /^; fully validated$/m);
     const ds = await dig(SERVER, 'DS', 'team.skydns.local');
     assert.deepEqual([ds.answer.length, ds.flags.includes('aa')], [1, true]);
     const namesAsked = new Set(general.queries.map(({ name }) => name.toLowerCase()));
@@ -144,17 +150,41 @@ describe('Delegated names', { skip: noOwnNetwork ?? tools, concurrency: 1 }, () 
     await set('a', '--rr', 'NS ns.b.skydns.local.');
     await set('b', '--rr', 'NS ns.a.skydns.local.');
     await call('rm', 'web.skydns.local');
+    // Another server with the same delegation, which leads from each of the two to the other.
+    const other = startCli([
+      ...['serve', '--addr', '127.0.0.4:53', '--http', '127.0.0.1:4002', '--store', 'memory:'],
+      ...['--nameservers', `127.0.0.1:${general.port}`, '--lame-duck', '0', '--workers', '0'],
+    ]);
+    stops.push(() => other.end('SIGKILL'));
+    await other.logged('serving');
+    for (const [at, address] of [
+      [HTTP, '127.0.0.4'],
+      ['http://127.0.0.1:4002', SERVER.address],
+    ] as const) {
+      await callCli([
+        'set',
+        'ring.skydns.local',
+        '--rr',
+        'NS ns.ring.skydns.local.',
+        '--store',
+        at,
+      ]);
+      await callCli(['set', 'ns.ring.skydns.local', '--host', address, '--store', at]);
+    }
     for (const [name, text] of [
       ['x.dead', /EDE: 22 .*\(dead\.skydns\.local\.: /],
       [
         'x.bare',
         /EDE: 22 .*\(bare\.skydns\.local\.: no address is known for its name servers ns\.bare/,
       ],
+      ['x.ring', /EDE: 22 .*\(ring\.skydns\.local\.: /],
       ['x.own', /EDE: 22 .*\(own\.skydns\.local\.: its name servers are this server\)/],
       ['x.a', /EDE: 22 .*\(a\.skydns\.local\.: no address is known/],
     ] as const) {
+      const begin = performance.now();
       const reply = await dig(SERVER, `${name}.${ZONE}`);
       assert.equal(reply.status, 'SERVFAIL', name);
+      assert.ok(performance.now() - begin < 1_000, name);
       assert.match(reply.text, text);
     }
     assert.deepEqual(

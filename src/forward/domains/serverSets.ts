@@ -85,7 +85,8 @@ export class ServerSets {
    * a set that was not asked for long is closed.
    */
   delegatedTo(domain: Name, servers: readonly Upstream[]): CachingForwarder {
-    const set = { servers, domain: { name: domain, isStubZone: false } };
+    const delegated = { name: domain, isStubZone: false, isDelegated: true } as const;
+    const set = { servers, domain: delegated };
     const key = keyOf(set);
     const forwarder = this.#delegations.get(key) ?? this.#create(set, BUSY_DELEGATIONS);
     this.#delegations.delete(key);

@@ -23,6 +23,8 @@ export interface UpstreamQuery {
   readonly edns: boolean;
   /** The soradns servers that the question has passed, this one the last. Undefined: the upstream must not see them. */
   readonly path: readonly ServerId[] | undefined;
+  /** Default: true. */
+  readonly recursionDesired?: boolean;
   /** Tells another server that the question was sent for a stub zone. Default: false. */
   readonly isStubMarked?: boolean;
 }
@@ -61,12 +63,13 @@ export type SendQuery = (
   options: ExchangeOptions,
 ) => Promise<ExchangeResult>;
 
-/** The question as octets, with RD set. */
+/** The question as octets. */
 export function encodeUpstreamQuery(query: UpstreamQuery, id: number): Uint8Array {
-  const { question, checkingDisabled, dnssecOk, path, isStubMarked } = query;
+  const { question, recursionDesired = true, checkingDisabled } = query;
+  const { dnssecOk, path, isStubMarked } = query;
   const options = isStubMarked ? [STUB_OPTION] : undefined;
   const edns = query.edns ? { udpSize: UDP_SIZE, dnssecOk, options, path } : undefined;
-  return encodeQuery({ id, question, recursionDesired: true, checkingDisabled, edns });
+  return encodeQuery({ id, question, recursionDesired, checkingDisabled, edns });
 }
 
 /**
