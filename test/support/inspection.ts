@@ -117,6 +117,7 @@ export function registrarContext(changes: Partial<RegistrarContext> = {}): Regis
     ownNetworks: [],
     recordTtlSeconds: 30,
     anyRr: false,
+    wildcards: false,
     health: 'auto',
     stop: 'drain',
     stopTimeoutSeconds: 300,

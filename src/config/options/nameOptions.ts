@@ -27,6 +27,17 @@ export const NAME_OPTIONS = {
     expects: 'true or false',
     example: 'true',
   }),
+  wildcards: option<boolean>({
+    name: 'wildcards',
+    form: 'switch',
+    describe:
+      'let containers have names whose first label is *, which answer for names that do not exist',
+    schema: switchValue,
+    fallback: false,
+    defaultText: 'false',
+    expects: 'true or false',
+    example: 'true',
+  }),
   dnsIpAllow: option<readonly Cidr[] | undefined>({
     name: 'dns-ip-allow',
     form: 'list',

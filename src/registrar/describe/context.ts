@@ -22,6 +22,7 @@ type DescribingSettings = Pick<
   | 'networks'
   | 'recordTtlSeconds'
   | 'anyRr'
+  | 'wildcards'
   | 'health'
   | 'stop'
   | 'stopTimeoutSeconds'

@@ -20,7 +20,7 @@ import {
   shown,
 } from './description.ts';
 import type { RecordAttributes } from './fields.ts';
-import { checkFullName, type RequestedName, zoneDepth } from './names.ts';
+import { beginsWithAsterisk, checkFullName, type RequestedName, zoneDepth } from './names.ts';
 import { challengedName, judgeNames } from './policy.ts';
 import { familyLabel } from './storedValue.ts';
 
@@ -143,6 +143,11 @@ function virtualName(
       reason: `is not below ${shown(stated)}, to which ${context.envPrefix}VIP_NAME gives the virtual address: choose the name or one above it`,
     };
   const isAsked = vip !== undefined && vip !== 'none';
+  if (isAsked && beginsWithAsterisk(name))
+    return {
+      kind: 'refused',
+      reason: `is a wildcard, which can have no virtual address: remove ${context.envPrefix}VIP`,
+    };
   if (stated !== undefined || !isAsked) return { kind: 'name', field: {} };
   const isAlone = name.length - zoneDepth(name, context) === 1;
   const service = instance === 'auto' || isAlone ? name : name.slice(1);
@@ -177,7 +182,8 @@ function belowItsName(attributes: RecordAttributes): RecordAttributes {
  */
 function ptrRecords(nameRecords: readonly NameRecords[], prefix: string): DesiredRecord[] {
   const byKey = new Map<string, DesiredRecord>();
-  for (const { records, host } of nameRecords.filter(({ isInternal }) => isInternal)) {
+  for (const { records, host, isInternal } of nameRecords) {
+    if (!isInternal || beginsWithAsterisk(host.split('.'))) continue;
     for (const { key: name, instance, fields } of records) {
       const key = keyOfName(reverseName(fields.host), prefix);
       if (key === undefined || byKey.has(key)) continue;
@@ -244,7 +250,7 @@ function nameOfRecord(
 
 /**
  * Refuses names of one container that collide: equal names, and a name above another name, which it would hide. A name
- * may be above its ACME challenge, because both have the same addresses.
+ * may be above its ACME challenge, because both have the same addresses, and above a name that counts in no other.
  */
 function withoutCollisions(nameRecords: readonly NameRecords[], refusals: Refusals): NameRecords[] {
   const byName = new Map<string, NameRecords>();
@@ -256,6 +262,7 @@ function withoutCollisions(nameRecords: readonly NameRecords[], refusals: Refusa
   }
   const names = [...byName]
     .filter(([, { host }]) => challengedName(host.split('.')) === undefined)
+    .filter(([, { records }]) => records[0]?.fields.aggregate !== false)
     .map(([name]) => name);
   return [...byName]
     .filter(([name, { host }]) => {
@@ -270,8 +277,8 @@ function withoutCollisions(nameRecords: readonly NameRecords[], refusals: Refusa
     .map(([, one]) => one);
 }
 
-/** The key of the name, with `*` for a number that is not claimed yet. */
+/** The key of the name, with `?`, which no key has, for a number that is not claimed yet. */
 function nameId({ records: [first] }: NameRecords): string {
   if (first === undefined) return '';
-  return first.instance === 'auto' ? `${first.key}/*` : first.key;
+  return first.instance === 'auto' ? `${first.key}/?` : first.key;
 }

@@ -5,6 +5,7 @@
 import { isSubdomainOf, MAX_LABEL_OCTETS, type Name, nameOctets } from '../../dns/name.ts';
 import { shortIdOf } from '../engine/containerId.ts';
 import type { Container } from './container.ts';
+import type { RegistrarContext } from './context.ts';
 import { shown } from './description.ts';
 import { type ContainerSettings, findSetting } from './metadata.ts';
 
@@ -21,6 +22,35 @@ export interface Zones {
 export type CheckedName =
   | { readonly kind: 'name'; readonly name: Name }
   | { readonly kind: 'refused'; readonly reason: string };
+
+/** Whether containers may have stored wildcards, and the prefix of option names in messages. */
+export type WildcardRule = Pick<RegistrarContext, 'wildcards' | 'optionPrefix'>;
+
+/** The first label of a stored wildcard. */
+const ASTERISK = '*';
+
+export function beginsWithAsterisk([first]: Name): boolean {
+  return first === ASTERISK;
+}
+
+/**
+ * Checks a name that a container asks for, which may be a stored wildcard if the rule allows it. See `checkName`.
+ */
+export function checkOwnName(
+  text: string,
+  zones: Zones,
+  { wildcards, optionPrefix }: WildcardRule,
+): CheckedName {
+  if (!text.startsWith(`${ASTERISK}.`)) return checkName(text, zones);
+  if (!wildcards)
+    return refused(
+      `is a wildcard: choose another name, or allow it with --${optionPrefix}wildcards`,
+    );
+  // Any other label has the same zone appended.
+  const below = checkName(`x${text.slice(ASTERISK.length)}`, zones);
+  if (below.kind === 'refused') return below;
+  return { kind: 'name', name: [ASTERISK, ...below.name.slice(1)] };
+}
 
 /**
  * Checks a name from metadata. A name outside all zones gets the default zone appended, unless it is complete: it has a
@@ -66,6 +96,8 @@ export function checkFullName(name: Name, zones: Zones): CheckedName {
 
 /** Appends a suffix to the service's label: `1.rails...` becomes `1.rails-9090...`. */
 export function siblingName(name: Name, suffix: string, zones: Zones): CheckedName {
+  if (beginsWithAsterisk(name))
+    return refused('is a wildcard, which only one port can have: set it for that port alone');
   const at = beginsWithNumber(name, zones) ? 1 : 0;
   const sibling = name.map((label, i) => (i === at ? label + suffix : label));
   return checkFullName(sibling, zones);

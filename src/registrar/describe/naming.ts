@@ -12,7 +12,7 @@ import {
 import {
   beginsWithNumber,
   type CheckedName,
-  checkName,
+  checkOwnName,
   derivedParts,
   MAX_NAMES,
   projectOf,
@@ -55,7 +55,7 @@ function listedNames(
   const isAuto = isAutomatic(findSetting(settings, 'INSTANCE', port));
   const requested = new Map<string, RequestedName>();
   for (const text of texts.filter((text) => text !== '')) {
-    const checked = checkName(text, context);
+    const checked = checkOwnName(text, context, context);
     const final =
       checked.kind === 'name' && suffix !== ''
         ? siblingName(checked.name, suffix, context)
@@ -88,7 +88,7 @@ function nameFromParts(
     setting?.value ?? (derived.instance.kind === 'unique' ? derived.instance.label : 'auto');
   const isAuto = label.toLowerCase() === 'auto';
   const text = isAuto ? base : `${label}.${base}`;
-  const name = acceptName(text, checkName(text, context), refusals);
+  const name = acceptName(text, checkOwnName(text, context, context), refusals);
   if (name === undefined) return [];
   if (isAuto) {
     const isPreferred = setting === undefined && derived.instance.kind === 'preferred';

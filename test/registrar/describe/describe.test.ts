@@ -495,7 +495,8 @@ suite('hostile metadata costs its own record only', () => {
     ['www.example.com', /in none of the zones/],
     ['ns.dns.skydns.local', /under dns/],
     ['x.config', /under config/],
-    ['*.skydns.local', /wildcard/],
+    ['*.skydns.local', /is a wildcard: choose another name, or allow it with --wildcards/],
+    ['a.*.skydns.local', /has the label \*, which is a wildcard/],
     ['any.skydns.local', /wildcard/],
     ['../../config', /empty label/],
     ['a/../../config', /"a\/": use letters/],
@@ -514,6 +515,63 @@ suite('hostile metadata costs its own record only', () => {
       assert.match(refusals[0] ?? '', /^[ -~]{1,322}$/);
     });
   }
+
+  suite('with --wildcards', () => {
+    const described = (env: Readonly<Record<string, string>>, more: object = {}) =>
+      summaryOf(inspection({ ...web, env, ...more }), registrarContext({ wildcards: true }));
+    const CASES: readonly (readonly [
+      what: string,
+      env: Readonly<Record<string, string>>,
+      records: readonly string[],
+      refusal?: RegExp,
+    ])[] = [
+      ['has a wildcard', { DNS_NAME: '*.Apps' }, ['local/skydns/apps/*']],
+      [
+        'numbers the containers of one wildcard',
+        { DNS_NAME: '*.apps', DNS_INSTANCE: 'auto' },
+        ['local/skydns/apps/*/*'],
+      ],
+      ['has no asterisk in another place', { DNS_NAME: 'a.*.apps' }, [], /has the label \*/],
+      ['has no name of the server', { DNS_NAME: '*.dns.skydns.local' }, [], /under dns/],
+      [
+        'has no virtual address for a wildcard',
+        { DNS_NAME: '*.apps', DNS_VIP: 'auto' },
+        [],
+        /no virtual address: remove DNS_VIP/,
+      ],
+      [
+        'has no name that its wildcard hides',
+        { DNS_NAME: 'apps,*.apps' },
+        ['local/skydns/apps/*'],
+        /would hide it/,
+      ],
+      [
+        'has the name above a wildcard that counts for itself',
+        { DNS_NAME: 'apps,*.apps', DNS_AGGREGATE: 'false' },
+        ['local/skydns/apps', 'local/skydns/apps/*'],
+      ],
+    ];
+    for (const [what, env, expected, refusal] of CASES) {
+      it(`A container ${what}: ${JSON.stringify(env)}`, () => {
+        const { records, refusals } = described(env);
+        assert.deepEqual(Object.keys(records), expected);
+        assert.equal(refusals.length, refusal === undefined ? 0 : 1, refusals.join());
+        if (refusal !== undefined) assert.match(refusals[0] ?? '', refusal);
+      });
+    }
+
+    it('Only one port of a container has a wildcard', () => {
+      const ports = { expose: ['1/tcp', '2/tcp'] };
+      const { refusals } = described({ DNS_NAME: '*.apps', DNS_PORT: '1,2' }, ports);
+      assert.match(refusals.join(), /which only one port can have/);
+    });
+
+    it('No PTR record leads to a wildcard', () => {
+      const context = registrarContext({ wildcards: true, ptr: true, mode: 'internal' });
+      const { records } = summaryOf(inspection({ ...web, env: { DNS_NAME: '*.apps' } }), context);
+      assert.deepEqual(Object.keys(records), ['local/skydns/apps/*']);
+    });
+  });
 
   for (const [setting, value, reason] of [
     ['WEIGHT', '65536', 'is not a whole number from 0 to 65535'],
