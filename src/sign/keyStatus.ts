@@ -37,7 +37,7 @@ export interface KeyStatus {
 
 export interface NextStep {
   readonly step: string;
-  /** Seconds since 1970; undefined if somebody has to do it. */
+  /** Seconds since 1970; undefined if an operator has to do it. */
   readonly date?: number;
 }
 

@@ -7,7 +7,7 @@ import { childEnv, MAIN } from '../support/cli.ts';
 import { withTempDir } from '../support/tempDir.ts';
 import { lacking } from '../support/validators.ts';
 
-/** Nobody answers at these addresses. */
+/** No server answers at these addresses. */
 const ALONE = [
   '--server',
   '127.0.0.1:1',
@@ -141,7 +141,7 @@ test('roll of a KSK waits for its DNSKEY and for the parent, and status says so'
     const { keys: finished } = JSON.parse(soradns(...roll, '--parent-ready', '--json'));
     assert.deepEqual(Object.keys(finished[0].dates).sort(), ['Delete', 'Inactive']);
     assert.equal(finished[0].path, old);
-    // A key that has left stays while nobody knows what the parent has.
+    // A key that has left stays while the parent is not known.
     settime('-I', 'now-3d', '-D', 'now-3d', old);
     assert.match(soradns(...status), /deleted .* no: the parent is not known +\//);
   }));

@@ -67,23 +67,27 @@ describe('replies to clients with DO', { skip: lacking('dig', 'dnssec-keygen') }
   });
 
   it('Over the rate of signatures a client over UDP gets TC alone, and over TCP an answer or SERVFAIL within about a second', async (t) => {
-    const server = await serve(t, { 'dnssec-sign-rate': '8' });
+    const server = await serve(t, { 'dnssec-sign-rate': '1' });
     const ask = (i: number, transport: 'udp' | 'tcp') =>
       query(server.dns, question(`gone${i}.skydns.local.`, 'A'), { edns: EDNS, transport });
     const overUdp = await Promise.all(Array.from({ length: 30 }, (_, i) => ask(i, 'udp')));
     const truncated = overUdp.filter(({ truncated }) => truncated);
-    assert.ok(truncated.length >= 20, String(truncated.length));
+    assert.ok(truncated.length >= 25, String(truncated.length));
     assert.ok(truncated.every(({ rcode, authority }) => rcode === 0 && authority.length === 0));
     const startMs = performance.now();
-    const overTcp = await Promise.all(Array.from({ length: 30 }, (_, i) => ask(100 + i, 'tcp')));
+    const asked = Promise.all(Array.from({ length: 10 }, (_, i) => ask(100 + i, 'tcp')));
+    // Those of `asked` have the turns of the next second.
+    const late = await digged(server, 'late.skydns.local', '+tcp');
+    const overTcp = await asked;
     const tookMs = performance.now() - startMs;
     assert.ok(tookMs < 2_500, String(tookMs));
+    assert.match(late, /SERVFAIL[\s\S]*EDE: 0 /);
     const failed = overTcp.filter(({ rcode }) => rcode === Rcode.SERVFAIL);
     const denied = overTcp.filter(({ rcode }) => rcode === Rcode.NOERROR);
-    assert.ok(failed.length >= 5 && denied.length >= 5, `${failed.length} and ${denied.length}`);
-    assert.equal(failed.length + denied.length, 30);
+    assert.ok(failed.length >= 5 && denied.length >= 1, `${failed.length} and ${denied.length}`);
+    assert.equal(failed.length + denied.length, 10);
     const { made = 0, refused = 0 } = await signaturesOf(server);
-    assert.ok(made >= 5 && refused >= truncated.length + failed.length, `${made}, ${refused}`);
+    assert.ok(made >= 3 && refused >= truncated.length + failed.length, `${made}, ${refused}`);
     // Plain questions wait for nothing.
     const plain = await query(server.dns, question('gone.skydns.local.', 'A'));
     assert.equal(plain.rcode, Rcode.NXDOMAIN);

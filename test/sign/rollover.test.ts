@@ -1,6 +1,6 @@
 /**
- * The dates of a roll-over against a model of resolvers: whatever a cache has kept of the DS, the DNSKEY and the
- * signatures, up to their TTLs, a validator that wants each algorithm of a DNSKEY accepts it at any time.
+ * The dates of a roll-over against a model of resolvers: a validator that wants each algorithm of a
+ * DNSKEY accepts at any time what caches have kept of the DS, the DNSKEY and the signatures up to their TTLs.
  */
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';

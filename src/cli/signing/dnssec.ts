@@ -116,7 +116,7 @@ export const dnssecCommand: Command = {
       name: 'parent-ready',
       form: 'switch',
       describe:
-        "for roll: the parent's DS, or each resolver's trust anchor, is that of the new key alone; nobody is asked",
+        "for roll: the parent's DS, or each resolver's trust anchor, is that of the new key alone; roll asks for neither",
     },
     {
       name: 'url',
