@@ -52,21 +52,34 @@ export function rollStage(
   nowSeconds: number,
 ): RollStage {
   const inUse = keys.filter((key) => isTrusted(key, keys) === trusted && isInUse(key, nowSeconds));
-  const ending = inUse.filter(
-    ({ dates }) => dates.Inactive !== undefined || dates.Delete !== undefined,
-  );
-  if (ending.length > 0) return refused(`${tagsOf(ending)} is being replaced already`);
-  const leaving = inUse.filter(({ dates }) => dates.SyncDelete !== undefined);
-  const staying = inUse.filter((key) => !leaving.includes(key));
-  const [next, ...others] = staying;
-  if (next === undefined) return refused('no such key is in use');
-  if (others.length > 0)
+  const isEnding = ({ dates }: SigningKey): boolean =>
+    (dates.Inactive ?? dates.Delete) !== undefined;
+  const ending = inUse.filter(isEnding);
+  const [first, ...others] = inUse.filter((key) => !ending.includes(key));
+  if (first === undefined) return stageOfEnding(ending, trusted);
+  if (ending.length > 0) return refused(`${tagsOf(ending)}: the replacement has its dates already`);
+  const rest = [first, ...others];
+  const leaving = rest.filter(({ dates }) => dates.SyncDelete !== undefined);
+  const staying = rest.filter((key) => !leaving.includes(key));
+  const [next, second] = staying;
+  if (second !== undefined) {
+    const hint = 'give those to replace dates with dnssec-settime';
+    return refused(`${tagsOf(staying)} are in use; ${hint}`);
+  }
+  // The successor's files are gone if all keys are leaving.
+  if (next === undefined || leaving.length === 0) return { kind: 'start', old: next ?? first };
+  return { kind: 'finish', old: leaving, next };
+}
+
+/** Keys may be made with an end, and without a successor. */
+function stageOfEnding([old, ...others]: readonly SigningKey[], trusted: boolean): RollStage {
+  if (old === undefined) return refused('no such key is in use');
+  // Only the parent's change of the DS says when a trusted key may leave.
+  if (trusted || others.length > 0)
     return refused(
-      `${tagsOf(staying)} are in use; give those to replace dates with dnssec-settime`,
+      `${tagsOf([old, ...others])}: remove its end with dnssec-settime -I none -D none`,
     );
-  return leaving.length === 0
-    ? { kind: 'start', old: next }
-    : { kind: 'finish', old: leaving, next };
+  return { kind: 'start', old };
 }
 
 function isInUse({ dates: { Inactive, Delete } }: SigningKey, nowSeconds: number): boolean {

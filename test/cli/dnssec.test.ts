@@ -104,7 +104,7 @@ test(
       assert.equal(statSync(`${zsk}.private`).mode & 0o777, 0o640);
       const again = run(...roll);
       assert.equal(again.code, 5);
-      assert.match(again.stderr, /^soradns: .* is being replaced already \(.*\)\n$/);
+      assert.match(again.stderr, /^soradns: .*: the replacement has its dates already \(.*\)\n$/);
     }),
 );
 

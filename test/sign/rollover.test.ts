@@ -137,6 +137,21 @@ describe('the dates of a roll-over', () => {
         assert.notDeepEqual(faultsOf(keys, early, until), []);
       });
 
+  it('A ZSK that was made with an end is replaced before it, and a trusted key with an end is not', () => {
+    const far = { Inactive: NOW + 99 * DS_TTL, Delete: NOW + 99 * DS_TTL };
+    const ending = (key: SigningKey): SigningKey => ({ ...key, dates: { ...key.dates, ...far } });
+    const keys = [ending(oldKey(257, 13)), ending(oldKey(256, 13))];
+    const trusted = rollStage(keys, true, NOW);
+    assert.ok(trusted.kind === 'refused');
+    assert.match(trusted.reason, /^key \d+: remove its end with dnssec-settime/);
+    const zsk = rollStage(keys, false, NOW);
+    assert.ok(zsk.kind === 'start');
+    const [change] = startRoll(zsk.old, keys, 13, times(NOW)).changed;
+    assert.ok((change?.dates.Inactive ?? 0) < NOW + DS_TTL);
+    const lost = [{ ...oldKey(257, 13), dates: { Publish: 1, Activate: 1, SyncDelete: 2 } }];
+    assert.equal(rollStage(lost, true, NOW).kind, 'start', 'the successor is gone');
+  });
+
   it('A key can be removed once the parent does not name it and caches have lost its signatures', () => {
     const end = NOW + 100;
     const old = newKey(257, 13, {
