@@ -12,15 +12,22 @@ import { ASTERISK, isReserved } from './tree/wildcard.ts';
 
 /** The names with NS records in a tree. It follows the changes, so that a million other names cost nothing. */
 export class DelegatedNames {
-  readonly #nodes = new Set<Node>();
+  readonly #cuts = new Map<Node, { readonly text: string; readonly cut: ZoneCut }>();
 
-  /** Call this after each set of changes, with the nodes of their owner names. Whether the names may be other ones now. */
+  /** Call this after each set of changes, with the nodes of their owner names. Whether the names are other ones now. */
   apply(nodes: readonly Node[]): boolean {
     let isChanged = false;
     for (const node of nodes) {
-      const isDelegated = node.isInTree && serversAt(node).length > 0;
-      if (isDelegated) this.#nodes.add(node);
-      else if (this.#nodes.size === 0 || !this.#nodes.delete(node)) continue;
+      const servers = node.isInTree ? serversAt(node) : NONE;
+      if (servers.length === 0) {
+        if (this.#cuts.size > 0 && this.#cuts.delete(node)) isChanged = true;
+        continue;
+      }
+      const known = this.#cuts.get(node);
+      // An equal cut stays the same object, which is quick to compare.
+      if (known !== undefined && namesText(known.cut.servers) === namesText(servers)) continue;
+      const name = node.owner();
+      this.#cuts.set(node, { text: printName(name), cut: { name, servers } });
       isChanged = true;
     }
     return isChanged;
@@ -28,10 +35,13 @@ export class DelegatedNames {
 
   /** Ordered by name. */
   cuts(): readonly ZoneCut[] {
-    const cuts = [...this.#nodes].map((node) => ({ name: node.owner(), servers: serversAt(node) }));
-    const keyed = cuts.map((cut) => [printName(cut.name), cut] as const);
-    return keyed.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, cut]) => cut);
+    const cuts = [...this.#cuts.values()].sort((a, b) => (a.text < b.text ? -1 : 1));
+    return cuts.map(({ cut }) => cut);
   }
+}
+
+function namesText(names: readonly Name[]): string {
+  return names.map(nameKey).join(' ');
 }
 
 /** The name servers in the NS records of the node's own services, each once. */

@@ -7,7 +7,7 @@ import { DNS_PORT, familyOfAddress } from '../../dns/address.ts';
 import { Ede, type Question } from '../../dns/message.ts';
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import { Class, Type } from '../../dns/rr.ts';
-import { type Clock, systemClock } from '../../timing/clock.ts';
+import type { Clock } from '../../timing/clock.ts';
 import { withDeadline } from '../../timing/deadline.ts';
 import type { CachingForwarder } from '../forwarder.ts';
 import type { Forwarded, ForwardOptions } from '../outcome.ts';
@@ -22,15 +22,15 @@ export interface DelegatedServer {
   readonly isOurs: boolean;
 }
 
-export interface DelegatedForwarderOptions {
-  readonly domain: Name;
-  readonly servers: () => readonly DelegatedServer[];
+/** What the forwarders of all delegated domains share, since there may be thousands. */
+export interface DelegationParts {
+  readonly serversOf: (domain: Name) => readonly DelegatedServer[];
   /** Without those that lead to this server. */
   readonly usable: (upstreams: readonly Upstream[]) => readonly Upstream[];
   /** Looks up the addresses of name servers. */
   readonly lookUp: Pick<CachingForwarder, 'peek' | 'resolve'>;
   /** The forwarder that asks these servers; the same one for equal servers. */
-  readonly forwarderTo: (upstreams: readonly Upstream[]) => CachingForwarder;
+  readonly forwarderTo: (domain: Name, upstreams: readonly Upstream[]) => CachingForwarder;
   /** Default: the system's. */
   readonly clock?: Clock;
 }
@@ -50,12 +50,12 @@ const TOTAL_MS = 3_800;
 const ADDRESS_TYPES = [Type.A, Type.AAAA];
 
 export class DelegatedForwarder implements CachingForwarder {
-  readonly #options: DelegatedForwarderOptions;
-  readonly #waiting: { readonly clock: Clock };
+  readonly #domain: Name;
+  readonly #parts: DelegationParts;
 
-  constructor(options: DelegatedForwarderOptions) {
-    this.#options = options;
-    this.#waiting = { clock: options.clock ?? systemClock };
+  constructor(domain: Name, parts: DelegationParts) {
+    this.#domain = domain;
+    this.#parts = parts;
   }
 
   peek(question: Question, options: ForwardOptions): Forwarded | undefined {
@@ -66,7 +66,7 @@ export class DelegatedForwarder implements CachingForwarder {
 
   async resolve(question: Question, options: ForwardOptions): Promise<Forwarded> {
     const late = (): Forwarded => this.#failed('timeout', 'its name servers did not reply in time');
-    return withDeadline(this.#resolve(question, options), TOTAL_MS, late, this.#waiting);
+    return withDeadline(this.#resolve(question, options), TOTAL_MS, late, this.#parts);
   }
 
   async prefetch(question: Question, options: ForwardOptions): Promise<Forwarded | undefined> {
@@ -82,9 +82,13 @@ export class DelegatedForwarder implements CachingForwarder {
 
   async close(): Promise<void> {}
 
+  get #servers(): readonly DelegatedServer[] {
+    return this.#parts.serversOf(this.#domain);
+  }
+
   /** The addresses that our zones have. */
   get ownAddresses(): readonly string[] {
-    return this.#options.servers().flatMap(({ addresses }) => addresses);
+    return this.#servers.flatMap(({ addresses }) => addresses);
   }
 
   async #resolve(question: Question, options: ForwardOptions): Promise<Forwarded> {
@@ -93,7 +97,7 @@ export class DelegatedForwarder implements CachingForwarder {
     const all = [...addresses, ...found];
     const forwarder = this.#forwarderTo(all);
     if (forwarder !== undefined) return forwarder.resolve(question, options);
-    const names = this.#options.servers().map(({ name }) => printName(name));
+    const names = this.#servers.map(({ name }) => printName(name));
     return this.#failed(
       'servfail',
       all.length > 0
@@ -106,8 +110,8 @@ export class DelegatedForwarder implements CachingForwarder {
     // IPv4 first, since it reaches more servers; in one order, so that equal servers are one set.
     const order = [...new Set(addresses)].sort(byFamily).slice(0, MAX_SERVERS);
     const upstreams = order.map((address) => ({ address, port: DNS_PORT }));
-    const usable = this.#options.usable(upstreams);
-    return usable.length === 0 ? undefined : this.#options.forwarderTo(usable);
+    const usable = this.#parts.usable(upstreams);
+    return usable.length === 0 ? undefined : this.#parts.forwarderTo(this.#domain, usable);
   }
 
   /** What is known without a question, and the questions that are left. */
@@ -118,12 +122,12 @@ export class DelegatedForwarder implements CachingForwarder {
     const addresses: string[] = [];
     const unknown: Question[] = [];
     let lookUps = this.#mayLookUp(options) ? MAX_LOOK_UPS : 0;
-    for (const server of this.#options.servers()) {
+    for (const server of this.#servers) {
       addresses.push(...server.addresses);
       if (server.isOurs || server.addresses.length > 0 || lookUps-- <= 0) continue;
       for (const qtype of ADDRESS_TYPES) {
         const question = { qname: server.name, qtype, qclass: Class.IN };
-        const known = this.#options.lookUp.peek(question, this.#lookUpOptions(options));
+        const known = this.#parts.lookUp.peek(question, this.#lookUpOptions(options));
         if (known === undefined) unknown.push(question);
         else addresses.push(...addressesIn(known, question));
       }
@@ -139,17 +143,17 @@ export class DelegatedForwarder implements CachingForwarder {
     if (questions.length === 0) return [];
     const found: string[] = [];
     const lookUps = questions.map(async (question) => {
-      const reply = await this.#options.lookUp.resolve(question, this.#lookUpOptions(options));
+      const reply = await this.#parts.lookUp.resolve(question, this.#lookUpOptions(options));
       found.push(...addressesIn(reply, question));
     });
     const waitMs = isAnyKnown ? FURTHER_MS : TOTAL_MS;
-    await withDeadline(Promise.all(lookUps), waitMs, () => [], this.#waiting);
+    await withDeadline(Promise.all(lookUps), waitMs, () => [], this.#parts);
     return [...found];
   }
 
   /** Not if a server of this domain is being looked up already: the domains would wait for each other. */
   #mayLookUp({ delegations = [] }: ForwardOptions): boolean {
-    const { domain } = this.#options;
+    const domain = this.#domain;
     return delegations.length < MAX_DEPTH && !delegations.some((each) => equalNames(each, domain));
   }
 
@@ -158,12 +162,12 @@ export class DelegatedForwarder implements CachingForwarder {
       checkingDisabled: false,
       dnssecOk: false,
       ...{ client, path },
-      delegations: [...delegations, this.#options.domain],
+      delegations: [...delegations, this.#domain],
     };
   }
 
   #failed(reason: 'timeout' | 'servfail', problem: string): Forwarded {
-    const text = `${printName(this.#options.domain)}: ${problem}`;
+    const text = `${printName(this.#domain)}: ${problem}`;
     return { kind: 'failed', reason, text, ede: Ede.NO_REACHABLE_AUTHORITY };
   }
 }

@@ -13,11 +13,7 @@ import { Rcode } from '../../dns/rr.ts';
 import type { CachingForwarder } from '../forwarder.ts';
 import type { ForwardCounters, Forwarded, ForwardOptions } from '../outcome.ts';
 import { isPublicAddress } from '../privateNames.ts';
-import {
-  DelegatedForwarder,
-  type DelegatedForwarderOptions,
-  type DelegatedServer,
-} from './delegatedForwarder.ts';
+import { DelegatedForwarder, type DelegationParts } from './delegatedForwarder.ts';
 import type { HostsTable } from './hostsTable.ts';
 import type { ServerSet, ServerSets } from './serverSets.ts';
 
@@ -37,10 +33,7 @@ export interface DelegatedDomain {
 }
 
 /** The name servers of the domains that our zones delegate. */
-export interface Delegations {
-  readonly serversOf: (domain: Name) => readonly DelegatedServer[];
-  readonly usable: DelegatedForwarderOptions['usable'];
-}
+export type Delegations = Pick<DelegationParts, 'serversOf' | 'usable'>;
 
 export const NO_DELEGATIONS: Delegations = { serversOf: () => [], usable: () => [] };
 
@@ -92,9 +85,14 @@ export class DomainForwarder implements CachingForwarder {
     this.#general = { domain: undefined, forwarder: use(general) };
     for (const domain of named)
       this.#domains.set(domain.name, { domain, forwarder: use(setOf(domain)) });
+    const parts: DelegationParts = {
+      ...delegations,
+      lookUp: this,
+      forwarderTo: (domain, upstreams) => sets.delegatedTo(domain, upstreams),
+    };
     for (const domain of domains)
       if (domain.servers === 'delegated') {
-        const forwarder = this.#delegated(domain.name, delegations);
+        const forwarder = new DelegatedForwarder(domain.name, parts);
         this.#domains.set(domain.name, { domain, forwarder, delegated: forwarder });
       }
     this.#used = used;
@@ -149,14 +147,6 @@ export class DomainForwarder implements CachingForwarder {
 
   async close(): Promise<void> {
     await Promise.all(this.#used.map((set) => this.#sets.release(set)));
-  }
-
-  #delegated(domain: Name, { serversOf, usable }: Delegations): DelegatedForwarder {
-    return new DelegatedForwarder({
-      ...{ domain, usable, lookUp: this },
-      servers: () => serversOf(domain),
-      forwarderTo: (upstreams) => this.#sets.delegatedTo(domain, upstreams),
-    });
   }
 
   #targetOf({ qname }: Question): DomainTarget {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Question } from '../../../src/dns/message.ts';
-import { printName } from '../../../src/dns/name.ts';
+import { type Name, printName } from '../../../src/dns/name.ts';
 import {
   DelegatedForwarder,
   type DelegatedServer,
@@ -53,7 +53,7 @@ function setUp(
       return known(each);
     },
   };
-  const forwarderTo = (upstreams: readonly Upstream[]): CachingForwarder => {
+  const forwarderTo = (_: Name, upstreams: readonly Upstream[]): CachingForwarder => {
     asked.push(upstreams.map(({ address, port }) => `${address}#${port}`));
     const outcome = answered(ASKED, '192.0.2.7');
     return {
@@ -65,9 +65,9 @@ function setUp(
       close: async () => {},
     };
   };
-  const forwarder = new DelegatedForwarder({
-    ...{ domain: name('team.skydns.local.'), lookUp, forwarderTo },
-    servers: () => servers,
+  const forwarder = new DelegatedForwarder(name('team.skydns.local.'), {
+    ...{ lookUp, forwarderTo },
+    serversOf: () => servers,
     ...(clock && { clock }),
     usable: (upstreams) => upstreams.filter(({ address }) => !own.includes(address)),
   });
