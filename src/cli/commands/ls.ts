@@ -2,7 +2,6 @@
 import { Failure } from '../../app/process/failure.ts';
 import type { Io, Output } from '../../app/process/process.ts';
 import type { OptionWords } from '../../config/options/option.ts';
-import { aggregateDepthOfVariables } from '../../config/servedDomains.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { type Label, parseName, printLabel, printName } from '../../dns/name.ts';
 import { printable } from '../../observability/printable.ts';
@@ -85,6 +84,13 @@ async function listEntries(args: Arguments, io: Io, access: StoreAccess): Promis
   return 0;
 }
 
+/** Most environments have no such variable, and the options of `serve` take long to load. */
+async function aggregateDepthOf(io: Io): Promise<number> {
+  if (!io.env.SORADNS_AGGREGATE_DEPTH) return Number.POSITIVE_INFINITY;
+  const { aggregateDepthOfVariables } = await import('../../config/servedDomains.ts');
+  return aggregateDepthOfVariables(io);
+}
+
 async function viewsBelow(
   wanted: string | undefined,
   access: StoreAccess,
@@ -94,7 +100,7 @@ async function viewsBelow(
   const nowMs = performance.now();
   const found: { readonly entry: Entry; readonly view: EntryView }[] = [];
   const delegations: Entry[] = [];
-  const values = new HiddenValues(prefix, aggregateDepthOfVariables(io));
+  const values = new HiddenValues(prefix, await aggregateDepthOf(io));
   const add = (entry: Entry, isListed: boolean): void => {
     const view = viewEntry(entry, prefix, nowMs);
     if (view === undefined) return;
