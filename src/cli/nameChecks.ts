@@ -14,6 +14,7 @@ import {
 } from '../config/servedDomains.ts';
 import { isReverseName } from '../dns/address.ts';
 import { isSubdomainOf, type Name, printName } from '../dns/name.ts';
+import { Type } from '../dns/rr.ts';
 import { keysOfName, nameKeyOf, printHolder } from '../registrar/describe/storedValue.ts';
 import { Namespace, pathOf } from '../registrar/reconcile/namespace.ts';
 import type { Entry } from '../service/change.ts';
@@ -63,6 +64,8 @@ async function valueAbove(
     .flatMap(keysOfName)
     .filter((above) => above !== path);
   const found = await Promise.all(keys.map((above) => entryAt(above, store)));
+  // A delegation above hides the value, so it hides none.
+  if (found.some((entry) => entry !== undefined && isDelegation(entry.value))) return undefined;
   const canBeHidden = (entry: Entry) => isService(entry, namespace) && !isRecordsOnly(entry.value);
   return found.flatMap((entry) => entry ?? []).find(canBeHidden);
 }
@@ -73,10 +76,19 @@ async function valueBelow(
   namespace: Namespace,
   { store }: StoreAccess,
 ): Promise<Entry | undefined> {
+  const delegated: string[] = [];
+  const isDelegated = ({ key: at, value }: Entry): boolean => {
+    // A key comes before the keys below it.
+    if (isDelegation(value)) delegated.push(at);
+    return delegated.some((above) => at === above || at.startsWith(`${above}/`));
+  };
   try {
     for await (const { entries } of store.snapshot(`${key}/`)) {
       const hides = (entry: Entry) =>
-        levelsBelow(key, entry) <= depth && isService(entry, namespace) && !isApart(entry.value);
+        !isDelegated(entry) &&
+        levelsBelow(key, entry) <= depth &&
+        isService(entry, namespace) &&
+        !isApart(entry.value);
       const found = entries.find(hides);
       if (found !== undefined) return found;
     }
@@ -111,6 +123,12 @@ function isService(entry: Entry, namespace: Namespace): boolean {
 function isRecordsOnly(value: Uint8Array): boolean {
   const parsed = parseService(value);
   return parsed.kind === 'service' && hasRecordsOnly(parsed.service);
+}
+
+function isDelegation(value: Uint8Array): boolean {
+  const parsed = parseService(value);
+  const records = parsed.kind === 'service' ? parsed.service.attributes.records : [];
+  return records.some(({ type }) => type === Type.NS);
 }
 
 /** Whether a value is a service that does not count in the names above its own, and so hides none. */

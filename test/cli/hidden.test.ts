@@ -52,6 +52,15 @@ describe('soradns set', () => {
     assert.equal((await cli('get', 'x.db.skydns.local')).code, 0);
   });
 
+  it('set accepts a name below a delegation, and one above it, because neither hides the other', async () => {
+    const ns = ['--rr', 'NS ns1.team.db.skydns.local.'];
+    assert.equal((await set('team.db.skydns.local', ...ns)).code, 0);
+    assert.equal((await set('ns1.team.db.skydns.local')).code, 0);
+    assert.equal((await set('db.skydns.local')).code, 0);
+    assert.equal((await set('ns2.team.db.skydns.local')).code, 0);
+    assert.equal((await set('x.db.skydns.local')).code, 5);
+  });
+
   it('set refuses a name that one below it would hide', async () => {
     await write('db/y/x');
     const { code, stderr } = await set('db.skydns.local');

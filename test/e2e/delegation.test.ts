@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { projectRoot } from '../meta/sources.ts';
 import { callCli } from '../support/cli.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { type DigReply, dig } from '../support/dig.ts';
@@ -139,6 +140,20 @@ describe('Delegated names', { skip: noOwnNetwork ?? tools, concurrency: 1 }, () 
     assert.deepEqual([ds.answer.length, ds.flags.includes('aa')], [1, true]);
     const namesAsked = new Set(general.queries.map(({ name }) => name.toLowerCase()));
     assert.deepEqual([...namesAsked], ['ns.example.net']);
+  });
+
+  it("glibc's and musl's resolvers, which follow no referral, find a delegated name", {
+    skip: lacking('musl-gcc', 'unshare'),
+  }, () => {
+    const resolvConf = join(folder, 'resolv.conf');
+    writeFileSync(resolvConf, `nameserver ${SERVER.address}\n`);
+    const program = join(folder, 'gai');
+    command('musl-gcc', '-static', '-o', program, join(projectRoot, 'test/support/gai.c'));
+    const name = 'x.team.skydns.local';
+    const resolve = `${program} ${name} && getent ahostsv4 ${name}`;
+    const script = `mount --bind ${resolvConf} /etc/resolv.conf && ${resolve}`;
+    const found = command('unshare', '--mount', 'sh', '-c', script);
+    assert.match(found, /^1\n192\.0\.2\.7 +STREAM x\.team\.skydns\.local\n/);
   });
 
   it('Without a name server that answers, the client gets SERVFAIL with the domain, and no other server the question', async () => {
