@@ -26,8 +26,12 @@ export type AcceptOutcome =
       readonly rcode: number;
       readonly reply: Uint8Array;
       readonly reason: string;
+      /** A server with cookies answers this instead. */
+      readonly cookieQuery?: Query;
     }
   | { readonly kind: 'query'; readonly query: Query };
+
+type Rejection = Extract<AcceptOutcome, { kind: 'reject' }>;
 
 const OPCODE_QUERY = 0;
 /** OPT and a signature. */
@@ -42,10 +46,26 @@ export function accept(packet: Uint8Array, sourcePort: number): AcceptOutcome {
   const flags = cursor.u16();
   if ((flags & Flag.QR) !== 0) return { kind: 'drop', reason: 'response' };
   if (opcodeOf(flags) !== OPCODE_QUERY) return rejectHeader(id, flags, Rcode.NOTIMP, 'opcode');
-  // RFC 9619: exactly one question.
-  if (cursor.u16() !== 1) return rejectHeader(id, flags, Rcode.FORMERR, 'question count');
+  // RFC 9619: exactly one question, or none in a query for a cookie.
+  const questions = cursor.u16();
+  if (questions === 0) return rejectQuestionless(cursor, id, flags);
+  if (questions !== 1) return rejectHeader(id, flags, Rcode.FORMERR, 'question count');
   return acceptQuery(cursor, id, flags);
 }
+
+/** A query without a question may be for a cookie (RFC 7873 §5.4). */
+function rejectQuestionless(cursor: Cursor, id: number, flags: number): Rejection {
+  const rejection = rejectHeader(id, flags, Rcode.FORMERR, 'question count');
+  const unwanted = cursor.u16() | cursor.u16();
+  if (unwanted !== 0 || cursor.u16() !== 1) return rejection;
+  const { edns, hasValidOptions, fault } = readAdditional(cursor, 1);
+  const isSound = fault === undefined && hasValidOptions && edns?.version === 0;
+  if (!isSound || edns.cookie === undefined) return rejection;
+  const query = queryOf(id, flags, NO_QUESTION, { edns });
+  return { ...rejection, cookieQuery: { ...query, isQuestionless: true } };
+}
+
+const NO_QUESTION: Question = { qname: [], qtype: 0, qclass: Class.IN };
 
 function acceptQuery(cursor: Cursor, id: number, flags: number): AcceptOutcome {
   const unwanted = cursor.u16() | cursor.u16();
@@ -117,7 +137,7 @@ function readAdditional(cursor: Cursor, count: number): Additional {
   return cursor.at === cursor.end ? found : { ...found, fault: 'trailing octets' };
 }
 
-function rejectHeader(id: number, flags: number, rcode: number, reason: string): AcceptOutcome {
+function rejectHeader(id: number, flags: number, rcode: number, reason: string): Rejection {
   return { kind: 'reject', rcode, reply: encodeHeaderOnly(id, flags, rcode), reason };
 }
 

@@ -23,8 +23,9 @@ export function encodeResponse(
   rotation = 0,
 ): Uint8Array {
   const opt = query.edns && replyOpt(query.edns.dnssecOk, response);
+  const hasQuestion = query.isQuestionless !== true;
   writer.restart(HEADER_OCTETS);
-  writeQuestion(query.question);
+  if (hasQuestion) writeQuestion(query.question);
   const room = opt === undefined ? limitOctets : limitOctets - encodedOptOctets(opt);
   const fitted = writeSections(writer, response, room, rotation);
   if (opt !== undefined) writeOpt(writer, opt);
@@ -40,7 +41,8 @@ export function encodeResponse(
   const { answer, authority } = fitted;
   const additional =
     fitted.additional + (opt === undefined ? 0 : 1) + (response.tsig === undefined ? 0 : 1);
-  writeHeader(writer, query.id, flags, { question: 1, answer, authority, additional });
+  const counts = { question: hasQuestion ? 1 : 0, answer, authority, additional };
+  writeHeader(writer, query.id, flags, counts);
   return writer.finish();
 }
 

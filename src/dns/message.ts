@@ -62,6 +62,8 @@ export interface Query {
   readonly recursionDesired: boolean;
   readonly checkingDisabled: boolean;
   readonly question: Question;
+  /** It has no question, so the reply has none; `question` is the root's. */
+  readonly isQuestionless?: true;
   readonly edns: Edns | undefined;
   /** Not verified; absent in an unsigned query. */
   readonly tsig?: QuerySignature | undefined;

@@ -71,6 +71,11 @@ export class ClientGate implements PolicyFollower {
     this.#cookies = cookieSecrets.length === 0 ? undefined : new ServerCookies(cookieSecrets);
   }
 
+  /** Whether replies have cookies for clients that send theirs. */
+  get hasCookies(): boolean {
+    return this.#cookies !== undefined;
+  }
+
   /** UDP listeners have dropped the packets of clients that are not allowed. */
   pass({ edns }: Query, client: DnsClient): Passage {
     if (client.transport !== 'udp' && this.#allowed?.hasAddress(client.address) === false)
@@ -120,6 +125,13 @@ export class ClientGate implements PolicyFollower {
 }
 
 const VALID_SLOT = cookieSlot(CookieState.VALID);
+const INVALID_SLOT = cookieSlot(CookieState.INVALID);
+
+/** The response to a query for a cookie, which has no question (RFC 7873 §5.4). */
+export function cookieResponse(passage: Passage | undefined): Response {
+  const rcode = passage?.cookieSlot === INVALID_SLOT ? Rcode.BADCOOKIE : Rcode.NOERROR;
+  return { ...authoritative(rcode, []), authoritative: false };
+}
 
 /** What a reply is about: its name, the zone that denies the name, or `undefined` for an error. */
 function subjectOf({ question }: Query, response: Response): Name | undefined {

@@ -25,7 +25,7 @@ import { Rcode } from '../dns/rr.ts';
 import { replyLimit } from '../dns/truncate.ts';
 import { withDeadline } from '../timing/deadline.ts';
 import type { AnswerCounters } from './answerCounters.ts';
-import type { ClientGate, Passage } from './clientGate.ts';
+import { type ClientGate, cookieResponse, type Passage } from './clientGate.ts';
 import { createResolve, type Resolve } from './resolve.ts';
 import type { ResolveOptions } from './resolveOptions.ts';
 
@@ -106,7 +106,9 @@ class Responder {
         this.#options.counters?.dropped(client, DROP_REASON[accepted.reason]);
         return;
       case 'reject':
-        this.#send(arrived, undefined, accepted.rcode, accepted.reply);
+        if (accepted.cookieQuery !== undefined && this.#options.gate?.hasCookies === true)
+          this.#reply(arrived, accepted.cookieQuery);
+        else this.#send(arrived, undefined, accepted.rcode, accepted.reply);
         return;
       case 'query':
         this.#reply(arrived, accepted.query);
@@ -131,7 +133,8 @@ class Responder {
     onOutstanding?.(answered);
   }
 
-  #resolved({ client }: ReceivedPacket, query: Query): Response | Promise<Response> {
+  #resolved({ client, passage }: PassedPacket, query: Query): Response | Promise<Response> {
+    if (query.isQuestionless === true) return cookieResponse(passage);
     if (query.tsig !== undefined) return unknownKey(query.tsig);
     try {
       return this.#resolve(query, client);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { type AcceptOutcome, accept } from '../../src/dns/accept.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
+import { OptionCode } from '../../src/dns/edns.ts';
 import type { Message } from '../../src/dns/message.ts';
 import { Rcode } from '../../src/dns/rr.ts';
 import {
@@ -311,4 +312,26 @@ test('A rejection is not larger than its query', () => {
     const accepted = accept(octets, PORT);
     assert.ok(accepted.kind === 'reject' && accepted.reply.length <= octets.length, what);
   }
+});
+
+test('accept tells a query for a cookie from other packets without a question', () => {
+  const cookie = rawOption(OptionCode.COOKIE, unhex('2464c4abcf10c957'));
+  const cookieQueryOf = (packet: RawPacket) => {
+    const outcome = accept(rawPacket(packet), PORT);
+    assert.ok(outcome.kind === 'reject' && outcome.rcode === Rcode.FORMERR);
+    return outcome.cookieQuery;
+  };
+  const opt = rawOpt({ rdata: cookie });
+  const found = cookieQueryOf({ counts: [0, 0, 0, 1], body: [opt] });
+  assert.equal(found?.isQuestionless, true);
+  assert.deepEqual(found?.edns?.cookie, new Uint8Array(unhex('2464c4abcf10c957')));
+  for (const packet of [
+    { counts: [0, 0, 0, 1], body: [rawOpt()] },
+    { counts: [0, 0, 0, 1], body: [rawOpt({ rdata: cookie.subarray(0, -1) })] },
+    { counts: [0, 0, 0, 1], body: [opt, unhex('00')] },
+    { counts: [0, 0, 0, 2], body: [opt, opt] },
+    { counts: [0, 1, 0, 1], body: [opt] },
+    { counts: [2, 0, 0, 1], body: [rawQuestion(), rawQuestion(), opt] },
+  ] as const)
+    assert.equal(cookieQueryOf(packet), undefined, JSON.stringify(packet.counts));
 });

@@ -83,7 +83,7 @@ async function askWith(t: TestContext, { port }: SocketAddress, cookie: string) 
 }
 
 describe('Cookies', () => {
-  it('dig takes our cookie for good, and sends it back', async (t) => {
+  it('dig takes our cookie for good, sends it back, and gets one without a question', async (t) => {
     const { dns, metric } = await serve(t, ['--cookies']);
     const { text } = await dig(dns, `+cookie=${CLIENT_COOKIE}`, 'web.skydns.local');
     const [, cookie = ''] = /; COOKIE: ([0-9a-f]{48}) \(good\)/.exec(text) ?? [];
@@ -95,6 +95,17 @@ describe('Cookies', () => {
     const other = await dig(dns, `+cookie=${wrong}`, 'web.skydns.local');
     assert.equal(other.status, 'NOERROR');
     assert.equal(await metric('soradns_dns_cookies_total', { state: 'invalid' }), 1);
+    // RFC 7873 §5.4.
+    for (const transport of ['+notcp', '+tcp']) {
+      const bare = (...words: string[]) =>
+        dig(dns, '+header-only', '+nobadcookie', transport, ...words);
+      const first = await bare(`+cookie=${CLIENT_COOKIE}`);
+      assert.match(first.text, /QUERY: 0, ANSWER: 0[\s\S]*COOKIE: [0-9a-f]{48} \(good\)/);
+      assert.equal(first.status, 'NOERROR');
+      assert.equal((await bare(`+cookie=${cookie}`)).status, 'NOERROR');
+      assert.equal((await bare(`+cookie=${wrong}`)).status, 'BADCOOKIE');
+      assert.equal((await bare('+nocookie', '+noedns')).status, 'FORMERR');
+    }
   });
 
   it('A cookie that a client got over UDP is valid over TLS, without a file of secrets', async (t) => {
