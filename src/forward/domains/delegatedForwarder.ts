@@ -135,6 +135,7 @@ export class DelegatedForwarder implements CachingForwarder {
     return { addresses, unknown };
   }
 
+  /** The addresses that the look-ups find; it waits for all of them only until one address is known. */
   async #lookUpAll(
     questions: readonly Question[],
     options: ForwardOptions,
@@ -142,12 +143,19 @@ export class DelegatedForwarder implements CachingForwarder {
   ): Promise<readonly string[]> {
     if (questions.length === 0) return [];
     const found: string[] = [];
+    let onKnown = (): void => {};
+    const known = new Promise<void>((resolve) => {
+      onKnown = resolve;
+    });
+    if (isAnyKnown) onKnown();
     const lookUps = questions.map(async (question) => {
       const reply = await this.#parts.lookUp.resolve(question, this.#lookUpOptions(options));
       found.push(...addressesIn(reply, question));
+      if (found.length > 0) onKnown();
     });
-    const waitMs = isAnyKnown ? FURTHER_MS : TOTAL_MS;
-    await withDeadline(Promise.all(lookUps), waitMs, () => [], this.#parts);
+    const all = Promise.all(lookUps);
+    const further = known.then(() => withDeadline(all, FURTHER_MS, () => [], this.#parts));
+    await withDeadline(Promise.race([all, further]), TOTAL_MS, () => [], this.#parts);
     return [...found];
   }
 

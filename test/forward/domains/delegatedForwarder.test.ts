@@ -24,17 +24,18 @@ function answered(asked: Question, address: string): Forwarded {
 
 const FAILED: Forwarded = { kind: 'failed', reason: 'timeout', text: 'no reply' };
 
-/** Addresses by `NAME TYPE`; each look-up takes so long. */
+/** Addresses by `NAME TYPE`; each look-up takes so long, and those of `lost` names never end. */
 interface World {
   readonly addresses?: Readonly<Record<string, string>>;
   readonly lookUpMs?: number;
+  readonly lost?: readonly string[];
   readonly own?: readonly string[];
   readonly clock?: FakeClock;
 }
 
 function setUp(
   servers: readonly DelegatedServer[],
-  { addresses = {}, lookUpMs = 0, own = [], clock }: World = {},
+  { addresses = {}, lookUpMs = 0, lost = [], own = [], clock }: World = {},
 ) {
   const lookUps: string[] = [];
   const asked: (readonly string[])[] = [];
@@ -48,6 +49,7 @@ function setUp(
     peek: (each) => (cached.has(textOf(each)) ? known(each) : undefined),
     async resolve(each) {
       lookUps.push(textOf(each));
+      if (lost.includes(printName(each.qname))) return new Promise(() => {});
       await new Promise((resolve) => setTimeout(resolve, lookUpMs).unref());
       cached.add(textOf(each));
       return known(each);
@@ -107,6 +109,16 @@ describe('the servers of a delegated domain', () => {
     assert.equal((await late.forwarder.resolve(ASKED, OPTIONS)).kind, 'answered');
     assert.ok(performance.now() - begin < 1_500);
     assert.deepEqual(late.asked, [['10.0.0.1#53']]);
+  });
+
+  it('A name server whose look-up never ends does not delay a question for long', async () => {
+    const servers = [server('lost.example.net.'), server('ns.example.net.')];
+    const addresses = { 'ns.example.net. A': '10.0.0.3' };
+    const { forwarder, asked } = setUp(servers, { addresses, lost: ['lost.example.net.'] });
+    const begin = performance.now();
+    assert.equal((await forwarder.resolve(ASKED, OPTIONS)).kind, 'answered');
+    assert.ok(performance.now() - begin < 1_500);
+    assert.deepEqual(asked, [['10.0.0.3#53']]);
   });
 
   it('A look-up for the domain’s own servers asks none, and names the domain and its servers', async () => {
