@@ -33,8 +33,10 @@ export function storedRdata(
   place: RecordsPlace,
   type: number,
 ): readonly TimedRdata[] {
+  // Also for these types: the basis of the answer has to say that the name has such records.
+  const services = servicesWithRecords(state, place);
   if (CUT_TYPES.includes(type)) return [];
-  return servicesWithRecords(state, place).flatMap((registration) => {
+  return services.flatMap((registration) => {
     const members = registration.attributes.records.filter((record) => record.type === type);
     return members.map(({ rdata }) => ({ rdata, ttl: serviceTtl(state, registration) }));
   });

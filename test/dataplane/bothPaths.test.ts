@@ -33,6 +33,7 @@ const TYPES = [
   'NS',
   'SOA',
   'ANY',
+  'TYPE43',
   'TYPE65',
   'TYPE257',
   'AXFR',
