@@ -634,3 +634,25 @@ it('While names come and go, and while dropped names are left, readers know it',
   assert.throws(() => zone.put('local/skydns/third', { host: '10.0.0.1' }));
   assert.equal(isChanging(), false, 'a fault ends the change');
 });
+
+describe('signed answers', () => {
+  it('A signed answer is not published if the keys changed while it was being signed', async () => {
+    const { zone, publish } = zoneOf({ web: { host: '192.0.2.1' } });
+    zone.isSigned = true;
+    const edns = { udpSize: 1232, dnssecOk: true };
+    const asked = question('web.skydns.local.', 'A');
+    const flags = { recursionDesired: true, checkingDisabled: false };
+    const packet = encodeQuery({ id: 1, ...flags, question: asked, edns });
+    for (const hasChanged of [true, false]) {
+      publish('web');
+      const decided = zone.decided as Decided;
+      const onSigned = zone.publisher.publishSignedSoon(decided);
+      if (hasChanged) zone.publisher.resign();
+      publish('web');
+      const { response } = decided;
+      onSigned({ response, signatures: new Map(), refresh: 1e9, denial: undefined });
+      await Promise.resolve();
+      assert.equal(typeof zone.fast(packet), hasChanged ? 'number' : 'object');
+    }
+  });
+});

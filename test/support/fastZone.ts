@@ -32,6 +32,8 @@ export class FastZone {
   unixSeconds = 7_300;
   settings: ZoneSettings;
   freshness: 'loading' | 'synced' | 'stale' = 'loading';
+  /** Clients with DO get other answers, which only `Publisher.publishSignedSoon` publishes. */
+  isSigned = false;
   readonly table: AnswerTable;
   readonly catalog: Catalog;
   readonly tables: TestTables;
@@ -85,7 +87,7 @@ export class FastZone {
     const onFault = (error: unknown): never => {
       throw error;
     };
-    const table = { table: this.table, isSigned: () => false };
+    const table = { table: this.table, isSigned: () => this.isSigned };
     this.publisher = new Publisher({ ...table, onError: onFault, ...zone, ...clock });
     this.#fast = openFastPath(this.table.handle, 0, this.counters, () => this.nowMs);
     const streamCounters = counterBlock(newCounterMemory(1), 0);

@@ -58,7 +58,7 @@ export class Publisher {
   readonly #denials: ZoneDenials;
   readonly #dependents = new Dependents<number>();
   readonly #renewals: Renewals;
-  /** Changes with every call of `applied`. */
+  /** Changes with the names and the keys. A change cancels what is to be published soon. */
   #version = 0;
   /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;
@@ -110,8 +110,9 @@ export class Publisher {
     this.#denials.reset();
   }
 
-  /** Call this when other keys sign or are published. */
+  /** Call this when other keys sign or are published. Signatures that are being made are of the earlier keys. */
   resign(): void {
+    this.#version++;
     this.#settings = undefined;
     this.refresh();
   }
@@ -288,8 +289,7 @@ export class Publisher {
 
   #encoding(): EncodingLimits {
     const { random, unixSeconds } = this.#options;
-    const { maxUdpOctets } = this.#table;
-    return { maxUdpOctets, start: random(), unixSeconds: unixSeconds() };
+    return { maxUdpOctets: this.#table.maxUdpOctets, start: random(), unixSeconds: unixSeconds() };
   }
 
   #addName(node: Node): void {
