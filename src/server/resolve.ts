@@ -170,9 +170,9 @@ class Resolver {
     const known = this.#wildcardAnswers.get(question, view, version);
     if (known !== undefined) return { kind: 'response', response: known };
     const decided = answer(view, question);
-    if (decided.kind === 'response' && decided.basis?.leadsOutside === false) {
-      this.#wildcardAnswers.put(question, view, decided.response);
-    }
+    if (decided.kind !== 'response' || decided.basis === undefined) return decided;
+    const { leadsOutside, isPersonal } = decided.basis;
+    if (!leadsOutside && !isPersonal) this.#wildcardAnswers.put(question, view, decided.response);
     return decided;
   }
 

@@ -39,7 +39,7 @@ export class WildcardAnswers {
     return { ...response, answer: spelledAs(question.qname, qname, response.answer) };
   }
 
-  /** Keeps an answer that depends only on the zones' data. */
+  /** Keeps an answer that depends only on the zones' data, not on other servers nor on the client. */
   put(question: Question, view: View, response: Response): void {
     const key = keyOf(question, view);
     this.#entries.delete(key);

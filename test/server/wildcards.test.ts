@@ -117,7 +117,7 @@ describe("a wildcard's answer", () => {
     },
   });
 
-  function ask(qname: string, transport: 'udp' | 'tcp' = 'tcp'): Message {
+  function ask(qname: string, transport: 'udp' | 'tcp' = 'tcp', localAddress?: string): Message {
     const packet = encodeQuery({
       id: 1,
       question: question(qname, 'A'),
@@ -126,7 +126,7 @@ describe("a wildcard's answer", () => {
       edns: { udpSize: 1232, dnssecOk: false },
     });
     let message: Message | undefined;
-    respondTo(packet, { transport, address: '192.0.2.1', port: 5_353 }, (reply) => {
+    respondTo(packet, { transport, address: '192.0.2.1', port: 5_353, localAddress }, (reply) => {
       message = decodeMessage(reply);
     });
     assert.ok(message);
@@ -157,6 +157,16 @@ describe("a wildcard's answer", () => {
     assert.notEqual(second, first);
     settings = { ...settings };
     assert.notEqual(part('any.any.any.skydns.local.'), second);
+  });
+
+  it('The address of the ambassador is not kept for other clients in a domain with the label any', () => {
+    const before = settings;
+    settings = { ...settings, apexes: [['any', 'local']], ambassador: true };
+    for (const address of ['172.17.0.1', '172.18.0.1']) {
+      const { answer } = ask('ambassador.dns.any.local.', 'tcp', address);
+      assert.deepEqual(answer.map(printRdata), [address]);
+    }
+    settings = before;
   });
 
   it('The kept answer to a wildcard over UDP is not used over TCP', () => {
