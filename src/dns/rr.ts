@@ -1,5 +1,5 @@
 /** Resource records (RFC 1035 §3.2) as values: owner name, type, class, TTL and rdata. */
-import type { Name } from './name.ts';
+import { type Name, nameKey } from './name.ts';
 
 /**
  * The TYPE and QTYPE numbers that have a meaning in this program; RRs of any other are carried unchanged (RFC 3597).
@@ -100,4 +100,9 @@ export function rankGroups(rrset: readonly Rr[]): readonly (readonly Rr[])[] {
     last = rr;
   }
   return groups;
+}
+
+/** One text for the records of an RRset, and another one for those of any other (RFC 2181 §5). */
+export function rrsetKey({ owner, type }: Pick<Rr, 'owner' | 'type'>): string {
+  return `${type} ${nameKey(owner)}`;
 }

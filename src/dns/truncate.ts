@@ -1,16 +1,15 @@
 /**
  * Makes a response fit its limit (RFC 2181 §9). RRs of the additional section are optional: they are left out first,
- * silently and by whole RRsets, unless the response needs them. When the answer or the authority section does not fit, TC is set and nothing follows
- * the cut.
+ * silently and by whole RRsets, unless the response needs them. When the answer or the authority section does not fit,
+ * TC is set and nothing follows the cut.
  *
  * The RRset that is cut keeps the RRs that fit, since clients without TCP (musl before 1.2.4, HAProxy) use what they
  * get. Its first RR changes from reply to reply, so that clients use all RRs over time.
  */
 import { UDP_SIZE } from './edns.ts';
 import type { Query, Response, Transport } from './message.ts';
-import { nameKey } from './name.ts';
 import { writeRdata } from './rdata.ts';
-import { type Rr, rankGroups } from './rr.ts';
+import { type Rr, rankGroups, rrsetKey } from './rr.ts';
 import { MAX_MESSAGE_OCTETS, MIN_RR_OCTETS } from './wire.ts';
 import type { MessageWriter } from './writer.ts';
 
@@ -89,8 +88,9 @@ function writeWhole(writer: MessageWriter, rrs: readonly Rr[], limitOctets: numb
 const MAX_MISFITS = 16;
 
 /**
- * Writes the RRset of RR `first`, which did not fit, again: it begins at the RR of the first rank that `rotation` chooses,
- * skips RRs that are too long until one fits, and ends at the next one that does not. Returns how many RRs the section then has.
+ * Writes the RRset of RR `first`, which did not fit, again: it begins at the RR of the first rank that `rotation`
+ * chooses, skips RRs that are too long until one fits, and ends at the next one that does not. Returns how many RRs the
+ * section then has.
  */
 function writeCut(
   writer: MessageWriter,
@@ -159,7 +159,7 @@ export function wholeCounts(rrs: readonly Rr[]): number[] {
   return counts;
 }
 
-/** One string for each RR, equal within an RRset (RFC 2181 §5: same owner, class and type). */
+/** The `rrsetKey` of each RR. */
 function rrsetKeys(rrs: readonly Rr[]): string[] {
   let key = '';
   let previous: Rr | undefined;
@@ -175,9 +175,5 @@ function rrsetKeys(rrs: readonly Rr[]): string[] {
  * object.
  */
 function isPlainlySameRrset(a: Rr, b: Rr): boolean {
-  return a.owner === b.owner && a.type === b.type && a.class === b.class;
-}
-
-function rrsetKey(rr: Rr): string {
-  return `${rr.type}/${rr.class}/${nameKey(rr.owner)}`;
+  return a.owner === b.owner && a.type === b.type;
 }

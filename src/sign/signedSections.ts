@@ -1,22 +1,17 @@
 /** The RRsets of a response, and the response with their signatures. */
 import type { Response } from '../dns/message.ts';
-import { type Name, nameKey } from '../dns/name.ts';
-import { type Rr, Type } from '../dns/rr.ts';
+import type { Name } from '../dns/name.ts';
+import { type Rr, rrsetKey, Type } from '../dns/rr.ts';
 import { rrsigBeside } from './rrsig.ts';
 
-/** The data of the RRSIGs of each RRset, by `setKey`. */
+/** The data of the RRSIGs of each RRset, by `rrsetKey`. */
 type Signatures = ReadonlyMap<string, readonly Uint8Array[]>;
 
-/** One text for the records of an RRset, and another one for those of any other (RFC 2181 §5). */
-function setKey({ owner, type }: Pick<Rr, 'owner' | 'type'>): string {
-  return `${type} ${nameKey(owner)}`;
-}
-
-/** The RRsets of a section in the order of their first records. */
+/** The RRsets of a section by `rrsetKey`, in the order of their first records. */
 export function setsOf(rrs: readonly Rr[]): ReadonlyMap<string, readonly Rr[]> {
   const sets = new Map<string, Rr[]>();
   for (const rr of rrs) {
-    const key = setKey(rr);
+    const key = rrsetKey(rr);
     const set = sets.get(key);
     if (set === undefined) sets.set(key, [rr]);
     else set.push(rr);
@@ -76,7 +71,7 @@ export function isAsterisk([label]: Name): boolean {
 
 function signedSection(rrs: readonly Rr[], signatures: Signatures): readonly Rr[] {
   if (rrs.length === 0) return rrs;
-  const keys = rrs.map(setKey);
+  const keys = rrs.map(rrsetKey);
   return rrs.flatMap((rr, i) => {
     const key = keys[i] as string;
     const data = keys[i + 1] !== key && keys.lastIndexOf(key) === i ? signatures.get(key) : [];
@@ -87,7 +82,7 @@ function signedSection(rrs: readonly Rr[], signatures: Signatures): readonly Rr[
 /** The first RRsets of a section, at most `count`. */
 function firstSets(rrs: readonly Rr[], count: number): readonly Rr[] {
   const keys = new Set([...setsOf(rrs).keys()].slice(0, count));
-  return rrs.filter((rr) => keys.has(setKey(rr)));
+  return rrs.filter((rr) => keys.has(rrsetKey(rr)));
 }
 
 /** The name that a response is about at the end of its CNAMEs. */

@@ -6,7 +6,7 @@
  */
 import type { Question, Response } from '../dns/message.ts';
 import { type Name, nameKey } from '../dns/name.ts';
-import { type Rdata, type Rr, rankGroups, Type } from '../dns/rr.ts';
+import { type Rdata, type Rr, rankGroups, rrsetKey, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { leaseLeftOf, type Ttl, timedRr } from './tree/ttl.ts';
 import type { ZoneSettings } from './tree/view.ts';
@@ -97,7 +97,7 @@ function textOctets(rdata: Rdata): number {
 /** Appends the records that the section lacks; `seen` holds the identities of the section's records. */
 export function appendNew(section: Rr[], seen: Set<string>, records: readonly Rr[]): void {
   for (const rr of records) {
-    const identity = `${nameKey(rr.owner)} ${rr.type} ${rdataIdentity(rr.rdata)}`;
+    const identity = `${rrsetKey(rr)} ${rdataIdentity(rr.rdata)}`;
     if (seen.has(identity)) continue;
     seen.add(identity);
     section.push(rr);
@@ -166,7 +166,7 @@ function setsOf(rrs: readonly Rr[]): Rr[][] {
   const sets: Rr[][] = [];
   let last = '';
   for (const rr of rrs) {
-    const key = `${rr.type} ${nameKey(rr.owner)}`;
+    const key = rrsetKey(rr);
     if (key === last) sets.at(-1)?.push(rr);
     else sets.push([rr]);
     last = key;

@@ -1,7 +1,7 @@
 /** RRs with a target, whose addresses go into the additional section: SRV, MX and NS. */
 import { hexOfAddress } from '../dns/address.ts';
 import { type Name, nameKey, nameOctets } from '../dns/name.ts';
-import { type Rdata, type Rr, Type } from '../dns/rr.ts';
+import { type Rdata, type Rr, rrsetKey, Type } from '../dns/rr.ts';
 import { COMPRESSED_RR_OCTETS } from '../dns/wire.ts';
 import { DEFAULT_WEIGHT, NO_SRV, type Service } from '../service/service.ts';
 import type { Followed, Trail } from './chain.ts';
@@ -164,7 +164,7 @@ class Glue {
 
   addAddress(owner: Name, service: Service, timed: Omit<TimedRdata, 'rdata'>): void {
     const type = service.family === 4 ? Type.A : Type.AAAA;
-    const key = `${nameKey(owner)} ${type}`;
+    const key = rrsetKey({ owner, type });
     const set = this.#addresses.get(key) ?? { owner, type, members: [] };
     set.members.push({ rdata: { kind: 'address', address: service.address }, ...timed });
     this.#addresses.set(key, set);
