@@ -13,7 +13,7 @@ import { areWellFormedOptions, ednsOf, readOptions } from './edns.ts';
 import { encodeHeaderOnly, encodeResponse } from './encode.ts';
 import type { Edns, Query, QuerySignature, Question } from './message.ts';
 import type { Name } from './name.ts';
-import { Class, Rcode, type Rr, Type } from './rr.ts';
+import { Class, Rcode, type Rr, TsigError, Type } from './rr.ts';
 import { replyLimit } from './truncate.ts';
 import { Flag, HEADER_OCTETS, opcodeOf } from './wire.ts';
 
@@ -154,8 +154,6 @@ function reject(query: Query, rcode: number, reason: string): AcceptOutcome {
   return { kind: 'reject', rcode, reply, reason };
 }
 
-const BADKEY = 17;
-
 /** Time signed and fudge. */
 const TIME_OCTETS = 8;
 
@@ -175,7 +173,7 @@ function badKey(owner: Name, packet: Uint8Array, start: number, end: number): Rr
     time,
     Buffer.from([0, 0]),
     originalId,
-    Buffer.from([0, BADKEY, 0, 0]),
+    Buffer.from([0, TsigError.BADKEY, 0, 0]),
   ]);
   return {
     owner,

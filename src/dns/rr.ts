@@ -50,6 +50,9 @@ export const Rcode = {
   BADCOOKIE: 23,
 } as const;
 
+/** The errors of a TSIG record (RFC 8945 §3); in a reply with one the rcode is NOTAUTH. */
+export const TsigError = { NONE: 0, BADSIG: 16, BADKEY: 17, BADTIME: 18, BADTRUNC: 22 } as const;
+
 export type Rdata =
   /** A: dotted quad. AAAA: any RFC 4291 text form. */
   | { readonly kind: 'address'; readonly address: string }

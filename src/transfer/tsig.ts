@@ -5,12 +5,9 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { Cursor } from '../dns/cursor.ts';
 import { foldName, type Name, nameKey, wireName } from '../dns/name.ts';
-import { Class, Type } from '../dns/rr.ts';
+import { Class, TsigError, Type } from '../dns/rr.ts';
 import { HEADER_OCTETS, MIN_RR_OCTETS } from '../dns/wire.ts';
 import type { TsigAlgorithm, TsigKey, TsigKeys } from './tsigKeys.ts';
-
-/** The errors of §3; in a reply with one the rcode is NOTAUTH. */
-export const TsigError = { NONE: 0, BADSIG: 16, BADKEY: 17, BADTIME: 18, BADTRUNC: 22 } as const;
 
 /** How far the clocks of client and server may differ (§10). */
 const FUDGE_SECONDS = 300;
@@ -57,7 +54,7 @@ export function verifyTsig(packet: Uint8Array, keys: TsigKeys, unixSeconds: numb
   });
   if (key === undefined || !isAlgorithm(record.algorithm, key)) return wrong(TsigError.BADKEY);
   message.writeUInt16BE(record.originalId, 0); // §4.3.2: the id that was signed
-  const expected = macOf(key, [message, variablesOf(record, record)]);
+  const expected = macOf(key, [message, variablesOf(record)]);
   message.writeUInt16BE(readId(packet), 0);
   const { mac } = record;
   const octets = mac.length;
@@ -79,7 +76,7 @@ export function signQuery(
   unixSeconds: number,
 ): { readonly signed: Uint8Array; readonly verifier: TsigVerifier } {
   const record = newRecord(key, readId(message), unixSeconds);
-  const mac = macOf(key, [message, variablesOf(record, record)]);
+  const mac = macOf(key, [message, variablesOf(record)]);
   return { signed: withTsig(message, { ...record, mac }), verifier: new TsigVerifier(key, mac) };
 }
 
@@ -131,7 +128,7 @@ export class TsigSigner {
     if (key === undefined || error === TsigError.BADKEY || error === TsigError.BADSIG) {
       return withTsig(message, reply);
     }
-    const variables = this.#isFirst ? variablesOf(reply, reply) : timersOf(reply);
+    const variables = this.#isFirst ? variablesOf(reply) : timersOf(reply);
     const mac = macOf(key, [lengthOf(this.#priorMac), this.#priorMac, message, variables]);
     this.#priorMac = mac;
     this.#isFirst = false;
@@ -169,7 +166,7 @@ export class TsigVerifier {
     }
     if (record.mac.length === 0) return `the server refuses the key (TSIG error ${record.error})`;
     const message = withoutTsig(packet, record);
-    const variables = this.#isFirst ? variablesOf(record, record) : timersOf(record);
+    const variables = this.#isFirst ? variablesOf(record) : timersOf(record);
     const parts = [lengthOf(this.#priorMac), this.#priorMac, ...this.#unsigned, message, variables];
     const mac = macOf(this.#key, parts);
     if (mac.length !== record.mac.length || !timingSafeEqual(mac, record.mac)) {
@@ -214,19 +211,16 @@ function macOf({ algorithm, secret }: TsigKey, parts: readonly Uint8Array[]): Ui
 }
 
 /** §4.3.3: the fields of the record that are signed with the message. */
-function variablesOf(
-  names: Pick<TsigRecord, 'keyName' | 'algorithm'>,
-  record: TsigRecord,
-): Uint8Array {
+function variablesOf(record: TsigRecord): Uint8Array {
   const fields = Buffer.alloc(6);
   fields.writeUInt16BE(Class.ANY, 0);
   const tail = Buffer.alloc(4);
   tail.writeUInt16BE(record.error, 0);
   tail.writeUInt16BE(record.other.length, 2);
   return Buffer.concat([
-    wireName(names.keyName),
+    wireName(record.keyName),
     fields,
-    wireName(names.algorithm),
+    wireName(record.algorithm),
     timersOf(record),
     tail,
     record.other,

@@ -42,9 +42,7 @@ export interface Trail {
   /** Names outside are looked up for every client: a CNAME in place of their records would hide others. */
   readonly isFlat?: true;
   /** Makes the records at the end of the chain, for a type that `gather` does not handle. */
-  readonly build?:
-    | ((state: LookupState, owner: Name, services: readonly Selected[]) => readonly Rr[])
-    | undefined;
+  readonly build?: ((owner: Name, services: readonly Selected[]) => readonly Rr[]) | undefined;
 }
 
 /** Follows any name, in our zones or outside. */

@@ -54,7 +54,7 @@ export function follow(
     const isFlat = mustBeFlat(state, place, at.services);
     return gather(state, { owner, apex, qtype, stored, isFlat }, at.services, here, followTarget);
   }
-  const built = trail.build?.(state, owner, at.services) ?? [];
+  const built = trail.build?.(owner, at.services) ?? [];
   const rrs = rrset(owner, qtype, [...built.map(timedRdata), ...stored]);
   return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(apex);
 }

@@ -124,8 +124,7 @@ function mailExchanges(state: LookupState, question: Question, apex: Name): Look
   const own = withTargets(state, question, apex, mx);
   if (own.kind === 'found') return withStored(state, question, apex, own);
   if (own.kind !== 'nodata') return own;
-  const build = (_: LookupState, owner: Name, services: readonly Selected[]) =>
-    mx(state, owner, services).answer;
+  const build = (owner: Name, services: readonly Selected[]) => mx(state, owner, services).answer;
   const trail = { names: [], need: 'required', build } as const;
   return lookupOf(state, follow(state, question.qname, apex, Type.MX, trail), apex);
 }

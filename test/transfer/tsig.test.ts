@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { encodeHeaderOnly, encodeQuery } from '../../src/dns/encode.ts';
 import { nameKey } from '../../src/dns/name.ts';
-import { signQuery, TsigError, verifyTsig } from '../../src/transfer/tsig.ts';
+import { TsigError } from '../../src/dns/rr.ts';
+import { signQuery, verifyTsig } from '../../src/transfer/tsig.ts';
 import { parseTsigKeys, type TsigKey, type TsigKeys } from '../../src/transfer/tsigKeys.ts';
 import { name, question } from '../support/zone.ts';
 
