@@ -5,9 +5,9 @@
 import { foldName, wireName } from '../dns/name.ts';
 import { foldedNames, writeRdata } from '../dns/rdata.ts';
 import type { Rdata, Rr } from '../dns/rr.ts';
-import { MessageWriter } from '../dns/writer.ts';
+import { MAX_OFFSET, MessageWriter } from '../dns/writer.ts';
 
-/** Only single data are written to it, so that no name is compressed. */
+/** It gets the data of one record at a time, so no name is compressed that is the only one in them. */
 const writer = new MessageWriter();
 
 /** The records of one RRset, at least one, in canonical form and order. */
@@ -25,21 +25,11 @@ export function canonicalRrset(rrs: readonly Rr[], originalTtlSeconds: number): 
 
 /** RDLENGTH and the data. */
 function canonicalRdata({ type, rdata, ...rr }: Rr): Uint8Array {
-  if (rdata.kind === 'soa') return soaOctets(rdata);
-  writer.restart(0);
+  // An SOA has two names, and no pointer reaches a name this far behind. Other data may be too long to begin there.
+  const start = rdata.kind === 'soa' ? MAX_OFFSET : 0;
+  writer.restart(start);
   writeRdata(writer, { ...rr, type, rdata: folded(type, rdata) });
-  return writer.finish();
-}
-
-/** Two names in one message would be compressed. */
-function soaOctets(soa: Extract<Rdata, { kind: 'soa' }>): Uint8Array {
-  const numbers = Buffer.alloc(20);
-  const { serial, refreshSeconds, retrySeconds, expireSeconds, minimumSeconds } = soa;
-  [serial, refreshSeconds, retrySeconds, expireSeconds, minimumSeconds].forEach((number, i) => {
-    numbers.writeUInt32BE(number, 4 * i);
-  });
-  const data = Buffer.concat([wireName(soa.mname), wireName(soa.rname), numbers]);
-  return Buffer.concat([Buffer.from([data.length >> 8, data.length & 0xff]), data]);
+  return writer.finish(start);
 }
 
 /** RFC 4034 §6.2, item 3, as RFC 6840 §5.1 corrects it. */
@@ -50,6 +40,8 @@ function folded(type: number, rdata: Rdata): Rdata {
       return { ...rdata, target: foldName(rdata.target) };
     case 'mx':
       return { ...rdata, exchange: foldName(rdata.exchange) };
+    case 'soa':
+      return { ...rdata, mname: foldName(rdata.mname), rname: foldName(rdata.rname) };
     case 'unknown':
       return { ...rdata, octets: foldedNames(type, rdata.octets) };
     default:

@@ -35,6 +35,22 @@ const P256 = keyOf(
   'Private-key-format: v1.2\nAlgorithm: 13 (ECDSAP256SHA256)\nPrivateKey: GU6SnQ/Ou+xC5RumuIUIuJZteXT2z0O/ok1s38Et6mQ=\n',
 );
 
+test('The canonical form of an SOA has both names in lower case, and neither is compressed', () => {
+  const soa = (mname: string, rname: string): Buffer => {
+    const numbers = { serial: 1, refreshSeconds: 2, retrySeconds: 3, expireSeconds: 4 };
+    const names = { mname: parseName(mname) ?? [], rname: parseName(rname) ?? [] };
+    const rdata: Rdata = { kind: 'soa', ...names, ...numbers, minimumSeconds: 5 };
+    return unsignedSet([rr('example.com.', Type.SOA, rdata)], 3600).octets;
+  };
+  const name = '0765 78616d706c65 03 636f6d 00';
+  const head = `${name} 0006 0001 00000e10`;
+  const numbers = '00000001 00000002 00000003 00000004 00000005';
+  assert.equal(
+    soa('NS.example.com.', 'Admin.Example.com.').toString('hex'),
+    `${head} 0037 026e73${name} 0561646d696e${name} ${numbers}`.replaceAll(' ', ''),
+  );
+});
+
 test('A key has the key tag and the DS that RFC 8080 and RFC 6605 print', () => {
   assert.equal(
     printDs(ED25519, 'sha256'),
