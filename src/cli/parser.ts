@@ -120,7 +120,12 @@ function declareOptions(parser: Argv, command: Command): Argv {
 /** Prints each example on a line of its own, ready to copy; yargs would break them into columns. */
 function epilogue({ examples, note }: Command): string {
   const lines = examples.map(([line, purpose]) => `  # ${purpose}\n  ${line}`);
-  return `Examples:\n${lines.join('\n')}${note === undefined ? '' : `\n\n${note}`}`;
+  return `Examples:\n${lines.join('\n')}${note === undefined ? '' : `\n\n${unwrapped(note)}`}`;
+}
+
+/** A text with each paragraph on one line, because yargs breaks lines at the width of the terminal. */
+function unwrapped(text: string): string {
+  return text.replaceAll(/(?<=\S)\n(?=\S)/g, ' ');
 }
 
 function yargsOption(option: OptionWords) {
@@ -175,7 +180,23 @@ function misuse(argv: readonly string[], commands: readonly Command[]): Failure 
     return new Failure('usage', `${name}: unknown command`, suggestion(meant, 'soradns --help'));
   }
   const unknown = tokens.find((token) => isOption(token) && !isOptionOf(command, token));
-  return unknown === undefined ? misusedWords(command, words) : unknownOption(command, unknown);
+  if (unknown !== undefined) return unknownOption(command, unknown);
+  const failure = misusedWords(command, words);
+  return failure && (separateValue(command, tokens) ?? failure);
+}
+
+/** A `true` or `false` behind a switch, which takes a value only in the form `--switch=false`. */
+function separateValue({ options }: Command, tokens: readonly string[]): Failure | undefined {
+  for (const [i, token] of tokens.entries()) {
+    const word = tokens[i + 1];
+    if (word !== 'true' && word !== 'false') continue;
+    const option = options.find(
+      ({ name, form }) => form === 'switch' && token === `--${name}=true`,
+    );
+    if (option === undefined) continue;
+    return new Failure('usage', `${word}: unexpected argument`, `write --${option.name}=${word}`);
+  }
+  return undefined;
 }
 
 /** The command line that prints help for the command of a line: its first word. */

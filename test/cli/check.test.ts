@@ -81,7 +81,7 @@ describe('check', () => {
   });
 
   it('check reads the keys of --dnssec and reports each one that cannot sign', async () => {
-    const line = 'soradns: --dnssec: Knone: cannot read the .key file (ENOENT)\n';
+    const line = 'soradns: --dnssec: Knone: there is neither a folder nor a key of this name\n';
     for (const [args, env] of [
       [['--dnssec', 'Knone'], {}],
       [['-dnssec', 'Knone.private'], {}],

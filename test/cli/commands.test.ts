@@ -16,6 +16,9 @@ import { until } from '../support/until.ts';
 let server: TestServer;
 let env: Record<string, string>;
 
+/** Columns of help that is not printed to a terminal. */
+const HELP_WIDTH = 100;
+
 before(async () => {
   server = await startTestServer({});
   env = clientEnv(server);
@@ -546,7 +549,15 @@ describe('mistakes', () => {
     [['serve', '--addr'], /--addr: needs a value; for example --addr 127/],
     [['serve', '--addr', 'x'], /--addr: "x" is not an IP:PORT; for example/],
     [['serve', '--round-robin=maybe'], /--round-robin: "maybe" is not true or false/],
-    [['serve', '--dnssec', 'K'], /--dnssec: K: cannot read the .key file \(ENOENT\)/],
+    [
+      ['serve', '--stored-wildcards', 'false'],
+      /^soradns: false: unexpected argument \(write --stored-wildcards=false\)/,
+    ],
+    [
+      ['set', 'a', '--host', 'h', '--near', 'frist'],
+      /--near: frist is not one of off, first, only/,
+    ],
+    [['serve', '--dnssec', 'K'], /--dnssec: K: there is neither a folder nor a key of this name/],
     [['completion', 'tcsh'], /completion: tcsh is not one of bash, zsh, fish \(see/],
     [['cache', 'shwo'], /cache: shwo is not one of show, flush \(did you mean show\?\)/],
     [
@@ -599,6 +610,22 @@ describe('help', () => {
         assert.ok(text.includes(`  ${line}\n`) || text.includes(`  ${line}`));
     });
   }
+
+  it('The lines of a note in the help are full up to the width of the terminal', async () => {
+    const notes = COMMANDS.filter(({ note }) => note !== undefined);
+    assert.ok(notes.length > 5);
+    for (const { name, note = '' } of notes) {
+      const shown = (await ok(name, '--help')).split('\n');
+      const words = (note.split('\n\n').at(-1) ?? '').split(/\s+/);
+      const first = shown.findLastIndex((line) => line.startsWith(words.slice(0, 5).join(' ')));
+      const lines = shown.slice(first).filter((line) => line !== '');
+      assert.deepEqual(lines.join(' ').split(' '), words, name);
+      for (const [i, next] of lines.slice(1).entries()) {
+        const filled = `${lines[i]} ${next.split(' ')[0]}`;
+        assert.ok(filled.length > HELP_WIDTH, `${name}: ${filled}`);
+      }
+    }
+  });
 
   /** Each command finds the keys of the commands before it. `query` is left out: one of its examples needs a server on another port. */
   for (const name of ['set', 'get', 'ls', 'rm', 'version']) {

@@ -191,7 +191,7 @@ test('Each mistake is one line with its exit code', () =>
   withTempDir(async (folder) => {
     const none = run('ds', 'skydns.local', '--keys', folder);
     assert.equal(none.code, 1);
-    assert.match(none.stderr, /the folder has no keys/);
+    assert.match(none.stderr, /the folder has no \.private file of a key/);
     soradns('keygen', 'skydns.local', '--keys', folder);
     soradns('keygen', 'skydns.local', '--keys', folder, '--zsk');
     for (const [words, code, line] of [

@@ -1,5 +1,5 @@
 /** Reads DNSSEC keys from the paths of `--dnssec`: base names of key files, or folders of them. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { nameKey, printName } from '../../dns/name.ts';
 import { parseKeyDate } from '../../sign/keyDates.ts';
@@ -72,7 +72,7 @@ function baseNamesAt(path: string): readonly string[] | string {
     });
     return bases.length > 0
       ? bases.sort()
-      : `${path}: the folder has no keys; see soradns dnssec keygen`;
+      : `${path}: the folder has no .private file of a key; see soradns dnssec keygen`;
   } catch (error) {
     return `${path}: ${reasonOf(error)}`;
   }
@@ -88,7 +88,11 @@ function readKey(
     try {
       texts.push(readFileSync(`${base}${ending}`, 'utf8'));
     } catch (error) {
-      return { problem: `cannot read the ${ending} file (${reasonOf(error)})` };
+      const reason = reasonOf(error);
+      const isNothing =
+        reason === 'ENOENT' && PAIR_ENDINGS.every((each) => !existsSync(`${base}${each}`));
+      if (isNothing) return { problem: 'there is neither a folder nor a key of this name' };
+      return { problem: `cannot read the ${ending} file (${reason})` };
     }
   }
   const [publicText = '', privateText = ''] = texts;

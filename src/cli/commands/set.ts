@@ -154,7 +154,7 @@ function jsonToStore(flags: Arguments['flags']): string {
 
 function serviceJson(flags: Arguments['flags']): string {
   const fields: Record<string, unknown> = {};
-  for (const { name, form } of FIELDS) {
+  for (const { name, form, choices } of FIELDS) {
     const raw = flags[name];
     if (raw === undefined) continue;
     if (form === 'list') {
@@ -164,6 +164,13 @@ function serviceJson(flags: Arguments['flags']): string {
     if (Array.isArray(raw)) throw new Failure('usage', `--${name}: is given more than once`);
     // From --host "$IP" with IP unset, for example.
     if (raw === '') throw new Failure('usage', `--${name}: is empty`, 'give a value, or remove it');
+    // Servers take an unknown word for none, so a typing error would have no effect.
+    if (choices?.some((choice) => choice === raw) === false) {
+      throw new Failure(
+        'usage',
+        `--${name}: ${printable(String(raw))} is not one of ${choices.join(', ')}`,
+      );
+    }
     const isText = name === 'host' || name === 'text' || name === 'group';
     const isNumber = typeof raw === 'string' && !isText && /^-?[0-9]{1,15}$/.test(raw);
     fields[name] = isNumber ? Number(raw) : raw;

@@ -148,8 +148,8 @@ export const dnssecCommand: Command = {
       'print the dates with which the ZSK would be replaced',
     ],
   ],
-  note: `roll takes two steps for a key that the parent names: the first makes its successor, and the second, once the
-parent has the DS of the successor alone, sets when the old key leaves.`,
+  note: `roll takes two steps for a key that the parent names. The first makes its successor. When the parent has the DS
+of the successor alone, the second sets when the old key leaves.`,
   async run(args, io) {
     const [action = '', text] = args.words;
     if (action === 'status') {
