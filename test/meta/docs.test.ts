@@ -173,6 +173,22 @@ test('Every option that a page gives to a command is one of that command', () =>
   }
 });
 
+test('No page gives a switch its value behind a blank, and the page about commands has each command', () => {
+  const switches = COMMANDS.flatMap(({ options }) => options).filter(
+    ({ form }) => form === 'switch',
+  );
+  const names = new Set(switches.map(({ name }) => name));
+  const faults = pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/--([a-z][a-z-]*) (?:true|false)\b/g)].flatMap(([found, name = '']) =>
+      names.has(name) ? [`${path}: ${found}`] : [],
+    ),
+  );
+  assert.deepEqual(faults, []);
+  const table = pages.find(({ path }) => path === 'docs/commands.md')?.text ?? '';
+  for (const { name } of COMMANDS)
+    assert.match(table, new RegExp(`^\\|.*\`(soradns )?${name}\\b`, 'm'), name);
+});
+
 test('Every link between the pages leads to a file and a heading that exist', () => {
   const broken = pages.flatMap(({ path, text }) =>
     linksOf(text).flatMap((link) => {
