@@ -75,16 +75,20 @@ function readRecords(
   refusals: Refusals,
 ): readonly string[] | undefined | typeof REFUSED {
   if (setting === undefined) return undefined;
-  const lines = setting.value.split(/\r?\n/).filter((line) => line.trim() !== '');
+  const given = setting.value.split(/\r?\n/);
+  const lines = given.filter((line) => line.trim() !== '');
   const parsed = parseRecords(lines);
   const reason =
     parsed.kind === 'invalid'
       ? parsed.reason
       : reasonAgainst(parsed.records, anyRr, `--${optionPrefix}any-rr`);
   if (reason === undefined) return lines;
-  // A reason begins with a verb.
-  const text = reason.startsWith('[') ? `has a wrong line, ${reason}` : reason;
-  refusals.add(setting.source, text);
+  // A refusal begins with a verb, and people count lines from 1.
+  const refusal = reason.replace(/^\[(\d+)\]/, (_, i) => {
+    const number = given.indexOf(lines[Number(i)] ?? '') + 1;
+    return `has a mistake in line ${number}`;
+  });
+  refusals.add(setting.source, refusal);
   return REFUSED;
 }
 
@@ -226,7 +230,7 @@ function wholeNumberForm(min: number, max: number): ValueForm<number> {
 
 function wordForm<T extends string>(...words: readonly T[]): ValueForm<T> {
   return {
-    expects: words.join(' or '),
+    expects: `${words.slice(0, -1).join(', ')} or ${words.at(-1)}`,
     parse: (text) => words.find((word) => word === text.toLowerCase()),
   };
 }

@@ -587,6 +587,12 @@ suite('hostile metadata costs its own record only', () => {
     ['TEXT', 'x'.repeat(1025), 'is not text of at most 1024 octets without control characters'],
     ['GROUP', '\u001b]0;x\u0007', 'is not text of at most 255 octets without control characters'],
     ['MODE', 'public', 'is not published or internal'],
+    ['NEAR', 'frist', 'is not off, first or only'],
+    [
+      'RR',
+      'CAA 0 issue "a"\n\nCAA 256 issue "a"',
+      'has a mistake in line 3: CAA: flags is not 0 to 255',
+    ],
     ['IP', '169.254.169.254', 'state an IP address that other hosts can reach'],
   ] as const) {
     it(`${setting}=${JSON.stringify(value.slice(0, 30))} costs only the record of its port`, () => {

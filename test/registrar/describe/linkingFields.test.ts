@@ -221,7 +221,7 @@ describe('the linking fields of a record', () => {
     ['VIP_PORT', '0', /is "0", which is not a port from 1 to 65535 with the protocol of 1\/tcp/],
     ['VIP_PORT', '80/udp', /is not a port from 1 to 65535 with the protocol of 1\/tcp/],
     ['VIP_PORT', 'http', /is not a port from 1 to 65535/],
-    ['LEADER', 'first', /is "first", which is not oldest or manual or never or yes/],
+    ['LEADER', 'first', /is "first", which is not oldest, manual, never or yes/],
     ['PROXY_PROTOCOL', 'v2', /is "v2", which is not true or false/],
   ] as const) {
     it(`${setting}=${JSON.stringify(value.slice(0, 20))} costs only the record of its port`, () => {
