@@ -161,7 +161,7 @@ class Pass {
 
   #onResult(upstream: Upstream, result: ExchangeResult): void {
     if (result.kind === 'timeout') this.#silent.push(upstream);
-    const next = outcomeOf(result, upstream);
+    const next = outcomeOf(this.#query, result, upstream);
     if (next.kind === 'answered' || this.#outcome.kind !== 'answered') this.#outcome = next;
     if (result.kind === 'reply' && isUsableReply(result.message)) this.#settle();
     else if (this.#running.size === 0 || this.#isOverdue || upstream === this.#askedLast)
@@ -177,12 +177,20 @@ class Pass {
   }
 }
 
-function outcomeOf(result: ExchangeResult, upstream: Upstream): Forwarded {
+function outcomeOf(
+  { recursionDesired = true }: UpstreamQuery,
+  result: ExchangeResult,
+  upstream: Upstream,
+): Forwarded {
   const server = printUpstream(upstream);
   switch (result.kind) {
     case 'reply':
       if (isReferral(result.message))
-        return { kind: 'failed', reason: 'servfail', text: `${server} does not recurse` };
+        return {
+          kind: 'failed',
+          reason: 'servfail',
+          text: `${server} ${recursionDesired ? 'does not recurse' : 'has no authority for the name'}`,
+        };
       return { kind: 'answered', message: result.message };
     case 'timeout':
       return { kind: 'failed', reason: 'timeout', text: `${server} did not reply` };

@@ -1,7 +1,7 @@
 /**
  * ambassador/proxy/: Carries the connections of routes through this process: accepts, chooses a backend, passes on.
  * Imports: ambassador, ambassador/proxy/carry, dataplane/listeners, dns, kernel, server/listening, timing.
- * Used by: app/ambassador.
+ * Used by: app/ambassador, app/answering.
  *
  * `ProxyPlane` opens listeners and gives each of their clients a backend of its destination. `StreamListener` does so
  * for TCP and Unix sockets: a `Connection` tries backends until one accepts, and a `Carrier` then moves the octets.

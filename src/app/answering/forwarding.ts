@@ -2,6 +2,7 @@
  * How the server forwards questions, as derived from a configuration, the store's stub zones and the hosts files. It
  * keeps from the previous one what has not changed: forwarders with their caches and what they know about upstreams.
  */
+import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
 import type { Config } from '../../config/config.ts';
 import { isSameValue } from '../../config/options/valueForms.ts';
 import type { SocketAddress } from '../../dns/address.ts';
@@ -91,7 +92,12 @@ export function forwardingOf(
   const isDelegating = config.recursion && cuts.length > 0;
   const isIdle = general === undefined && rules.length === 0 && !isDelegating && hosts.size === 0;
   const usable: Delegations['usable'] = (upstreams) =>
-    withoutOwnAddresses(upstreams, ownAddressesOf(config), interfaces);
+    withoutOwnAddresses(
+      // A record in the store or an answer of another server must not lead questions to this host's own services.
+      upstreams.filter(({ address }) => whyForbidden(address) === undefined),
+      ownAddressesOf(config),
+      interfaces,
+    );
   const delegations = { serversOf: shared.serversOf, usable };
   const forwarder = isIdle
     ? undefined

@@ -25,7 +25,7 @@ export interface DelegatedServer {
 /** What the forwarders of all delegated domains share, since there may be thousands. */
 export interface DelegationParts {
   readonly serversOf: (domain: Name) => readonly DelegatedServer[];
-  /** Without those that lead to this server. */
+  /** Without those that lead to this server, or that no question may go to. */
   readonly usable: (upstreams: readonly Upstream[]) => readonly Upstream[];
   /** Looks up the addresses of name servers. */
   readonly lookUp: Pick<CachingForwarder, 'peek' | 'resolve'>;
@@ -38,9 +38,11 @@ export interface DelegationParts {
 /** The most servers that are asked; a domain has rarely more than four. */
 const MAX_SERVERS = 16;
 
-/** The most name servers that are looked up, and how many delegations may need each other for that. */
-const MAX_LOOK_UPS = 8;
-const MAX_DEPTH = 3;
+/**
+ * The most name servers that are looked up: for a client's question, and for the look-ups of delegations that it needs.
+ * Each may need look-ups in turn, so that equal numbers would multiply to thousands.
+ */
+const MAX_LOOK_UPS = [8, 2, 1];
 
 /** How long a question waits for further addresses if one is known. */
 const FURTHER_MS = 300;
@@ -101,7 +103,7 @@ export class DelegatedForwarder implements CachingForwarder {
     return this.#failed(
       'servfail',
       all.length > 0
-        ? 'its name servers are this server'
+        ? `its name servers are this server, or are at addresses that are not asked: ${all.join(' ')}`
         : `no address is known for its name servers ${names.join(' ')}`,
     );
   }
@@ -121,7 +123,7 @@ export class DelegatedForwarder implements CachingForwarder {
   } {
     const addresses: string[] = [];
     const unknown: Question[] = [];
-    let lookUps = this.#mayLookUp(options) ? MAX_LOOK_UPS : 0;
+    let lookUps = this.#mostLookUps(options);
     for (const server of this.#servers) {
       addresses.push(...server.addresses);
       if (server.isOurs || server.addresses.length > 0 || lookUps-- <= 0) continue;
@@ -159,10 +161,10 @@ export class DelegatedForwarder implements CachingForwarder {
     return [...found];
   }
 
-  /** Not if a server of this domain is being looked up already: the domains would wait for each other. */
-  #mayLookUp({ delegations = [] }: ForwardOptions): boolean {
-    const domain = this.#domain;
-    return delegations.length < MAX_DEPTH && !delegations.some((each) => equalNames(each, domain));
+  /** None if a server of this domain is being looked up already: the domains would wait for each other. */
+  #mostLookUps({ delegations = [] }: ForwardOptions): number {
+    const isAwaited = delegations.some((each) => equalNames(each, this.#domain));
+    return isAwaited ? 0 : (MAX_LOOK_UPS[delegations.length] ?? 0);
   }
 
   #lookUpOptions({ client, path, delegations = [] }: ForwardOptions): ForwardOptions {
