@@ -160,9 +160,9 @@ describe('the servers of a delegated domain', () => {
 
   it('A look-up that a look-up needs asks for fewer names, so that one question leads to few', async () => {
     const servers = Array.from({ length: 32 }, (_, i) => server(`ns${i}.example.net.`));
-    for (const [depth, names] of [8, 2, 1, 0].entries()) {
+    for (const [depth, names] of [8, 2, 0].entries()) {
       const { forwarder, lookUps } = setUp(servers);
-      const delegations = ['a.', 'b.', 'c.'].slice(0, depth).map((text) => name(text));
+      const delegations = ['a.', 'b.'].slice(0, depth).map((text) => name(text));
       await forwarder.resolve(ASKED, { ...OPTIONS, delegations });
       assert.equal(lookUps.length, 2 * names, `depth ${depth}`);
     }
