@@ -1,5 +1,5 @@
 /** `soradns dnssec keygen`: makes a key, in the two files of BIND's `dnssec-keygen`. */
-import { generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, type ED25519KeyPairOptions, generateKeyPairSync } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readKeys } from '../../app/answering/keyFiles.ts';
@@ -101,12 +101,23 @@ export function makeKey(
   throw new Failure('failure', `${folder}: every key tag is in use`);
 }
 
+const PKCS8 = { type: 'pkcs8', format: 'der' } as const;
+const ENCODINGS: ED25519KeyPairOptions<'der', 'der'> = {
+  publicKeyEncoding: { type: 'spki', format: 'der' },
+  privateKeyEncoding: PKCS8,
+};
+
+/**
+ * Node must not export the key object that it has generated: if the garbage collector then ends the generation, which
+ * shares a lock with that object, the process hangs (Node 20). So the key is generated as octets, and read again.
+ */
 function newPair(algorithm: number): { publicKey: Buffer; secret: Buffer } {
   const { privateKey } =
     algorithm === Algorithm.ED25519
-      ? generateKeyPairSync('ed25519')
-      : generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const { d = '', x = '', y = '' } = privateKey.export({ format: 'jwk' });
+      ? generateKeyPairSync('ed25519', ENCODINGS)
+      : generateKeyPairSync('ec', { namedCurve: 'P-256', ...ENCODINGS });
+  const key = createPrivateKey({ key: privateKey, ...PKCS8 });
+  const { d = '', x = '', y = '' } = key.export({ format: 'jwk' });
   const octets = (base64: string): Buffer => Buffer.from(base64, 'base64url');
   return { publicKey: Buffer.concat([octets(x), octets(y)]), secret: octets(d) };
 }
