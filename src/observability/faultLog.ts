@@ -4,12 +4,7 @@
  * line for each kind counts the others.
  */
 import type { Log } from './log.ts';
-
-/** The length of a window. A window begins with the first fault after the previous window. */
-const WINDOW_MS = 60_000;
-
-/** Further kinds are counted as one. */
-const MAX_KINDS = 100;
+import { RepeatedLines } from './repeatedLines.ts';
 
 export interface FaultLog {
   /** Logs or counts the fault; `message` names its effect. Never throws. */
@@ -18,43 +13,17 @@ export interface FaultLog {
   close(): void;
 }
 
-interface FaultKind {
-  readonly message: string;
-  readonly fault: string;
-  repeated: number;
-}
-
 export function createFaultLog(log: Log): FaultLog {
-  const kinds = new Map<string, FaultKind>();
-  let timer: NodeJS.Timeout | undefined;
-
-  const summarize = (): void => {
-    timer = undefined;
-    for (const { message, fault, repeated } of kinds.values()) {
-      if (repeated > 0) log.error({ fault, repeated }, `${message}: the same fault occurred again`);
-    }
-    kinds.clear();
-  };
-
+  const lines = new RepeatedLines();
   return {
     report(error, message) {
       const origin = originOf(error);
-      const isKept = kinds.has(`${message} ${origin}`) || kinds.size < MAX_KINDS;
-      const fault = isKept ? origin : 'other faults';
-      const key = `${message} ${fault}`;
-      const kind = kinds.get(key);
-      if (kind !== undefined) {
-        kind.repeated++;
-        return;
-      }
-      kinds.set(key, { message, fault, repeated: 0 });
-      log.error({ err: error }, message);
-      timer ??= setTimeout(summarize, WINDOW_MS).unref();
+      const fault = lines.hasRoom(`${message} ${origin}`) ? origin : 'other faults';
+      const summarize = (repeated: number): void =>
+        log.error({ fault, repeated }, `${message}: the same fault occurred again`);
+      if (lines.isFirst(`${message} ${fault}`, summarize)) log.error({ err: error }, message);
     },
-    close() {
-      clearTimeout(timer);
-      summarize();
-    },
+    close: () => lines.close(),
   };
 }
 

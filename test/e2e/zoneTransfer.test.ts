@@ -122,7 +122,7 @@ print(dns.zone.from_xfr(xfr).get_rdataset('web', 'TXT'))`;
     assert.match(ran.stdout, /a \\"text\\"/);
   });
 
-  it('A client without the key is refused over UDP and TCP', async () => {
+  it('A client without the key is refused over UDP and TCP, and causes one line in the log', async () => {
     const { code, stderr } = await spawnCli(['transfer', DOMAIN, at]);
     assert.match(stderr, /REFUSED/);
     assert.notEqual(code, 0);
@@ -130,6 +130,8 @@ print(dns.zone.from_xfr(xfr).get_rdataset('web', 'TXT'))`;
       const reply = await query(server, question(DOMAIN, 'AXFR'), { transport });
       assert.equal(reply.rcode, Rcode.REFUSED);
     }
+    const lines = soradns.lines().filter(({ result }) => result === 'refused');
+    assert.equal(lines.length, 1);
   });
 
   it('A query with another secret gets NOTAUTH with BADSIG, and one with another key BADKEY', async () => {

@@ -6,6 +6,7 @@ import type { Respond } from '../../dns/message.ts';
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import type { FaultLog } from '../../observability/faultLog.ts';
 import type { Log } from '../../observability/log.ts';
+import { RepeatedLines } from '../../observability/repeatedLines.ts';
 import { Notifier, type NotifyOutcome } from '../../server/transfer/notifier.ts';
 import { NotifySockets } from '../../server/transfer/notifySockets.ts';
 import {
@@ -51,6 +52,7 @@ export class Transfers {
   readonly #notifier: Notifier;
   readonly #transfers = new Map<string, number>();
   readonly #notifies = new Map<NotifyOutcome, number>();
+  readonly #incomplete = new RepeatedLines();
   /** Of the configuration in force. */
   #keys: { readonly text: string | undefined; readonly keys: TsigKeys } = NO_KEYS;
   #policy: KeptPolicy | undefined;
@@ -146,6 +148,7 @@ export class Transfers {
   }
 
   close(): void {
+    this.#incomplete.close();
     this.keeper.close();
     this.#notifier.close();
     this.#sockets.close();
@@ -182,7 +185,19 @@ export class Transfers {
       tookMs,
     };
     if (result === 'sent') this.#parts.log.info(facts, 'transferred a domain');
-    else this.#parts.log.warn({ ...facts, result }, 'a transfer was not completed');
+    else this.#warn({ ...facts, result });
+  }
+
+  /** Any client can cause this. */
+  #warn(facts: { readonly client: string; readonly result: TransferResult }): void {
+    const { log } = this.#parts;
+    const { result } = facts;
+    const key = `${facts.client} ${result}`;
+    const client = this.#incomplete.hasRoom(key) ? facts.client : 'other clients';
+    const summarize = (repeated: number): void =>
+      log.warn({ client, result, repeated }, 'further transfers were not completed');
+    if (this.#incomplete.isFirst(`${client} ${result}`, summarize))
+      log.warn(facts, 'a transfer was not completed');
   }
 }
 

@@ -39,7 +39,7 @@ export interface DelegationParts {
 const MAX_SERVERS = 16;
 
 /**
- * The most name servers that are looked up: for a client’s question, and for a look-up that it needs.
+ * The most name servers that are looked up: for a client's question, and for a look-up that it needs.
  * Each may need look-ups in turn, so that equal numbers would multiply to thousands.
  */
 const MAX_LOOK_UPS = [8, 2];
