@@ -8,6 +8,15 @@ import { KEY_DATES, type KeyDate, type KeyDates, parseKeyDate, printKeyDate } fr
 /** DNSKEY algorithm numbers (IANA, "DNS Security Algorithm Numbers"). */
 export const Algorithm = { RSASHA256: 8, ECDSAP256SHA256: 13, ED25519: 15 } as const;
 
+const ALGORITHM_NAMES: ReadonlyMap<number, string> = new Map(
+  Object.entries(Algorithm).map(([name, number]) => [number, name]),
+);
+
+/** The mnemonic, or the number of an algorithm that is not in `Algorithm`. */
+export function algorithmName(algorithm: number): string {
+  return ALGORITHM_NAMES.get(algorithm) ?? String(algorithm);
+}
+
 /** DNSKEY flags (RFC 4034 §2.1.1): a zone key without and with the SEP bit. */
 export const KeyFlags = { ZSK: 256, KSK: 257 } as const;
 
@@ -133,10 +142,6 @@ export function printPublicFile(
   );
 }
 
-const MNEMONICS: ReadonlyMap<number, string> = new Map(
-  Object.entries(Algorithm).map(([name, number]) => [number, name]),
-);
-
 export function printPrivateFile({
   algorithm,
   secrets,
@@ -149,7 +154,7 @@ export function printPrivateFile({
   });
   return [
     'Private-key-format: v1.3',
-    `Algorithm: ${algorithm} (${MNEMONICS.get(algorithm)})`,
+    `Algorithm: ${algorithm} (${algorithmName(algorithm)})`,
     ...fields,
     ...lines,
     '',

@@ -38,16 +38,17 @@ function isParents(
 export function unsign(zone: Name, { flags }: Arguments, { stdout }: Io): number {
   const isUndone = flags.undo === true;
   // Beside each key, so that the domain goes on asking when one of them is removed.
-  const concerned = keysOfDomain(zone, flags).filter(
-    ({ key: { dates } }) => (dates.Unsign !== undefined) === isUndone,
-  );
-  const files = concerned.map(({ path }) => `${path}${UNSIGN_ENDING}`);
+  const paths = keysOfDomain(zone, flags)
+    .filter(({ key: { dates } }) => (dates.Unsign !== undefined) === isUndone)
+    .map(({ path }) => path);
+  const fileOf = (path: string): string => `${path}${UNSIGN_ENDING}`;
   const date = printKeyDate(Math.floor(Date.now() / 1000));
   if (flags['dry-run'] !== true)
-    for (const [i, file] of files.entries()) {
-      if (isUndone) rmSync(file, { force: true });
-      else writeKeyFile(file, `${date}\n`, `${concerned[i]?.path}.private`);
+    for (const path of paths) {
+      if (isUndone) rmSync(fileOf(path), { force: true });
+      else writeKeyFile(fileOf(path), `${date}\n`, `${path}.private`);
     }
+  const files = paths.map(fileOf);
   if (flags.json) stdout.write(`${jsonLine({ [isUndone ? 'removed' : 'written']: files })}\n`);
   else {
     for (const file of files) stdout.write(`${isUndone ? 'remove' : 'write'} ${file}\n`);

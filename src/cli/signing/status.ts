@@ -8,7 +8,7 @@ import type { Arguments } from '../../config/settings.ts';
 import { type Name, printName } from '../../dns/name.ts';
 import { namesKey } from '../../sign/delegation.ts';
 import { hasCome } from '../../sign/keyDates.ts';
-import { Algorithm, KeyFlags } from '../../sign/keyFile.ts';
+import { algorithmName, KeyFlags } from '../../sign/keyFile.ts';
 import { type KeyStatus, keyStatus, type ParentState } from '../../sign/keyStatus.ts';
 import type { SigningKey } from '../../sign/signingKey.ts';
 import { jsonLine, printDate, table } from '../output.ts';
@@ -49,7 +49,7 @@ async function reportOf(stored: readonly StoredKey[], args: Arguments, io: Io): 
   return { domain: printName(zone), keys, parent, isUnsigning };
 }
 
-/** SignatureCounts by their result; undefined if no server that signs answers at the URL. */
+/** Signatures by their result; undefined if no server that signs answers at the URL. */
 type SignatureCounts = Readonly<Record<string, number>> | undefined;
 
 const METRIC = /^soradns_dnssec_signatures_total\{result="([a-z]+)"\} (\d+)$/gm;
@@ -67,10 +67,6 @@ async function signaturesOf({ flags }: Arguments, { env }: Io): Promise<Signatur
   return Object.fromEntries(samples.map(([, result = '', count]) => [result, Number(count)]));
 }
 
-const MNEMONICS: ReadonlyMap<number, string> = new Map(
-  Object.entries(Algorithm).map(([name, number]) => [number, name]),
-);
-
 /** KSK, ZSK, or CSK for a key that signs everything. */
 function kindOfKey({ flags }: SigningKey, keys: readonly SigningKey[]): string {
   const isAlone = keys.every((each) => each.flags === flags);
@@ -83,7 +79,7 @@ function printReport(report: Report, { flags }: Arguments, { stdout }: Io): void
   const rows = keys.map(({ key, path, state, next, kept }) => [
     String(key.tag),
     kindOfKey(key, all),
-    MNEMONICS.get(key.algorithm) ?? String(key.algorithm),
+    algorithmName(key.algorithm),
     state,
     next === undefined ? '-' : `${next.date ? `${printDate(next.date)} ` : ''}${next.step}`,
     kept === undefined ? 'yes' : `no: ${kept}`,

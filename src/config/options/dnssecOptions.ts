@@ -1,6 +1,6 @@
 /** The option rows for signed answers. */
 import { option } from './option.ts';
-import { listOf, parsedBy, wholeNumberValue } from './valueForms.ts';
+import { filePath, listOf, mappedValue, wholeNumberValue } from './valueForms.ts';
 
 /** A day, below which caches would hold expired signatures, and a year. */
 const VALIDITY = { least: 86_400, most: 31_536_000 };
@@ -12,7 +12,7 @@ export const DNSSEC_OPTIONS = {
     placeholder: 'PATH',
     describe:
       "sign answers: base name of a key's two files (BIND's format), or a folder of keys; repeatable",
-    schema: listOf(parsedBy(keyPath)),
+    schema: listOf(mappedValue(filePath, keyPath)),
     fallback: [],
     defaultText: 'none',
     expects: 'the base name of a key, or a folder',
@@ -50,7 +50,6 @@ export const DNSSEC_OPTIONS = {
 };
 
 /** Either of a key's two files stands for both, because shells complete their names. */
-function keyPath(text: string): string | undefined {
-  const isPath = text !== '' && /^\P{Cc}+$/u.test(text);
-  return isPath ? text.replace(/\.(key|private)$/, '') : undefined;
+function keyPath(path: string): string {
+  return path.replace(/\.(key|private)$/, '');
 }

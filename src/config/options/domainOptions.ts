@@ -2,7 +2,7 @@
 import type { ForwardedDomain } from '../../forward/domains/domainForwarder.ts';
 import { parseForwardRules } from '../../forward/domains/forwardRule.ts';
 import { option } from './option.ts';
-import { listOf, parsedBy, plainText, switchValue, type ValueReader } from './valueForms.ts';
+import { filePath, listOf, plainText, switchValue, type ValueReader } from './valueForms.ts';
 
 const rules = listOf(plainText);
 
@@ -11,11 +11,6 @@ const forwardRules: ValueReader<readonly ForwardedDomain[]> = (raw) => {
   const value = read && parseForwardRules(read.value);
   return value && { value };
 };
-
-/** Without control characters, which a path has only by mistake. */
-function parsePath(text: string): string | undefined {
-  return /^[ -~\u0080-\uffff]+$/.test(text) ? text : undefined;
-}
 
 export const DOMAIN_OPTIONS = {
   forward: option<readonly ForwardedDomain[]>({
@@ -46,7 +41,7 @@ export const DOMAIN_OPTIONS = {
     form: 'list',
     placeholder: 'FILE',
     describe: 'hosts file with names outside the domains; repeatable',
-    schema: listOf(parsedBy(parsePath)),
+    schema: listOf(filePath),
     fallback: [],
     defaultText: 'none',
     expects: 'the path of a file',

@@ -4,7 +4,7 @@
  */
 import { CO_IN_OCTET, DO_IN_OCTET, DO_OFFSET } from '../../dns/edns.ts';
 import { Rcode } from '../../dns/rr.ts';
-import { MAX_MESSAGE_OCTETS } from '../../dns/wire.ts';
+import { Flag, MAX_MESSAGE_OCTETS } from '../../dns/wire.ts';
 import { type CounterBlock, Single, Slot } from '../table/counters.ts';
 import {
   AnswerField,
@@ -21,8 +21,9 @@ import { Template } from './template.ts';
 
 /** RFC 1035 §4.2.1. */
 const PLAIN_UDP_SIZE = 512;
-const AA = 0x04;
-const TC = 0x02;
+// In the header's third octet.
+const AA = Flag.AA >>> 8;
+const TC = Flag.TC >>> 8;
 /** Under which the rcodes are counted that need OPT. */
 const OTHER_RCODE = 15;
 /** Offset in an OPT record of the upper bits of the rcode. */

@@ -26,8 +26,6 @@ export interface CacheSource {
   flush(name: Name | undefined): number;
 }
 
-export const CACHE_PATH = '/v1/cache';
-
 /** The reply to a request for the cache; undefined for another path. The client of a DELETE must be a writer. */
 export function cacheReply(
   cache: CacheSource,
