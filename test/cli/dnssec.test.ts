@@ -146,6 +146,16 @@ test('roll of a KSK waits for its DNSKEY and for the parent, and status says so'
     assert.match(soradns(...status), /deleted .* no: the parent is not known +\//);
   }));
 
+test('Keys are made without end while the garbage collector runs', () => {
+  const module = new URL('../../src/cli/signing/keygen.ts', import.meta.url);
+  // The collector has to run in the midst of a call, which it does within 4,000.
+  const script = `const { newPair } = await import('${module}');
+    for (let i = 0; i < 4_000; i++) newPair(13);`;
+  const flags = ['--max-semi-space-size=1', '--import', 'tsx', '--input-type=module', '-e', script];
+  const { status, stderr } = spawnSync(process.execPath, flags, { timeout: 30_000 });
+  assert.equal(status, 0, stderr.toString());
+});
+
 test('unsign writes a file beside each key, which BIND leaves alone, and takes it back', () =>
   withTempDir(async (folder) => {
     const keys = ['skydns.local', '--keys', folder] as const;

@@ -111,7 +111,7 @@ const ENCODINGS: ED25519KeyPairOptions<'der', 'der'> = {
  * Node must not export the key object that it has generated: if the garbage collector then ends the generation, which
  * shares a lock with that object, the process hangs (Node 20). So the key is generated as octets, and read again.
  */
-function newPair(algorithm: number): { publicKey: Buffer; secret: Buffer } {
+export function newPair(algorithm: number): { publicKey: Buffer; secret: Buffer } {
   const { privateKey } =
     algorithm === Algorithm.ED25519
       ? generateKeyPairSync('ed25519', ENCODINGS)
