@@ -1,5 +1,6 @@
 /** Each command against a server in this process: its text output, its JSON output and its exit code. */
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -8,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { EXIT_CODES } from '../../src/app/process/failure.ts';
+import { Rcode } from '../../src/dns/rr.ts';
 import { type CliResult, callCli } from '../support/cli.ts';
 import { COMMANDS } from '../support/commands.ts';
 import { clientEnv, startTestServer, type TestServer } from '../support/server.ts';
@@ -371,7 +373,7 @@ describe('query', () => {
   });
 
   it('query repeats a truncated query over TCP', async () => {
-    const ids = Array.from({ length: 60 }, (_, i) => i + 1);
+    const ids = Array.from({ length: 100 }, (_, i) => i + 1);
     await Promise.all(
       ids.map((id) => ok('set', `${id}.many.skydns.local`, '--host', `10.0.4.${id}`)),
     );
@@ -434,7 +436,36 @@ describe('query', () => {
     await fails('usage', /--timeout: must be/, 'query', 'a', '--timeout', 'x');
     await fails('usage', /a\.\.b: is not a domain name/, 'query', 'a..b');
     await fails('usage', /this command does not support .* \(use dig\)/, 'query', 'a\\.b.example');
-    await fails('usage', /TCP to an IPv6 address/, 'query', 'a', '@::1', '+tcp');
+  });
+
+  it('query shows the extended errors of the reply', async () => {
+    const { stdout } = await soradns('query', 'example.com');
+    assert.match(
+      stdout,
+      /^;; REFUSED from .*\n;; EDE 20 \(Not Authoritative\): not one of our zones\n$/,
+    );
+    const reply = JSON.parse((await soradns('query', 'example.com', '--json')).stdout);
+    const [error, further] = reply.extendedErrors;
+    assert.deepEqual([error.code, error.name, further], [20, 'Not Authoritative', undefined]);
+    assert.equal(error.text, 'not one of our zones');
+    assert.equal((await soradns('query', 'example.com', '-q')).stdout, '');
+  });
+
+  it('query asks a server that refuses EDNS again without it', async () => {
+    const server = createSocket('udp4');
+    const lengths: number[] = [];
+    server.on('message', (query, { port, address }) => {
+      lengths.push(query.length);
+      const reply = Buffer.from(query.subarray(0, 12 + 3 + 4));
+      reply.set([0x80, query[11] === 0 ? 0 : Rcode.FORMERR], 2);
+      reply.set([0, 1, 0, 0, 0, 0, 0, 0], 4);
+      server.send(reply, port, address);
+    });
+    await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve));
+    const at = `@127.0.0.1:${server.address().port}`;
+    await fails('not_found', /the name has no record of this type/, 'query', 'a', at);
+    assert.deepEqual(lengths, [12 + 3 + 4 + 11, 12 + 3 + 4]);
+    server.close();
   });
 });
 

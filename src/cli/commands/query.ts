@@ -3,10 +3,17 @@ import { Failure, type FailureCode } from '../../app/process/failure.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { printSocketAddress } from '../../dns/address.ts';
+import type { ExtendedError } from '../../dns/message.ts';
 import { type Name, parseName, printName } from '../../dns/name.ts';
-import { rcodeName, typeCode, typeName } from '../../dns/presentation/mnemonic.ts';
+import {
+  extendedErrorName,
+  rcodeName,
+  typeCode,
+  typeName,
+} from '../../dns/presentation/mnemonic.ts';
 import { printRdata, printRr } from '../../dns/presentation/presentation.ts';
 import { Rcode, type Rr, Type } from '../../dns/rr.ts';
+import { printable } from '../../observability/printable.ts';
 import type { DnsQuery, DnsReply } from '../../tools/doctor/dnsClient.ts';
 import { type Command, OUTPUT_OPTIONS } from '../command.ts';
 import { jsonLine, paint } from '../output.ts';
@@ -161,12 +168,25 @@ function printReply(
   const how = `${printSocketAddress(asked)} over ${asked.transport.toUpperCase()}, ${ms.toFixed(1)} ms`;
   const status = `;; ${rcodeName(reply.rcode)}${flagWords && ` ${flagWords}`} from ${how}`;
   stdout.write(`${paint(status, reply.rcode === Rcode.NOERROR ? 'dim' : 'yellow', stdout)}\n`);
+  for (const { code, text } of reply.extendedErrors) {
+    const line = `;; EDE ${code}${printedError(code, text)}`;
+    stdout.write(`${paint(line, 'yellow', stdout)}\n`);
+  }
   for (const rr of reply.answer) stdout.write(`${printRr(rr)}\n`);
   const rest = [...reply.authority, ...reply.additional];
   for (const rr of rest) stdout.write(`${paint(printRr(rr), 'dim', stdout)}\n`);
 }
 
-/** The JSON of Google's and Cloudflare's DNS over HTTPS, with the server, transport and time added. */
+/** ` (Prohibited): no recursion`: the name of the code if it has one, and the text that the server added. */
+function printedError(code: number, text: string): string {
+  const name = extendedErrorName(code);
+  return (name === undefined ? '' : ` (${name})`) + (text === '' ? '' : `: ${printable(text)}`);
+}
+
+/**
+ * The JSON of Google's and Cloudflare's DNS over HTTPS, with the server, transport and time added, and the extended
+ * errors if the reply has any.
+ */
 function dohJson({ name, type, transport, ...server }: DnsQuery, reply: DnsReply, ms: number) {
   return {
     Status: reply.rcode,
@@ -178,10 +198,15 @@ function dohJson({ name, type, transport, ...server }: DnsQuery, reply: DnsReply
     Answer: reply.answer.map(rrJson),
     Authority: reply.authority.map(rrJson),
     Additional: reply.additional.map(rrJson),
+    ...(reply.extendedErrors.length > 0 && { extendedErrors: reply.extendedErrors.map(errorJson) }),
     server: printSocketAddress(server),
     transport,
     milliseconds: Math.round(ms * 1000) / 1000,
   };
+}
+
+function errorJson({ code, text }: ExtendedError) {
+  return { code, name: extendedErrorName(code), text };
 }
 
 function rrJson(rr: Rr) {

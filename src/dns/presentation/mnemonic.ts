@@ -1,4 +1,4 @@
-/** Names of types, classes and response codes (IANA, "Domain Name System (DNS) Parameters"). */
+/** Names of types, classes, response codes and extended errors (IANA, "Domain Name System (DNS) Parameters"). */
 
 const TYPES: Record<string, number> = {
   A: 1,
@@ -123,6 +123,45 @@ const RCODES: Record<string, number> = {
   BADCOOKIE: 23,
 };
 
+/** By code, from 0 (IANA, "Extended DNS Error Codes"). */
+const EXTENDED_ERRORS: readonly string[] = [
+  'Other Error',
+  'Unsupported DNSKEY Algorithm',
+  'Unsupported DS Digest Type',
+  'Stale Answer',
+  'Forged Answer',
+  'DNSSEC Indeterminate',
+  'DNSSEC Bogus',
+  'Signature Expired',
+  'Signature Not Yet Valid',
+  'DNSKEY Missing',
+  'RRSIGs Missing',
+  'No Zone Key Bit Set',
+  'NSEC Missing',
+  'Cached Error',
+  'Not Ready',
+  'Blocked',
+  'Censored',
+  'Filtered',
+  'Prohibited',
+  'Stale NXDOMAIN Answer',
+  'Not Authoritative',
+  'Not Supported',
+  'No Reachable Authority',
+  'Network Error',
+  'Invalid Data',
+  'Signature Expired before Valid',
+  'Too Early',
+  'Unsupported NSEC3 Iterations Value',
+  'Unable to conform to policy',
+  'Synthesized',
+  'Invalid Query Type',
+  'Rate Limited',
+  'Over Quota',
+  'Negative Trust Anchor',
+  'New Delegation Only',
+];
+
 interface Registry {
   readonly names: ReadonlyMap<number, string>;
   /** Stands before a code without a name: `TYPE` in `TYPE1000` (RFC 3597 §5). */
@@ -166,4 +205,9 @@ export function className(code: number): string {
 /** `NXDOMAIN` for 3; `RCODE15` for a code without a name. */
 export function rcodeName(code: number): string {
   return nameIn(rcodes, code);
+}
+
+/** `Stale Answer` for 3 (RFC 8914 §5.2); `undefined` for a code without a name. */
+export function extendedErrorName(code: number): string | undefined {
+  return EXTENDED_ERRORS[code];
 }

@@ -1,15 +1,18 @@
 /**
- * A DNS client on dns2; the only importer of dns2. It works around dns2's faults: dns2 queries public resolvers by
- * default, its TCP client has no deadline, uses id 0 and takes no IPv6 address, it does not compare the question, and
- * it takes types by name only.
+ * A DNS client that reads replies with dns2; the only importer of dns2. It sends its queries itself, because dns2's
+ * clients send no OPT record, have no deadline over TCP, and do not notice a closed UDP port.
  */
+import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { Packet, type Resource, TCPClient, UDPClient } from 'dns2';
+import { connect } from 'node:net';
+import { Packet, type Resource } from 'dns2';
 import { familyOfAddress } from '../../dns/address.ts';
+import { OptionCode, UDP_SIZE } from '../../dns/edns.ts';
 import { encodeQuery } from '../../dns/encode.ts';
+import { frame } from '../../dns/framing.ts';
+import type { ExtendedError } from '../../dns/message.ts';
 import { equalNames, type Label, type Name, utf8Octets } from '../../dns/name.ts';
-import { typeName } from '../../dns/presentation/mnemonic.ts';
-import { Class, type Rdata, type Rr, Type } from '../../dns/rr.ts';
+import { Class, Rcode, type Rdata, type Rr, Type } from '../../dns/rr.ts';
 import { withDeadline } from '../../timing/deadline.ts';
 
 export interface DnsQuery {
@@ -34,12 +37,14 @@ export interface DnsReply {
   readonly additional: readonly Rr[];
   /** The number of records that could not be decoded. */
   readonly malformed: number;
+  /** RFC 8914; in their order. */
+  readonly extendedErrors: readonly ExtendedError[];
 }
 
 export type DnsQueryResult =
   | { readonly kind: 'reply'; readonly reply: DnsReply }
   | { readonly kind: 'noReply'; readonly reason: string }
-  /** dns2 cannot send this. */
+  /** dns2 cannot read the reply to this. */
   | { readonly kind: 'unsupported'; readonly reason: string };
 
 /** dns2 keeps the octets of a type that it cannot decode. Its decoders for these types lose octets that are not UTF-8. */
@@ -47,18 +52,14 @@ for (const type of ['CAA', 'SPF']) {
   delete (Packet.Resource as unknown as Record<string, unknown>)[type];
 }
 
-/** Queries once, over one transport. Never rejects. */
+/** Queries once, over one transport; again without OPT if the server is too old for it. Never rejects. */
 export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
-  const reason = unsupported(question);
-  if (reason !== undefined) return { kind: 'unsupported', reason };
-  const { name, type, timeoutMs } = question;
-  const known = Packet.TYPE as unknown as Record<string, number>;
-  known[typeName(type)] ??= type;
+  if (question.name.some((label) => label.includes('.')))
+    return { kind: 'unsupported', reason: 'a label with a dot in it' };
+  const { timeoutMs } = question;
+  const ending = new AbortController();
   try {
-    const resolve = resolverOf(question);
-    const reply = resolve(name.join('.'), typeName(type), question.class);
-    // The deadline also ends a wait that dns2 would never end; dns2's socket is closed when the process exits.
-    const packet = await withDeadline(unlessRefused(question, reply), timeoutMs, () => {
+    const packet = await withDeadline(exchange(question, ending.signal), timeoutMs, () => {
       throw new Error(`no reply in ${timeoutMs} ms`);
     });
     return isAnswerTo(packet, question)
@@ -66,48 +67,70 @@ export async function queryDns(question: DnsQuery): Promise<DnsQueryResult> {
       : { kind: 'noReply', reason: 'the reply answers another question' };
   } catch (error) {
     return { kind: 'noReply', reason: error instanceof Error ? error.message : String(error) };
+  } finally {
+    ending.abort();
   }
 }
 
-function unsupported({ name, address, transport }: DnsQuery): string | undefined {
-  if (transport === 'tcp' && familyOfAddress(address) === 6) return 'TCP to an IPv6 address';
-  return name.some((label) => label.includes('.')) ? 'a label with a dot in it' : undefined;
+async function exchange(question: DnsQuery, signal: AbortSignal): Promise<Packet> {
+  const send = question.transport === 'tcp' ? sendOverTcp : sendOverUdp;
+  const reply = await send(question, queryOf(question, true), signal);
+  return isEdnsRefusal(reply) ? send(question, queryOf(question, false), signal) : reply;
 }
 
-function resolverOf({ address, port, transport, timeoutMs }: DnsQuery) {
-  const socketType = familyOfAddress(address) === 6 ? 'udp6' : 'udp4';
-  // The caller repeats a truncated answer over TCP, under a deadline.
-  return transport === 'tcp'
-    ? TCPClient({ dns: address, port })
-    : UDPClient({ dns: address, port, socketType, timeout: timeoutMs, retryOverTCP: false });
-}
-
-const SILENCE_MS = 200;
-
-/**
- * Rejects if the port is closed. dns2's UDP socket is not connected, so the kernel does not report that to it. If no
- * reply comes within `SILENCE_MS`, this function repeats the query, as resolvers do, on a connected socket.
- */
-function unlessRefused<T>(question: DnsQuery, reply: Promise<T>): Promise<T> {
-  if (question.transport === 'tcp') return reply;
-  const { name: qname, type: qtype, class: qclass = Class.IN, address, port } = question;
-  const query = encodeQuery({
-    id: 0,
+/** The OPT record lets the server add extended errors (RFC 8914). */
+function queryOf(
+  { name: qname, type: qtype, class: qclass = Class.IN }: DnsQuery,
+  hasOpt: boolean,
+): Uint8Array {
+  return encodeQuery({
+    id: randomInt(0x10000),
     question: { qname, qtype, qclass },
     recursionDesired: true,
     checkingDisabled: false,
-    edns: undefined,
+    edns: hasOpt ? { udpSize: UDP_SIZE, dnssecOk: false } : undefined,
   });
-  return new Promise((resolve, reject) => {
-    const socket = createSocket(familyOfAddress(address) === 6 ? 'udp6' : 'udp4');
+}
+
+/** RFC 6891 §7: servers from before EDNS reply FORMERR, some NOTIMP, without an OPT record of their own. */
+function isEdnsRefusal({ header, additionals }: Packet): boolean {
+  const isRefusal = header.rcode === Rcode.FORMERR || header.rcode === Rcode.NOTIMP;
+  return isRefusal && !additionals.some(({ type }) => type === Type.OPT);
+}
+
+type Send = (to: DnsQuery, query: Uint8Array, signal: AbortSignal) => Promise<Packet>;
+
+/** The socket is connected, so the kernel drops packets from other addresses and reports a closed port. */
+const sendOverUdp: Send = ({ address, port }, query, signal) =>
+  new Promise((resolve, reject) => {
+    const socket = createSocket({ type: familyOfAddress(address) === 6 ? 'udp6' : 'udp4', signal });
     socket.on('error', reject);
     socket.on('connect', () => socket.send(query));
-    const timer = setTimeout(() => socket.connect(port, address), SILENCE_MS);
-    reply.then(resolve, reject).finally(() => {
-      clearTimeout(timer);
-      socket.close();
+    socket.on('message', (octets) => {
+      // The reply has the id of the query; a packet that cannot be read is not the reply.
+      if (octets[0] !== query[0] || octets[1] !== query[1]) return;
+      const packet = parsed(octets);
+      if (packet !== undefined) resolve(packet);
     });
+    socket.connect(port, address);
   });
+
+const sendOverTcp: Send = async ({ address, port }, query, signal) => {
+  const socket = connect({ host: address, port, signal });
+  // An error after the reply has no other listener.
+  socket.on('error', () => {});
+  socket.write(frame(query));
+  const octets = await Packet.readStream(socket);
+  socket.destroy();
+  return Packet.parse(octets);
+};
+
+function parsed(octets: Buffer): Packet | undefined {
+  try {
+    return Packet.parse(octets);
+  } catch {
+    return undefined;
+  }
 }
 
 function isAnswerTo({ header, questions }: Packet, { name, type }: DnsQuery): boolean {
@@ -131,7 +154,24 @@ function replyOf(packet: Packet): DnsReply {
     authority: authorities.map(rrOf),
     additional: additionals.filter(({ type }) => type !== Type.OPT).map(rrOf),
     malformed: packet.errors.length,
+    extendedErrors: (opt as Dns2Opt | undefined)?.rdata?.flatMap(extendedErrorOf) ?? [],
   };
+}
+
+/** dns2's OPT record, whose options its types do not describe. */
+interface Dns2Opt {
+  readonly rdata?: readonly Dns2Option[];
+}
+
+interface Dns2Option {
+  readonly ednsCode?: number;
+  readonly infoCode?: number;
+  readonly extraText?: string;
+}
+
+function extendedErrorOf({ ednsCode, infoCode, extraText }: Dns2Option): readonly ExtendedError[] {
+  if (ednsCode !== OptionCode.EXTENDED_ERROR || infoCode === undefined) return [];
+  return [{ code: infoCode, text: extraText ?? '' }];
 }
 
 function rrOf(resource: Resource): Rr {

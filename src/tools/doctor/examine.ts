@@ -1,7 +1,7 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
- * Imports: app/answering, app/process, app/registrar, config, dns, dns/presentation, forward, registrar/reconcile,
- *   server/listening, service, sign, store, timing, tools/doctor/ambassador, tools/doctor/judge.
+ * Imports: app/answering, app/process, app/registrar, config, dns, forward, registrar/reconcile, server/listening,
+ *   service, sign, store, timing, tools/doctor/ambassador, tools/doctor/judge.
  * Used by: cli/commands, cli/host, cli/linking.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.

@@ -15,7 +15,7 @@ export type SoaResult =
       readonly ms: number;
     }
   | { readonly kind: 'noReply'; readonly reason: string }
-  /** dns2 cannot send this query. */
+  /** dns2 cannot read the reply to this query. */
   | { readonly kind: 'skipped' };
 
 export interface ServerFacts {
