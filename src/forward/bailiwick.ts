@@ -141,8 +141,13 @@ function withTtl(rr: Rr, ttlSeconds: number): Rr {
   return ttlSeconds === rr.ttlSeconds ? rr : { ...rr, ttlSeconds };
 }
 
-/** Whether the reply answers the question. A failure does not, nor does a referral, which a lame server sends. */
-export function isUsableReply(message: Message): boolean {
+/**
+ * Whether the reply answers the question. A failure does not, nor does a referral, which a lame server sends. To a
+ * question without RD, which a name server of a delegation gets, only a server with authority answers: any other one
+ * may deny the name because it does not know the delegation.
+ */
+export function isUsableReply(message: Message, recursionDesired = true): boolean {
+  if (!recursionDesired && !message.authoritative) return false;
   if (message.rcode === Rcode.NOERROR) return !isReferral(message);
   const { SERVFAIL, REFUSED, NOTIMP, FORMERR } = Rcode;
   return ![SERVFAIL, REFUSED, NOTIMP, FORMERR].some((rcode) => rcode === message.rcode);

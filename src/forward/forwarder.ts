@@ -1,6 +1,6 @@
 /**
  * forward/: Questions outside the zones: sends them to upstreams, judges and caches the replies.
- * Imports: dns, forward/exchange, forward/tls, timing.
+ * Imports: dns, dns/presentation, forward/exchange, forward/tls, timing.
  * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli/host, cli/signing, config/options,
  *   forward/domains, server, server/http/exchange, server/listening, tools/doctor, tools/doctor/judge, tools/integrate,
  *   transfer.

@@ -92,7 +92,7 @@ export async function queryUpstream(
   if (result.kind === 'truncated' || result.kind === 'caseChanged')
     result = await exchanges.tcp(upstream, sent, options());
   const times = health.timesOf(upstream);
-  if (result.kind === 'reply' && isUsableReply(result.message))
+  if (result.kind === 'reply' && isUsableReply(result.message, query.recursionDesired))
     times.answered(clock.monotonicMs() - startedMs);
   else if (!signal.aborted) times.failed(context.tryTimeoutMs);
   return result;

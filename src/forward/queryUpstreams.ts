@@ -8,6 +8,8 @@
  * Each upstream gets the question once. If none gives a usable reply, those that sent nothing get it a second time,
  * since a packet may have been lost. No upstream gets it a third time, so a dead network does not multiply packets.
  */
+import { rcodeName } from '../dns/presentation/mnemonic.ts';
+import { Rcode } from '../dns/rr.ts';
 import type { Timer } from '../timing/clock.ts';
 import { isReferral, isUsableReply } from './bailiwick.ts';
 import type { UpstreamQuery } from './exchange/exchange.ts';
@@ -43,7 +45,8 @@ export async function queryUpstreams(
   const deadlineMs = clock.monotonicMs() + context.totalTimeoutMs;
   const first = await new Pass(query, upstreams, deadlineMs, NOT_ASKED, context).run();
   const { outcome } = first;
-  const isUsable = outcome.kind === 'answered' && isUsableReply(outcome.message);
+  const isUsable =
+    outcome.kind === 'answered' && isUsableReply(outcome.message, query.recursionDesired);
   if (isUsable || first.silent.length === 0) return outcome;
   // A packet may have been lost: the silent upstreams share the time that is left.
   const tryTimeoutMs = (deadlineMs - clock.monotonicMs()) / first.silent.length;
@@ -163,7 +166,8 @@ class Pass {
     if (result.kind === 'timeout') this.#silent.push(upstream);
     const next = outcomeOf(this.#query, result, upstream);
     if (next.kind === 'answered' || this.#outcome.kind !== 'answered') this.#outcome = next;
-    if (result.kind === 'reply' && isUsableReply(result.message)) this.#settle();
+    const { recursionDesired } = this.#query;
+    if (result.kind === 'reply' && isUsableReply(result.message, recursionDesired)) this.#settle();
     else if (this.#running.size === 0 || this.#isOverdue || upstream === this.#askedLast)
       this.#askNext();
   }
@@ -184,14 +188,15 @@ function outcomeOf(
 ): Forwarded {
   const server = printUpstream(upstream);
   switch (result.kind) {
-    case 'reply':
-      if (isReferral(result.message))
-        return {
-          kind: 'failed',
-          reason: 'servfail',
-          text: `${server} ${recursionDesired ? 'does not recurse' : 'has no authority for the name'}`,
-        };
-      return { kind: 'answered', message: result.message };
+    case 'reply': {
+      const { message } = result;
+      const problem = recursionDesired
+        ? isReferral(message) && 'does not recurse'
+        : !message.authoritative && lamenessOf(message.rcode);
+      return problem
+        ? { kind: 'failed', reason: 'servfail', text: `${server} ${problem}` }
+        : { kind: 'answered', message };
+    }
     case 'timeout':
       return { kind: 'failed', reason: 'timeout', text: `${server} did not reply` };
     case 'network':
@@ -201,4 +206,11 @@ function outcomeOf(
     case 'caseChanged':
       throw new Error(`${result.kind} is never the final result`);
   }
+}
+
+/** Why a reply of a delegation's name server is no answer if the server claims no authority. */
+function lamenessOf(rcode: number): string {
+  if (rcode === Rcode.NOERROR) return 'has no authority for the name';
+  const replied = `replied ${rcodeName(rcode)}`;
+  return rcode === Rcode.NXDOMAIN ? `${replied} without authority` : replied;
 }

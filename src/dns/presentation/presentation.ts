@@ -1,7 +1,7 @@
 /**
  * dns/presentation/: Records in the text of zone files, both ways, and the names of types and codes. Pure.
  * Imports: dns.
- * Used by: app, cli, cli/commands, cli/signing, main, observability, registrar/describe, server, service,
+ * Used by: app, cli, cli/commands, cli/signing, forward, main, observability, registrar/describe, server, service,
  *   tools/doctor/judge.
  *
  * RFC 1035 §5.1, RFC 3597 §5, and the RFC of each type. Every type that IANA has registered has its own form; all

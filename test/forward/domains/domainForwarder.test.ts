@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { parseName, printName } from '../../../src/dns/name.ts';
+import { Rcode } from '../../../src/dns/rr.ts';
 import { DomainForwarder } from '../../../src/forward/domains/domainForwarder.ts';
 import { parseForwardRules } from '../../../src/forward/domains/forwardRule.ts';
 import { HostsTable } from '../../../src/forward/domains/hostsTable.ts';
@@ -9,11 +10,11 @@ import { ServerSets } from '../../../src/forward/domains/serverSets.ts';
 import type { SendQuery, UpstreamQuery } from '../../../src/forward/exchange/exchange.ts';
 import { type Forwarded, newForwardCounters } from '../../../src/forward/outcome.ts';
 import { FakeClock } from '../../support/fakeClock.ts';
-import { messageOf, questionOf } from '../../support/messages.ts';
+import { type MessageText, messageOf, questionOf } from '../../support/messages.ts';
 
 const PLAIN = { checkingDisabled: false, dnssecOk: false, client: '192.0.2.200' };
 
-/** Servers that reply with an address that ends in their own last octet, or keep silent. */
+/** Servers that reply with an address that ends in their own last octet, with authority if they are to have it. */
 class Servers {
   readonly asked: {
     readonly server: string;
@@ -21,6 +22,8 @@ class Servers {
     readonly query: UpstreamQuery;
   }[] = [];
   readonly silent = new Set<string>();
+  /** What these reply instead. */
+  readonly lame = new Map<string, MessageText>();
   readonly clock = new FakeClock();
   readonly counters = newForwardCounters();
   readonly sets: ServerSets;
@@ -33,9 +36,12 @@ class Servers {
         await new Promise<void>((resolve) => this.clock.startTimer(timeoutMs, resolve));
         return { kind: 'timeout' };
       }
+      if (this.lame.has(address))
+        return { kind: 'reply', message: messageOf(question, this.lame.get(address) ?? {}) };
       const owner = question.qname.join('.');
       const answer = [`${owner}. 60 A 192.0.2.${address.split('.').at(-1)}`];
-      return { kind: 'reply', message: messageOf(question, { answer }) };
+      const flags = query.recursionDesired ? 0x8180 : 0x8400;
+      return { kind: 'reply', message: messageOf(question, { answer, flags }) };
     };
     const exchanges = { udp: send, tcp: send, tls: send };
     this.sets = new ServerSets({ exchanges, clock: this.clock, counters: this.counters });
@@ -187,6 +193,37 @@ describe('the servers of a domain', () => {
       [false, false],
     );
     assert.equal(to('10.0.0.2'), to('10.0.0.2'));
+  });
+
+  it('A delegation’s name server that has no authority does not answer, whatever it replies', async (t) => {
+    const servers = setUp(t);
+    const domain = parseName('team.skydns.local.') ?? [];
+    const to = (...addresses: string[]) =>
+      servers.sets.delegatedTo(
+        domain,
+        addresses.map((address) => ({ address, port: 53 })),
+      );
+    for (const [rcode, text] of [
+      [Rcode.NXDOMAIN, /^10\.0\.0\.2:53 replied NXDOMAIN without authority$/],
+      [Rcode.REFUSED, /^10\.0\.0\.2:53 replied REFUSED$/],
+      [Rcode.NOERROR, /^10\.0\.0\.2:53 has no authority for the name$/],
+    ] as const) {
+      servers.lame.set('10.0.0.2', {
+        rcode,
+        flags: 0x8180,
+        answer: ['x.team.skydns.local. 9 A 10.6.6.6'],
+      });
+      const question = questionOf(`x${rcode}.team.skydns.local.`);
+      const failed = await to('10.0.0.2').resolve(question, PLAIN);
+      assert.equal(failed.kind === 'failed' && failed.reason, 'servfail');
+      assert.match(failed.kind === 'failed' ? failed.text : '', text);
+      const next = await to('10.0.0.2', '10.0.0.3').resolve(question, PLAIN);
+      assert.equal(addressOf(next), '192.0.2.3');
+      servers.silent.add('10.0.0.3');
+      const again = await to('10.0.0.2', '10.0.0.3').resolve(question, PLAIN);
+      assert.equal(addressOf(again), '192.0.2.3', 'the cached answer');
+      servers.silent.clear();
+    }
   });
 });
 
