@@ -144,6 +144,8 @@ function readField(
   field: string,
   value: unknown,
 ): string | undefined {
+  const number = NUMBER_FIELDS.get(field);
+  if (number !== undefined) return readNumber(attributes, number, value);
   switch (field) {
     case 'host':
       return typeof value === 'string' ? readHost(host, value) : 'must be a string';
@@ -163,23 +165,6 @@ function readField(
       }
       attributes.mail = value === true || value === 'true';
       return undefined;
-    case 'port':
-      return readInteger(value, NO_SRV, 65_535, (n) => {
-        attributes.port = n;
-      });
-    case 'priority':
-      return readInteger(value, 0, 65_535, (n) => {
-        attributes.priority = n;
-      });
-    case 'weight':
-      return readInteger(value, 0, MAX_WEIGHT, (n) => {
-        attributes.weight = n;
-      });
-    case 'ttl':
-      return readInteger(value, 0, 2 ** 32 - 1, (n) => {
-        // SkyDNS takes any 32 bits.
-        attributes.ttlSeconds = Math.min(n, MAX_TTL_SECONDS);
-      });
     case 'aggregate':
       // Other programs may store a field of this name, so another value counts as none.
       attributes.aggregate = value !== false && value !== 'false';
@@ -196,10 +181,6 @@ function readField(
       attributes.records = parsed.records;
       return undefined;
     }
-    case 'targetstrip':
-      return readInteger(value, -127, 127, (n) => {
-        attributes.targetStrip = Math.max(0, n);
-      });
     default:
       attributes.linking = readLinking(attributes.linking, field, value) ?? attributes.linking;
       return isDeeperThan(value, MAX_DEPTH) ? `nested deeper than ${MAX_DEPTH}` : undefined;
@@ -226,18 +207,35 @@ function readHost(draft: Draft, host: string): string | undefined {
   return undefined;
 }
 
-function readInteger(
+interface NumberField {
+  readonly attribute: 'port' | 'priority' | 'weight' | 'ttlSeconds' | 'targetStrip';
+  /** The values that a field may have, and those that count: others count as the nearest of them. */
+  readonly least: number;
+  readonly most: number;
+  readonly countsFrom?: number;
+  readonly countsTo?: number;
+}
+
+const NUMBER_FIELDS: ReadonlyMap<string, NumberField> = new Map<string, NumberField>([
+  ['port', { attribute: 'port', least: NO_SRV, most: 65_535 }],
+  ['priority', { attribute: 'priority', least: 0, most: 65_535 }],
+  ['weight', { attribute: 'weight', least: 0, most: MAX_WEIGHT }],
+  // SkyDNS takes any 32 bits.
+  ['ttl', { attribute: 'ttlSeconds', least: 0, most: 2 ** 32 - 1, countsTo: MAX_TTL_SECONDS }],
+  ['targetstrip', { attribute: 'targetStrip', least: -127, most: 127, countsFrom: 0 }],
+]);
+
+function readNumber(
+  attributes: Mutable<ServiceAttributes>,
+  { attribute, least, most, countsFrom = least, countsTo = most }: NumberField,
   value: unknown,
-  min: number,
-  max: number,
-  set: (n: number) => void,
 ): string | undefined {
   const isDigits = typeof value === 'string' && /^-?[0-9]{1,15}$/.test(value);
   const n = isDigits ? Number(value) : value;
-  if (typeof n !== 'number' || !Number.isInteger(n) || n < min || n > max) {
-    return `must be a whole number from ${min} to ${max}`;
+  if (typeof n !== 'number' || !Number.isInteger(n) || n < least || n > most) {
+    return `must be a whole number from ${least} to ${most}`;
   }
-  set(n);
+  attributes[attribute] = Math.min(Math.max(n, countsFrom), countsTo);
   return undefined;
 }
 
