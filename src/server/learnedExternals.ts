@@ -41,9 +41,13 @@ export function firstAlternative(asking: readonly ExternalQuery[]): Promise<void
   return new Promise((resolve) => {
     for (const { need, question, answered } of asking) {
       if (need !== 'alternative') continue;
-      void answered.then((external) => {
-        if (hasType(external, question.qtype)) resolve();
-      });
+      // Its rejection, which is a bug, reaches the question by `awaited`.
+      void answered.then(
+        (external) => {
+          if (hasType(external, question.qtype)) resolve();
+        },
+        () => {},
+      );
     }
   });
 }

@@ -24,7 +24,7 @@ export interface NameTypes {
   readonly isSample: boolean;
 }
 
-/** The types that a service can give to a name by its other fields than `rr`. */
+/** The types that a service can give to a name by its other fields than `rr`. `typesAt` needs CNAME as the first. */
 const TYPES: readonly number[] = [
   Type.CNAME,
   Type.A,

@@ -82,7 +82,8 @@ export class ServerSets {
 
   /**
    * The forwarder that asks these servers about names in a domain that our zones delegate to them. It needs no release:
-   * a set that was not asked for long is closed.
+   * of more than `MAX_DELEGATIONS` the one that was used least recently is closed, with its pending questions. An idle
+   * one has no socket and no timer, so those of cuts that are gone may stay until then.
    */
   delegatedTo(domain: Name, servers: readonly Upstream[]): CachingForwarder {
     const delegated = { name: domain, isStubZone: false, isDelegated: true } as const;

@@ -201,8 +201,7 @@ export class TransferServer {
     const beganMs = monotonicMs();
     const kind = KINDS[contents.kind];
     const records = contents.kind === 'same' ? [contents.soa] : contents.records;
-    this.#running++;
-    return new TransferStream({
+    const stream = new TransferStream({
       messages: this.#messages(judged, query, records),
       signer: judged.signer,
       ...{ unixSeconds, onError },
@@ -213,6 +212,8 @@ export class TransferServer {
         this.#report(judged, query, { kind, result, serial, messages, tookMs });
       },
     });
+    this.#running++;
+    return stream;
   }
 
   #messages(

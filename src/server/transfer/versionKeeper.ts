@@ -73,7 +73,10 @@ export class VersionKeeper {
   #isStarted = false;
   /** The nodes that have changed since the last version, and all nodes above them. */
   #changed = new Set<Node>();
-  /** The changes of keys in each zone since its last version. */
+  /**
+   * The changes of keys in each zone since its last version, by the settings' own object of the apex, which is also
+   * `ZoneVersions.apex`: with other apexes all zones are read anew.
+   */
   #touched = new Map<Name, Touch>();
   /** The greatest revision of the last changes of any keys. */
   #lastRevision = 0;
