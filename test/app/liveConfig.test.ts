@@ -60,6 +60,18 @@ describe('the live configuration', () => {
     await liveConfig.close();
   });
 
+  it('A zone that an option forwards is reported when it comes, and not with each change of the cuts', async () => {
+    const { liveConfig, lines } = liveConfigOf({ forward: 'corp.example=192.0.2.1' });
+    const warnings = () => lines.filter((line) => line.startsWith('--forward corp.example.'));
+    liveConfig.readChanges(put('{"domain": "corp.example."}'));
+    liveConfig.applyStoreConfig();
+    assert.equal(warnings().length, 1);
+    for (const label of ['a', 'b'])
+      liveConfig.setCuts([{ name: [label, 'corp', 'example'], servers: [['ns', 'example']] }]);
+    assert.equal(warnings().length, 1);
+    await liveConfig.close();
+  });
+
   it('The file of --upstream-ca is read at the start and at a reload, and at no change of the stub zones', async (t) => {
     const certificates = makeCertificates();
     t.after(() => certificates.remove());

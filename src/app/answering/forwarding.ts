@@ -57,6 +57,8 @@ export interface Forwarding {
   readonly plan: ForwardingPlan;
   /** Of `sets`. */
   readonly options: Omit<SetOptions, keyof SharedByForwarders>;
+  /** Of the configuration. */
+  readonly forward: Config['forward'];
   /** The names of options and stub zones in `plan`. */
   readonly domains: readonly Name[];
   readonly apexes: readonly Name[];
@@ -77,15 +79,11 @@ export function forwardingOf(
   const cuts = cutsInForce(stored.cuts, apexes, domains);
   const delegated = cuts.map((cut) => plannedCut(cut, config));
   const plan = { general, domains: [...rules, ...delegated], hosts };
-  const isSameNames =
-    before !== undefined &&
-    isSameValue(before.domains, domains) &&
-    isSameValue(before.names.cuts, cuts) &&
-    isSameValue(before.apexes, apexes);
-  const names = isSameNames ? before.names : new ForwardedNames(domains, apexes, cuts);
-  if (!isSameNames) warnOfOwn(config, apexes, log);
+  const names = namesOf(domains, apexes, cuts, before);
+  warnOfOwn(config, apexes, before, log);
   const isSameOptions = before !== undefined && isSameValue(before.options, options);
-  if (isSameOptions && isSamePlan(before.plan, plan)) return { ...before, names, domains, apexes };
+  const made = { names, domains, apexes, forward: config.forward };
+  if (isSameOptions && isSamePlan(before.plan, plan)) return { ...before, ...made };
   const sets = isSameOptions ? before.sets : new ServerSets({ ...options, ...shared });
   if (general === undefined && (before === undefined || before.plan.general !== undefined))
     warnOfMissing(config, apexes, log);
@@ -102,11 +100,37 @@ export function forwardingOf(
   const forwarder = isIdle
     ? undefined
     : new DomainForwarder(plan, sets, shared.counters, delegations);
-  return { names, sets, forwarder, plan, options, domains, apexes };
+  return { ...made, sets, forwarder, plan, options };
 }
 
-/** Warns of options that forward one of our zones. A zone may come from the store's configuration, after the options. */
-function warnOfOwn({ forward }: Config, apexes: readonly Name[], log: Log): void {
+function namesOf(
+  domains: readonly Name[],
+  apexes: readonly Name[],
+  cuts: readonly ZoneCut[],
+  before: Forwarding | undefined,
+): ForwardedNames {
+  const isSame =
+    before !== undefined &&
+    isSameValue(before.domains, domains) &&
+    isSameValue(before.names.cuts, cuts) &&
+    isSameValue(before.apexes, apexes);
+  return isSame ? before.names : new ForwardedNames(domains, apexes, cuts);
+}
+
+/**
+ * Warns of options that forward one of our zones, unless both are as before. A zone may come from the
+ * store's configuration, after the options.
+ */
+function warnOfOwn(
+  { forward }: Config,
+  apexes: readonly Name[],
+  before: Forwarding | undefined,
+  log: Log,
+): void {
+  if (
+    isSameValue({ forward, apexes }, before && { forward: before.forward, apexes: before.apexes })
+  )
+    return;
   for (const { name } of forward)
     if (name.length > 0 && apexes.some((apex) => equalNames(apex, name)))
       log.warn({}, `--forward ${printName(name)} has no effect: the names in it are answered here`);
