@@ -8,6 +8,7 @@ import type { QueryLog } from '../../observability/queryLog.ts';
 import type { AnswerCounters } from '../../server/answerCounters.ts';
 import { ClientGate } from '../../server/clientGate.ts';
 import type { Designated } from '../../server/designated.ts';
+import type { ResolveOptions } from '../../server/resolveOptions.ts';
 import { createResponder, OutstandingAnswers } from '../../server/responder.ts';
 import type { OpenReplies } from '../../server/tcp/tcpConnection.ts';
 import type { TransferServer } from '../../server/transfer/transferServer.ts';
@@ -76,14 +77,13 @@ function storeView(
   };
 }
 
-export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): SlowPath {
-  const { catalog, liveConfig, mirror, nameTables, publisher, outsideCache } = parts;
-  const { counters, queryLog, faults, transfers } = parts;
-  const pending = new OutstandingAnswers();
-  const gate = new ClientGate({ monotonicMs, unixSeconds }, parts.table.seed);
-  const onError = (error: unknown) => faults.report(error, 'a query failed');
-  liveConfig.setNameServers((cut) => serversOfCut(storeView(parts, onError), cut));
-  const quiet = {
+/** What both responders do alike: answer from the store, and ask no other server. */
+function storeAnswers(
+  { maxUdpOctets }: Config,
+  { catalog, liveConfig, mirror, nameTables, designated, dnssec }: SlowPathParts,
+  onError: (error: unknown) => void,
+): ResolveOptions {
+  return {
     root: catalog.root,
     version: () => catalog.version,
     settings: () => liveConfig.settings,
@@ -97,19 +97,28 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     monotonicMs,
     unixSeconds,
     random: Math.random,
-    designated: parts.designated,
-    signedAnswers: parts.dnssec.answers,
+    designated,
+    signedAnswers: dnssec.answers,
     onError,
   };
+}
+
+export function slowPathOf(config: Config, parts: SlowPathParts): SlowPath {
+  const { liveConfig, publisher, outsideCache, counters, queryLog, faults, transfers } = parts;
+  const pending = new OutstandingAnswers();
+  const gate = new ClientGate({ monotonicMs, unixSeconds }, parts.table.seed);
+  const onError = (error: unknown) => faults.report(error, 'a query failed');
+  liveConfig.setNameServers((cut) => serversOfCut(storeView(parts, onError), cut));
+  const shared = storeAnswers(config, parts, onError);
   const respondQuietly = createResponder({
-    ...quiet,
+    ...shared,
     // This responder forwards nothing, so clients would get other answers about names outside our zones.
     onDecided(decided) {
       if (!decided.basis.leadsOutside) publisher.publishSoon(decided);
     },
   });
   const respond = createResponder({
-    ...quiet,
+    ...shared,
     gate,
     texts: () => serverTextsOf(liveConfig.config),
     forwarder: () => liveConfig.forwarder,
@@ -123,7 +132,7 @@ export function slowPathOf({ maxUdpOctets }: Config, parts: SlowPathParts): Slow
     onOutstanding: (answer) => pending.add(answer),
     counters,
   });
-  const server = transfers.serve(respond, maxUdpOctets);
+  const server = transfers.serve(respond, config.maxUdpOctets);
   return {
     respond: server.respond,
     openReplies: (message, client) => server.open(message, client),
