@@ -27,6 +27,7 @@ import type { UpstreamQuery } from './exchange/exchange.ts';
 import { inCaseOf, randomizeCase, withoutCaseOf } from './exchange/randomCase.ts';
 import type { ForwarderOptions, UpstreamDomain } from './forwarderOptions.ts';
 import { UpstreamHealth } from './health.ts';
+import { loopbackOutcome } from './loopbackNames.ts';
 import {
   countOutcome,
   countQuery,
@@ -50,7 +51,7 @@ import type { Upstream } from './upstream.ts';
 
 export interface Forwarder {
   /**
-   * The outcome if it needs no upstream: a refusal, NXDOMAIN for a name that no server has, a reply from the cache, or a
+   * The outcome if it needs no upstream: a refusal, NXDOMAIN for a name that no server has, a loopback address, a reply from the cache, or a
    * stale one whose question was sent in vain a moment ago.
    */
   peek(question: Question, options: ForwardOptions): Forwarded | undefined;
@@ -237,7 +238,7 @@ class SocketForwarder implements CachingForwarder {
 
   #unaskedOutcome(question: Question): Forwarded | undefined {
     return this.#domain === undefined
-      ? unaskedOutcome(question, this.#ndots, this.#upstreams)
+      ? (loopbackOutcome(question) ?? unaskedOutcome(question, this.#ndots, this.#upstreams))
       : unaskedInDomain(question, this.#upstreams);
   }
 

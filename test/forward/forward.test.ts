@@ -143,6 +143,33 @@ test('Names below onion and invalid do not exist, and no upstream is asked', asy
   assert.deepEqual(sent(near), [0]);
 });
 
+test('localhost and the reverse names of loopback addresses are answered here, and no upstream is asked', async (t) => {
+  const near = await upstreamFor(t, { records: ['x.localhost. 60 A 10.0.0.9'] });
+  const reverse6 = `1.${'0.'.repeat(31)}ip6.arpa`;
+  for (const upstreams of [[near], []]) {
+    const forwarder = forwarderFor(t, upstreams);
+    for (const [name, type, rcode, answer] of [
+      ['localhost', 'A', 0, 'localhost. 10800 IN A 127.0.0.1'],
+      ['a.X.LocalHost', 'AAAA', 0, 'a.X.LocalHost. 10800 IN AAAA ::1'],
+      ['x.localhost', 'MX', 0, ''],
+      ['1.0.0.127.in-addr.arpa', 'PTR', 0, '1.0.0.127.in-addr.arpa. 10800 IN PTR localhost.'],
+      [reverse6, 'PTR', 0, `${reverse6}. 10800 IN PTR localhost.`],
+      ['127.in-addr.arpa', 'PTR', 0, ''],
+      ['53.0.0.127.in-addr.arpa', 'PTR', 3, ''],
+      [`x.${reverse6}`, 'PTR', 3, ''],
+    ] as const) {
+      const message = messageIn(await forwarder.resolve(questionOf(name, type), PLAIN));
+      assert.deepEqual([message.rcode, printed(message.answer).join()], [rcode, answer], name);
+      const soa =
+        answer === '' ? /^(localhost|127\.in-addr\.arpa|1\..*ip6\.arpa)\. 10800 IN SOA / : /^$/;
+      assert.match(printed(message.authority).join(), soa);
+    }
+    const transfer = await forwarder.resolve(questionOf('localhost', 'AXFR'), PLAIN);
+    assert.equal(transfer.kind, 'refused');
+  }
+  assert.deepEqual(sent(near), [0]);
+});
+
 test('The forwarder neither passes on nor caches unrelated records of an upstream', async (t) => {
   const upstream = await upstreamFor(t, {
     behaviour: {

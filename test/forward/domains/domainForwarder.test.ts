@@ -274,8 +274,9 @@ nonsense  line
     const forwarder = servers.forwarder([], { hosts: HOSTS });
     t.after(() => forwarder.close());
     assert.equal(await answerOf(forwarder, 'host1.'), 'refused');
-    assert.equal(await answerOf(forwarder, 'localhost.'), 'refused');
-    assert.equal(await answerOf(forwarder, '1.0.0.127.in-addr.arpa.', 'PTR'), 'refused');
+    assert.match(String(await answerOf(forwarder, 'localhost.')), /127\.0\.0\.1/);
+    const reverse = String(await answerOf(forwarder, '1.0.0.127.in-addr.arpa.', 'PTR'));
+    assert.doesNotMatch(reverse, /host1/);
     assert.equal(await answerOf(forwarder, '11.0.0.10.in-addr.arpa.', 'PTR'), 'refused');
   });
 });
