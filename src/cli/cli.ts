@@ -1,7 +1,7 @@
 /**
  * cli/: The command line: parsing, help, completion, output. The only folder that imports yargs.
  * Imports: app/process, config, config/options, dns, dns/presentation, observability, registrar/describe,
- *   registrar/reconcile, registrar/registrator, service, store, tools/doctor/judge, transfer, zone, zone/tree.
+ *   registrar/reconcile, registrar/registrator, service, store, tools/doctor/judge, transfer.
  * Used by: cli/commands, cli/host, cli/linking, cli/signing, main.
  *
  * `runCli` finds the command, runs it, and turns errors into a message and an exit code.

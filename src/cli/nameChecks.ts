@@ -13,7 +13,7 @@ import {
   domainsOfVariables,
 } from '../config/servedDomains.ts';
 import { isReverseName } from '../dns/address.ts';
-import { isSubdomainOf, type Name, printName } from '../dns/name.ts';
+import { isSubdomainOf, type Name, printName, ROOT } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import { keysOfName, nameKeyOf, printHolder } from '../registrar/describe/storedValue.ts';
 import { Namespace, pathOf } from '../registrar/reconcile/namespace.ts';
@@ -22,6 +22,9 @@ import { configKey, nameOfKey } from '../service/key.ts';
 import { hasRecordsOnly, parseService } from '../service/service.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { StoreAccess } from './storeAccess.ts';
+
+/** Without known domains every name may be in one. */
+export const ANY_DOMAIN: readonly Name[] = [ROOT, ...DEFAULT_DOMAINS];
 
 /**
  * Throws a `Failure` if a new value at the key would hide another one or be hidden. Accepts a key that has a value, and

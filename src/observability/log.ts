@@ -2,7 +2,7 @@
  * observability/: Log, query log, metrics, and text that is safe to print. The only folder that imports pino.
  * Imports: dns, dns/presentation.
  * Used by: app, app/ambassador, app/answering, app/process, app/registrar, cli, cli/commands, cli/host, cli/linking,
- *   config, registrar/describe.
+ *   config, registrar/describe, tools/doctor/judge.
  *
  * The log writes JSON lines to stdout, or coloured lines to a terminal. It makes every text printable, so callers need
  * not. If the reader is slow or has closed the pipe, the log drops lines, but delays no answer.

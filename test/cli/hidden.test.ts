@@ -273,12 +273,40 @@ describe('soradns doctor', () => {
     assert.match(one?.message ?? '', /^1 value hidden by names below them with the same holder/);
   });
 
+  it('doctor reports delegations whose name servers do not answer, and how many values delegations hide', async () => {
+    await server.close();
+    server = await startTestServer({ 'no-rec': false, nameservers: '127.0.0.1:1' });
+    http = printSocketAddress(server.http ?? assert.fail());
+    store = `http://${http}`;
+    const addr = printSocketAddress(server.dns);
+    await write('team', undefined, { host: null, rr: ['NS ns.team.skydns.local.'] });
+    for (const path of ['team/ns', 'team/x']) await write(path, undefined, { host: '127.0.0.9' });
+    await write('kept', undefined, { host: null, rr: ['NS ns.team.skydns.local.'] });
+    const flags = { http, addr, forward: ['kept.skydns.local=127.0.0.1:1'] };
+    const [names] = await examined({ flags }, 'names');
+    assert.equal(
+      names?.message,
+      'no value is hidden by names below its own, 1 hidden by delegations: soradns ls --hidden',
+    );
+    const [dead, ...more] = await examined({ flags }, 'delegation');
+    assert.equal(dead?.level, 'problem');
+    assert.match(
+      dead?.message ?? '',
+      /^no name server of team\.skydns\.local\. answers for it \(.*127\.0\.0\.9\)$/,
+    );
+    assert.match(dead?.fix ?? '', /^dig @127\.0\.0\.1 -p \d+ team\.skydns\.local\. SOA /);
+    assert.deepEqual(more, []);
+  });
+
   it('doctor lists a few hidden values and the number of others', () => {
     const by = { name: 'x.db', holder: undefined };
     const hidden = Array.from({ length: 8 }, (_, n) => ({
       ...{ name: `db${n}`, holder: HOLDER, by, more: 1, isByOthers: true },
     }));
-    const all = judgeHidden({ kind: 'read', hidden, isWhole: false, count: 200_000 });
+    const all = judgeHidden({
+      ...{ kind: 'read', hidden, delegations: [], delegatedCount: 0 },
+      ...{ isWhole: false, count: 200_000 },
+    });
     assert.equal(all.length, 6);
     assert.match(all.at(-1)?.message ?? '', /^3 more values .* \(of the first 200000 values\)$/);
     assert.equal(all[0]?.level === 'warning' && all[0].fix, 'soradns ls --hidden');

@@ -9,9 +9,9 @@ import { HiddenValues } from '../../registrar/reconcile/hiddenValues.ts';
 import type { Entry } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { parseService } from '../../service/service.ts';
+import type { DelegatedEntries } from '../../zone/delegatedEntries.ts';
 import { stubProblem } from '../../zone/tree/stubZones.ts';
 import type { Command } from '../command.ts';
-import type { DelegatedEntries } from '../delegatedEntries.ts';
 import {
   describeHiders,
   describeService,
@@ -138,9 +138,9 @@ async function readCuts(
   access: StoreAccess,
   io: Io,
 ): Promise<DelegatedEntries> {
-  const { DelegatedEntries } = await import('../delegatedEntries.ts');
-  const { servedDomains } = await import('../nameChecks.ts');
-  const domains = await servedDomains(access, io).catch(() => undefined);
+  const { DelegatedEntries } = await import('../../zone/delegatedEntries.ts');
+  const { ANY_DOMAIN, servedDomains } = await import('../nameChecks.ts');
+  const domains = (await servedDomains(access, io).catch(() => undefined)) ?? ANY_DOMAIN;
   return new DelegatedEntries(access.prefix, entries, domains);
 }
 

@@ -1,7 +1,7 @@
 /**
  * tools/doctor/: Collects the facts for `soradns doctor` and has each of them judged.
  * Imports: app/answering, app/process, app/registrar, config, dns, forward, registrar/reconcile, server/listening,
- *   service, sign, store, timing, tools/doctor/ambassador, tools/doctor/judge.
+ *   service, sign, store, timing, tools/doctor/ambassador, tools/doctor/judge, zone.
  * Used by: cli/commands, cli/host, cli/linking.
  *
  * `examine` collects everything that can keep a name from resolving: ports, servers, resolvers, Docker, the store.
@@ -28,7 +28,13 @@ import { judgeClock } from './judge/clock.ts';
 import { judgeDocker, readDaemonJson } from './judge/docker.ts';
 import { judgeMember } from './judge/etcd.ts';
 import type { Finding } from './judge/finding.ts';
-import { type ForwardedFacts, judgeForwarded } from './judge/forwarded.ts';
+import {
+  type DelegatedFacts,
+  type ForwardedFacts,
+  judgeDelegated,
+  judgeForwarded,
+  judgeUnasked,
+} from './judge/forwarded.ts';
 import { judgeHidden } from './judge/hidden.ts';
 import { judgeNsswitch, usesResolve } from './judge/nsswitch.ts';
 import { judgePort, type PortFacts } from './judge/port.ts';
@@ -54,19 +60,19 @@ type Judge = (desired: DesiredServer) => readonly Finding[];
 /** All findings, in the order of a query's path. Throws a `Failure` for unreadable files of the configuration. */
 export async function examine(given: Config, host: Host): Promise<readonly Finding[]> {
   const { config } = await locateServer(given, host);
-  const [server, http, resolving, docker, store, hidden, forwarded] = await Promise.all([
+  const [server, http, resolving, docker, store, names, forwarded] = await Promise.all([
     collectServer(config, host),
     collectHttp(config),
     collectResolvers(host),
     collectDocker(config, host),
     collectStore(config),
-    readHidden(config),
+    collectNames(config),
     collectForwarded(config, host),
   ]);
   const ambassador = await collectAmbassadorOf(config, host, server.ports);
   const desired = desiredServer(config, { ports: server.ports, ...docker.found });
   const judges = [server.judge, http(server.ports), resolving, docker.judge, store];
-  judges.push(() => judgeHidden(hidden), ambassador, collectCertificate(config), forwarded);
+  judges.push(names, ambassador, collectCertificate(config), forwarded);
   judges.push(collectKeys(config));
   return judges.flatMap((judge) => judge(desired));
 }
@@ -166,6 +172,29 @@ async function collectForwarded({ forward, addr }: Config, host: Host): Promise<
       }),
   );
   return () => asked.flatMap((facts) => judgeForwarded(facts) ?? []);
+}
+
+const MAX_DELEGATIONS = 16;
+/** More than the server waits for name servers before it says that they do not answer. */
+const DELEGATED_TIMEOUT_MS = 5_000;
+
+/** What hides values; and whether the name servers of delegations answer, as our server finds them. */
+async function collectNames(config: Config): Promise<Judge> {
+  const hidden = await readHidden(config);
+  const [first] = config.addr;
+  const delegations = hidden.kind === 'read' ? hidden.delegations : [];
+  if (first === undefined || delegations.length === 0) return () => judgeHidden(hidden);
+  const server = reachableAddress(first);
+  const asked = await Promise.all(
+    delegations.slice(0, MAX_DELEGATIONS).map(async (domain): Promise<DelegatedFacts> => {
+      return { domain, server, soa: await querySoa(server, domain, 'udp', DELEGATED_TIMEOUT_MS) };
+    }),
+  );
+  return () => [
+    ...judgeHidden(hidden),
+    ...asked.flatMap((facts) => judgeDelegated(facts) ?? []),
+    ...judgeUnasked(delegations.length - MAX_DELEGATIONS),
+  ];
 }
 
 async function collectHttp({ http }: Config): Promise<(ports: readonly PortFacts[]) => Judge> {

@@ -5,9 +5,11 @@ import type { StoreLocation } from '../../config/storeLocation.ts';
 import { printSocketAddress, reachableAddress } from '../../dns/address.ts';
 import { HiddenValues } from '../../registrar/reconcile/hiddenValues.ts';
 import { Namespace } from '../../registrar/reconcile/namespace.ts';
+import type { Entry } from '../../service/change.ts';
 import { keyPrefix } from '../../service/key.ts';
 import type { Store } from '../../store/store.ts';
 import { withDeadline } from '../../timing/deadline.ts';
+import { DelegatedEntries } from '../../zone/delegatedEntries.ts';
 import type { HiddenFacts } from './judge/hidden.ts';
 
 /** A store may hold millions of values; reading them all takes too long. */
@@ -22,8 +24,7 @@ export async function readHidden(config: Config): Promise<HiddenFacts> {
   if (store === undefined) return { kind: 'unread' };
   const unread = (): HiddenFacts => ({ kind: 'unread' });
   try {
-    const { pathPrefix, aggregateDepth = Number.POSITIVE_INFINITY } = config;
-    const reading = read(store, keyPrefix(pathPrefix), aggregateDepth);
+    const reading = read(store, config);
     return await withDeadline(reading.catch(unread), TIMEOUT_MS, unread);
   } finally {
     await store.close();
@@ -41,11 +42,19 @@ function locationOf({ store, http }: Config): StoreLocation | undefined {
   };
 }
 
-async function read(store: Store, prefix: string, aggregateDepth: number): Promise<HiddenFacts> {
+async function read(store: Store, config: Config): Promise<HiddenFacts> {
+  const { aggregateDepth = Number.POSITIVE_INFINITY } = config;
+  const prefix = keyPrefix(config.pathPrefix);
   const values = new HiddenValues(prefix, aggregateDepth);
+  const keys: string[] = [];
+  const delegating: Entry[] = [];
   let count = 0;
   for await (const { entries } of store.snapshot(prefix)) {
-    for (const entry of entries) values.add(entry);
+    for (const entry of entries) {
+      values.add(entry);
+      if (mayDelegate(entry)) delegating.push(entry);
+      else keys.push(entry.key);
+    }
     count += entries.length;
     if (count >= MAX_VALUES) break;
   }
@@ -66,5 +75,22 @@ async function read(store: Store, prefix: string, aggregateDepth: number): Promi
     if (first === undefined) return [];
     return { ...named(value), by: named(first), more: value.count - 1, isByOthers };
   });
-  return { kind: 'read', hidden, count, isWhole: count < MAX_VALUES };
+  const others = config.forward.map(({ name }) => name);
+  const delegated = new DelegatedEntries(prefix, delegating, config.domains, others);
+  const all = [...delegating, ...keys.map((key) => ({ key, value: NOTHING }))];
+  return {
+    kind: 'read',
+    hidden,
+    delegations: delegated.cuts.map(({ name }) => name),
+    delegatedCount: all.filter((entry) => delegated.hiderOf(entry) !== undefined).length,
+    count,
+    isWhole: count < MAX_VALUES,
+  };
+}
+
+const NOTHING = new Uint8Array();
+
+/** Whether the value may have NS records; most values cost no parsing. */
+function mayDelegate({ value }: Entry): boolean {
+  return Buffer.from(value.buffer, value.byteOffset, value.length).includes('NS ');
 }

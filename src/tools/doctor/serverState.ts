@@ -15,15 +15,16 @@ export async function querySoa(
   { address, port }: SocketAddress,
   name: Name,
   transport: 'udp' | 'tcp',
+  timeoutMs: number = TIMEOUT_MS,
 ): Promise<SoaResult> {
   const startMs = performance.now();
-  const timeoutMs = TIMEOUT_MS;
   const asked = await queryDns({ name, type: Type.SOA, address, port, transport, timeoutMs });
   const ms = performance.now() - startMs;
   switch (asked.kind) {
     case 'reply': {
-      const { rcode, authoritative: isAuthoritative } = asked.reply;
-      return { kind: 'reply', rcode, isAuthoritative, ms };
+      const { rcode, authoritative: isAuthoritative, answer, extendedErrors } = asked.reply;
+      const hasSoa = answer.some((rr) => rr.type === Type.SOA);
+      return { kind: 'reply', rcode, isAuthoritative, hasSoa, extendedErrors, ms };
     }
     case 'noReply':
       return asked;

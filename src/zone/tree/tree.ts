@@ -1,7 +1,7 @@
 /**
  * zone/tree/: The names of the zones as a tree, and the services that a name stands for. Pure.
  * Imports: dns, service.
- * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/process, cli,
+ * Used by: ambassador, ambassador/follow, ambassador/names, app, app/ambassador, app/answering, app/process,
  *   cli/commands, cli/linking, dataplane/publish, server, server/http, server/http/api, server/transfer, transfer,
  *   zone.
  *

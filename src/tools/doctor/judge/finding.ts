@@ -1,6 +1,6 @@
 /**
  * tools/doctor/judge/: Judges the facts that `doctor` collects, each with the command that fixes it. Pure.
- * Imports: dns, dns/presentation, forward.
+ * Imports: dns, dns/presentation, forward, observability.
  * Used by: cli, tools/doctor, tools/doctor/ambassador.
  *
  * A finding and the helpers that all judgements share.

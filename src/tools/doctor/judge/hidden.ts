@@ -1,4 +1,5 @@
-/** Whether values are hidden by names below theirs that another holder has. Pure. */
+/** Whether values are hidden by names below theirs that another holder has, or by delegations. Pure. */
+import type { Name } from '../../../dns/name.ts';
 import { type Finding, findings } from './finding.ts';
 
 /** Names without the final dot; `holder` is undefined for a value that was set by hand. */
@@ -19,6 +20,10 @@ export type HiddenFacts =
   | {
       readonly kind: 'read';
       readonly hidden: readonly HiddenName[];
+      /** The names that are delegated to other name servers. */
+      readonly delegations: readonly Name[];
+      /** The values that these hide. */
+      readonly delegatedCount: number;
       /** False if only the first `count` values were read. */
       readonly isWhole: boolean;
       readonly count: number;
@@ -31,16 +36,18 @@ const { ok, warning } = findings('names');
 
 export function judgeHidden(facts: HiddenFacts): readonly Finding[] {
   if (facts.kind === 'unread') return [];
-  const { hidden, isWhole, count } = facts;
+  const { hidden, delegatedCount, isWhole, count } = facts;
   const taken = hidden.filter(({ isByOthers }) => isByOthers);
   const looked = isWhole ? '' : ` (of the first ${count} values)`;
   if (taken.length === 0) {
     const own = hidden.length === 1 ? '1 value' : `${hidden.length} values`;
-    const message =
+    const byNames =
       hidden.length === 0
         ? 'no value is hidden by names below its own'
-        : `${own} hidden by names below them with the same holder: ${ALL}`;
-    return [ok(`${message}${looked}`)];
+        : `${own} hidden by names below them with the same holder`;
+    const byCuts = delegatedCount === 0 ? '' : `, ${delegatedCount} hidden by delegations`;
+    const where = hidden.length + delegatedCount === 0 ? '' : `: ${ALL}`;
+    return [ok(`${byNames}${byCuts}${where}${looked}`)];
   }
   const rest = taken.length - MAX_WARNINGS;
   return [

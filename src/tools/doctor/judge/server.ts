@@ -1,5 +1,6 @@
 /** Whether the server answers for the domains over both transports, and whether it is ready. Pure. */
 import { printSocketAddress, type SocketAddress } from '../../../dns/address.ts';
+import type { ExtendedError } from '../../../dns/message.ts';
 import { type Name, printName } from '../../../dns/name.ts';
 import { Rcode } from '../../../dns/rr.ts';
 import { type Finding, findings } from './finding.ts';
@@ -12,6 +13,9 @@ export type SoaResult =
       readonly kind: 'reply';
       readonly rcode: number;
       readonly isAuthoritative: boolean;
+      /** The reply has the SOA itself. */
+      readonly hasSoa: boolean;
+      readonly extendedErrors: readonly ExtendedError[];
       readonly ms: number;
     }
   | { readonly kind: 'noReply'; readonly reason: string }

@@ -1,17 +1,15 @@
 /**
- * What the delegations in a store mean for its other entries, as `soradns ls` shows them: which values no answer has,
- * and which NS records have no effect. The served domains are known as in `nameChecks.ts`.
+ * What the delegations in a store mean for its other entries, as `soradns ls` and `doctor` show them: which values no
+ * answer has, and which NS records have no effect.
  */
-import { DEFAULT_DOMAINS } from '../config/servedDomains.ts';
-import { type Name, nameKey, ROOT } from '../dns/name.ts';
+import { type Name, nameKey } from '../dns/name.ts';
 import type { Entry } from '../service/change.ts';
 import { nameOfKey } from '../service/key.ts';
 import { parseService } from '../service/service.ts';
-import { ForwardedNames, type ZoneCut } from '../zone/tree/forwardedNames.ts';
-import { cutProblem, cutsInForce, nameServersIn } from '../zone/zoneCuts.ts';
+import { ForwardedNames, type ZoneCut } from './tree/forwardedNames.ts';
+import { cutProblem, cutsInForce, nameServersIn } from './zoneCuts.ts';
 
-/** Without known domains every name may be in one. */
-const ANY_DOMAIN: readonly Name[] = [ROOT, ...DEFAULT_DOMAINS];
+type KeyAndValue = Pick<Entry, 'key' | 'value'>;
 
 export class DelegatedEntries {
   readonly #prefix: string;
@@ -19,10 +17,15 @@ export class DelegatedEntries {
   readonly #forwarded: ForwardedNames;
 
   /**
-   * The delegations of the entries with NS records. `prefix`: as `keyPrefix` returns it. `domains`: those that are served,
-   * if they are known.
+   * The delegations of the entries with NS records. `prefix`: as `keyPrefix` returns it. `domains`: those that are
+   * served. `others`: those that other servers answer because of an option.
    */
-  constructor(prefix: string, entries: readonly Entry[], domains = ANY_DOMAIN) {
+  constructor(
+    prefix: string,
+    entries: readonly KeyAndValue[],
+    domains: readonly Name[],
+    others: readonly Name[] = [],
+  ) {
     this.#prefix = prefix;
     this.#domains = domains;
     const cuts = new Map<string, ZoneCut>();
@@ -32,11 +35,17 @@ export class DelegatedEntries {
       const known = cuts.get(nameKey(name))?.servers ?? [];
       cuts.set(nameKey(name), { name, servers: [...known, ...serversIn(entry)] });
     }
-    this.#forwarded = new ForwardedNames([], domains, cutsInForce([...cuts.values()], domains, []));
+    const inForce = cutsInForce([...cuts.values()], domains, others);
+    this.#forwarded = new ForwardedNames(others, domains, inForce);
+  }
+
+  /** Those in force. */
+  get cuts(): readonly ZoneCut[] {
+    return this.#forwarded.cuts;
   }
 
   /** The delegated name that hides the entry's value; not for the delegation itself and for name servers' addresses. */
-  hiderOf(entry: Entry): Name | undefined {
+  hiderOf(entry: KeyAndValue): Name | undefined {
     const owner = this.#ownerOf(entry);
     const cut = owner && this.#forwarded.cutOf(owner);
     if (owner === undefined || cut === undefined) return undefined;
@@ -46,20 +55,20 @@ export class DelegatedEntries {
   }
 
   /** Why the entry's NS records have no effect. */
-  problemOf(entry: Entry): string | undefined {
+  problemOf(entry: KeyAndValue): string | undefined {
     const owner = this.#ownerOf(entry);
     if (owner === undefined || serversIn(entry).length === 0) return undefined;
     const problem = cutProblem(owner, this.#domains);
     return problem?.kind === 'without effect' ? `rr: NS: ${problem.reason}` : undefined;
   }
 
-  #ownerOf({ key }: Entry): Name | undefined {
+  #ownerOf({ key }: KeyAndValue): Name | undefined {
     const named = nameOfKey(key, this.#prefix);
     return named.kind === 'name' ? named.owner : undefined;
   }
 }
 
-function serversIn({ value }: Entry): readonly Name[] {
+function serversIn({ value }: KeyAndValue): readonly Name[] {
   const parsed = parseService(value);
   return parsed.kind === 'service' ? nameServersIn(parsed.service.attributes.records) : [];
 }
