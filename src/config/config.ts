@@ -99,6 +99,7 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
     notes: [
       ...legacyNotes(sources),
       ...hostsNotes(settings.hosts, input.readFile),
+      ...idleNotes(settings, origins),
       ...misspeltVariables(input.env, KNOWN_ROWS),
       ...(register ? unprefixedVariables(input.env, KNOWN_ROWS) : []),
       ...(register && areZonesStated
@@ -106,6 +107,24 @@ export function readConfig(input: ConfigInput): ConfigResult<Config> {
         : []),
     ],
   };
+}
+
+/** Options that were set although the option that they refine is off. */
+function idleNotes(
+  { cookies, rrl }: OptionValues<typeof CONFIG_OPTIONS>,
+  origins: Origins<typeof CONFIG_OPTIONS>,
+): readonly string[] {
+  const idle = [
+    ...(cookies ? [] : (['cookieSecrets'] as const)),
+    ...(rrl > 0 ? [] : (['rrlSlip', 'rrlPrefix', 'rrlExempt'] as const)),
+  ];
+  return idle
+    .filter((field) => origins[field] !== 'default')
+    .map((field) =>
+      field === 'cookieSecrets'
+        ? '--cookie-secret-file has no effect without --cookies'
+        : `--${CONFIG_OPTIONS[field].name} has no effect without --rrl`,
+    );
 }
 
 function consulMistakes(

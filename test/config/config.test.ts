@@ -491,6 +491,18 @@ describe('SkyDNS’s options', () => {
     }
   });
 
+  it('An option that refines an option that is off is noted', () => {
+    const refining = { 'rrl-slip': '3', 'rrl-prefix': '20/48', 'rrl-exempt': ['10.0.0.0/8'] };
+    const notes = Object.keys(refining).map((name) => `--${name} has no effect without --rrl`);
+    const cookieSecrets = { SORADNS_COOKIE_SECRET: '0123456789abcdef'.repeat(2) };
+    assert.deepEqual(notesOf({ flags: refining, env: cookieSecrets }), [
+      '--cookie-secret-file has no effect without --cookies',
+      ...notes,
+    ]);
+    const used = { ...refining, rrl: '5', cookies: true };
+    assert.deepEqual(notesOf({ flags: used, env: cookieSecrets }), []);
+  });
+
   it('A hosts file that cannot be read gets a note', () => {
     const files = { '/etc/hosts': '' };
     const notes = notesOf({ flags: { hosts: ['/etc/hosts', '/gone'] }, files });
