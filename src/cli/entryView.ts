@@ -18,6 +18,8 @@ export interface EntryView {
   readonly hiddenBy?: readonly HiderView[];
   /** The delegated name at or below which the value is: its name servers answer instead of it. */
   readonly delegatedAt?: string;
+  /** The value has a host beside NS records: it answers only as glue, or not at all. */
+  readonly hostBesideNs?: 'glue' | 'hidden';
   /** The container that a registrar wrote the value for, and its engine. */
   readonly holder?: string;
   /** The time until the key expires; absent if it does not expire. */
@@ -113,8 +115,10 @@ function viewService({ attributes, ...service }: Service): ServiceView {
   };
 }
 
-/** Why no answer has a value, in one line; empty if answers may have it. Not yet printable. */
-export function describeHiders({ hiddenBy = [], delegatedAt }: EntryView): string {
+/** Why no answer has a value or its host, in one line; empty if answers may have it. Not yet printable. */
+export function describeHiders({ hiddenBy = [], delegatedAt, hostBesideNs }: EntryView): string {
+  if (hostBesideNs === 'glue') return 'its host answers only as glue';
+  if (hostBesideNs === 'hidden') return 'its host is hidden by its NS records';
   if (delegatedAt !== undefined) return `hidden by the delegation of ${delegatedAt}`;
   const [first, ...more] = hiddenBy;
   if (first === undefined) return '';

@@ -54,6 +54,22 @@ export class DelegatedEntries {
     return isDelegation || isGlue ? undefined : cut.name;
   }
 
+  /**
+   * What is left of the host of an entry that makes a delegation: `glue` if the name is one of its own name servers,
+   * `hidden` if not. Undefined for other entries, and without a host.
+   */
+  hostBesideNs(entry: KeyAndValue): 'glue' | 'hidden' | undefined {
+    const owner = this.#ownerOf(entry);
+    const cut = owner && this.#forwarded.cutOf(owner);
+    if (owner === undefined || cut?.name.length !== owner.length) return undefined;
+    const parsed = parseService(entry.value);
+    if (parsed.kind !== 'service') return undefined;
+    const { target, address, attributes } = parsed.service;
+    if (nameServersIn(attributes.records).length === 0) return undefined;
+    if (target === undefined && address === '') return undefined;
+    return target === undefined && this.#forwarded.isNameServer(owner) ? 'glue' : 'hidden';
+  }
+
   /** Why the entry's NS records have no effect. */
   problemOf(entry: KeyAndValue): string | undefined {
     const owner = this.#ownerOf(entry);

@@ -235,6 +235,25 @@ describe('soradns ls', () => {
   });
 });
 
+describe('soradns ls', () => {
+  it('ls says what is left of a host beside NS records', async () => {
+    const rr = (server: string) => ({ rr: [`NS ${server}.skydns.local.`] });
+    await write('self', undefined, rr('self'));
+    await write('team', undefined, rr('self'));
+    await write('bare', undefined, { host: null, ...rr('self') });
+    await write('plain');
+    const { stdout } = await cli('ls', '--table');
+    assert.match(stdout, /^self\.skydns\.local\. .* its host answers only as glue$/m);
+    assert.match(stdout, /^team\.skydns\.local\. .* its host is hidden by its NS records$/m);
+    assert.equal(stdout.match(/its host/g)?.length, 2, stdout);
+    const json = JSON.parse((await cli('ls', '--json')).stdout);
+    assert.deepEqual(
+      json.map(({ hostBesideNs }: { hostBesideNs?: string }) => hostBesideNs),
+      [undefined, undefined, 'glue', 'hidden'],
+    );
+  });
+});
+
 describe('soradns doctor', () => {
   const found = () => examined({ flags: { http } }, 'names');
 

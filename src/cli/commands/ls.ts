@@ -123,10 +123,12 @@ async function viewsBelow(
   return found.map(({ entry, view }) => {
     const { key: at, invalid = stubProblemOf(entry, prefix) ?? delegated?.problemOf(entry) } = view;
     const delegatedAt = delegated?.hiderOf(entry);
+    const hostBesideNs = delegated?.hostBesideNs(entry);
     const by = hidden.get(at);
     return {
       ...(by === undefined ? view : viewHidden(view, by, prefix)),
       ...(invalid !== undefined && { invalid }),
+      ...(hostBesideNs !== undefined && { hostBesideNs }),
       ...(delegatedAt !== undefined && { delegatedAt: printName(delegatedAt) }),
     };
   });
