@@ -36,6 +36,7 @@ const COMPONENTS = {
   delv: 'bind9-dnsutils',
   'dnssec-keygen': 'bind9-utils',
   kdig: 'knot-dnsutils',
+  kzonecheck: 'knot-dnssecutils',
   drill: 'ldnsutils',
   dnsviz: 'dnsviz',
   stubby: 'stubby',
