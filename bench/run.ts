@@ -2,8 +2,7 @@
  * `npm run bench`: measures the built server beside the installed DNS servers and prints Markdown for docs/benchmark.md. All
  * programs run on loopback, on free ports and in a temporary folder.
  *
- *   npm run bench -- [--only dataplane|forward|gate|dnstap|dnssec|wildcard|dot|put|load|registrar|hostile|ambassador|cli|memory|transfer]... [--rounds 7] [--seconds 2] [--puts 500]
- *     [--max-keys 1000000] [--starts 100] [--quick]
+ *   npm run bench -- [--only PART,PART...] [--rounds 7] [--seconds 2] [--puts 500] [--max-keys 1000000] [--starts 100] [--quick]
  *     [--measure hit,nxdomain,edns,latency,changes,workers,tcp,floods,memory,names,profile]
  *     [--links ways,services,changes,leaving,leader,dns]
  *
@@ -11,7 +10,8 @@
  *
  *   npm run bench -- --only before --other /another/checkout/dist/main.js
  *
- * `scale` takes long, and `before` needs another build: they run only if you name them.
+ * The parts are dataplane, forward, dot, gate, dnstap, dnssec, wildcard, put, load, registrar, hostile, ambassador, cli, memory
+ * and transfer. `scale` takes long, and `before` needs another build: they run only if you name them.
  * `ambassador` needs root, because it makes network namespaces.
  */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
@@ -65,6 +65,7 @@ const { values } = parseArgs({
         'ambassador',
         'cli',
         'memory',
+        'transfer',
       ],
     },
     rounds: { type: 'string' },
@@ -132,12 +133,7 @@ const parts: Record<string, (folder: string) => Promise<string>> = {
   scale: () => benchScale({ hosts, keys, leaseTtlSeconds, etcds: etcds() }),
 };
 
-for (const name of values.only) {
-  const part = parts[name];
-  if (part === undefined) {
-    console.error(`--only takes ${Object.keys(parts).join(', ')}`);
-    process.exit(2);
-  }
+for (const [name, part] of chosenParts(values.only)) {
   if (NEED_ETCD.includes(name) && !isInstalled('etcd')) {
     console.error(`${name}: needs etcd (Debian's etcd-server)`);
     process.exitCode = 1;
@@ -176,6 +172,20 @@ function etcds(): ReadonlyMap<string, string> {
 function otherBuild(path: string | undefined): string {
   if (path !== undefined && existsSync(path)) return resolve(path);
   throw new Error('--other needs the path of main.js of another build');
+}
+
+/** Exits if a name is unknown, before anything is measured. */
+function chosenParts(given: readonly string[]): [string, (folder: string) => Promise<string>][] {
+  const chosen: [string, (folder: string) => Promise<string>][] = [];
+  for (const name of given.flatMap((list) => list.split(','))) {
+    const part = parts[name];
+    if (part === undefined) {
+      console.error(`--only takes ${Object.keys(parts).join(', ')}, not ${name}`);
+      process.exit(2);
+    }
+    chosen.push([name, part]);
+  }
+  return chosen;
 }
 
 function chosenMeasures(given: readonly string[] | undefined): readonly MeasureName[] {

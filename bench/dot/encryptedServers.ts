@@ -61,7 +61,7 @@ async function fill({ httpPort }: Soradns): Promise<void> {
   }
 }
 
-/** Starts unbound and BIND with the same names, where they are installed. */
+/** Starts unbound, BIND and CoreDNS with the same names, where they are installed. */
 export async function startPeers(
   folder: string,
   certificate: CertificatePaths,
@@ -69,6 +69,7 @@ export async function startPeers(
   return [
     ...(isInstalled('unbound') ? [await startUnboundPeer(folder, certificate)] : []),
     ...(isInstalled('named') ? [await startNamed(folder, certificate)] : []),
+    ...(isInstalled('coredns') ? [await startCoreDns(folder, certificate)] : []),
   ];
 }
 
@@ -114,12 +115,7 @@ async function startNamed(
   { cert, key }: CertificatePaths,
 ): Promise<EncryptedServer> {
   const [dotPort, dohPort] = [await freePort(), await freePort()];
-  const records = Array.from({ length: NAMES }, (_, i) => `host${i} A ${addressOfName(i)}`);
-  const zone = join(folder, 'zone');
-  writeFileSync(
-    zone,
-    `$TTL 3600\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 127.0.0.1\n${records.join('\n')}\n`,
-  );
+  const zone = writeZone(folder);
   const path = join(folder, 'named.conf');
   writeFileSync(
     path,
@@ -141,4 +137,33 @@ zone "${DOMAIN}" { type primary; file "${zone}"; };
   );
   const running = start(['named', '-g', '-n', '1', '-c', path], { cwd: folder, core: SERVER_CORE });
   return { title: 'BIND', running, dotPort, dohPort };
+}
+
+async function startCoreDns(
+  folder: string,
+  { cert, key }: CertificatePaths,
+): Promise<EncryptedServer> {
+  const [dotPort, dohPort] = [await freePort(), await freePort()];
+  const block = (scheme: string, port: number): string =>
+    `${scheme}://${DOMAIN}:${port} {
+  bind 127.0.0.1
+  tls "${cert}" "${key}"
+  file "${zone}"
+}
+`;
+  const zone = writeZone(folder);
+  const path = join(folder, 'Corefile');
+  writeFileSync(path, block('tls', dotPort) + block('https', dohPort));
+  const running = start(['coredns', '-conf', path], { cwd: folder, core: SERVER_CORE });
+  return { title: 'CoreDNS', running, dotPort, dohPort };
+}
+
+function writeZone(folder: string): string {
+  const records = Array.from({ length: NAMES }, (_, i) => `host${i} A ${addressOfName(i)}`);
+  const path = join(folder, 'zone');
+  writeFileSync(
+    path,
+    `$TTL 3600\n@ SOA ns hostmaster 1 2 3 4 5\n@ NS ns\nns A 127.0.0.1\n${records.join('\n')}\n`,
+  );
+  return path;
 }
