@@ -1,5 +1,11 @@
-/** Domains with servers of their own, in a server with workers on etcd, with Knot as the domains' server. */
+/**
+ * Domains with servers of their own, in a server with workers on etcd, with Knot as the domains' server. In a network of
+ * its own, where a capture sees every packet.
+ */
 import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import type { SocketAddress } from '../../src/dns/address.ts';
 import { type CliProcess, startCli } from '../support/cliProcess.ts';
@@ -7,11 +13,13 @@ import { dig } from '../support/dig.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { freePort } from '../support/freePort.ts';
 import { hasKnot, type Knot, startKnot } from '../support/knot.ts';
+import { enterOwnNetwork, noOwnNetwork } from '../support/ownNetwork.ts';
 import { newTempDir, removeDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 import { startUpstream, type TestUpstream } from '../support/upstream.ts';
+import { lacking } from '../support/validators.ts';
 
-const skip = hasKnot() ? false : 'knotd is not installed';
+const skip = noOwnNetwork ?? (hasKnot() ? lacking('tcpdump') : 'knotd is not installed');
 
 describe('domains with Knot as their server', { skip, concurrency: 1 }, () => {
   let folder = '';
@@ -23,6 +31,7 @@ describe('domains with Knot as their server', { skip, concurrency: 1 }, () => {
   let http = '';
 
   before(async () => {
+    enterOwnNetwork();
     folder = await newTempDir();
     etcd = await startEtcd();
     general = await startUpstream({ records: ['www.example 60 A 203.0.113.1'] });
@@ -64,6 +73,31 @@ describe('domains with Knot as their server', { skip, concurrency: 1 }, () => {
     assert.ok(reply.ok, await reply.text());
   }
 
+  /** Records all packets. `read` ends that, and gives the payloads of those which the filter selects. */
+  async function startCapture(): Promise<{ read(filter: string): Promise<string> }> {
+    const file = join(folder, 'capture');
+    const tcpdump = spawn(
+      'tcpdump',
+      ['-i', 'lo', '-n', '-U', '--immediate-mode', '-Z', 'root', '-w', file],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
+    const ended = once(tcpdump, 'exit');
+    await once(tcpdump.stderr, 'data'); // it listens
+    return {
+      async read(filter) {
+        tcpdump.kill('SIGINT');
+        await ended;
+        const words = ['-r', file, '-n', '-A', filter];
+        return execFileSync('tcpdump', words, {
+          encoding: 'utf8',
+          stdio: ['ignore', 'pipe', 'ignore'],
+        });
+      },
+    };
+  }
+
   const STUB = 'local/skydns/dns/stub/local/skydns/lab/knot';
 
   it('A stub zone below a domain is answered by Knot after the put of its key, and by the store after its removal', async () => {
@@ -89,6 +123,7 @@ describe('domains with Knot as their server', { skip, concurrency: 1 }, () => {
     for (let i = 0; i < 4; i++)
       assert.ok(await isAnswered(dns, 'www.corp.example'), 'the worker caches the answer');
     await knot.kill();
+    const capture = await startCapture();
     const reply = await dig(dns, 'new.corp.example');
     assert.equal(reply.status, 'SERVFAIL');
     assert.match(reply.text, /EDE: 22 .*corp\.example\./);
@@ -96,6 +131,10 @@ describe('domains with Knot as their server', { skip, concurrency: 1 }, () => {
     assert.ok(await isAnswered(dns, 'www.example'), 'the general upstream answers other names');
     const asked = general.queries.map(({ name }) => name.toLowerCase());
     assert.deepEqual(new Set(asked), new Set(['www.example']));
+    const elsewhere = await capture.read(`udp and not port ${dns.port} and not port ${knot.port}`);
+    assert.match(elsewhere, /www.example/i);
+    assert.doesNotMatch(elsewhere, /corp/i);
+    assert.match(await capture.read(`udp port ${dns.port}`), /new.corp.example/i);
     assert.ok((await fetch(`${http}/readyz`)).ok);
   });
 });
