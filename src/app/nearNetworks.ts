@@ -1,5 +1,5 @@
 /**
- * Follows which addresses are on this host, for `--near`: networks of containers come and go. The address of a container
+ * Follows which addresses are on this host, for `--near`: container networks come and go. The address of a container
  * enters the store after its network came up, so this host's interfaces are listed when services change. They are not
  * listed while no option and no service needs them.
  */

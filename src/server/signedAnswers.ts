@@ -154,7 +154,7 @@ export class SignedAnswers {
     return rrs.length === 0 ? undefined : authoritative(Rcode.NOERROR, rrs);
   }
 
-  /** The DS of a zone of ours that is below another one. */
+  /** The DS records of one of our zones, which the zone above it answers. */
   #delegationResponse({ settings }: View, { qname }: Question): Response | undefined {
     const apex = apexOf(settings, qname);
     if (apex === undefined || parentApexOf(settings, qname) === undefined) return undefined;
@@ -246,7 +246,7 @@ export class SignedAnswers {
     const additional = signedAdditional(denied);
     const isInvented = isMissing || basis?.synthesis !== undefined;
     const { settings } = view;
-    // A zone of ours that begins below another one has an NSEC of its own.
+    // If one of our zones begins at the name, it has an NSEC of its own there.
     const isOfParent = ({ owner, type }: Rr): boolean =>
       (type === Type.DS || type === Type.NSEC) &&
       (question.qtype === Type.DS || settings.forwarded.cutAt(owner) !== undefined);

@@ -64,7 +64,7 @@ export function nameServersIn(records: readonly ServiceRecord[]): readonly Name[
 const NONE: readonly Name[] = [];
 
 export type CutProblem =
-  /** No zone of ours has the name. */
+  /** The name is in none of our zones. */
   { readonly kind: 'outside' } | { readonly kind: 'without effect'; readonly reason: string };
 
 /**
@@ -88,7 +88,7 @@ function without(reason: string): CutProblem {
 
 /**
  * The cuts that are in force. A domain of other servers precedes a cut of the same name. A cut hides the names below it,
- * so their NS records make no further cut, unless a zone of ours or a domain of other servers is between the two.
+ * so their NS records make no cut. They do if one of our zones, or a domain of other servers, is between the two.
  */
 export function cutsInForce(
   cuts: readonly ZoneCut[],

@@ -93,7 +93,7 @@ describe('replies to clients with DO', { skip: lacking('dig', 'dnssec-keygen') }
     assert.equal(plain.rcode, Rcode.NXDOMAIN);
   });
 
-  it('The rate limit of replies counts signed denials by the zone, whatever names are asked', async (t) => {
+  it('The rate limit counts the signed denials of all missing names of a zone together', async (t) => {
     const server = await serve(t, { rrl: '10', 'rrl-slip': '1', 'rrl-exempt': '192.0.2.0/24' });
     const asked = await Promise.all(
       Array.from({ length: 60 }, (_, i) =>
@@ -102,7 +102,7 @@ describe('replies to clients with DO', { skip: lacking('dig', 'dnssec-keygen') }
     );
     const withheld = asked.filter(({ truncated }) => truncated);
     assert.ok(withheld.length >= 40 && withheld.length < 60, String(withheld.length));
-    // A name that is there has a limit of its own.
+    // An existing name has a limit of its own.
     const there = await query(server.dns, question('web.skydns.local.', 'A'), { edns: EDNS });
     assert.equal(there.truncated, false);
   });

@@ -141,7 +141,7 @@ export const dnssecCommand: Command = {
     ['soradns dnssec ds skydns.local --keys /etc/soradns/keys', 'print what the parent needs'],
     [
       'soradns dnssec status skydns.local --keys /etc/soradns/keys',
-      'print the state of the keys, and what is to be done',
+      'print the state of the keys and the next steps',
     ],
     [
       'soradns dnssec roll skydns.local --zsk --keys /etc/soradns/keys --dry-run',

@@ -58,7 +58,7 @@ export class Publisher {
   readonly #denials: ZoneDenials;
   readonly #dependents = new Dependents<number>();
   readonly #renewals: Renewals;
-  /** Changes with the names and the keys. A change cancels what is to be published soon. */
+  /** Changes with the names and the keys. A change cancels the answers that are being signed. */
   #version = 0;
   /** The settings of the table's era. */
   #settings: ZoneSettings | undefined;

@@ -3,7 +3,7 @@
  * `serialIntervalSeconds`. The first change after a pause waits a moment, so that the changes of a deployment make one
  * version.
  */
-import { equalNames, type Name, nameKey } from '../../dns/name.ts';
+import { equalNames, type Name } from '../../dns/name.ts';
 import { type Change, keyOfChange, revisionOf } from '../../service/change.ts';
 import { nameOfKey } from '../../service/key.ts';
 import { Alarm, type Clock } from '../../timing/clock.ts';
@@ -17,7 +17,6 @@ import {
 } from '../../transfer/serial.ts';
 import { ZoneVersions } from '../../transfer/zoneVersions.ts';
 import { type ZoneData, zoneWith } from '../../zone/contents.ts';
-import type { ZoneCut } from '../../zone/tree/forwardedNames.ts';
 import { findNode, type Node } from '../../zone/tree/tree.ts';
 import { apexAround, apexOf, consulOf, type ZoneSettings } from '../../zone/tree/view.ts';
 
@@ -296,7 +295,7 @@ function zoneOfName(settings: ZoneSettings, name: Name): Name | undefined {
 
 /**
  * Whether zones have the same records except at cuts. Live settings keep the identity of each field that has not changed,
- * and transfers have all services, whatever `near` is.
+ * and transfers contain all services, with every value of `near`.
  */
 function differInCutsOnly(a: ZoneSettings, b: ZoneSettings): boolean {
   const fields = Object.keys(a) as readonly (keyof ZoneSettings)[];
@@ -306,17 +305,11 @@ function differInCutsOnly(a: ZoneSettings, b: ZoneSettings): boolean {
   return isSame && a.forwarded.hasSameDomains(b.forwarded);
 }
 
-/** The names of the cuts that have come, gone or changed, and of their name servers. */
+/** The names of the cuts that have come, gone or changed, and of their name servers. Equal cuts are one object. */
 function changedCuts({ forwarded: a }: ZoneSettings, { forwarded: b }: ZoneSettings): Name[] {
-  const differs = (cut: ZoneCut, other: ZoneCut | undefined): boolean =>
-    other === undefined || namesText(cut.servers) !== namesText(other.servers);
   const changed = [
-    ...a.cuts.filter((cut) => differs(cut, b.cutAt(cut.name))),
-    ...b.cuts.filter((cut) => differs(cut, a.cutAt(cut.name))),
+    ...a.cuts.filter((cut) => b.cutAt(cut.name) !== cut),
+    ...b.cuts.filter((cut) => a.cutAt(cut.name) !== cut),
   ];
   return changed.flatMap(({ name, servers }) => [name, ...servers]);
-}
-
-function namesText(names: readonly Name[]): string {
-  return names.map(nameKey).join(' ');
 }

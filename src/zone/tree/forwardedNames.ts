@@ -94,7 +94,7 @@ export class ForwardedNames {
     return this.cuts.length === 0 ? undefined : this.#cutsByName.get(nameKey(name));
   }
 
-  /** The cut that delegates the name: it is at or below the cut, and not in a zone of ours or a domain below that. */
+  /** The cut that delegates the name. None if one of our zones, or a domain, is between the cut and the name. */
   cutOf(name: Name): ZoneCut | undefined {
     if (this.cuts.length === 0 || !this.isInside(name)) return undefined;
     const domain = this.domainOf(name);

@@ -27,7 +27,7 @@ export interface ZoneSettings {
   /** The name that `local.dns.<apex>` stands for. */
   readonly local: Name | undefined;
   readonly roundRobin: boolean;
-  /** `undefined`: all services are equally near, whatever their field `near` says. */
+  /** `undefined`: the field `near` has no effect, and all services are equally near. */
   readonly near: NearSettings | undefined;
   /** QTYPE ANY: the HINFO of RFC 8482 §4.2, or REFUSED as SkyDNS does. */
   readonly any: 'hinfo' | 'refuse';
@@ -219,7 +219,7 @@ export function apexOf(settings: ZoneSettings, name: Name): Name | undefined {
   return longest;
 }
 
-/** The longest apex that a name is at or below, whatever other servers answer for. */
+/** The longest apex that a name is at or below, also if other servers answer for the name. */
 export function apexAround({ apexes }: Pick<ZoneSettings, 'apexes'>, name: Name): Name | undefined {
   let longest: Name | undefined;
   for (const apex of apexes) {
@@ -230,7 +230,7 @@ export function apexAround({ apexes }: Pick<ZoneSettings, 'apexes'>, name: Name)
   return longest;
 }
 
-/** The apex of our zone above, if another zone begins at this name: one of ours, or one that we delegate. */
+/** The apex of our zone above the name, if one of our zones or a delegated one begins at the name. */
 export function parentApexOf(settings: ZoneSettings, name: Name): Name | undefined {
   const { apexes, forwarded } = settings;
   if (forwarded.cutAt(name) !== undefined) return apexAround(settings, name);
