@@ -22,7 +22,7 @@ export async function fetchPage(url: string, path: string, option: string): Prom
   return { kind: 'page', value };
 }
 
-export type HttpReply<Value = unknown> =
+export type FetchedReply<Value = unknown> =
   /** `value` is undefined if the answer is not JSON. */
   | { readonly kind: 'reply'; readonly status: number; readonly value: Value }
   /** `problem` has no full stop. */
@@ -39,7 +39,7 @@ export async function fetchJson(
   url: URL,
   timeoutMs: number,
   request: JsonRequest = {},
-): Promise<HttpReply> {
+): Promise<FetchedReply> {
   const reply = await fetchText(url, timeoutMs, request);
   return reply.kind === 'none' ? reply : { ...reply, value: parsed(reply.value) };
 }
@@ -49,7 +49,7 @@ export async function fetchText(
   url: URL,
   timeoutMs: number,
   request: JsonRequest = {},
-): Promise<HttpReply<string>> {
+): Promise<FetchedReply<string>> {
   const signal = AbortSignal.timeout(timeoutMs);
   try {
     const response = await send(url, signal, request);

@@ -1,6 +1,6 @@
 /** `soradns cache`: shows and flushes the cache of other servers' answers of a running server. */
 import { Failure } from '../../app/process/failure.ts';
-import { fetchJson, type HttpReply } from '../../app/process/fetchPage.ts';
+import { type FetchedReply, fetchJson } from '../../app/process/fetchPage.ts';
 import type { Io } from '../../app/process/process.ts';
 import { tokenForServer } from '../../app/process/writerToken.ts';
 import { DEFAULT_CLIENT_STORE, readClientConfig } from '../../config/clientConfig.ts';
@@ -114,7 +114,7 @@ function serverIn({ SORADNS_CACHE_URL: url, SORADNS_STORE: store = '' }: Io['env
 const EXAMPLE = `for example --url ${DEFAULT_CLIENT_STORE}`;
 const NO_SERVER = 'is a server running there? --url chooses another one';
 
-function objectIn(reply: HttpReply, url: string): object {
+function objectIn(reply: FetchedReply, url: string): object {
   if (reply.kind === 'none')
     throw new Failure('unreachable', `${url}: ${reply.problem}`, NO_SERVER);
   const { status, value } = reply;
