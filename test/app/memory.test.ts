@@ -31,13 +31,17 @@ describe('memory', () => {
   it('A limit keeps the space of new objects small until it ends', async () => {
     const [limited, free] = (await inProcess(`
       const endLimit = limitNewSpace();
-      const before = newSpaceNow();
-      allocate();
-      const limited = newSpaceNow() / before;
+      const limited = newSpace();
       endLimit();
-      allocate();
-      console.log(JSON.stringify([limited, newSpaceNow() / before]));
-      function newSpaceNow() { return getHeapSpaceStatistics().find((s) => s.space_name === 'new_space').space_size; }
+      console.log(JSON.stringify([limited, newSpace()]));
+      /** The median of five, because the space is larger or smaller for an instant around a collection. */
+      function newSpace() {
+        const sizes = Array.from({ length: 5 }, () => {
+          allocate();
+          return getHeapSpaceStatistics().find((s) => s.space_name === 'new_space').space_size;
+        });
+        return sizes.sort((a, b) => a - b)[2];
+      }
       function allocate() {
         const kept = [];
         for (let i = 0; i < 1_000_000; i++) {
@@ -45,8 +49,7 @@ describe('memory', () => {
           if (kept.length > 40_000) kept.splice(0, 20_000);
         }
       }`)) as [number, number];
-    assert.ok(limited <= 1.5, `${limited}`);
-    assert.ok(free >= 2, `${free}`);
+    assert.ok(free >= 3 * limited, `${limited} octets with the limit, ${free} without`);
   });
 
   it('Compacting gives the memory of garbage back to the system', async () => {
