@@ -72,9 +72,8 @@ export class SignedAnswers {
       case Type.DNSKEY:
       case Type.CDS:
       case Type.CDNSKEY:
-        return this.#keyResponse(view, question) ?? response;
       case Type.DS:
-        return this.#delegationResponse(view, question) ?? response;
+        return this.#withKeyRecords(view, question, response);
       case Type.RRSIG:
         return this.#signingKeys(view.settings, qname) === undefined ? response : RRSIG_REFUSAL;
       case Type.NSEC: {
@@ -145,22 +144,17 @@ export class SignedAnswers {
     });
   }
 
-  #keyResponse({ settings }: View, { qname, qtype }: Question): Response | undefined {
-    const apex = apexOf(settings, qname);
-    const keys =
-      apex !== undefined && equalNames(apex, qname) ? this.#options.keysOf(apex) : undefined;
-    if (keys === undefined) return undefined;
-    const rrs = keyRecords(qname, qtype, keys, settings.ttlSeconds);
-    return rrs.length === 0 ? undefined : authoritative(Rcode.NOERROR, rrs);
-  }
-
-  /** The DS records of one of our zones, which the zone above it answers. */
-  #delegationResponse({ settings }: View, { qname }: Question): Response | undefined {
-    const apex = apexOf(settings, qname);
-    if (apex === undefined || parentApexOf(settings, qname) === undefined) return undefined;
+  /** The response with the key records of the zone that begins at its last name, if that zone has keys. */
+  #withKeyRecords({ settings }: View, { qname, qtype }: Question, response: Response): Response {
+    const cnames = response.answer.filter(({ type }) => type === Type.CNAME);
+    const name = lastNameOf(qname, cnames);
+    const apex = apexOf(settings, name);
+    if (apex === undefined || !equalNames(apex, name)) return response;
+    // The zone above answers DS.
+    if (qtype === Type.DS && parentApexOf(settings, name) === undefined) return response;
     const keys = this.#options.keysOf(apex);
-    const rrs = keys && keyRecords(qname, Type.DS, keys, settings.ttlSeconds);
-    return rrs && rrs.length > 0 ? authoritative(Rcode.NOERROR, rrs) : undefined;
+    const rrs = keys && keyRecords(name, qtype, keys, settings.ttlSeconds);
+    return rrs && rrs.length > 0 ? authoritative(Rcode.NOERROR, [...cnames, ...rrs]) : response;
   }
 
   /** The keys that sign records at a name; `undefined` if its zone is not signed. */

@@ -75,8 +75,7 @@ export function answer(view: View, question: Question): Decision {
 
 /** RFC 4035 §3.1.4.1: where another zone begins below ours, our zone has its DS. */
 function delegationSigner(view: View, qname: Name, apex: Name): Response {
-  const isCut = view.settings.forwarded.cutAt(qname) !== undefined;
-  const rrs = isCut ? dsAt(view, qname) : [];
+  const rrs = dsAt(newLookupState(view), qname);
   if (rrs.length > 0) return authoritative(Rcode.NOERROR, rrs);
   return authoritative(Rcode.NOERROR, [], [denialBy(view, apex, view.settings.minTtlSeconds)]);
 }

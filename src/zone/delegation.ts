@@ -23,9 +23,10 @@ const MAX_ADDRESSES = 16;
  */
 export function referral(view: View, { name, servers }: ZoneCut, dnssecOk: boolean): Response {
   const glue = servers.flatMap((server) => glueAt(view, server));
-  const ds = dnssecOk ? dsAt(view, name) : [];
+  const state = newLookupState(view);
+  const ds = dnssecOk ? dsAt(state, name) : [];
   return {
-    ...authoritative(Rcode.NOERROR, [], [...cutRecords(view, name, Type.NS), ...ds]),
+    ...authoritative(Rcode.NOERROR, [], [...cutRecords(state, name, Type.NS), ...ds]),
     authoritative: false,
     additional: glue,
     // Names that differ only below the cut have one reply.
@@ -35,9 +36,10 @@ export function referral(view: View, { name, servers }: ZoneCut, dnssecOk: boole
   };
 }
 
-/** The DS of a delegated name. */
-export function dsAt(view: View, owner: Name): Rr[] {
-  return cutRecords(view, owner, Type.DS);
+/** The DS of a name at which another zone begins below ours (RFC 4035 §3.1.4.1). */
+export function dsAt(state: LookupState, owner: Name): Rr[] {
+  const isCut = state.view.settings.forwarded.cutAt(owner) !== undefined;
+  return isCut ? cutRecords(state, owner, Type.DS) : [];
 }
 
 /** Whether our zone may have records at a name that a cut hides: those of the cut itself, and glue. */
@@ -49,8 +51,9 @@ export function isAtCut({ forwarded }: ZoneSettings, name: Name): boolean {
 /** The records that our zone has at such a name. */
 export function recordsAtCut(view: View, name: Name): Rr[] {
   const { forwarded } = view.settings;
+  const state = newLookupState(view);
   const isCut = forwarded.cutAt(name) !== undefined;
-  const own = isCut ? [...cutRecords(view, name, Type.NS), ...dsAt(view, name)] : [];
+  const own = isCut ? [...cutRecords(state, name, Type.NS), ...dsAt(state, name)] : [];
   return forwarded.isNameServer(name) ? [...own, ...glueAt(view, name)] : own;
 }
 
@@ -124,10 +127,11 @@ function addressOf(state: LookupState, registration: Registration): TimedRdata {
 }
 
 /** The records of a type that the services at exactly a delegated name have. */
-function cutRecords(view: View, owner: Name, type: number): Rr[] {
-  const state = newLookupState(view);
+function cutRecords(state: LookupState, owner: Name, type: number): Rr[] {
   const members: TimedRdata[] = [];
-  const node = findNode(view.root, foldName(owner));
+  const name = foldName(owner);
+  state.namesRead.push(name);
+  const node = findNode(state.view.root, name);
   for (let at = node?.first; at !== undefined; at = at.next) {
     const ttl = serviceTtl(state, at);
     for (const record of at.attributes.records)

@@ -16,6 +16,7 @@ import {
   ownNodata,
   type Trail,
 } from './chain.ts';
+import { dsAt } from './delegation.ts';
 import { gather } from './gather.ts';
 import { nearServicesAt } from './near.ts';
 import { rrset, timedRdata } from './rrset.ts';
@@ -23,7 +24,7 @@ import { hasStoredRecords, type RecordsPlace, storedRdata } from './storedRecord
 import { greaterNeed, type LookupState, type Need } from './tree/lookupState.ts';
 import type { GivenAddress } from './tree/meaning.ts';
 import type { Selected } from './tree/select.ts';
-import { apexOf, type External, placeOf, type ZoneSettings } from './tree/view.ts';
+import { apexOf, type External, parentApexOf, placeOf, type ZoneSettings } from './tree/view.ts';
 
 const START: Trail = { names: [], need: 'required' };
 
@@ -120,7 +121,13 @@ export function followTarget(
   qtype: number,
   trail: Trail,
 ): Followed {
-  const apex = apexOf(state.view.settings, target);
+  const { settings } = state.view;
+  const parent = qtype === Type.DS ? parentApexOf(settings, target) : undefined;
+  if (parent !== undefined) {
+    const rrs = dsAt(state, target);
+    return rrs.length > 0 ? { kind: 'found', rrs, isPartial: false } : ownNodata(parent);
+  }
+  const apex = apexOf(settings, target);
   if (apex !== undefined) return follow(state, target, apex, qtype, trail);
   const found = lookUpExternal(state, target, qtype, trail);
   switch (found.kind) {

@@ -41,6 +41,8 @@ const SERVICES: Readonly<Record<string, unknown>> = {
   'local/skydns/both/b': { host: 'text.skydns.local' },
   'local/skydns/Mixed-CASE': { host: 'Web.SkyDNS.local', port: 8080 },
   'local/skydns/sub/x': { host: '10.0.1.1' },
+  'local/skydns/to-apex': { host: 'skydns.local' },
+  'local/skydns/to-child': { host: 'sub.skydns.local' },
   'example/other/y': { host: '10.0.2.1' },
   'local/skydns/across': { host: 'y.other.example' },
   'local/skydns/flat': { host: 'web.skydns.local', alias: true },
@@ -58,7 +60,7 @@ const NAMES = [
   ...['', 'web', 'a.web', 'v6', 'text', 'mail', 'alias', 'chain', 'dead', 'both', 'mixed-case'],
   ...['empty', 'non.empty', 'terminal.non.empty', 'dns', 'ns.dns', 'ns1.ns.dns', 'across'],
   ...['nothing', 'nothing.web', 'x.nothing.at.all', 'any', 'any.web', 'WeB', 'x.sub', 'sub'],
-  ...['flat', 'flat-across', 'records'],
+  ...['flat', 'flat-across', 'records', 'to-apex', 'to-child'],
 ].map((labels) => (labels === '' ? ZONE : `${labels}.${ZONE}`));
 
 // NODATA before positive answers, so that a wrong NSEC hides the records of a later question.
@@ -110,7 +112,7 @@ describe('validators', {
       for (const name of NAMES) {
         for (const type of TYPES) {
           // The zone above is not ours.
-          if (name === ZONE && type === 'DS') continue;
+          if ((name === ZONE || name === `to-apex.${ZONE}`) && type === 'DS') continue;
           const asked = question(name, type);
           const direct = await query(server.dns, asked, { transport: 'tcp' });
           const edns = { udpSize: 1232, dnssecOk: true };
@@ -143,6 +145,18 @@ describe('validators', {
     const drill = ['-D', '-p', String(port), `@${address}`, 'web.skydns.local', 'A'];
     const { stdout } = await run('drill', drill);
     assert.match(stdout, /RRSIG\tA 13/);
+  });
+
+  it('The server answers DS and DNSKEY of a signed zone at an alias of its apex, with signatures', async () => {
+    const edns = { udpSize: 1232, dnssecOk: true };
+    for (const type of ['DS', 'DNSKEY']) {
+      const asked = question('to-child.skydns.local.', type);
+      const { answer, authority } = await query(server.dns, asked, { edns });
+      const types = new Set(answer.map((rr) => rr.type));
+      assert.deepEqual(types, new Set([Type.CNAME, asked.qtype, Type.RRSIG]), type);
+      assert.equal(answer.filter((rr) => rr.type === Type.RRSIG).length, 2);
+      assert.deepEqual(authority, []);
+    }
   });
 
   it('Forged answers end in SERVFAIL: an unsigned address, and the signed address of another name', async () => {

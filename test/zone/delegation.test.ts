@@ -103,6 +103,30 @@ describe('A zone cut', () => {
     assert.deepEqual(outcomeOf(secure, 'web.skydns.local.', 'DS'), ['rcode 0', 'skydns.local.']);
   });
 
+  it('DS at an alias of a cut, or of a domain below another one, is answered by the upper domain', () => {
+    const alias = { 'local/skydns/alias': { host: 'team.dev.skydns.local' } };
+    const cname = 'alias.skydns.local. 3600 IN CNAME team.dev.skydns.local.';
+    const without = zonesWith({ ...TEAM, ...alias });
+    const nodata = ask(without.catalog, 'alias.skydns.local.', 'DS', without);
+    assert.ok(nodata.kind === 'response');
+    assert.deepEqual(text(nodata.response.answer), [cname]);
+    assert.deepEqual(text(nodata.response.authority).map(ownerOf), ['skydns.local.']);
+    const rr = ['NS ns1.team.dev.skydns.local.', DS];
+    const services = { ...TEAM, ...alias, 'local/skydns/dev/team': { rr, ttl: 300 } };
+    const secure = zonesWith(services);
+    const ds = `team.dev.skydns.local. 300 IN ${DS}`;
+    assert.deepEqual(outcomeOf(secure, 'alias.skydns.local.', 'DS'), [cname, ds]);
+    const decided = ask(secure.catalog, 'alias.skydns.local.', 'DS', secure);
+    assert.ok(decided.kind === 'response');
+    const names = decided.basis?.names.map(printName);
+    assert.ok(names?.includes('team.dev.skydns.local.'), `${names}`);
+    const apexes = ['skydns.local.', 'dev.skydns.local.'];
+    const below = zonesWith({ 'local/skydns/alias': { host: 'dev.skydns.local' } }, { apexes });
+    const denied = ask(below.catalog, 'alias.skydns.local.', 'DS', below);
+    assert.ok(denied.kind === 'response');
+    assert.deepEqual(text(denied.response.authority).map(ownerOf), ['skydns.local.']);
+  });
+
   it('DS of a domain below another one is answered by the upper one', () => {
     const zones = zonesWith(TEAM, { apexes: ['local.', 'skydns.local.'] });
     assert.deepEqual(outcomeOf(zones, 'skydns.local.', 'DS'), ['rcode 0', 'local.']);
