@@ -50,6 +50,35 @@ describe('Catalog', () => {
     );
   });
 
+  it('The catalog finds each child of a name whose children become many, few, and many again', () => {
+    const labels = Array.from({ length: 40 }, (_, i) => `child${i}`);
+    const bounds = fc.array(fc.integer({ min: 0, max: labels.length }), { maxLength: 12 });
+    fc.assert(
+      fc.property(bounds, fc.shuffledSubarray(labels, { minLength: 40 }), (sizes, order) => {
+        const catalog = new Catalog({ prefix: '/skydns/' });
+        let count = 0;
+        let revision = 0;
+        const apply = (label: string, isPut: boolean): void => {
+          const [key, value] = [`/skydns/web/${label}`, '{"host":"10.0.0.1"}'];
+          catalog.apply([change({ key, value, isPut }, revision++)]);
+        };
+        for (const size of sizes) {
+          for (; count < size; count++) apply(order[count] as string, true);
+          // Others stay than those that came first.
+          for (const label of order.slice(0, count - size)) apply(label, false);
+          order.push(...order.splice(0, Math.max(0, count - size)));
+          count = Math.min(count, size);
+          const stored = order.slice(0, count);
+          const web = findNode(catalog.root, ['web']);
+          for (const label of order)
+            assert.equal(web?.child(label)?.label, stored.includes(label) ? label : undefined);
+          assert.equal(catalog.root.serviceCount, count);
+        }
+      }),
+      { numRuns: 100 },
+    );
+  });
+
   it('The catalog reports an invalid value once with its key and forgets it when the value is corrected', () => {
     const reports: string[] = [];
     const catalog = new Catalog({

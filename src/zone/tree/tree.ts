@@ -273,6 +273,8 @@ function addChild(parent: Node, label: Label): Node {
   if (children.length < INDEX_FROM) {
     // A copy has the exact size; push would reserve room for sixteen more.
     parent.children = [...children, child];
+    // An index that the children once needed stays.
+    parent.rare?.index?.set(child.label, child);
     return child;
   }
   const rare = rareOf(parent);
