@@ -95,7 +95,7 @@ const value = fc.record(
     port: fc.constantFrom(80, 8080, -1),
     priority: fc.constantFrom(0, 5),
     weight: fc.constantFrom(0, 50),
-    text: fc.constantFrom('', 'some text'),
+    text: fc.constantFrom('', 'some text', 'x'.repeat(700), 'y'.repeat(1300)),
     mail: fc.boolean(),
     ttl: fc.constantFrom(0, 7, 60),
     targetstrip: fc.constantFrom(0, 1),
@@ -260,11 +260,11 @@ test('Over TCP the table answers whole, or leaves the question to the slow path'
   };
   const [cut, whole] = ask('many.skydns.local.', 'A');
   assert.ok(typeof cut !== 'number' && isCut(cut));
-  assert.equal(whole, Outcome.PENDING);
+  assert.equal(whole, Outcome.SLOW);
   // Without its additional section the answer fits a UDP reply, and has no TC.
   const [short, all] = ask('wide.skydns.local.', 'SRV');
   assert.ok(typeof short !== 'number' && !isCut(short));
-  assert.equal(all, Outcome.PENDING);
+  assert.equal(all, Outcome.SLOW);
   const [one, same] = ask('3.many.skydns.local.', 'A');
   assert.ok(typeof one !== 'number');
   assert.deepEqual(same, one);
@@ -301,6 +301,36 @@ test('Over UDP, cut or not, and over TCP a reply begins with a service that is n
       assert.equal(isCut(replies[1] as Buffer), most === 512);
     }
   }
+});
+
+test('Of a set with a record that is too long for a message clients get the others, and nothing else', () => {
+  const zone = zoneWithSets(1232);
+  const short = 'text.skydns.local.\t3600\tIN\tTXT\t"short"';
+  zone.put('local/skydns/text/1', { text: 'short' });
+  zone.put('local/skydns/text/2', { text: 'l'.repeat(1300) });
+  const packet = packetOf({
+    ...{ qname: name('text.skydns.local.'), type: 'TXT', upperCase: false },
+    ...{ recursionDesired: false, checkingDisabled: false },
+    edns: { udpSize: 1232, dnssecOk: false },
+  });
+  zone.publish(packet);
+  for (let i = 0; i < 4; i++) {
+    const reply = zone.fast(packet);
+    assert.ok(typeof reply !== 'number' && isCut(reply));
+    assert.deepEqual(decodeMessage(reply)?.answer.map(printRr), [short]);
+  }
+});
+
+test('A client that can receive no part of an answer is no reason to answer its question first', () => {
+  const zone = zoneWithSets(1232);
+  zone.put('local/skydns/text', { text: 'l'.repeat(700) });
+  const asked = {
+    ...{ qname: name('text.skydns.local.'), type: 'TXT', upperCase: false },
+    ...{ recursionDesired: false, checkingDisabled: false },
+  };
+  zone.publish(packetOf({ ...asked, edns: { udpSize: 1232, dnssecOk: false } }));
+  const outcomes = [1, 2].map(() => zone.fast(packetOf({ ...asked, edns: undefined })));
+  assert.deepEqual(outcomes, [Outcome.SLOW, Outcome.SLOW]);
 });
 
 test('The answer table and the zone give the same answers through all changes', async () => {

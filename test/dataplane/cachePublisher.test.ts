@@ -101,7 +101,12 @@ const RDATA: Readonly<Record<number, fc.Arbitrary<Rdata>>> = {
     .map((n) => ({ kind: 'address', address: `2001:db8::${(n + 1).toString(16)}` })),
   // In lower case: compression gives a name in rdata the spelling of an equal one.
   [Type.MX]: name.map(foldName).map((exchange) => ({ kind: 'mx', preference: 5, exchange })),
-  [Type.TXT]: fc.nat(200).map((n) => ({ kind: 'txt', strings: ['t'.repeat(n)] })),
+  [Type.TXT]: fc.oneof(
+    fc.nat(200).map((n) => ({ kind: 'txt', strings: ['t'.repeat(n)] }) as const),
+    fc
+      .integer({ min: 3, max: 7 })
+      .map((n) => ({ kind: 'txt', strings: Array(n).fill('t'.repeat(220)) }) as const),
+  ),
   [HTTPS]: fc
     .uint8Array({ minLength: 3, maxLength: 60 })
     .map((octets) => ({ kind: 'unknown', octets })),
@@ -250,6 +255,28 @@ test('Replies that do not fit begin with different records, and together have al
       if (count === 40 && !roundRobin)
         assert.deepEqual(repliesTo(scene, 3, 1232), [addresses, addresses, addresses]);
     }
+});
+
+test('Of a set with a record that is too long for a message clients get the others, and nothing else', () => {
+  const question = { ...QUESTION, qtype: Type.TXT };
+  const text = (strings: readonly string[]) =>
+    rr(QUESTION.qname, Type.TXT, 60, { kind: 'txt', strings });
+  const [short, long] = [text(['short']), text(Array<string>(6).fill('l'.repeat(220)))];
+  for (const answer of [
+    [short, long],
+    [long, short],
+  ]) {
+    const scene = new Scene();
+    scene.roundRobin = true;
+    scene.publisher.replace(question, { ...answering(60), answer });
+    for (let i = 0; i < 4; i++) {
+      const reply = scene.ask(question, { version: 0, udpSize: 1232, dnssecOk: false } as Edns);
+      assert.ok(reply !== undefined);
+      const { answer: records, truncated } = decoded(reply);
+      assert.deepEqual([records, truncated], [[short], true]);
+    }
+    assert.equal(scene.publisher.find(question), undefined);
+  }
 });
 
 test('With round robin each record comes first, and the main thread reads all of them back', () => {

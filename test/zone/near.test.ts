@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { rotationsOf } from '../../src/dataplane/publish/variants.ts';
+import { rotationsOf } from '../../src/dataplane/publish/rotations.ts';
 import type { Response } from '../../src/dns/message.ts';
 import { printRr } from '../../src/dns/presentation/presentation.ts';
 import type { Nearness } from '../../src/service/service.ts';

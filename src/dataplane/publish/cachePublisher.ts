@@ -20,7 +20,8 @@ import {
   variantCountOf,
   wordsFor,
 } from '../table/layout.ts';
-import { encodeBehindQuestion, rotationsOf, variantsOf } from './variants.ts';
+import { rotationsOf } from './rotations.ts';
+import { encodeBehindQuestion, mayBeTruncated, receivable, variantsOf } from './variants.ts';
 
 export interface CachePublisherOptions {
   readonly cache: AnswerCache;
@@ -171,18 +172,21 @@ export class CachePublisher {
     const encode = (order: Response) =>
       encodeBehindQuestion({ ...question, qname }, order, maxUdpOctets);
     const encoded = encode(neutral);
-    if (encoded.cuts.length === 0) {
+    const mayBeCut = mayBeTruncated(encoded);
+    const octets = encoded.octets.length || maxUdpOctets;
+    const most = Math.max(LEAST_ORDERS, Math.floor(ORDERS_OCTETS / octets));
+    const rules = { roundRobin: roundRobin(), mayBeCut, start: random(), most };
+    const { rotations, isFixed } = rotationsOf(question, neutral, rules);
+    const orders = receivable(
+      rotations.map((order) => ({
+        response: order,
+        encoded: order === neutral ? encoded : encode(order),
+      })),
+    );
+    if (orders.length === 0) {
       cache.remove(asked);
       return;
     }
-    const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
-    const most = Math.max(LEAST_ORDERS, Math.floor(ORDERS_OCTETS / encoded.octets.length));
-    const rules = { roundRobin: roundRobin(), mayBeCut, start: random(), most };
-    const { rotations, isFixed } = rotationsOf(question, neutral, rules);
-    const orders = rotations.map((order) => ({
-      response: order,
-      encoded: order === neutral ? encoded : encode(order),
-    }));
     const variants = variantsOf(orders, () => true);
     const second = this.#second();
     const answer = {

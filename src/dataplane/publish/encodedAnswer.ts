@@ -6,9 +6,16 @@ import type { Decided } from '../../zone/answer.ts';
 import { kindOf, OTHER_KIND } from '../table/answerKinds.ts';
 import type { NewAnswer } from '../table/answers.ts';
 import { FOREVER } from '../table/layout.ts';
+import { rotationsOf } from './rotations.ts';
 import { lengthsBelow, templateLists } from './templates.ts';
 import { falls, lifeSeconds } from './validity.ts';
-import { encodeBehindQuestion, rotationsOf, typedWords, variantsOf } from './variants.ts';
+import {
+  encodeBehindQuestion,
+  mayBeTruncated,
+  receivable,
+  typedWords,
+  variantsOf,
+} from './variants.ts';
 
 export interface EncodingLimits {
   /** Octets of the longest reply from the table. */
@@ -43,15 +50,17 @@ export function encodedAnswer(
   const encode = (order: Response) =>
     encodeBehindQuestion(question, whole(order), maxUdpOctets, lengths);
   const encoded = encode(response);
-  if (encoded.cuts.length === 0) return undefined;
-  const mayBeCut = encoded.cuts.some(({ truncated }) => truncated);
+  const mayBeCut = mayBeTruncated(encoded);
   const rules = { roundRobin: settings.roundRobin, mayBeCut, start };
   const { rotations, isComplete, isFixed } = rotationsOf(question, response, rules);
-  const orders = rotations.map((order) => {
-    const inOrder = order === response ? encoded : encode(order);
-    const lists = encloser && templateLists(inOrder.octets, question.qname);
-    return { response: whole(order), encoded: inOrder, lists };
-  });
+  const orders = receivable(
+    rotations.map((order) => {
+      const inOrder = order === response ? encoded : encode(order);
+      const lists = encloser && templateLists(inOrder.octets, question.qname);
+      return { response: whole(order), encoded: inOrder, lists };
+    }),
+  );
+  if (orders.length === 0) return undefined;
   if (encloser !== undefined && orders.some(({ lists }) => lists === undefined)) return undefined;
   const variants = variantsOf(orders, (rr) => falls(rr, settings));
   const second = secondOf(view.nowMs);

@@ -7,7 +7,7 @@ import { MAX_OPTIONS_OCTETS } from '../../dns/edns.ts';
 import { encodeResponse } from '../../dns/encode.ts';
 import type { Question, Response } from '../../dns/message.ts';
 import { nameOctets } from '../../dns/name.ts';
-import { type Rr, rankGroups } from '../../dns/rr.ts';
+import type { Rr } from '../../dns/rr.ts';
 import { rrsetAround, wholeCounts } from '../../dns/truncate.ts';
 import {
   COMPRESSED_RR_OCTETS,
@@ -15,13 +15,11 @@ import {
   MAX_MESSAGE_OCTETS,
   QUESTION_FIELDS_OCTETS,
 } from '../../dns/wire.ts';
-import { isRoundRobinType, startOfRrset } from '../../zone/rrset.ts';
 import type { Basis } from '../../zone/tree/lookupState.ts';
 import {
   AnswerField,
   CUT_WORDS,
   CutFlag,
-  MAX_VARIANTS,
   optRecord,
   packCounts,
   wordsFor,
@@ -37,7 +35,7 @@ const LEAST_RR_OCTETS = COMPRESSED_RR_OCTETS + 1;
 export interface Encoded {
   /** Octets after the question, up to the size of the largest message. */
   readonly octets: Uint8Array;
-  /** Longest first; empty if no record of the answer fits. */
+  /** Longest first; empty if no client can receive a part of it. */
   readonly cuts: readonly Cut[];
 }
 
@@ -62,9 +60,19 @@ export interface Order {
   readonly lists?: readonly number[] | undefined;
 }
 
+/** Whether some client gets a part of the answer, or would get one of another order. */
+export function mayBeTruncated({ cuts }: Encoded): boolean {
+  return cuts.length === 0 || cuts.some(({ truncated }) => truncated);
+}
+
+/** The orders of which some client can receive a part. The others begin with a record that is too long for a message. */
+export function receivable<T extends Pick<Order, 'encoded'>>(orders: readonly T[]): readonly T[] {
+  return orders.filter(({ encoded }) => encoded.cuts.length > 0);
+}
+
 /**
- * The variants for these orders of a response's records. `falls` tells whether a record's TTL falls by one every
- * second.
+ * The variants for these orders of a response's records, which are `receivable`. `falls` tells whether a record's TTL
+ * falls by one every second.
  */
 export function variantsOf(orders: readonly Order[], falls: (rr: Rr) => boolean): Variants {
   const variants = orders.map((order) => variantWords(order, falls));
@@ -201,6 +209,8 @@ function variantWords(
   falls: (rr: Rr) => boolean,
 ): Int32Array {
   const { octets, cuts } = encoded;
+  // Readers take the first word behind the sizes as a cut.
+  if (cuts.length === 0) throw new Error('an order without a cut');
   const falling = fallingTtls(octets, response, falls);
   const listsAt = 1 + cuts.length * CUT_WORDS + falling.length;
   const bodyAt = listsAt + lists.length;
@@ -259,76 +269,4 @@ export function endOfName(
     at += 1 + length;
     if (length === 0) return { end: at, pointerAt: undefined };
   }
-}
-
-/** The orders that the table holds of an answer's records. */
-export interface Rotations {
-  readonly rotations: readonly Response[];
-  /** Every record comes first in one of the rotations. */
-  readonly isComplete: boolean;
-  /** The first order is for all clients that can receive the answer whole. */
-  readonly isFixed: boolean;
-}
-
-export interface RotationRules {
-  readonly roundRobin: boolean;
-  /** Some client gets a part of the answer. */
-  readonly mayBeCut: boolean;
-  /** A fraction of the set in [0, 1), at which the first rotation begins. */
-  readonly start: number;
-  /** The most rotations; default `MAX_VARIANTS`, which is also the most that a reader can choose from. */
-  readonly most?: number;
-}
-
-/**
- * The rotations of the RRset that the question asks for: all of them, or `most` of a large set. The first begins at
- * `start`: readers count their replies to all names together, so two names that clients query alternately would
- * otherwise always begin with the same record. Without round robin the canonical order comes first. Then there are
- * further rotations only if some client gets a part of the answer, so that clients together receive all records. The
- * groups of a set stay in order, and each rotates by itself.
- */
-export function rotationsOf(
-  question: Question,
-  response: Response,
-  { roundRobin, mayBeCut, start, most = MAX_VARIANTS }: RotationRules,
-): Rotations {
-  const isRoundRobin = roundRobin && isRoundRobinType(question.qtype);
-  const setAt = isRoundRobin || mayBeCut ? startOfRrset(question, response) : undefined;
-  if (setAt === undefined) return { rotations: [response], isComplete: true, isFixed: false };
-  const before = response.answer.slice(0, setAt);
-  const groups = rankGroups(response.answer.slice(setAt));
-  const count = countOfRotations(groups, Math.min(most, MAX_VARIANTS));
-  const isComplete = groups.every(({ length }) => count >= length);
-  const first = isRoundRobin ? start : 0;
-  const rotations = Array.from({ length: count }, (_, i) => {
-    const places = groups.map(({ length }) => placeIn(length, first, i, count));
-    if (places.every((place) => place === 0)) return response;
-    const set = groups.flatMap((group, at) => rotated(group, places[at] as number));
-    return { ...response, answer: [...before, ...set] };
-  });
-  return { rotations, isComplete, isFixed: !isRoundRobin };
-}
-
-/** As many that the records of each group come first in it equally often; at least those of the first group do. */
-function countOfRotations(groups: readonly (readonly Rr[])[], most: number): number {
-  const [first = 1, ...others] = groups.map(({ length }) => length);
-  if (first >= most) return most;
-  const all = others.reduce(leastCommonMultiple, first);
-  return all <= most ? all : most - (most % first);
-}
-
-function leastCommonMultiple(a: number, b: number): number {
-  let [divisor, rest] = [a, b];
-  while (rest > 0) [divisor, rest] = [rest, divisor % rest];
-  return (a / divisor) * b;
-}
-
-/** Where the i-th of `count` rotations begins in a group. A group with more records is passed through evenly. */
-function placeIn(length: number, start: number, i: number, count: number): number {
-  const step = count > length ? i : Math.floor((i * length) / count);
-  return (Math.floor(start * length) + step) % length;
-}
-
-function rotated(rrs: readonly Rr[], from: number): readonly Rr[] {
-  return [...rrs.slice(from), ...rrs.slice(0, from)];
 }

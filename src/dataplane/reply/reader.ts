@@ -206,7 +206,7 @@ class TableReader implements FastPath {
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
     }
     if (isNegative(head)) {
-      if (!this.#negatives.find()) return Outcome.PENDING;
+      if (!this.#negatives.find()) return this.#missOf(subject);
       return this.#writer.writeNegative(octets, at, this.#negatives, Rcode.NOERROR | ra);
     }
     if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
@@ -215,7 +215,7 @@ class TableReader implements FastPath {
       encloserOctets === 0
         ? this.#writer.writeAnswer(octets, at, answer, head, low)
         : this.#writer.writeSynthesized(octets, at, answer, head, low, encloserOctets);
-    return length || Outcome.PENDING;
+    return length || Outcome.SLOW;
   }
 
   /** Answers for a name that the table lacks: it is outside our zones, or does not exist, or may be derived. */
