@@ -258,6 +258,18 @@ test('The table does not give an answer of an earlier era or an expired one', ()
   assert.equal(table.has(record, 0, 0), false);
 });
 
+test('A signed answer cannot be published beside an answer of an earlier era', () => {
+  const table = tableOf(MIB);
+  const record = table.add(checkedName(1));
+  const signed = checkedAnswer(1, 40, 1_000);
+  assert.ok(table.publishNodata(record, 0, true));
+  table.newEra();
+  assert.equal(table.publishSigned(record, 0, signed), false);
+  assert.equal(table.has(record, 0, 10), false);
+  assert.ok(table.publishNodata(record, 0, true));
+  assert.ok(table.publishSigned(record, 0, signed));
+});
+
 test('A table that is not active answers nothing', () => {
   const table = tableOf(MIB);
   const find = openTable(table);

@@ -78,9 +78,11 @@ export class Answers {
     return signed > 0 && this.holds(signed, second);
   }
 
-  /** Whether questions with DO get another answer than this one. */
+  /** Whether this is an answer of this era, and questions with DO get another one. */
   isSignable(answer: number): boolean {
-    return answer !== 0 && this.#signedOf(answer) !== NOT_SIGNED;
+    const words = this.#words;
+    if (answer === 0 || words[answer + AnswerField.ERA] !== words[Control.ERA]) return false;
+    return this.#signedOf(answer) !== NOT_SIGNED;
   }
 
   isNodata(answer: number): boolean {
