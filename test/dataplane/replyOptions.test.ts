@@ -258,6 +258,20 @@ describe('The rate limit', () => {
     assert.equal(zone.fast(packet), Outcome.DROP);
   });
 
+  it('A question that the table leaves to the slow path counts once', () => {
+    const zone = zoneWithRecords();
+    zone.put('local/skydns/long', { text: 'l'.repeat(700) });
+    const asked = { qname: 'long.skydns.local', type: 'TXT', options: [] };
+    repliesOf(zone, packetOf(asked));
+    zone.setPolicy(limited({ slip: 0 }));
+    const short = packetOf({ ...asked, udpSize: 512 });
+    for (let i = 0; i < 5; i++) {
+      assert.equal(zone.fast(short), Outcome.SLOW);
+      assert.ok(zone.slow(short) !== undefined, `${i}`);
+    }
+    assert.equal(zone.slow(short), undefined);
+  });
+
   it('Names that a stored wildcard answers for share one limit on the slow path', () => {
     const zone = zoneWithRecords();
     zone.put('local/skydns/apps/*', { host: '10.0.0.2' });

@@ -45,19 +45,19 @@ export class CachedReplies {
     this.#writer.second = second;
   }
 
-  /** Finds the answer to the question; false if the cache has none. */
-  find(): boolean {
-    return this.#finder.find();
-  }
-
-  /** The length of the reply with the answer that `find` found; 0 if it is not for the client. */
-  write(octets: Uint8Array, at: number): number {
+  /** Finds the answer to the question of the packet at `at`; false if the cache has none that is for the client. */
+  find(at: number): boolean {
     const finder = this.#finder;
-    const { answer, head } = finder;
+    if (!finder.find()) return false;
     this.#writer.opt = finder.opt;
     this.#writer.fixedTtl = finder.isStale ? STALE_TTL_SECONDS : 0;
-    const length = this.#writer.writeAnswer(octets, at, answer, head, rcodeOf(head) | 0x80);
-    if (length === 0) return 0;
+    return this.#writer.choose(at, finder.answer, finder.head, 0);
+  }
+
+  /** Writes the reply with the answer that `find` found; returns its length. */
+  write(octets: Uint8Array, at: number): number {
+    const finder = this.#finder;
+    const length = this.#writer.writeAnswer(octets, at, rcodeOf(finder.head) | 0x80);
     finder.touch();
     const counters = this.#counters;
     const slot = finder.isStale ? Single.cacheStale : Single.cacheHits;

@@ -7,7 +7,7 @@ import type { ClientPolicy } from '../sockets/clientPolicy.ts';
 
 /** Results of `FastPath.answer` that are not a reply's length: a drop, or a kind of miss. */
 export const Outcome = {
-  /** The packet gets no reply: it is too short, or itself a reply. */
+  /** The packet gets no reply: it is too short, itself a reply, or over the rate limit. */
   DROP: 0,
   /** The name exists, but its answer is not computed yet. The main thread answers these misses first. */
   PENDING: -1,

@@ -201,21 +201,17 @@ class TableReader implements FastPath {
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
     if (question.kind === OTHER_KIND && this.#isForOtherType(answer, head)) return Outcome.SLOW;
+    const isNodata = isNegative(head);
+    if (isNodata && !this.#negatives.find()) return this.#missOf(subject);
+    if (!isNodata && !this.#writer.choose(at, answer, head, encloserOctets)) return Outcome.SLOW;
     if (this.#limiter !== undefined) {
       const admission = this.#admit(rcodeOf(head) === Rcode.NOERROR ? subject : ERRORS);
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, ra);
     }
-    if (isNegative(head)) {
-      if (!this.#negatives.find()) return this.#missOf(subject);
+    if (isNodata)
       return this.#writer.writeNegative(octets, at, this.#negatives, Rcode.NOERROR | ra);
-    }
     if (!isAsked(head)) this.#words[answer + AnswerField.HEAD] = head | ASKED_BIT;
-    const low = rcodeOf(head) | ra;
-    const length =
-      encloserOctets === 0
-        ? this.#writer.writeAnswer(octets, at, answer, head, low)
-        : this.#writer.writeSynthesized(octets, at, answer, head, low, encloserOctets);
-    return length || Outcome.SLOW;
+    return this.#writer.writeAnswer(octets, at, rcodeOf(head) | ra);
   }
 
   /** Answers for a name that the table lacks: it is outside our zones, or does not exist, or may be derived. */
@@ -282,12 +278,12 @@ class TableReader implements FastPath {
     const cache = this.#cache;
     if (cache === undefined || !recursionAvailable) return Outcome.SLOW;
     if (this.#question.dnssecOk || !wantsRecursion(octets, at)) return Outcome.SLOW;
-    if (!cache.find()) return Outcome.SLOW;
+    if (!cache.find(at)) return Outcome.SLOW;
     if (this.#limiter !== undefined) {
       const admission = this.#admit(this.#question.hash);
       if (admission !== Admission.SEND) return this.#withhold(octets, at, admission, 0x80);
     }
-    return cache.write(octets, at) || Outcome.SLOW;
+    return cache.write(octets, at);
   }
 
   /** Decides about a reply on the subject; a client with a valid cookie has no limit. */

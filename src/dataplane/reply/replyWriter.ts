@@ -66,6 +66,14 @@ export class ReplyWriter {
   readonly #template: Template;
   /** Chooses the variant of the next reply. */
   #rotation = 0;
+  // The part of an answer that the next write sends, set by `choose`.
+  #isSynthesized = false;
+  #answer = 0;
+  #head = 0;
+  #cut = 0;
+  /** Address of the offsets of the TTLs that fall. */
+  #falling = 0;
+  #fallingCount = 0;
 
   constructor(
     { words, octets }: AnswerMemory,
@@ -85,32 +93,40 @@ export class ReplyWriter {
   }
 
   /**
-   * Writes the answer at that address behind the question of the packet at `packet[at]`. `low` is the header's fourth
-   * octet without the CD bit. Returns the reply's length; 0 if no part of the answer is for the client.
+   * Chooses the part of the answer at that address for the client; false if no part of it is for the client.
+   * `encloserOctets`: of the name above the stored wildcard whose answer this is (`PROBE_OCTETS`); 0 for any other answer.
    */
-  writeAnswer(packet: Uint8Array, at: number, answer: number, head: number, low: number): number {
+  choose(at: number, answer: number, head: number, encloserOctets: number): boolean {
+    this.#isSynthesized = encloserOctets > 0;
+    if (encloserOctets > 0) return this.#chooseSynthesized(at, answer, head, encloserOctets);
     const words = this.#words;
     const room = this.#room(at);
-    const variant = this.#variant(answer, head, room);
-    const sizes = words[variant] as number;
-    let cut = variant + 1;
-    const falling = cut + (sizes & 0xffff) * CUT_WORDS;
+    let cut = this.#beginVariant(answer, head, room);
     while (((words[cut] as number) & 0xffff) > room) {
       cut += CUT_WORDS;
-      if (cut === falling) return 0;
+      if (cut === this.#falling) return false;
     }
-    const size = words[cut] as number;
-    if (this.#isStream && (size & (CutFlag.TRUNCATED | CutFlag.PART)) !== 0) return 0;
+    this.#cut = cut;
+    return this.#isForClient(words[cut] as number);
+  }
+
+  /**
+   * Writes the chosen part behind the question of the packet at `packet[at]`. `low` is the header's fourth octet without
+   * the CD bit. Returns the reply's length.
+   */
+  writeAnswer(packet: Uint8Array, at: number, low: number): number {
+    if (this.#isSynthesized) return this.#writeSynthesized(packet, at, low);
+    const words = this.#words;
+    const falling = this.#falling;
+    const fallingCount = this.#fallingCount;
+    const size = words[this.#cut] as number;
     const length = size & 0xffff;
-    const fallingCount = sizes >>> 16;
     this.#copy(packet, (falling + fallingCount) * 4, length);
-    // The answer may be newer than the batch's second.
-    const age = Math.max(0, this.second - (words[answer + AnswerField.TTLS_AT] as number));
+    const age = this.#age();
     if (this.fixedTtl > 0) this.#fixTtls(packet, falling, fallingCount, length);
     else if (age !== 0 && fallingCount > 0)
       this.#reduceTtls(packet, falling, fallingCount, length, age);
-    const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
-    return this.#finish(packet, at, length, high, low, words[cut + 1] as number);
+    return this.#finishAnswer(packet, at, length, low);
   }
 
   /** Writes the negative reply that `negatives` has found. */
@@ -134,44 +150,61 @@ export class ReplyWriter {
     return length;
   }
 
-  /**
-   * As `writeAnswer`, for an answer of the stored wildcard below a name of `encloserOctets`, of which the question's name
-   * is a longer one (`PROBE_OCTETS`).
-   */
-  writeSynthesized(
-    packet: Uint8Array,
-    at: number,
-    answer: number,
-    head: number,
-    low: number,
-    encloserOctets: number,
-  ): number {
+  #chooseSynthesized(at: number, answer: number, head: number, encloserOctets: number): boolean {
     const words = this.#words;
     const template = this.#template;
     // Long names make the answer longer than any that was published, also for a client that can receive any length.
     const room = Math.min(this.#room(at), this.#maxUdpOctets);
-    const variant = this.#variant(answer, head, room);
-    const sizes = words[variant] as number;
-    let cut = variant + 1;
-    const falling = cut + (sizes & 0xffff) * CUT_WORDS;
-    const fallingCount = sizes >>> 16;
-    template.begin(falling + fallingCount, this.#question.nameOctets - encloserOctets);
+    let cut = this.#beginVariant(answer, head, room);
+    const lists = this.#falling + this.#fallingCount;
+    template.begin(lists, this.#question.nameOctets - encloserOctets);
     while (template.lengthOf((words[cut] as number) & 0xffff) > room) {
       cut += CUT_WORDS;
-      if (cut === falling) return 0;
+      if (cut === this.#falling) return false;
     }
-    const size = words[cut] as number;
-    if (this.#isStream && (size & (CutFlag.TRUNCATED | CutFlag.PART)) !== 0) return 0;
-    const octets = size & 0xffff;
+    this.#cut = cut;
+    return this.#isForClient(words[cut] as number);
+  }
+
+  #writeSynthesized(packet: Uint8Array, at: number, low: number): number {
+    const words = this.#words;
+    const template = this.#template;
+    const octets = (words[this.#cut] as number) & 0xffff;
     template.write(packet, this.#question.end, octets);
-    const age = Math.max(0, this.second - (words[answer + AnswerField.TTLS_AT] as number));
-    for (let i = 0; i < fallingCount && age !== 0; i++) {
-      const offset = words[falling + i] as number;
+    const age = this.#age();
+    for (let i = 0; i < this.#fallingCount && age !== 0; i++) {
+      const offset = words[this.#falling + i] as number;
       if (offset < octets) subtract32(packet, this.#question.end + template.lengthOf(offset), age);
     }
-    const high = authoritativeFlagOf(head) | (((size >>> 16) & 1) << 1);
-    const length = template.lengthOf(octets);
-    return this.#finish(packet, at, length, high, low, words[cut + 1] as number);
+    return this.#finishAnswer(packet, at, template.lengthOf(octets), low);
+  }
+
+  /** Chooses the variant for the reply; returns the address of its first cut. */
+  #beginVariant(answer: number, head: number, room: number): number {
+    const variant = this.#variant(answer, head, room);
+    const sizes = this.#words[variant] as number;
+    const cut = variant + 1;
+    this.#answer = answer;
+    this.#head = head;
+    this.#falling = cut + (sizes & 0xffff) * CUT_WORDS;
+    this.#fallingCount = sizes >>> 16;
+    return cut;
+  }
+
+  #isForClient(size: number): boolean {
+    return !this.#isStream || (size & (CutFlag.TRUNCATED | CutFlag.PART)) === 0;
+  }
+
+  /** Seconds since the answer had its TTLs. The answer may be newer than the batch's second. */
+  #age(): number {
+    return Math.max(0, this.second - (this.#words[this.#answer + AnswerField.TTLS_AT] as number));
+  }
+
+  #finishAnswer(packet: Uint8Array, at: number, length: number, low: number): number {
+    const words = this.#words;
+    const isTruncated = ((words[this.#cut] as number) >>> 16) & 1;
+    const high = authoritativeFlagOf(this.#head) | (isTruncated << 1);
+    return this.#finish(packet, at, length, high, low, words[this.#cut + 1] as number);
   }
 
   /** Octets that may follow the question. */
