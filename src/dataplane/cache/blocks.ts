@@ -74,7 +74,7 @@ export class Blocks {
     words[answer + AnswerField.ERA] = words[CacheControl.ERA] as number;
     words[answer + AnswerField.SIGNED] = NOT_SIGNED;
     const size = AnswerField.VARIANTS + variants.length;
-    words[answer + AnswerField.HEAD] = packHead({ ...head, negative: false, words: size });
+    words[answer + AnswerField.HEAD] = packHead({ ...head, nodata: false, words: size });
     words.set(variants, answer + AnswerField.VARIANTS);
   }
 

@@ -20,7 +20,7 @@ import {
   answerTypeAt,
   Control,
   isAsked,
-  isNegative,
+  isNodataHead,
   isPlainOnly,
   NOT_SIGNED,
   optRecord,
@@ -201,7 +201,7 @@ class TableReader implements FastPath {
     if (isPlainOnly(head) && (question.dnssecOk || !wantsRecursion(octets, at)))
       return Outcome.SLOW;
     if (question.kind === OTHER_KIND && this.#isForOtherType(answer, head)) return Outcome.SLOW;
-    const isNodata = isNegative(head);
+    const isNodata = isNodataHead(head);
     if (isNodata && !this.#negatives.find()) return this.#missOf(subject);
     if (!isNodata && !this.#writer.choose(at, answer, head, encloserOctets)) return Outcome.SLOW;
     if (this.#limiter !== undefined) {
@@ -245,7 +245,7 @@ class TableReader implements FastPath {
 
   /** Whether the answer of `OTHER_KIND` is for another QTYPE than the question's. */
   #isForOtherType(answer: number, head: number): boolean {
-    if (isNegative(head)) return false;
+    if (isNodataHead(head)) return false;
     const type = this.#words[answerTypeAt(answer, head)];
     return type !== 0 && type !== this.#question.qtype;
   }

@@ -9,7 +9,7 @@ import {
   Control,
   FOREVER,
   isAsked,
-  isNegative,
+  isNodataHead,
   NOT_SIGNED,
   packHead,
 } from './layout.ts';
@@ -86,7 +86,7 @@ export class Answers {
   }
 
   isNodata(answer: number): boolean {
-    return isNegative(this.#words[answer + AnswerField.HEAD] as number);
+    return isNodataHead(this.#words[answer + AnswerField.HEAD] as number);
   }
 
   /** Whether a client has got the answer or the signed one beside it. */
@@ -160,7 +160,7 @@ export class Answers {
   }
 
   /** The address of a new block; 0 without room. */
-  #new(answer: NewAnswer, negative: boolean, signed: number): number {
+  #new(answer: NewAnswer, nodata: boolean, signed: number): number {
     const { untilSecond, ttlsAtSecond, rcode, authoritative, plainOnly, fixedOrder, variants } =
       answer;
     const size = AnswerField.VARIANTS + answer.words.length;
@@ -170,7 +170,7 @@ export class Answers {
     words[block + AnswerField.UNTIL] = untilSecond;
     words[block + AnswerField.TTLS_AT] = ttlsAtSecond;
     words[block + AnswerField.ERA] = words[Control.ERA] as number;
-    const head = { rcode, authoritative, plainOnly, fixedOrder, variants, negative, words: size };
+    const head = { rcode, authoritative, plainOnly, fixedOrder, variants, nodata, words: size };
     words[block + AnswerField.HEAD] = packHead(head);
     words[block + AnswerField.SIGNED] = signed;
     words.set(answer.words, block + AnswerField.VARIANTS);

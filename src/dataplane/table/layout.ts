@@ -61,6 +61,7 @@ export const Control = {
   DERIVED: 9,
   /** No name that has been in the table has had more labels, without the root's. It never falls. */
   MOST_LABELS: 10,
+  // 11 and 12 are free.
   /** The index of stored wildcards, by the name below which each is; 0 before the first one. */
   WILDCARDS: 13,
   /** Grows before and after names come or go, so it is odd meanwhile. */
@@ -110,7 +111,7 @@ export const FOREVER = 0x7fffffff;
 
 const RCODE_MASK = 0xf;
 const AA_BIT = 0x10;
-const NEGATIVE_BIT = 0x20;
+const NODATA_BIT = 0x20;
 const PLAIN_ONLY_BIT = 0x40;
 const FIXED_ORDER_BIT = 0x80;
 const COUNT_SHIFT = 8;
@@ -125,7 +126,7 @@ export interface AnswerHead {
   readonly rcode: number;
   readonly authoritative: boolean;
   /** Its only record is the zone's SOA, as in an NXDOMAIN reply, but it has this rcode. */
-  readonly negative: boolean;
+  readonly nodata: boolean;
   /** It answers only questions with RD and without CD and DO, because other servers' answers depend on these flags. */
   readonly plainOnly: boolean;
   /** Every client that can receive the first variant whole gets that one. */
@@ -139,7 +140,7 @@ export function packHead(head: AnswerHead): number {
   const { rcode, variants, words } = head;
   const flags =
     (head.authoritative ? AA_BIT : 0) |
-    (head.negative ? NEGATIVE_BIT : 0) |
+    (head.nodata ? NODATA_BIT : 0) |
     (head.plainOnly ? PLAIN_ONLY_BIT : 0) |
     (head.fixedOrder ? FIXED_ORDER_BIT : 0);
   return rcode | flags | (variants << COUNT_SHIFT) | (words << WORDS_SHIFT);
@@ -154,8 +155,8 @@ export function authoritativeFlagOf(head: number): number {
   return (head & AA_BIT) >> 2;
 }
 
-export function isNegative(head: number): boolean {
-  return (head & NEGATIVE_BIT) !== 0;
+export function isNodataHead(head: number): boolean {
+  return (head & NODATA_BIT) !== 0;
 }
 
 export function isPlainOnly(head: number): boolean {
