@@ -104,25 +104,39 @@ export class ClientGate implements PolicyFollower {
     response: Response,
     client: DnsClient,
   ): Limited | undefined {
-    const limiter = this.#limiter;
-    if (limiter === undefined || client.transport !== 'udp') return undefined;
     if (passage?.cookieSlot === VALID_SLOT) return undefined;
-    limiter.setTime(this.#clocks.monotonicMs());
-    limiter.setClient(sockaddrOf(client.address), 0);
-    const subject = subjectOf(query, response);
-    // The table's readers count the same number for a name.
-    const admission = limiter.admit(
-      subject === undefined ? ERRORS : hashOfName(wireName(foldName(subject)), this.#nameSeed),
-    );
+    const admission = this.#admit(client, subjectOf(query, response));
     if (admission === Admission.SEND) return undefined;
-    if (admission === Admission.DROP) return { response: null, slot: Single.rateDropped };
+    if (admission === Admission.DROP) return DROPPED;
     const { recursionAvailable } = response;
     const empty = { ...authoritative(Rcode.NOERROR, []), authoritative: false, recursionAvailable };
     if (passage?.cookieSlot === undefined)
       return { response: { ...empty, truncated: true }, slot: Single.rateTruncated };
     return { response: { ...empty, rcode: Rcode.BADCOOKIE }, slot: Single.rateBadCookie };
   }
+
+  /**
+   * Like `limit`, for the reply to a packet that `accept` rejects. Over the limit the reply is not sent: such a packet
+   * may have no question, and its cookie is not judged, so neither TC nor BADCOOKIE would help its client.
+   */
+  limitRejection(client: DnsClient): Limited | undefined {
+    return this.#admit(client, undefined) === Admission.SEND ? undefined : DROPPED;
+  }
+
+  /** Counts a reply about `subject`, `undefined` for an error; `Admission.SEND` unless it is over the limit. */
+  #admit({ transport, address }: DnsClient, subject: Name | undefined): number {
+    const limiter = this.#limiter;
+    if (limiter === undefined || transport !== 'udp') return Admission.SEND;
+    limiter.setTime(this.#clocks.monotonicMs());
+    limiter.setClient(sockaddrOf(address), 0);
+    // The table's readers count the same number for a name.
+    return limiter.admit(
+      subject === undefined ? ERRORS : hashOfName(wireName(foldName(subject)), this.#nameSeed),
+    );
+  }
 }
+
+const DROPPED: Limited = { response: null, slot: Single.rateDropped };
 
 const VALID_SLOT = cookieSlot(CookieState.VALID);
 const INVALID_SLOT = cookieSlot(CookieState.INVALID);

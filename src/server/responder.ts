@@ -108,11 +108,17 @@ class Responder {
       case 'reject':
         if (accepted.cookieQuery !== undefined && this.#options.gate?.hasCookies === true)
           this.#reply(arrived, accepted.cookieQuery);
-        else this.#send(arrived, undefined, accepted.rcode, accepted.reply);
+        else this.#reject(arrived, accepted.rcode, accepted.reply);
         return;
       case 'query':
         this.#reply(arrived, accepted.query);
     }
+  }
+
+  #reject(arrived: ReceivedPacket, rcode: number, reply: Uint8Array): void {
+    const limited = this.#options.gate?.limitRejection(arrived.client);
+    if (limited === undefined) this.#send(arrived, undefined, rcode, reply);
+    else this.#options.counters?.countIn(arrived.client, limited.slot);
   }
 
   #reply(received: ReceivedPacket, query: Query): void {
