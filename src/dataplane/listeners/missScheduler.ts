@@ -10,7 +10,7 @@
  * long as that answer took, so a flood of wildcards cannot delay other questions.
  */
 import type { MainChannel } from './controlChannel.ts';
-import { Miss, RingReader } from './handover.ts';
+import { Miss, type RingKind, RingReader } from './handover.ts';
 
 /** How long the main thread answers misses before the event loop continues. */
 const SLICE_MS = 3;
@@ -33,9 +33,9 @@ export interface MissSchedulerOptions {
 export class MissScheduler {
   readonly #channel: MainChannel;
   readonly #answer: (miss: Miss) => void;
-  readonly #pendingRings: readonly RingReader[];
-  readonly #slowRings: readonly RingReader[];
-  readonly #wildcardRings: readonly RingReader[];
+  readonly #pending: Rings;
+  readonly #slow: Rings;
+  readonly #wildcard: Rings;
   readonly #miss = new Miss();
   #count = 0;
   /** The earliest moment for the next wildcard. */
@@ -44,25 +44,24 @@ export class MissScheduler {
   #pause: NodeJS.Timeout | undefined;
 
   constructor({ ringMemory, workers, channel, answer }: MissSchedulerOptions) {
-    const threads = Array.from({ length: workers }, (_, i) => i + 1);
     this.#channel = channel;
     this.#answer = answer;
-    this.#pendingRings = threads.map((thread) => new RingReader(ringMemory, thread, 'pending'));
-    this.#slowRings = threads.map((thread) => new RingReader(ringMemory, thread, 'slow'));
-    this.#wildcardRings = threads.map((thread) => new RingReader(ringMemory, thread, 'wildcard'));
+    this.#pending = new Rings(ringMemory, workers, 'pending');
+    this.#slow = new Rings(ringMemory, workers, 'slow');
+    this.#wildcard = new Rings(ringMemory, workers, 'wildcard');
   }
 
   /** Call this when a worker reports that it has handed over packets. */
   run(): void {
     this.#cancel();
-    const isFlooded = this.#wasOverrun();
+    const isFlooded = this.#slow.takeOverrun();
     const untilMs = performance.now() + (isFlooded ? FLOODED_SLICE_MS : SLICE_MS);
     if (this.#answerUntil(untilMs)) {
       this.#channel.markAsleep();
       // A worker may have put a packet into its ring after the last look at it, while this thread was still marked
       // awake.
-      const isEmpty = this.#areEmpty(this.#pendingRings, this.#slowRings);
-      if (isEmpty && this.#areEmpty(this.#wildcardRings)) return;
+      const isEmpty = this.#pending.isEmpty() && this.#slow.isEmpty();
+      if (isEmpty && this.#wildcard.isEmpty()) return;
       if (isEmpty) {
         this.#sleepUntilWildcard();
         return;
@@ -80,14 +79,13 @@ export class MissScheduler {
     while (!isDone && performance.now() < untilMs) {
       this.#wildcardAtMs = 0;
       this.#answerUntil(untilMs);
-      isDone = this.#areEmpty(this.#pendingRings, this.#slowRings, this.#wildcardRings);
+      isDone = this.#pending.isEmpty() && this.#slow.isEmpty() && this.#wildcard.isEmpty();
     }
   }
 
   /** Call this when a worker has died, before a new one starts on its thread number. */
   releaseBusySlots(thread: number): void {
-    for (const rings of [this.#pendingRings, this.#slowRings, this.#wildcardRings])
-      rings[thread - 1]?.releaseBusySlots();
+    for (const rings of [this.#pending, this.#slow, this.#wildcard]) rings.releaseBusySlots(thread);
   }
 
   close(): void {
@@ -101,16 +99,6 @@ export class MissScheduler {
       this.#channel.markAwake();
       this.run();
     }, restMs);
-  }
-
-  /** Whether packets were overwritten since the last slice. */
-  #wasOverrun(): boolean {
-    let overrun = false;
-    for (const ring of this.#slowRings) {
-      overrun ||= ring.overran;
-      ring.overran = false;
-    }
-    return overrun;
   }
 
   /** True if the rings are empty, except for wildcards that must still wait. */
@@ -129,30 +117,17 @@ export class MissScheduler {
 
   #take(): boolean {
     const isSlowFirst = this.#count % SLOW_SHARE === 0;
-    const [first, second] = isSlowFirst
-      ? [this.#slowRings, this.#pendingRings]
-      : [this.#pendingRings, this.#slowRings];
-    return this.#takeFrom(first) || this.#takeFrom(second);
+    const [first, second] = isSlowFirst ? [this.#slow, this.#pending] : [this.#pending, this.#slow];
+    return first.take(this.#miss) || second.take(this.#miss);
   }
 
   #answerWildcard(): boolean {
     const beganMs = performance.now();
-    if (beganMs < this.#wildcardAtMs || !this.#takeFrom(this.#wildcardRings)) return false;
+    if (beganMs < this.#wildcardAtMs || !this.#wildcard.take(this.#miss)) return false;
     this.#answer(this.#miss);
     const endedMs = performance.now();
     this.#wildcardAtMs = endedMs + (endedMs - beganMs);
     return true;
-  }
-
-  #takeFrom(rings: readonly RingReader[]): boolean {
-    // A different ring comes first each time; otherwise a flood in one ring would starve the others.
-    for (let i = 0; i < rings.length; i++)
-      if (rings[(this.#count + i) % rings.length]?.take(this.#miss)) return true;
-    return false;
-  }
-
-  #areEmpty(...kinds: readonly (readonly RingReader[])[]): boolean {
-    return kinds.every((rings) => rings.every((ring) => ring.isEmpty()));
   }
 
   #cancel(): void {
@@ -160,5 +135,46 @@ export class MissScheduler {
     clearTimeout(this.#pause);
     this.#nextRun = undefined;
     this.#pause = undefined;
+  }
+}
+
+/** The rings of one kind, one of each worker, which take turns. */
+class Rings {
+  readonly #rings: readonly RingReader[];
+  /** The ring that comes first next time; otherwise a flood in one ring would starve the others. */
+  #next = 0;
+
+  constructor(memory: SharedArrayBuffer, workers: number, kind: RingKind) {
+    this.#rings = Array.from({ length: workers }, (_, i) => new RingReader(memory, i + 1, kind));
+  }
+
+  /** Takes the oldest packet of the next ring that has one; false if all are empty. */
+  take(miss: Miss): boolean {
+    const count = this.#rings.length;
+    for (let i = 0; i < count; i++) {
+      const at = (this.#next + i) % count;
+      if (this.#rings[at]?.take(miss) !== true) continue;
+      this.#next = (at + 1) % count;
+      return true;
+    }
+    return false;
+  }
+
+  isEmpty(): boolean {
+    return this.#rings.every((ring) => ring.isEmpty());
+  }
+
+  /** Whether packets were overwritten since the last call. */
+  takeOverrun(): boolean {
+    let overrun = false;
+    for (const ring of this.#rings) {
+      overrun ||= ring.overran;
+      ring.overran = false;
+    }
+    return overrun;
+  }
+
+  releaseBusySlots(thread: number): void {
+    this.#rings[thread - 1]?.releaseBusySlots();
   }
 }

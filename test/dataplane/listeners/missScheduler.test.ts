@@ -142,3 +142,19 @@ test('The main thread answers a wildcard query now and then while other misses a
   assert.equal(wildcards, 5);
   assert.equal(others, 1_000);
 });
+
+for (const kind of ['slow', 'wildcard'] as const)
+  test(`The workers' ${kind} misses take turns while pending questions always wait`, () => {
+    const [flooding, waiting] = [1, 2].map((thread) => thread + KIND_DESCRIPTOR[kind]);
+    const turns: number[] = [];
+    const { put, misses } = setUp((fd) => {
+      if (fd === flooding || fd === waiting) turns.push(fd);
+      if (turns.length < 8) put(1, fd === flooding ? kind : 'pending', 1);
+    });
+    put(1, 'pending', 100);
+    put(1, kind, 10);
+    put(2, kind, 4);
+    misses.drain(10_000);
+    const alternating = [flooding, waiting, flooding, waiting, flooding, waiting];
+    assert.deepEqual(turns.slice(0, 6), alternating);
+  });
