@@ -66,11 +66,15 @@ function byPort(
   return [...ports].map((port) => [port, endpoints.filter((each) => each.port === port)]);
 }
 
-/** The addresses to connect to; a wildcard address stands for the one that the client has asked. */
-function hintsOf(at: readonly SocketAddress[], localAddress: string | undefined): string[] {
-  const addresses = at.flatMap(({ address }) =>
-    address === '0.0.0.0' || address === '::' ? (localAddress ?? []) : address,
-  );
+/**
+ * The addresses to connect to. A wildcard address stands for the one that the client has asked, if that is of its family:
+ * a listener on `::` takes no IPv4.
+ */
+function hintsOf(at: readonly SocketAddress[], localAddress = ''): string[] {
+  const addresses = at.flatMap(({ address }) => {
+    if (address !== '0.0.0.0' && address !== '::') return address;
+    return addressFamily(localAddress) === addressFamily(address) ? localAddress : [];
+  });
   return [...new Set(addresses)];
 }
 

@@ -1,6 +1,7 @@
 /** The records of RFC 9462 by which clients find the encrypted transports, compared with BIND's text of them. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { printRr } from '../../src/dns/presentation/presentation.ts';
 import { type Designated, designatedAnswer } from '../../src/server/designated.ts';
 import { makeCertificates } from '../support/certificates.ts';
 import { dig } from '../support/dig.ts';
@@ -33,6 +34,21 @@ test('Each transport of a port is one record, with the addresses of that port', 
       `00040004c6336407` +
       `00070010${Buffer.from('/dns-query{?dns}').toString('hex')}`,
   ]);
+});
+
+test('A wildcard address stands for the address that the client has asked, in its own family only', () => {
+  const question = { ...questionOf('_dns.resolver.arpa'), qtype: 64 };
+  const recordOf = (wildcard: string, localAddress: string) =>
+    designatedAnswer(
+      question,
+      { ...DESIGNATED, dot: [at(wildcard, 853)], doh: [] },
+      { localAddress },
+    )?.answer.map((rr) => printRr(rr).split('\t').at(-1));
+  const record = (hint: string) => [`1 dns.example.com. alpn="dot" port=853${hint}`];
+  assert.deepEqual(recordOf('0.0.0.0', '192.0.2.1'), record(' ipv4hint=192.0.2.1'));
+  assert.deepEqual(recordOf('::', '2001:db8::1'), record(' ipv6hint=2001:db8::1'));
+  assert.deepEqual(recordOf('0.0.0.0', '2001:db8::1'), record(''));
+  assert.deepEqual(recordOf('::', '192.0.2.1'), record(''));
 });
 
 test('Only that name has the records', () => {
