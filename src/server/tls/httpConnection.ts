@@ -13,7 +13,7 @@ export interface DohLimits {
   readonly idleMs: number;
   /** From the head of a request until the client has its reply. */
   readonly requestMs: number;
-  /** Requests under way on one connection of HTTP/2. */
+  /** Requests under way on one connection. */
   readonly streams: number;
 }
 
@@ -49,6 +49,11 @@ export class HttpConnection {
     this.#limits = context.limits;
     this.#nowMs = context.nowMs;
     this.#activeMs = context.nowMs();
+  }
+
+  /** The number of requests under way. */
+  get underWay(): number {
+    return this.#requests.size;
   }
 
   /** Undefined while a request is under way. */
