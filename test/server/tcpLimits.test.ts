@@ -60,6 +60,25 @@ test('Connections of one client that come at once are answered after each other'
   await until('all are closed', () => listener.counters().open === 0);
 });
 
+test('A client whose connections take all places for waiting does not keep out those of another client', async (t) => {
+  const limits = { connections: 8, connectionsPerClient: 2 };
+  const { connect, listener } = await serve(t, soon, limits);
+  const from = (localAddress: string, count: number) =>
+    Promise.all(Array.from({ length: count }, () => connect({ localAddress })));
+  const hoard = await from('127.0.0.2', 10); // two are open and eight wait
+  const clients = await from('127.0.0.3', 4);
+  clients.forEach((client, i) => {
+    client.socket.end(framed(messageWithId(i)));
+  });
+  for (const client of clients) await client.untilReplies(1);
+  await until('those without a place are refused', () => listener.counters().refusedPerClient >= 2);
+  assert.deepEqual(
+    hoard.map(({ hungUp }) => hungUp).slice(0, 4),
+    [false, false, true, true],
+    'the oldest that waited',
+  );
+});
+
 test('A listener that closes answers the connections that wait for others of their client', async (t) => {
   const { connect, listener } = await serve(t, soon, { closeMs: 2_000, connectionsPerClient: 2 });
   const clients = await Promise.all(Array.from({ length: 5 }, () => connect()));
