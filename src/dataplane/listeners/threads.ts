@@ -17,7 +17,7 @@ export interface WorkerThreadsOptions {
   /** Threads are numbered from 1. */
   readonly start: (thread: number) => WorkerStart;
   readonly onReport: (report: WorkerReport) => void;
-  /** A thread ended without an assignment to stop. Called before a new one starts in its slot. */
+  /** A thread ended without an assignment to stop, or could not start. Called before a new one starts in its slot. */
   readonly onGone: (thread: number, error: Error) => void;
 }
 
@@ -102,13 +102,31 @@ export class WorkerThreads {
     return { generation: this.#generation, sockets, policy, stop: this.#stopped };
   }
 
+  /** At the system's limit of threads none starts; that counts as an early death. */
   #start(slot: ThreadSlot): void {
-    const { entry, start, onReport } = this.#options;
-    const { thread } = slot;
-    const worker = startThread(entry, {
+    slot.startedMs = performance.now();
+    let worker: Worker;
+    try {
+      worker = this.#startWorker(slot.thread);
+    } catch (error) {
+      this.#replace(slot, new Error(`it did not start: ${error}`, { cause: error }));
+      return;
+    }
+    slot.worker = worker;
+    this.#follow(slot, worker);
+    worker.postMessage(this.#assignmentFor(slot));
+  }
+
+  #startWorker(thread: number): Worker {
+    const { entry, start } = this.#options;
+    return startThread(entry, {
       ...{ workerData: start(thread), name: `udp-${thread}` },
       resourceLimits: RESOURCE_LIMITS,
     });
+  }
+
+  #follow(slot: ThreadSlot, worker: Worker): void {
+    const { onReport } = this.#options;
     let failure: Error | undefined;
     worker.on('message', (report: WorkerReport) => {
       onReport(report);
@@ -122,9 +140,6 @@ export class WorkerThreads {
       if (!this.#stopped) this.#replace(slot, failure ?? new Error(`exit code ${code}`));
       this.#wakeWaiters();
     });
-    slot.worker = worker;
-    slot.startedMs = performance.now();
-    worker.postMessage(this.#assignmentFor(slot));
   }
 
   #replace(slot: ThreadSlot, error: Error): void {
