@@ -4,7 +4,15 @@
  */
 
 import { type Libc, loadLibc } from '../../kernel/libc.ts';
-import { Iovec, MsgHdr, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from './layout.ts';
+import {
+  AF_UNIX,
+  Iovec,
+  MsgHdr,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOL_SOCKET,
+} from './layout.ts';
 
 export interface NotifySocket {
   /** Sends one message without waiting; false if the kernel did not accept it. */
@@ -17,15 +25,13 @@ export type NotifyResult =
   /** `reason` has no full stop. */
   | { readonly kind: 'missing'; readonly reason: string };
 
-const AF_UNIX = 1;
-const SOCK_NONBLOCK = 0x800;
 /** struct sockaddr_un: the family, then the path. */
 const PATH_AT = 2;
 const MAX_PATH_OCTETS = 108;
 
 /** `address` as in NOTIFY_SOCKET: a path, or an abstract name that begins with `@`. */
 export function openNotifySocket(address: string): NotifyResult {
-  const name = sockaddrOf(address);
+  const name = unixSockaddrOf(address);
   if (name === undefined) return { kind: 'missing', reason: `${address} is not a Unix socket` };
   const loaded = loadLibc();
   if (loaded.kind === 'missing') return loaded;
@@ -37,8 +43,8 @@ export function openNotifySocket(address: string): NotifyResult {
   return { kind: 'socket', socket: { send, close: () => void libc.close(fd) } };
 }
 
-/** A path ends in NUL; an abstract name begins with NUL, and the length of the address ends it (unix(7)). */
-function sockaddrOf(address: string): Uint8Array | undefined {
+/** A struct sockaddr_un. A path ends in NUL; an abstract name begins with NUL, and the length of the address ends it (unix(7)). */
+function unixSockaddrOf(address: string): Uint8Array | undefined {
   if (!/^[@/]./.test(address)) return undefined;
   const isAbstract = address.startsWith('@');
   const path = Buffer.from(isAbstract ? `\0${address.slice(1)}` : `${address}\0`, 'utf8');

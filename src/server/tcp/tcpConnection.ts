@@ -83,7 +83,11 @@ export class TcpConnection {
   #lastQuery = 0;
   #activeMs: number;
   #partialSinceMs: number | undefined;
-  /** The query that is being answered with several replies; others wait. */
+  /**
+   * The replies to a query with several, which are being sent. Later messages wait, except the queries that
+   * `#answerAtOnce` answers: their replies, and late ones to earlier queries, go out between two of these. A client
+   * tells replies by their ID (RFC 7766 §7).
+   */
   #replies: QueryReplies | undefined;
   #finishing = false;
   /** Reading has ended: the client closed its half, or the server is finishing. */
