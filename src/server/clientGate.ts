@@ -116,10 +116,11 @@ export class ClientGate implements PolicyFollower {
   }
 
   /**
-   * Like `limit`, for the reply to a packet that `accept` rejects. Over the limit the reply is not sent: such a packet
-   * may have no question, and its cookie is not judged, so neither TC nor BADCOOKIE would help its client.
+   * Like `limit`, for the reply to a packet that `accept` rejects, and to a question for a zone. Over the limit the
+   * reply is not sent: such a packet may have no question, and its cookie is not judged, so neither TC nor BADCOOKIE
+   * would help its client.
    */
-  limitRejection(client: DnsClient): Limited | undefined {
+  limitError(client: DnsClient): Limited | undefined {
     return this.#admit(client, undefined) === Admission.SEND ? undefined : DROPPED;
   }
 

@@ -116,7 +116,7 @@ class Responder {
   }
 
   #reject(arrived: ReceivedPacket, rcode: number, reply: Uint8Array): void {
-    const limited = this.#options.gate?.limitRejection(arrived.client);
+    const limited = this.#options.gate?.limitError(arrived.client);
     if (limited === undefined) this.#send(arrived, undefined, rcode, reply);
     else this.#options.counters?.countIn(arrived.client, limited.slot);
   }

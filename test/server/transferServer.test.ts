@@ -44,6 +44,7 @@ function scene(overrides: Partial<TransferServerOptions> = {}) {
     isApex: (apex) => equalNames(apex, APEX),
     mostTransfers: () => 1,
     maxUdpOctets: 1232,
+    mayReply: () => true,
     unixSeconds: () => 0,
     monotonicMs: () => 0,
     onTransfer: (report) => reports.push(report),
@@ -188,6 +189,15 @@ describe('A question for a zone', () => {
       made.reports.map(({ result }) => result),
       ['broken'],
     );
+  });
+
+  it('Over UDP a question for a zone gets no reply when its client is over the rate limit', () => {
+    const made = scene({ mayReply: ({ address }) => address !== '10.0.0.2' });
+    for (const packet of [AXFR, transferQuestion(1, APEX, 3)]) {
+      assert.deepEqual(replies(made, packet, client('udp')), []);
+      assert.equal(replies(made, packet, client('udp', '10.0.0.3')).length, 1);
+    }
+    assert.deepEqual(replies(made, AXFR, client('tcp')), SENT);
   });
 
   it('Any other question goes on to the responder', () => {

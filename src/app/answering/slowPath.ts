@@ -2,7 +2,7 @@
 import type { Config } from '../../config/config.ts';
 import type { Publisher } from '../../dataplane/publish/publisher.ts';
 import type { AnswerTable } from '../../dataplane/table/table.ts';
-import type { Respond } from '../../dns/message.ts';
+import type { DnsClient, Respond } from '../../dns/message.ts';
 import type { FaultLog } from '../../observability/faultLog.ts';
 import type { QueryLog } from '../../observability/queryLog.ts';
 import type { AnswerCounters } from '../../server/answerCounters.ts';
@@ -37,7 +37,13 @@ export interface SlowPathParts {
   /** As in `ResolveOptions`. */
   readonly designated: () => Designated | undefined;
   /** Gives zones to secondaries, and has everything else answered. */
-  readonly transfers: { serve(respond: Respond, maxUdpOctets: number): TransferServer };
+  readonly transfers: {
+    serve(
+      respond: Respond,
+      mayReply: (client: DnsClient) => boolean,
+      maxUdpOctets: number,
+    ): TransferServer;
+  };
 }
 
 /** Answers queries that the answer table cannot answer. */
@@ -132,7 +138,12 @@ export function slowPathOf(config: Config, parts: SlowPathParts): SlowPath {
     onOutstanding: (answer) => pending.add(answer),
     counters,
   });
-  const server = transfers.serve(respond, config.maxUdpOctets);
+  const mayReply = (client: DnsClient): boolean => {
+    const limited = gate.limitError(client);
+    if (limited !== undefined) counters.countIn(client, limited.slot);
+    return limited === undefined;
+  };
+  const server = transfers.serve(respond, mayReply, config.maxUdpOctets);
   return {
     respond: server.respond,
     openReplies: (message, client) => server.open(message, client),

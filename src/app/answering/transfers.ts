@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import type { Config } from '../../config/config.ts';
 import { readTsigKeys } from '../../config/transferMistakes.ts';
-import type { Respond } from '../../dns/message.ts';
+import type { DnsClient, Respond } from '../../dns/message.ts';
 import { equalNames, type Name, printName } from '../../dns/name.ts';
 import type { FaultLog } from '../../observability/faultLog.ts';
 import type { Log } from '../../observability/log.ts';
@@ -121,7 +121,12 @@ export class Transfers {
     return this.keeper.zoneOf(apex)?.serial;
   }
 
-  serve(respond: Respond, maxUdpOctets: number): TransferServer {
+  /** See `TransferServerOptions`. */
+  serve(
+    respond: Respond,
+    mayReply: (client: DnsClient) => boolean,
+    maxUdpOctets: number,
+  ): TransferServer {
     const { liveConfig, faults } = this.#parts;
     return new TransferServer({
       respond,
@@ -136,7 +141,7 @@ export class Transfers {
         );
       },
       mostTransfers: () => liveConfig.config.transfers,
-      ...{ maxUdpOctets, unixSeconds, monotonicMs },
+      ...{ maxUdpOctets, mayReply, unixSeconds, monotonicMs },
       onTransfer: (report) => this.#report(report),
       onError: (error) => faults.report(error, 'a transfer failed'),
     });

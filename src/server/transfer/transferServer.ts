@@ -44,6 +44,8 @@ export interface TransferServerOptions {
   /** Transfers at a time. */
   readonly mostTransfers: () => number;
   readonly maxUdpOctets: number;
+  /** Whether this reply over UDP is within the client's rate limit. `respond` limits its own. */
+  readonly mayReply: (client: DnsClient) => boolean;
   readonly unixSeconds: () => number;
   readonly monotonicMs: () => number;
   readonly onTransfer: (report: TransferReport) => void;
@@ -106,16 +108,19 @@ export class TransferServer {
   }
 
   #respond(packet: Uint8Array, client: DnsClient, send: (reply: Uint8Array) => void): void {
+    const sendOwn = (reply: Uint8Array): void => {
+      if (this.#options.mayReply(client)) send(reply);
+    };
     const judged = this.#judge(packet, client);
     if (judged instanceof Uint8Array) {
-      send(judged);
+      sendOwn(judged);
       return;
     }
     const { message, signer } = judged;
     const transfer = readTransferQuery(message);
     if (transfer !== undefined) {
       const reply = this.#overUdp(judged, transfer);
-      if (reply !== undefined) send(reply);
+      if (reply !== undefined) sendOwn(reply);
       return;
     }
     const { respond } = this.#options;
