@@ -120,7 +120,23 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
   if (apex === undefined) return NOTHING;
   if (apexOf(view.settings, name) === undefined)
     return { rrs: recordsAtCut(view, name), names: [name], presences: [] };
-  if (name[0] === ASTERISK) return wildcardContents(view, name);
+  if (!isListed(view, name, apex)) return NOTHING;
+  return name[0] === ASTERISK ? wildcardContents(view, name) : answersAt(view, name, rules);
+}
+
+/**
+ * Whether the zone lists the folded name itself. A name that the tree lacks may have answers, those of a stored wildcard
+ * for example, but the zone has their records elsewhere.
+ */
+function isListed({ root }: View, name: Name, apex: Name): boolean {
+  const existsAlways = name.length === apex.length || equalNames(name, nameServersOf(apex));
+  return existsAlways || findNode(root, name) !== undefined;
+}
+
+/** The records that answers about a folded name have, whether or not the tree has the name. */
+function answersAt(view: View, name: Name, rules: ContentsRules): NameContents {
+  const apex = apexOf(view.settings, name);
+  if (apex === undefined) return NOTHING;
   const isApex = name.length === apex.length;
   const rrs: Rr[] = [];
   const names: Name[] = [];
@@ -162,7 +178,7 @@ export function contentsAt(view: View, name: Name, rules: ContentsRules): NameCo
  */
 function wildcardContents(view: View, name: Name): NameContents {
   const absent = [ABSENT, ...name.slice(1)];
-  const { rrs, names, presences } = contentsAt(view, absent, { aggregates: true });
+  const { rrs, names, presences } = answersAt(view, absent, { aggregates: true });
   const renamed = (each: Name): Name => (equalNames(each, absent) ? name : each);
   return { rrs: rrs.map((rr) => withNames(rr, renamed)), names: [name, ...names], presences };
 }

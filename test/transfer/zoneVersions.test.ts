@@ -111,7 +111,7 @@ function zoneOf(followed: Followed): Set<string> {
 }
 
 describe('The versions of a zone', () => {
-  const name = fc.array(fc.constantFrom('a', 'b', 'c', 'dns', 'ns'), {
+  const name = fc.array(fc.constantFrom('a', 'b', 'c', 'dns', 'ns', '*'), {
     minLength: 1,
     maxLength: 3,
   });
@@ -176,6 +176,20 @@ describe('The versions of a zone', () => {
       }),
       { numRuns: 100 },
     );
+  });
+
+  it('A deleted name below a stored wildcard leaves the zone, as does a wildcard below another', () => {
+    const followed = new Followed();
+    followed.put('*', { host: '10.0.0.1' });
+    followed.cut();
+    const before = withoutSoa(zoneOf(followed));
+    for (const path of ['c', 'd/*', 'd/e']) {
+      followed.put(path, { host: '10.0.0.2' });
+      followed.cut();
+      followed.put(path, undefined);
+      followed.cut();
+      assert.deepEqual(withoutSoa(zoneOf(followed)), before, path);
+    }
   });
 
   it('A transfer sends the version with which it began, whatever changes while it runs', () => {
