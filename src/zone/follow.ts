@@ -129,6 +129,9 @@ export function followTarget(
   }
   const apex = apexOf(settings, target);
   if (apex !== undefined) return follow(state, target, apex, qtype, trail);
+  // Without the cut the target is a name of our zone again.
+  const cut = settings.forwarded.cutOf(target);
+  if (cut !== undefined) state.namesRead.push(cut.name);
   const found = lookUpExternal(state, target, qtype, trail);
   switch (found.kind) {
     case 'missing':
