@@ -87,7 +87,7 @@ export interface Link extends Ranked {
  * an alias: an address, a second host, a port (SRV), a text (TXT), the SOA of an apex, the PTR of an address, a record
  * in a field `rr`; nor is one whose service says so (`ServiceAttributes.alias`). All services decide, never the
  * question's type, so the name has a CNAME for every type or for none (RFC 1034 §3.6.2): resolvers cache a CNAME and use
- * it for all types.
+ * it for all types. Only a question for the CNAME itself may find one that no other answer has: see `lookup`.
  */
 export function aliasOf(
   state: LookupState,

@@ -14,7 +14,7 @@ import { fitting, rrset, type TimedRdata, timedRdata } from './rrset.ts';
 import { storedRdata } from './storedRecords.ts';
 import { mx, ns, srv, type WithGlue } from './targets.ts';
 import { type LookupState, synthesisOf } from './tree/lookupState.ts';
-import { type GivenAddress, virtualAddressesAt } from './tree/meaning.ts';
+import type { GivenAddress } from './tree/meaning.ts';
 import { nameServersOf, type Selected, selectExact, selectExactAndBelow } from './tree/select.ts';
 import { type NameServices, nameExists, servicesAt } from './tree/services.ts';
 import { serviceTtl } from './tree/ttl.ts';
@@ -142,22 +142,29 @@ function withStored(
   return { ...found, rrs: rrset(qname, qtype, [...found.rrs.map(timedRdata), ...stored]) };
 }
 
-/** The CNAME of an alias. Values at exactly the name take precedence over values below it. */
+/** The CNAME of an alias, or else the host of a value that the answers for other types hide (CoreDNS). */
 function cname(state: LookupState, qname: Name, apex: Name): Lookup {
-  const name = foldName(qname);
-  const at = exactlyAt(state, name) ?? nearServicesAt(state, qname, apex, Type.CNAME);
+  const at = nearServicesAt(state, qname, apex, Type.CNAME);
   if (at === undefined) return NXDOMAIN;
-  const { wildcard } = at;
-  const exact = wildcard && exactlyAt(state, wildcard);
-  const alias = aliasOf(state, qname, apex, { ...at, ...exact });
+  const hidden = hiddenAt(state, foldName(qname), at);
+  const alias =
+    aliasOf(state, qname, apex, at) ??
+    (hidden && aliasOf(state, qname, apex, { ...at, ...hidden }));
   return alias === undefined ? nodata(apex) : { kind: 'found', rrs: [cnameOf(qname, alias)] };
 }
 
-/** The services at exactly this folded name, if it has some. */
-function exactlyAt(state: LookupState, name: Name): NameServices | undefined {
+/** The services at exactly this folded name that are not among those that answer for it, because it has some below. */
+function hiddenAt(
+  state: LookupState,
+  name: Name,
+  { services, wildcard, isLeader }: NameServices,
+): Pick<NameServices, 'services' | 'isWhole'> | undefined {
+  if (state.view.settings.parentValue !== 'hidden') return undefined;
+  if (wildcard !== undefined || isLeader === true) return undefined;
   const exact = selectExact(state, name);
-  if (exact.kind === 'missing' || exact.services.length === 0) return undefined;
-  return { ...exact, given: virtualAddressesAt(state, name) };
+  if (exact.kind === 'missing') return undefined;
+  const node = exact.services[0]?.node;
+  return services.some((selected) => selected.node === node) ? undefined : exact;
 }
 
 /**

@@ -4,12 +4,13 @@
  * here takes records away from the name.
  */
 import type { Question } from '../dns/message.ts';
-import { equalNames, type Name } from '../dns/name.ts';
+import { equalNames, foldName, type Name } from '../dns/name.ts';
 import { Class, Rcode, type Rr, Type } from '../dns/rr.ts';
 import { answer } from './answer.ts';
+import { aliasOf, cnameOf } from './chain.ts';
+import { nearServicesAt } from './near.ts';
 import { storedTypes } from './storedRecords.ts';
-import { type Basis, newLookupState } from './tree/lookupState.ts';
-import { servicesAt } from './tree/services.ts';
+import { type Basis, basisOf, newLookupState } from './tree/lookupState.ts';
 import { apexOf, type Externals, type View } from './tree/view.ts';
 
 export interface NameTypes {
@@ -24,9 +25,8 @@ export interface NameTypes {
   readonly isSample: boolean;
 }
 
-/** The types that a service can give to a name by its other fields than `rr`. `typesAt` needs CNAME as the first. */
+/** The types that a service can give to a name by its other fields than `rr`, except CNAME. */
 const TYPES: readonly number[] = [
-  Type.CNAME,
   Type.A,
   Type.AAAA,
   Type.SRV,
@@ -46,31 +46,46 @@ const UNAVAILABLE: Externals = { get: () => ({ kind: 'unavailable' }), sent: 0 }
  */
 export function typesAt(view: View, name: Name, absent?: number): NameTypes {
   const asked: View = { ...view, externals: UNAVAILABLE, roomOctets: undefined };
-  const all = [...new Set([...TYPES, ...storedTypesAt(asked, name)])];
-  const found = all.map((qtype) => recordsOf(asked, { qname: name, qtype, qclass: Class.IN }));
-  const cname = found[0]?.own ?? [];
+  const services = ofServicesAt(asked, name);
+  const { cname } = services;
   const isAlias = cname.length > 0;
+  const all = [...new Set([...TYPES, ...services.stored])];
+  const found = all.map((qtype) => recordsOf(asked, { qname: name, qtype, qclass: Class.IN }));
   const types = all.filter((type, i) => {
     if (type === absent) return false;
     const { own, mayLeadOutside } = found[i] as RecordsOfType;
     return own.length > 0 || (mayLeadOutside && !isAlias);
   });
+  const bases = [services.basis, ...found.map(({ basis }) => basis)];
   return {
-    types,
+    types: isAlias ? [Type.CNAME, ...types] : types,
     cname,
-    names: found.flatMap(({ basis }) => basis?.names ?? []),
-    presences: found.flatMap(({ basis }) => basis?.presences ?? []),
-    isSample: found.some(({ basis }) => basis?.isSample === true),
+    names: bases.flatMap((basis) => basis?.names ?? []),
+    presences: bases.flatMap((basis) => basis?.presences ?? []),
+    isSample: bases.some((basis) => basis?.isSample === true),
   };
 }
 
-/** The types of the records in the fields `rr` of the name's services. */
-function storedTypesAt(view: View, name: Name): readonly number[] {
+interface OfServices {
+  readonly cname: readonly Rr[];
+  /** The types of the records in the fields `rr` of the name's services. */
+  readonly stored: readonly number[];
+  readonly basis: Basis | undefined;
+}
+
+/**
+ * The CNAME comes from the services that decide the answers for the other types, not from a question for it, which also
+ * finds a hidden value: the answer for a name with addresses would be a CNAME (RFC 6840 §4.3).
+ */
+function ofServicesAt(view: View, name: Name): OfServices {
   const apex = apexOf(view.settings, name);
-  if (apex === undefined) return [];
+  if (apex === undefined) return { cname: [], stored: [], basis: undefined };
   const state = newLookupState(view);
-  const at = servicesAt(state, name, apex, Type.ANY);
-  return at === undefined ? [] : storedTypes(state, { owner: name, apex, wildcard: at.wildcard });
+  const at = nearServicesAt(state, name, apex, Type.CNAME);
+  const alias = at && aliasOf(state, name, apex, at);
+  const stored = at ? storedTypes(state, { owner: name, apex, wildcard: at.wildcard }) : [];
+  const cname = alias === undefined ? [] : [cnameOf(name, alias)];
+  return { cname, stored, basis: basisOf(state, foldName(name)) };
 }
 
 interface RecordsOfType {

@@ -30,6 +30,10 @@ const services: Services = {
   'local/skydns/web': { host: '10.0.0.1' },
   'local/skydns/post': { host: '10.0.0.25', mail: true },
   'local/skydns/mx': { host: 'post.skydns.local' },
+  'local/skydns/above': { host: 'lb.outside.example' },
+  'local/skydns/above/1': { host: 'web.skydns.local' },
+  'local/skydns/text': { text: 'hidden' },
+  'local/skydns/text/1': { host: 'web.skydns.local' },
 };
 const catalog = catalogOf(services);
 const externals = new Map<string, External>([
@@ -92,6 +96,8 @@ describe('aliases', () => {
     ['abcd1234.hash', 'web.skydns.local.', 3600],
     ['same', 'web.skydns.local.', 30],
     ['quiet', 'web.skydns.local.', 3600],
+    ['above', 'web.skydns.local.', 3600],
+    ['text', 'web.skydns.local.', 3600],
   ] as const) {
     it(`${qname}, which has one host and nothing else, has a CNAME for every type`, () => {
       const owner = `${qname}.skydns.local.`;

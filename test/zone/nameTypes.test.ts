@@ -11,6 +11,8 @@ const SERVICES: Services = {
   'local/skydns/records/1': { rr: ['HTTPS 1 . alpn=h2'] },
   'local/skydns/records/2': { rr: ['TYPE65400 \\# 1 00'] },
   'local/skydns/alias': { host: 'web.skydns.local' },
+  'local/skydns/hidden': { host: 'web.skydns.local' },
+  'local/skydns/hidden/1': { host: '192.0.2.9', port: -1 },
   'local/skydns/deep/er/1': { host: '192.0.2.9', port: -1 },
   'local/skydns/apps/*': { host: '192.0.2.7', rr: ['TLSA 3 1 1 00'], port: -1 },
 };
@@ -34,4 +36,9 @@ test('A denial for a name below a stored wildcard lists the types of the wildcar
 test('A denial lists no type of a record that counts for another name alone', () => {
   assert.ok(!typesOf('web.skydns.local.').includes('CAA'));
   assert.ok(!typesOf('skydns.local.').includes('HTTPS'));
+});
+
+test('A denial says that a name is an alias only if the answers for all types are its CNAME', () => {
+  assert.ok(typesOf('alias.skydns.local.').includes('CNAME'));
+  assert.deepEqual(typesOf('hidden.skydns.local.'), ['A', 'PTR']);
 });
