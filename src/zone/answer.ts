@@ -1,7 +1,8 @@
 /**
  * zone/: The meaning of a question: which services answer it, and the response made of them. Pure.
  * Imports: dns, service, zone/tree.
- * Used by: ambassador, app/answering, cli/commands, dataplane/publish, server, server/transfer, tools/doctor, transfer.
+ * Used by: ambassador, app/answering, cli/commands, cli/linking, dataplane/publish, server, server/transfer, tools/doctor,
+ *   transfer.
  *
  * This file decides a question: it finds the zone that the qname is in, looks the name up, and makes the header and the
  * authority section for the outcome. A decision that needs other servers' answers is `incomplete` and lists the

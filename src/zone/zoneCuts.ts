@@ -5,7 +5,7 @@
 import { foldName, type Name, NameMap, nameKey, printName } from '../dns/name.ts';
 import { Type } from '../dns/rr.ts';
 import type { ServiceRecord } from '../service/records.ts';
-import type { ZoneCut } from './tree/forwardedNames.ts';
+import { ForwardedNames, type ZoneCut } from './tree/forwardedNames.ts';
 import type { Node } from './tree/tree.ts';
 import { apexAround } from './tree/view.ts';
 import { ASTERISK, isReserved } from './tree/wildcard.ts';
@@ -108,4 +108,9 @@ export function cutsInForce(
     kept.add(cut);
   }
   return cuts.filter((cut) => kept.has(cut));
+}
+
+/** The names that zones delegate, where no domain has servers of its own. */
+export function delegatedIn(cuts: readonly ZoneCut[], apexes: readonly Name[]): ForwardedNames {
+  return new ForwardedNames([], apexes, cutsInForce(cuts, apexes, []));
 }

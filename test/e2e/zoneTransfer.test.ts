@@ -54,6 +54,9 @@ describe('soradns transfer', () => {
     await put('web/b', { host: 'fd00::1', port: 80, ttl: 10 });
     await put('alias', { host: 'www.example.com' });
     await put('*.wild', { host: '10.0.0.3', port: -1 });
+    await set('ns.cut', '--host', '10.0.0.53');
+    await set('hidden.cut', '--host', '10.0.0.54');
+    await set('cut', '--rr', 'NS ns.cut.skydns.local.', '--rr', 'NS ns.example.com.');
     await put('post', { host: '10.0.0.2', mail: true });
     await until('the last put is transferred', async () =>
       (await transferred(at, '--key-file', keyFile)).includes('post.skydns.local.'),
@@ -71,6 +74,12 @@ describe('soradns transfer', () => {
     assert.ok((await fetch(url, { method: 'PUT', body })).ok);
   }
 
+  async function set(label: string, ...flags: string[]): Promise<void> {
+    const args = ['set', `${label}.${DOMAIN}`, ...flags, '--store', store];
+    const { code, stderr } = await spawnCli(args);
+    assert.equal(code, 0, stderr);
+  }
+
   async function transferred(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await spawnCli(['transfer', DOMAIN, ...args]);
     assert.equal(code, 0, stderr);
@@ -86,6 +95,11 @@ describe('soradns transfer', () => {
     const fromServer = lines(await transferred(at, '--key-file', keyFile));
     assert.deepEqual(lines(await transferred('--store', store)), fromServer);
     assert.ok(fromServer.length > 10);
+    const atCut = fromServer.filter((line) => /^[^\t]*cut\./.test(line));
+    assert.deepEqual(
+      atCut.map((line) => line.split('\t')[3]),
+      ['NS', 'NS', 'A'],
+    );
     assert.ok(fromServer.includes('*.wild.skydns.local.\t3600\tIN\tA\t10.0.0.3'), 'a wildcard');
   });
 

@@ -11,8 +11,7 @@ import { keyPrefix } from '../../src/service/key.ts';
 import { ChildOrder } from '../../src/transfer/childOrder.ts';
 import { ZoneVersions } from '../../src/transfer/zoneVersions.ts';
 import { Catalog } from '../../src/zone/tree/catalog.ts';
-import { ForwardedNames } from '../../src/zone/tree/forwardedNames.ts';
-import { cutsInForce, DelegatedNames } from '../../src/zone/zoneCuts.ts';
+import { DelegatedNames, delegatedIn } from '../../src/zone/zoneCuts.ts';
 import { FakeClock } from '../support/fakeClock.ts';
 import { tablePut, tablesOf } from '../support/nameTables.ts';
 import { until } from '../support/until.ts';
@@ -196,8 +195,7 @@ describe('Delegations in versions', () => {
           prefix,
           onApplied: (nodes) => {
             if (delegated.apply(nodes)) {
-              const cuts = cutsInForce(delegated.cuts(), apexes, []);
-              const forwarded = new ForwardedNames([], apexes, cuts);
+              const forwarded = delegatedIn(delegated.cuts(), apexes);
               view = { ...view, settings: { ...view.settings, forwarded } };
               followed.keeper.onSettings();
             }

@@ -140,6 +140,7 @@ async function fromStore(
     { settingsFor },
     { ZoneVersions },
     { childrenInOrder },
+    { DelegatedNames, delegatedIn },
     records,
     view,
   ] = await Promise.all([
@@ -148,10 +149,12 @@ async function fromStore(
     import('../linking/storedNames.ts'),
     import('../../transfer/zoneVersions.ts'),
     import('../../zone/contents.ts'),
+    import('../../zone/zoneCuts.ts'),
     import('../../transfer/records.ts'),
     import('../../zone/tree/view.ts'),
   ]);
-  const catalog = new Catalog({ prefix });
+  const delegated = new DelegatedNames();
+  const catalog = new Catalog({ prefix, onApplied: (nodes) => void delegated.apply(nodes) });
   let revision = 0;
   for await (const page of store.snapshot(prefix)) {
     revision = page.revision;
@@ -165,6 +168,7 @@ async function fromStore(
       settings: {
         ...settings,
         apexes: [zone],
+        forwarded: delegatedIn(delegated.cuts(), [zone]),
         storedWildcards: SERVE_OPTIONS.storedWildcards.fallback,
       },
       unixSeconds: 0,

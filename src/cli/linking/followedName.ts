@@ -9,6 +9,7 @@ import { Mirror, type MirrorEvent } from '../../store/mirror.ts';
 import { systemClock } from '../../timing/clock.ts';
 import { Catalog } from '../../zone/tree/catalog.ts';
 import { NO_FACTS } from '../../zone/tree/view.ts';
+import { DelegatedNames, delegatedIn } from '../../zone/zoneCuts.ts';
 import type { StoreAccess } from '../storeAccess.ts';
 import { settingsFor } from './storedNames.ts';
 
@@ -27,8 +28,17 @@ export async function followName(
   listener: NameListener,
 ): Promise<() => void> {
   const { store, prefix } = access;
-  const settings = await settingsFor(access, io);
-  const catalog = new Catalog({ prefix, onApplied: (nodes) => services.onApplied(nodes) });
+  let settings = await settingsFor(access, io);
+  const { apexes } = settings;
+  const delegated = new DelegatedNames();
+  const catalog = new Catalog({
+    prefix,
+    onApplied(nodes) {
+      if (delegated.apply(nodes))
+        settings = { ...settings, forwarded: delegatedIn(delegated.cuts(), apexes) };
+      services.onApplied(nodes);
+    },
+  });
   const leaders = new LeaderChoices({ prefix, catalog, onInvalid: () => {} });
   const onEvent = (event: MirrorEvent): void => {
     if (event.kind === 'lost') listener.onLost(event);

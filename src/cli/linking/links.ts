@@ -2,7 +2,7 @@
  * cli/linking/: The commands that lead programs to services: variables of links, leaders, the ambassador.
  * Imports: ambassador, ambassador/names, app, app/ambassador, app/process, cli, config, config/options, dns,
  *   observability, registrar/describe, registrar/engine, server/listening, service, store, timing, tools/doctor,
- *   tools/doctor/ambassador, tools/integrate, zone/tree.
+ *   tools/doctor/ambassador, tools/integrate, zone, zone/tree.
  * Used by: cli/commands.
  *
  * `soradns links` prints Docker's link variables for services, with addresses that stay true.

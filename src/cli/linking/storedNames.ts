@@ -13,6 +13,7 @@ import { NO_FORWARDED_NAMES } from '../../zone/tree/forwardedNames.ts';
 import { isLeaderName } from '../../zone/tree/meaning.ts';
 import { isWildcard } from '../../zone/tree/select.ts';
 import { NO_FACTS, type View, type ZoneSettings } from '../../zone/tree/view.ts';
+import { DelegatedNames, delegatedIn } from '../../zone/zoneCuts.ts';
 import { servedDomains } from '../nameChecks.ts';
 import type { StoreAccess } from '../storeAccess.ts';
 
@@ -33,15 +34,17 @@ export async function readNames(
   io: Io,
 ): Promise<View> {
   const { prefix } = access;
-  const catalog = new Catalog({ prefix });
+  const delegated = new DelegatedNames();
+  const catalog = new Catalog({ prefix, onApplied: (nodes) => void delegated.apply(nodes) });
   for (const name of names) await readBelow(baseOf(name), access, catalog);
   const tables = { prefix, catalog, onInvalid: () => {} };
   const leaders = new LeaderChoices(tables);
   await readTable('vip', access, new VirtualAddresses(tables));
   await readTable('leader', access, leaders);
+  const settings = await settingsFor(access, io);
   return {
     root: catalog.root,
-    settings: await settingsFor(access, io),
+    settings: { ...settings, forwarded: delegatedIn(delegated.cuts(), settings.apexes) },
     nowMs: performance.now(),
     unixSeconds: Math.floor(Date.now() / 1000),
     sampleStart: 0,
@@ -100,7 +103,10 @@ async function readSnapshot(
 const { domains, ttlSeconds, minTtlSeconds, minLeaseTtlSeconds } = SERVE_OPTIONS;
 const { leaderTtlSeconds, priority, parentValue, questionWildcards } = SERVE_OPTIONS;
 
-/** The server's defaults: its options are not known here. Names outside its domains are read as those inside are. */
+/**
+ * The server's defaults: its options are not known here. Names outside its domains are read as those inside are. The
+ * names that the store delegates are not known here either.
+ */
 export async function settingsFor(access: StoreAccess, io: Io): Promise<ZoneSettings> {
   const served = await servedDomains(access, io).catch(() => undefined);
   return {
