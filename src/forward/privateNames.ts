@@ -119,7 +119,7 @@ export function unaskedInDomain(
 ): Forwarded | undefined {
   const unforwardable = unforwardableOutcome(question);
   if (unforwardable !== undefined || upstreams.length > 0) return unforwardable;
-  return { kind: 'failed', reason: 'servfail', text: 'it has no server but this one' };
+  return { kind: 'failed', reason: 'servfail', text: 'it has no server that this one can ask' };
 }
 
 function unforwardableOutcome({ qtype, qclass }: Question): Forwarded | undefined {

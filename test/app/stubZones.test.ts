@@ -160,6 +160,26 @@ describe('stub zones', () => {
     assert.equal((await ask(server.dns, 'dev.skydns.local.')).rcode, Rcode.NXDOMAIN);
   });
 
+  it('A zone with invalid values only gives SERVFAIL, or has the servers of --forward', {
+    skip: noDig,
+  }, async (t) => {
+    const general = await upstreamOf(t, ['www.lab.example 60 A 203.0.113.1']);
+    const lab = await upstreamOf(t, ['www.lab2.example 60 A 192.0.2.2']);
+    const server = await serverOf(t, {
+      'no-rec': false,
+      nameservers: `127.0.0.1:${general.port}`,
+      forward: [`lab2.example=127.0.0.1:${lab.port}`],
+    });
+    for (const zone of ['lab', 'lab2'])
+      await change(server, `${STUBS}/example/${zone}/ns1`, { host: 'ns1.example' });
+    const reply = await dig(server.dns, 'www.lab.example');
+    assert.equal(reply.status, 'SERVFAIL');
+    assert.match(reply.text, /EDE: 22 .*lab\.example\.: it has no server that this one can ask/);
+    assert.deepEqual(namesAskedOf(general), []);
+    const { answer } = await ask(server.dns, 'www.lab2.example.');
+    assert.deepEqual(answer, ['www.lab2.example. A 192.0.2.2']);
+  });
+
   it('Keys that are no stub zones are logged with the reason, and change nothing', async (t) => {
     const server = await serverOf(t, { domain: ['skydns.local', 'east.skydns.local'] });
     const invalid: readonly [key: string, value: unknown, reason: RegExp][] = [

@@ -10,7 +10,10 @@ import { findNode, type Node, type Registration } from './tree.ts';
 export interface StubZone {
   /** Folded. */
   readonly name: Name;
-  /** At least one, in the order of their owner names. */
+  /**
+   * In the order of their owner names. None if the zone has invalid values only: its questions must still not go to the
+   * general upstreams.
+   */
   readonly servers: readonly SocketAddress[];
 }
 
@@ -31,15 +34,16 @@ const STUBS: Name = ['stub', 'dns'];
 
 /** The stub zones of folded domains. */
 export function stubZonesOf(root: Node, domains: readonly Name[]): StubZones {
-  const found: { readonly owner: Name; readonly name: Name; readonly server: SocketAddress }[] = [];
+  const found: { readonly owner: Name; readonly name: Name; readonly server?: SocketAddress }[] =
+    [];
   const invalid: InvalidStub[] = [];
   for (const domain of domains) {
     const top = findNode(root, [...STUBS, ...domain]);
     for (const { node, registration } of top === undefined ? [] : registrations(top)) {
       const owner = node.owner();
       const read = readStub(owner, domain, registration, domains);
-      if (read.kind === 'stub') found.push({ owner, ...read });
-      else invalid.push({ node, registration, reason: read.reason });
+      if (read.kind !== 'no zone') found.push({ owner, ...read });
+      if (read.kind !== 'server') invalid.push({ node, registration, reason: read.reason });
     }
   }
   found.sort((a, b) => compare(printName(a.owner), printName(b.owner)));
@@ -47,7 +51,7 @@ export function stubZonesOf(root: Node, domains: readonly Name[]): StubZones {
   for (const { name, server } of found) {
     const key = nameKey(name);
     const zone = zones.get(key) ?? { name, servers: [] };
-    zone.servers.push(server);
+    if (server !== undefined) zone.servers.push(server);
     zones.set(key, zone);
   }
   const inOrder = [...zones.values()].sort((a, b) => compare(printName(a.name), printName(b.name)));
@@ -70,8 +74,14 @@ export function stubProblem(owner: Name, service: Service): string | undefined {
   const domain = owner.slice(at + STUBS.length);
   if (at < 1 || domain.length === 0) return undefined;
   const read = readStub(owner, domain, service, [domain]);
-  return read.kind === 'invalid' ? read.reason : undefined;
+  return read.kind === 'server' ? undefined : read.reason;
 }
+
+type StubValue =
+  | { readonly kind: 'server'; readonly name: Name; readonly server: SocketAddress }
+  /** The zone is one, but the value is no server of it. */
+  | { readonly kind: 'no server'; readonly name: Name; readonly reason: string }
+  | { readonly kind: 'no zone'; readonly reason: string };
 
 /** What a service at an owner name below that of the stub zones means. */
 function readStub(
@@ -79,23 +89,20 @@ function readStub(
   domain: Name,
   service: Service,
   domains: readonly Name[],
-):
-  | { readonly kind: 'stub'; readonly name: Name; readonly server: SocketAddress }
-  | { readonly kind: 'invalid'; readonly reason: string } {
+): StubValue {
   const name = owner.slice(1, owner.length - domain.length - STUBS.length);
   const { family, address, target, attributes } = service;
+  const own = domains.find((each) => isSubdomainOf(each, name));
+  if (own !== undefined) {
+    const reason = `the stub zone ${printName(name)} contains our domain ${printName(own)}`;
+    return { kind: 'no zone', reason };
+  }
+  const invalid = (reason: string) => ({ kind: 'no server', name, reason }) as const;
   if (target !== undefined)
     return invalid(`the server of a stub zone is an IP address, not ${printName(target)}`);
   if (family === 0) return invalid('the server of a stub zone needs a host');
-  const own = domains.find((each) => isSubdomainOf(each, name));
-  if (own !== undefined)
-    return invalid(`the stub zone ${printName(name)} contains our domain ${printName(own)}`);
   const port = attributes.port > 0 ? attributes.port : DNS_PORT;
-  return { kind: 'stub', name, server: { address, port } };
-}
-
-function invalid(reason: string): { readonly kind: 'invalid'; readonly reason: string } {
-  return { kind: 'invalid', reason };
+  return { kind: 'server', name, server: { address, port } };
 }
 
 function compare(a: string, b: string): number {
