@@ -1,5 +1,10 @@
 /** Who may have the zones (`--transfer-allow`), and who is told about a new version (`--notify`). */
-import { DNS_PORT, parseSocketAddress, type SocketAddress } from '../dns/address.ts';
+import {
+  canonicalAddress,
+  DNS_PORT,
+  parseSocketAddress,
+  type SocketAddress,
+} from '../dns/address.ts';
 import { equalNames, foldName, type Name, parseName } from '../dns/name.ts';
 import { addressSet, type Cidr, parseCidr } from '../forward/addresses.ts';
 
@@ -12,6 +17,7 @@ export interface TransferRule {
 
 /** A secondary that is told about new versions. */
 export interface NotifyTarget {
+  /** The address is canonical, so that the reply's is equal; a link-local one keeps its `%zone`. */
   readonly server: SocketAddress;
   /** Signs the message; folded. */
   readonly key: Name | undefined;
@@ -36,7 +42,16 @@ export function parseNotifyTarget(text: string): NotifyTarget | undefined {
   const server = parseSocketAddress(address, DNS_PORT);
   if (server === undefined || server.port === 0 || rest.length > 1) return undefined;
   const key = rest[0] === undefined ? undefined : parseKey(rest[0]);
-  return rest[0] !== undefined && key === undefined ? undefined : { server, key };
+  if (rest[0] !== undefined && key === undefined) return undefined;
+  return { server: { ...server, address: canonicalWithZone(server.address) }, key };
+}
+
+function canonicalWithZone(text: string): string {
+  const [address = '', zone] = text.split('%');
+  const canonical = canonicalAddress(address);
+  if (canonical === undefined) return text;
+  const hasZone = zone !== undefined && canonical.family === 6;
+  return hasZone ? `${canonical.address}%${zone}` : canonical.address;
 }
 
 function parseKey(text: string): Name | undefined {

@@ -18,13 +18,13 @@ function soa(serial: number) {
   return { owner: '\x06skydns\x05local', octets };
 }
 
-function scene() {
+function scene(target = TARGET) {
   const clock = new FakeClock();
   const sent: { readonly atMs: number; readonly packet: Uint8Array }[] = [];
   const results: string[] = [];
   let id = 0;
   const notifier = new Notifier({
-    targets: () => [TARGET],
+    targets: () => [target],
     keys: () => new Map(),
     clock,
     randomId: () => ++id,
@@ -56,6 +56,19 @@ describe('Notifying a secondary', () => {
     assert.deepEqual(results, ['acknowledged']);
     await clock.advance(100_000);
     assert.deepEqual(serials(), [7]);
+  });
+
+  it('The reply of a secondary at a link-local address counts, with and without the zone index', async () => {
+    for (const zone of ['', '%eth0']) {
+      const { clock, notifier, results, reply } = scene({
+        server: { address: 'fe80::1%eth0', port: 53 },
+        key: undefined,
+      });
+      notifier.announce(APEX, soa(7));
+      await clock.advance(1);
+      notifier.receive(reply(), { address: `fe80::1${zone}`, port: 53 });
+      assert.deepEqual(results, ['acknowledged'], zone);
+    }
   });
 
   it('A secondary gets at most one message in 5 s, about the newest version', async () => {

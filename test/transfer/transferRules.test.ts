@@ -45,3 +45,14 @@ test('Texts that are no transfer rule or no secondary are refused', () => {
   ])
     assert.equal(parseNotifyTarget(text), undefined, text);
 });
+
+test('The address of a secondary is in the form that sockets print, whatever form the option has', () => {
+  for (const [text, address] of [
+    ['[0:0:0:0:0:0:0:1]:5300', '::1'],
+    ['[::0001]', '::1'],
+    ['[FD00::A]', 'fd00::a'],
+    ['[::ffff:192.0.2.1]', '192.0.2.1'],
+    ['[FE80:0::1%eth0]', 'fe80::1%eth0'],
+  ] as const)
+    assert.equal(parseNotifyTarget(text)?.server.address, address, text);
+});

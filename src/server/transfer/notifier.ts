@@ -3,7 +3,7 @@
  * message without a reply is sent again after 1, 2, 4 and 8 s, and given up 16 s later.
  */
 
-import type { SocketAddress } from '../../dns/address.ts';
+import { clientAddress, type SocketAddress } from '../../dns/address.ts';
 import { decodeMessage } from '../../dns/decode.ts';
 import { equalNames, type Name, nameKey } from '../../dns/name.ts';
 import { Rcode } from '../../dns/rr.ts';
@@ -106,8 +106,8 @@ class Announcement {
   receive(packet: Uint8Array, from: SocketAddress): boolean {
     const { server } = this.#target;
     const sent = this.#sent;
-    if (sent === undefined || from.address !== server.address || from.port !== server.port)
-      return false;
+    if (sent === undefined || from.port !== server.port) return false;
+    if (clientAddress(from.address) !== clientAddress(server.address)) return false;
     const reply = this.#verified(packet, sent.verifier);
     if (reply === undefined || reply.id !== sent.id || !reply.isResponse) return false;
     this.#end(reply.rcode === Rcode.NOERROR ? 'acknowledged' : 'refused');
