@@ -150,7 +150,7 @@ function reject(query: Query, rcode: number, reason: string): AcceptOutcome {
     authority: [],
     additional: [],
   };
-  const reply = encodeResponse(query, response, replyLimit(query, 'udp'));
+  const reply = encodeResponse(query, response, replyLimit(query, { transport: 'udp' }));
   return { kind: 'reject', rcode, reply, reason };
 }
 

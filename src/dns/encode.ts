@@ -13,8 +13,8 @@ import { MessageWriter } from './writer.ts';
 const writer = new MessageWriter();
 
 /**
- * The reply to a query, of at most `limitOctets` (512 or more; see `replyLimit`). `truncate.ts` says what it leaves
- * out, and what `rotation`, in [0, 1), does. Throws RangeError on a response that cannot be encoded.
+ * The reply to a query, of at most `limitOctets` (see `replyLimit`), if the question leaves any room. `truncate.ts` says
+ * what it leaves out, and what `rotation`, in [0, 1), does. Throws RangeError on a response that cannot be encoded.
  */
 export function encodeResponse(
   query: Query,

@@ -218,6 +218,8 @@ export interface DnsClient {
   readonly localAddress?: string | undefined;
   /** The port at which it arrived, if it is known. */
   readonly localPort?: number | undefined;
+  /** The most octets that are added to its reply after it was encoded, those of a signature; absent: none. */
+  readonly addedOctets?: number | undefined;
 }
 
 /**

@@ -7,7 +7,7 @@
  * get. Its first RR changes from reply to reply, so that clients use all RRs over time.
  */
 import { UDP_SIZE } from './edns.ts';
-import type { Query, Response, Transport } from './message.ts';
+import type { DnsClient, Query, Response } from './message.ts';
 import { writeRdata } from './rdata.ts';
 import { type Rr, rankGroups, rrsetKey } from './rr.ts';
 import { MAX_MESSAGE_OCTETS, MIN_RR_OCTETS } from './wire.ts';
@@ -16,14 +16,18 @@ import type { MessageWriter } from './writer.ts';
 /** What a client without EDNS can receive over UDP (RFC 1035 §4.2.1). A smaller size in OPT counts as this. */
 const MIN_UDP_SIZE = 512;
 
-/** The most octets of a reply to this query on this transport; over UDP never more than `maxUdpOctets`. */
+/**
+ * The most octets of a reply to this query on this transport; over UDP never more than `maxUdpOctets`. `addedOctets`: see
+ * `DnsClient`.
+ */
 export function replyLimit(
   query: Pick<Query, 'edns'>,
-  transport: Transport,
+  { transport, addedOctets = 0 }: Pick<DnsClient, 'transport' | 'addedOctets'>,
   maxUdpOctets: number = UDP_SIZE,
 ): number {
-  if (transport !== 'udp') return MAX_MESSAGE_OCTETS;
-  return Math.min(Math.max(query.edns?.udpSize ?? 0, MIN_UDP_SIZE), maxUdpOctets);
+  if (transport !== 'udp') return MAX_MESSAGE_OCTETS - addedOctets;
+  const most = Math.min(Math.max(query.edns?.udpSize ?? 0, MIN_UDP_SIZE), maxUdpOctets);
+  return most - addedOctets;
 }
 
 /** How many RRs of each section were written. */

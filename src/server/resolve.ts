@@ -187,7 +187,7 @@ class Resolver {
     isWildcard: boolean,
   ): View {
     const { root, facts, settings, maxUdpOctets, onError } = this.#options;
-    const mostOctets = isWildcard ? replyLimit(query, 'udp', maxUdpOctets) : maxUdpOctets;
+    const mostOctets = isWildcard ? replyLimit(query, client, maxUdpOctets) : maxUdpOctets;
     return {
       root,
       settings: settings(),

@@ -163,9 +163,9 @@ class Responder {
   }
 
   /** Encodes the reply; if that fails, a SERVFAIL. */
-  #encode(query: Query, response: Response, { transport }: DnsClient): Uint8Array {
+  #encode(query: Query, response: Response, client: DnsClient): Uint8Array {
     const { maxUdpOctets, random } = this.#options;
-    const limitOctets = replyLimit(query, transport, maxUdpOctets);
+    const limitOctets = replyLimit(query, client, maxUdpOctets);
     try {
       return encodeResponse(query, response, limitOctets, random());
     } catch (error) {

@@ -79,7 +79,9 @@ function expected(question: Question, response: Response, age: number, edns?: Ed
   const { answer, authority } = response;
   const aged = { ...response, answer: older(answer), authority: older(authority) };
   const query = queryOf(question, edns);
-  return decoded(encodeResponse(query, aged, replyLimit(query, 'udp', MAX_UDP_OCTETS)));
+  return decoded(
+    encodeResponse(query, aged, replyLimit(query, { transport: 'udp' }, MAX_UDP_OCTETS)),
+  );
 }
 
 function decoded(packet: Uint8Array): Message {

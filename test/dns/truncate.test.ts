@@ -17,7 +17,7 @@ test('A UDP reply is as large as the client and the operator allow', () => {
     [undefined, 100, 1300, 65_535].map((udpSize) =>
       replyLimit(
         queryFor('x', 1, udpSize === undefined ? undefined : { udpSize }),
-        'udp',
+        { transport: 'udp' },
         maxUdpOctets,
       ),
     ),
@@ -32,12 +32,12 @@ test('A UDP reply is as large as the client and the operator allow', () => {
 
 test('A UDP reply has at most the client’s size, from 512 to 1232 octets, and a TCP reply is whole', () => {
   const limits = [0, 511, 512, 513, 1231, 1232, 1233, 4096, 65535].map((udpSize) =>
-    replyLimit(queryFor('x', 1, { udpSize }), 'udp'),
+    replyLimit(queryFor('x', 1, { udpSize }), { transport: 'udp' }),
   );
   assert.deepEqual(limits, [512, 512, 512, 513, 1231, 1232, 1232, 1232, 1232]);
-  assert.equal(replyLimit(queryFor('x'), 'udp'), 512);
-  assert.equal(replyLimit(queryFor('x'), 'tcp'), 65535);
-  assert.equal(replyLimit(queryFor('x', 1, { udpSize: 512 }), 'tcp'), 65535);
+  assert.equal(replyLimit(queryFor('x'), { transport: 'udp' }), 512);
+  assert.equal(replyLimit(queryFor('x'), { transport: 'tcp' }), 65535);
+  assert.equal(replyLimit(queryFor('x', 1, { udpSize: 512 }), { transport: 'tcp' }), 65535);
 });
 
 function fitted(query: Query, response: Response, limitOctets: number, rotation = 0): Message {

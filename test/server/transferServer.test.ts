@@ -1,10 +1,13 @@
 /** Questions for zones: which replies they get over UDP and TCP. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { accept } from '../../src/dns/accept.ts';
 import { decodeMessage } from '../../src/dns/decode.ts';
-import type { DnsClient } from '../../src/dns/message.ts';
-import { equalNames } from '../../src/dns/name.ts';
-import { Rcode, Type } from '../../src/dns/rr.ts';
+import { encodeQuery, encodeResponse } from '../../src/dns/encode.ts';
+import { authoritative, type DnsClient, type Respond } from '../../src/dns/message.ts';
+import { equalNames, nameKey } from '../../src/dns/name.ts';
+import { Class, Rcode, type Rr, Type } from '../../src/dns/rr.ts';
+import { replyLimit } from '../../src/dns/truncate.ts';
 import {
   type TransferReport,
   TransferServer,
@@ -12,9 +15,11 @@ import {
 } from '../../src/server/transfer/transferServer.ts';
 import { transferQuestion } from '../../src/transfer/transferReader.ts';
 import { parseTransferRule, transferPolicy } from '../../src/transfer/transferRules.ts';
+import { signQuery } from '../../src/transfer/tsig.ts';
+import type { TsigKey } from '../../src/transfer/tsigKeys.ts';
 import { ZoneVersions } from '../../src/transfer/zoneVersions.ts';
 import { childrenInOrder } from '../../src/zone/contents.ts';
-import { catalogOf, name, viewOf } from '../support/zone.ts';
+import { catalogOf, name, question, viewOf } from '../support/zone.ts';
 
 const APEX = name('skydns.local.');
 
@@ -211,4 +216,46 @@ describe('A question for a zone', () => {
     });
     assert.deepEqual(reply, Uint8Array.of(1));
   });
+});
+
+describe('A signed question', () => {
+  const key: TsigKey = {
+    name: name('secondary.'),
+    algorithm: 'hmac-sha256',
+    secret: Buffer.from('a secret of the secondary'),
+  };
+  const plain = encodeQuery({
+    ...{ id: 1, question: question('skydns.local.', 'A') },
+    ...{ recursionDesired: false, checkingDisabled: false },
+  });
+  const { signed } = signQuery(plain, key, 0);
+  /** More addresses than the longest message can have. */
+  const rdatas = Array.from({ length: 5_000 }, (_, i) => `10.0.${i >> 8}.${i & 255}`);
+  const rrs = rdatas.map((address): Rr => {
+    const plainRr = { owner: APEX, type: Type.A, class: Class.IN, ttlSeconds: 60 };
+    return { ...plainRr, rdata: { kind: 'address', address } };
+  });
+
+  for (const [transport, limit] of [
+    ['tcp', 65_535],
+    ['udp', 512],
+  ] as const) {
+    it(`The longest reply over ${transport} leaves room for its signature`, () => {
+      const respond: Respond = (packet, to, send) => {
+        const read = accept(packet, to.port);
+        assert.ok(read.kind === 'query');
+        const response = authoritative(Rcode.NOERROR, rrs);
+        send(encodeResponse(read.query, response, replyLimit(read.query, to)));
+      };
+      const { server } = scene({ respond, keys: () => new Map([[nameKey(key.name), key]]) });
+      let reply: Uint8Array | undefined;
+      server.respond(signed, client(transport), (sent) => {
+        reply = sent;
+      });
+      assert.ok(reply !== undefined && reply.length <= limit && reply.length > limit - 32);
+      const message = signQuery(plain, key, 0).verifier.verify(reply, 0);
+      assert.ok(typeof message !== 'string', String(message));
+      assert.equal(decodeMessage(message)?.truncated, true);
+    });
+  }
 });

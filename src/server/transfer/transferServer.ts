@@ -124,11 +124,8 @@ export class TransferServer {
       return;
     }
     const { respond } = this.#options;
-    respond(
-      message,
-      client,
-      signer === undefined ? send : (reply) => send(this.#sign(judged, reply)),
-    );
+    if (signer === undefined) respond(message, client, send);
+    else respond(message, roomyClient(judged), (reply) => send(this.#sign(judged, reply)));
   }
 
   #open(packet: Uint8Array, client: DnsClient): QueryReplies | undefined {
@@ -257,23 +254,13 @@ export class TransferServer {
   }
 
   #reply(judged: JudgedQuery, query: Query, response: Response): Uint8Array {
-    const { maxUdpOctets } = this.#options;
-    const limit = replyLimit(query, judged.client.transport, maxUdpOctets);
+    const limit = replyLimit(query, roomyClient(judged), this.#options.maxUdpOctets);
     return this.#sign(judged, encodeResponse(query, response, limit));
   }
 
-  /** The reply, signed if the query is. If it is too long for UDP with the signature, the client has to ask over TCP. */
-  #sign({ client, message, signer }: JudgedQuery, reply: Uint8Array): Uint8Array {
-    if (signer === undefined) return reply;
-    const now = this.#options.unixSeconds();
-    if (client.transport !== 'udp') return signer.sign(reply, now);
-    const read = accept(message, client.port);
-    if (read.kind !== 'query') return signer.sign(reply, now);
-    const { query } = read;
-    const limit = replyLimit(query, 'udp', this.#options.maxUdpOctets);
-    if (reply.length + signer.addedOctets <= limit) return signer.sign(reply, now);
-    const cut = { ...authoritative(Rcode.NOERROR, []), truncated: true };
-    return signer.sign(encodeResponse(query, cut, limit), now);
+  /** The reply, signed if the query is. */
+  #sign({ signer }: JudgedQuery, reply: Uint8Array): Uint8Array {
+    return signer === undefined ? reply : signer.sign(reply, this.#options.unixSeconds());
   }
 
   #report(
@@ -283,6 +270,11 @@ export class TransferServer {
   ): void {
     this.#options.onTransfer({ client, zone: question.qname, ...facts });
   }
+}
+
+/** The client, whose reply has to leave room for its signature. */
+function roomyClient({ client, signer }: JudgedQuery): DnsClient {
+  return signer === undefined ? client : { ...client, addedOctets: signer.addedOctets };
 }
 
 const KINDS: Readonly<Record<TransferContents['kind'], TransferKind>> = {
