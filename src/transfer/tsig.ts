@@ -24,6 +24,8 @@ export type VerifiedQuery =
   | { readonly kind: 'unsigned' }
   /** `message` is the query without the signature. */
   | { readonly kind: 'signed'; readonly message: Uint8Array; readonly signer: TsigSigner }
+  /** The signature has a length that none has: the reply is FORMERR, without TSIG (§5.2.2.1). */
+  | { readonly kind: 'malformed'; readonly message: Uint8Array }
   /** `signer` signs the reply with the error, or adds the error without a signature (§5.3.2). */
   | { readonly kind: 'wrong'; readonly message: Uint8Array; readonly signer: TsigSigner };
 
@@ -53,18 +55,19 @@ export function verifyTsig(packet: Uint8Array, keys: TsigKeys, unixSeconds: numb
     signer: new TsigSigner({ record, key, error, unixSeconds }),
   });
   if (key === undefined || !isAlgorithm(record.algorithm, key)) return wrong(TsigError.BADKEY);
+  const { mac } = record;
+  const fullOctets = HASHES[key.algorithm].octets;
+  if (mac.length > fullOctets || mac.length < Math.max(LEAST_MAC_OCTETS, fullOctets / 2))
+    return { kind: 'malformed', message };
   message.writeUInt16BE(record.originalId, 0); // §4.3.2: the id that was signed
   const expected = macOf(key, [message, variablesOf(record)]);
   message.writeUInt16BE(readId(packet), 0);
-  const { mac } = record;
-  const octets = mac.length;
-  const isMac = octets <= expected.length && timingSafeEqual(mac, expected.subarray(0, octets));
-  // §5.2.2.1: fewer octets are not a signature, whatever they are.
-  if (!isMac || octets < Math.max(10, expected.length / 2)) return wrong(TsigError.BADSIG);
+  if (!timingSafeEqual(mac, expected.subarray(0, mac.length))) return wrong(TsigError.BADSIG);
   if (Math.abs(unixSeconds - record.timeSeconds) > Math.min(record.fudgeSeconds, FUDGE_SECONDS)) {
     return wrong(TsigError.BADTIME);
   }
-  if (octets < expected.length) return wrong(TsigError.BADTRUNC);
+  // §5.2.4: our policy takes whole signatures only.
+  if (mac.length < fullOctets) return wrong(TsigError.BADTRUNC);
   const signer = new TsigSigner({ record, key, error: TsigError.NONE, unixSeconds });
   return { kind: 'signed', message, signer };
 }
@@ -181,6 +184,8 @@ export class TsigVerifier {
   }
 }
 
+/** §5.2.2.1: no signature is shorter, nor shorter than half of the hash. */
+const LEAST_MAC_OCTETS = 10;
 const NO_OCTETS = new Uint8Array(0);
 const TIME_OCTETS = 6;
 /** The rdata without names, signature and other data. */

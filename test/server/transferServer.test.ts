@@ -236,6 +236,21 @@ describe('A signed question', () => {
     return { ...plainRr, rdata: { kind: 'address', address } };
   });
 
+  it('A signature that is too short for one gets FORMERR without TSIG', () => {
+    const cut = Buffer.concat([signed.subarray(0, -6 - 32), signed.subarray(-6)]);
+    const macAt = cut.length - 6;
+    cut.writeUInt16BE(0, macAt - 2);
+    const rdataAt = macAt - 2 - 8 - '\x0bhmac-sha256\0'.length - 2;
+    cut.writeUInt16BE(cut.readUInt16BE(rdataAt) - 32, rdataAt);
+    const { server } = scene({ keys: () => new Map([[nameKey(key.name), key]]) });
+    let reply: Uint8Array | undefined;
+    server.respond(cut, client('tcp'), (sent) => {
+      reply = sent;
+    });
+    const { rcode, additional } = decodeMessage(reply ?? assert.fail()) ?? assert.fail();
+    assert.deepEqual([rcode, additional], [Rcode.FORMERR, []]);
+  });
+
   for (const [transport, limit] of [
     ['tcp', 65_535],
     ['udp', 512],

@@ -24,6 +24,20 @@ const QUERY = encodeQuery({
   ...{ recursionDesired: false, checkingDisabled: false },
 });
 
+/** The query with a signature cut or lengthened to so many octets; `changed` is added to its first octet. */
+function signedWith(octets: number, changed = 0): Buffer {
+  const { signed } = signQuery(QUERY, KEY, NOW);
+  // Behind the signature are its original id, an error, and the length of other data.
+  const macAt = signed.length - 6 - 32;
+  const mac = Buffer.concat([signed.subarray(macAt, macAt + 32), Buffer.alloc(32)]);
+  mac.writeUInt8((mac.readUInt8(0) + changed) & 0xff, 0);
+  const head = Buffer.from(signed.subarray(0, macAt));
+  head.writeUInt16BE(octets, macAt - 2);
+  const rdataAt = macAt - 2 - 8 - '\x0bhmac-sha256\0'.length - 2;
+  head.writeUInt16BE(head.readUInt16BE(rdataAt) + octets - 32, rdataAt);
+  return Buffer.concat([head, mac.subarray(0, octets), signed.subarray(macAt + 32)]);
+}
+
 describe('TSIG', () => {
   it('A query with the right key and time is signed, and its reply verifies', () => {
     const { signed, verifier } = signQuery(QUERY, KEY, NOW);
@@ -74,6 +88,25 @@ describe('TSIG', () => {
         assert.equal(Buffer.from(reply).readUInt32BE(reply.length - 4), NOW);
     });
   }
+
+  for (const octets of [0, 9, 15, 33]) {
+    it(`A query with a signature of ${octets} octets is malformed`, () => {
+      assert.equal(verifyTsig(signedWith(octets), keysOf(KEY), NOW).kind, 'malformed');
+    });
+  }
+
+  it('A query whose signature is shortened to 16 octets gets BADTRUNC, if these are right', () => {
+    for (const [octets, changed, error] of [
+      [16, 0, TsigError.BADTRUNC],
+      [31, 0, TsigError.BADTRUNC],
+      [16, 1, TsigError.BADSIG],
+    ] as const) {
+      const verified = verifyTsig(signedWith(octets, changed), keysOf(KEY), NOW);
+      assert.ok(verified.kind === 'wrong');
+      const reply = Buffer.from(verified.signer.sign(encodeHeaderOnly(7, 0, 9), NOW));
+      assert.equal(reply.readUInt16BE(reply.length - 4), error);
+    }
+  });
 
   it('An algorithm other than that of the key counts as an unknown key', () => {
     const { signed, verifier } = signQuery(QUERY, { ...KEY, algorithm: 'hmac-sha512' }, NOW);

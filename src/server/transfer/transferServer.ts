@@ -144,15 +144,19 @@ export class TransferServer {
     if (known.size === 0) return unsigned;
     const verified = verifyTsig(packet, known, unixSeconds());
     if (verified.kind === 'unsigned') return unsigned;
+    if (verified.kind === 'malformed')
+      return this.#error({ ...unsigned, message: verified.message }, Rcode.FORMERR) ?? unsigned;
     const judged = { message: verified.message, signer: verified.signer, client };
     if (verified.kind === 'signed') return judged;
-    const read = accept(plainOf(verified.message), client.port);
-    // No reply is signed for a packet that is no query: the error would not fit one.
-    if (read.kind !== 'query') return unsigned;
-    return this.#reply(judged, read.query, {
-      ...authoritative(Rcode.NOTAUTH, []),
-      authoritative: false,
-    });
+    return this.#error(judged, Rcode.NOTAUTH) ?? unsigned;
+  }
+
+  /** A reply without records; none for a packet that is no query: the error would not fit one. */
+  #error(judged: JudgedQuery, rcode: number): Uint8Array | undefined {
+    const read = accept(plainOf(judged.message), judged.client.port);
+    if (read.kind !== 'query') return undefined;
+    const response = { ...authoritative(rcode, []), authoritative: false };
+    return this.#reply(judged, read.query, response);
   }
 
   /** `undefined`: the client gets no reply. */
