@@ -3,6 +3,7 @@
  * it. Its types are those of the name; a name that does not exist has NXNAME.
  */
 import { MAX_NAME_OCTETS, type Name, nameOctets, wireName } from '../dns/name.ts';
+import { typeBitmaps } from '../dns/presentation/dnssecFields.ts';
 import { Class, type Rr, Type } from '../dns/rr.ts';
 
 /** The NSEC of an existing name with records of these types; an empty non-terminal has none. */
@@ -16,7 +17,10 @@ export function nsecOfMissingName(owner: Name, ttlSeconds: number): Rr {
 }
 
 function nsec(owner: Name, types: readonly number[], ttlSeconds: number): Rr {
-  const octets = Buffer.concat([wireName(nextName(owner)), typeBitmaps(types)]);
+  const octets = Buffer.concat([
+    wireName(nextName(owner)),
+    Buffer.from(typeBitmaps(types), 'latin1'),
+  ]);
   return {
     owner,
     type: Type.NSEC,
@@ -36,19 +40,4 @@ function nextName(name: Name): Name {
   // Upper-case letters count as lower-case ones, which come later.
   const next = last >= 0x41 && last <= 0x5a ? 0x5b : last;
   return [label.slice(0, -1) + String.fromCharCode(next), ...rest];
-}
-
-/** RFC 4034 §4.1.2. */
-function typeBitmaps(types: readonly number[]): Buffer {
-  const windows = new Map<number, number[]>();
-  for (const type of [...new Set(types)].sort((a, b) => a - b)) {
-    const bits = windows.get(type >> 8) ?? [];
-    windows.set(type >> 8, bits);
-    const at = (type & 0xff) >> 3;
-    bits[at] = (bits[at] ?? 0) | (0x80 >> (type & 7));
-  }
-  const blocks = [...windows].map(([window, bits]) =>
-    Buffer.from([window, bits.length, ...Array.from(bits, (octet) => octet ?? 0)]),
-  );
-  return Buffer.concat(blocks);
 }

@@ -3,7 +3,8 @@
  * `dnssec-keygen`, `keymgr` and `ldns-keygen` write them. Reads and writes their texts; a caller reads the files.
  */
 import { foldName, type Name, parseName, printName } from '../dns/name.ts';
-import { KEY_DATES, type KeyDate, type KeyDates, parseKeyDate, printKeyDate } from './keyDates.ts';
+import { parseDnssecTime, printDnssecTime } from '../dns/presentation/dnssecFields.ts';
+import { KEY_DATES, type KeyDate, type KeyDates } from './keyDates.ts';
 
 /** DNSKEY algorithm numbers (IANA, "DNS Security Algorithm Numbers"). */
 export const Algorithm = { RSASHA256: 8, ECDSAP256SHA256: 13, ED25519: 15 } as const;
@@ -109,7 +110,7 @@ function datesIn(fields: ReadonlyMap<string, string>): KeyDates | string {
   for (const name of KEY_DATES) {
     const text = fields.get(name);
     if (text === undefined || text === '') continue;
-    const date = parseKeyDate(text.split(' ')[0] ?? '');
+    const date = parseDnssecTime(text.split(' ')[0] ?? '');
     if (date === undefined) return `${name}: ${JSON.stringify(text)} is not a date`;
     dates[name] = date;
   }
@@ -133,7 +134,7 @@ export function printPublicFile(
   const owner = printName(zone);
   const comments = KEY_DATES.flatMap((name) => {
     const date = dates[name];
-    return date === undefined ? [] : [`; ${name}: ${printKeyDate(date)}`];
+    return date === undefined ? [] : [`; ${name}: ${printDnssecTime(date)}`];
   });
   const base64 = Buffer.from(publicKey).toString('base64');
   const record = `${owner} IN DNSKEY ${flags} 3 ${algorithm} ${base64}`;
@@ -150,7 +151,7 @@ export function printPrivateFile({
   const fields = [...secrets].map(([name, octets]) => `${name}: ${octets.toString('base64')}`);
   const lines = KEY_DATES.flatMap((name) => {
     const date = dates[name];
-    return date === undefined ? [] : [`${name}: ${printKeyDate(date)}`];
+    return date === undefined ? [] : [`${name}: ${printDnssecTime(date)}`];
   });
   return [
     'Private-key-format: v1.3',
@@ -175,7 +176,7 @@ export function withDates({ publicText, privateText }: KeyTexts, dates: KeyDates
   for (const name of KEY_DATES) {
     const date = dates[name];
     if (date === undefined) continue;
-    const text = printKeyDate(date);
+    const text = printDnssecTime(date);
     fields = withLine(fields, new RegExp(`^${name}:.*$`, 'm'), `${name}: ${text}`);
     comments = withLine(
       comments,

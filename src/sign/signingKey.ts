@@ -1,6 +1,6 @@
 /**
  * sign/: DNSSEC keys, signatures and denial of existence for RRsets. Pure.
- * Imports: dns.
+ * Imports: dns, dns/presentation.
  * Used by: app/answering, cli/host, cli/signing, dataplane/publish, server, tools/doctor.
  *
  * A key that signs: the private key as `node:crypto` takes it, and the DNSKEY record's data (RFC 4034 §2) with its key

@@ -2,8 +2,8 @@
  * app/answering/: The parts of a running server that answer queries.
  * Imports: ambassador, ambassador/names, ambassador/proxy, app/ambassador, app/process, config, config/options,
  *   dataplane/cache, dataplane/listeners, dataplane/publish, dataplane/reply, dataplane/sockets, dataplane/table, dns,
- *   dnstap, forward, forward/domains, kernel, observability, server, server/http, server/listening, server/tcp,
- *   server/tls, server/transfer, service, sign, store, timing, transfer, zone, zone/tree.
+ *   dns/presentation, dnstap, forward, forward/domains, kernel, observability, server, server/http, server/listening,
+ *   server/tcp, server/tls, server/transfer, service, sign, store, timing, transfer, zone, zone/tree.
  * Used by: app, cli/host, cli/signing, tools/doctor.
  *
  * The answer table of a running server: its memory, and the timer that refreshes it.

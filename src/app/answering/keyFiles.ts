@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { nameKey, printName } from '../../dns/name.ts';
-import { parseKeyDate } from '../../sign/keyDates.ts';
+import { parseDnssecTime } from '../../dns/presentation/dnssecFields.ts';
 import { parseKeyFile } from '../../sign/keyFile.ts';
 import { type SigningKey, signingKeyOf } from '../../sign/signingKey.ts';
 import { fileStamp } from '../../timing/fileStamp.ts';
@@ -111,7 +111,7 @@ export const UNSIGN_ENDING = '.unsign';
 
 function readUnsignDate(path: string): number | string | undefined {
   try {
-    const date = parseKeyDate(readFileSync(path, 'utf8').trim());
+    const date = parseDnssecTime(readFileSync(path, 'utf8').trim());
     return date ?? `the ${UNSIGN_ENDING} file has no date`;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

@@ -4,8 +4,9 @@ import { UNSIGN_ENDING } from '../../app/answering/keyFiles.ts';
 import type { Io } from '../../app/process/process.ts';
 import type { Arguments } from '../../config/settings.ts';
 import { type Name, printName } from '../../dns/name.ts';
+import { printDnssecTime } from '../../dns/presentation/dnssecFields.ts';
 import { DIGESTS, type Digest, printDnskey, printDs } from '../../sign/delegation.ts';
-import { hasCome, type KeyDates, printKeyDate } from '../../sign/keyDates.ts';
+import { hasCome, type KeyDates } from '../../sign/keyDates.ts';
 import { isTrusted } from '../../sign/rollover.ts';
 import { jsonLine } from '../output.ts';
 import { keysOfDomain, wordOf, writeKeyFile } from './keyFolder.ts';
@@ -42,7 +43,7 @@ export function unsign(zone: Name, { flags }: Arguments, { stdout }: Io): number
     .filter(({ key: { dates } }) => (dates.Unsign !== undefined) === isUndone)
     .map(({ path }) => path);
   const fileOf = (path: string): string => `${path}${UNSIGN_ENDING}`;
-  const date = printKeyDate(Math.floor(Date.now() / 1000));
+  const date = printDnssecTime(Math.floor(Date.now() / 1000));
   if (flags['dry-run'] !== true)
     for (const path of paths) {
       if (isUndone) rmSync(fileOf(path), { force: true });

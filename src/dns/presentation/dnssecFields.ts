@@ -49,28 +49,30 @@ export const certificateType: Field = unsigned('certificate type', 2, CERTIFICAT
  */
 export function signatureTime(what: string): Field {
   return {
-    print: (cursor) => printTime(cursor.u32()),
+    print: (cursor) => printDnssecTime(cursor.u32()),
     parse(words) {
       const text = words.peek() ?? '';
       if (!/^[0-9]{14}$/.test(text)) return numberOctets(words.integer(what, 0, 2 ** 32 - 1), 4);
       words.word(what);
-      const seconds = secondsOf(text);
+      const seconds = parseDnssecTime(text);
       if (seconds === undefined) words.fail(`${what} is not a date`);
       return numberOctets((seconds ?? 0) % 2 ** 32, 4);
     },
   };
 }
 
-function printTime(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().slice(0, 19).replace(/[-T:]/g, '');
+/** Key files have this form as well. */
+export function printDnssecTime(unixSeconds: number): string {
+  return new Date(unixSeconds * 1000).toISOString().slice(0, 19).replace(/[-T:]/g, '');
 }
 
-function secondsOf(text: string): number | undefined {
+/** Seconds since 1970; `undefined` for any other text, an earlier date, and a date that no calendar has. */
+export function parseDnssecTime(text: string): number | undefined {
   const [, date, hour, minute, second] = /^(\d{8})(\d\d)(\d\d)(\d\d)$/.exec(text) ?? [];
   const day = date?.replace(/^(\d{4})(\d\d)(\d\d)$/, '$1-$2-$3');
   const ms = Date.parse(`${day}T${hour}:${minute}:${second}Z`);
   // Date.parse takes the 30th of February for the 1st of March.
-  const isDate = !Number.isNaN(ms) && ms >= 0 && printTime(ms / 1000) === text;
+  const isDate = !Number.isNaN(ms) && ms >= 0 && printDnssecTime(ms / 1000) === text;
   return isDate ? ms / 1000 : undefined;
 }
 
@@ -84,24 +86,14 @@ export const typeSet: Field = {
       const bits = cursor.characterString();
       if (window <= before || !isBitmap(bits) || bits.length > 32) cursor.fail();
       before = window;
-      for (const type of typesIn(bits)) types.push(typeName(window * 256 + type));
+      for (const type of numbersIn(bits)) types.push(typeName(window * 256 + type));
     }
     return types.join(' ');
   },
   parse(words) {
-    const windows = new Map<number, number[]>();
-    while (!words.isAtEnd) {
-      const type = readType(words, 'a type');
-      const window = Math.floor(type / 256);
-      windows.set(window, [...(windows.get(window) ?? []), type % 256]);
-    }
-    return [...windows]
-      .sort(([a], [b]) => a - b)
-      .map(([window, types]) => {
-        const bits = bitmapOf(types);
-        return String.fromCharCode(window, bits.length) + bits;
-      })
-      .join('');
+    const types: number[] = [];
+    while (!words.isAtEnd) types.push(readType(words, 'a type'));
+    return typeBitmaps(types);
   },
 };
 
@@ -111,7 +103,7 @@ export const oldTypeSet: Field = {
     const bits = cursor.string(cursor.end - cursor.at);
     // The first bit is reserved for another form, which no RFC defines yet.
     if (!isBitmap(bits) || bits.length > 16 || bits.charCodeAt(0) >= 0x80) cursor.fail();
-    return typesIn(bits).map(typeName).join(' ');
+    return numbersIn(bits).map(typeName).join(' ');
   },
   parse(words) {
     const types: number[] = [];
@@ -129,15 +121,23 @@ function isBitmap(bits: string): boolean {
   return bits !== '' && !bits.endsWith('\0');
 }
 
-/** Bit 0 is the highest one of the first octet. */
-export function typesIn(bits: string): number[] {
-  const set: number[] = [];
-  for (let i = 0; i < bits.length * 8; i++) {
-    if ((bits.charCodeAt(i >> 3) & (0x80 >> (i & 7))) !== 0) set.push(i);
+/** A set of types, in windows of 256. */
+export function typeBitmaps(types: Iterable<number>): string {
+  const windows = new Map<number, number[]>();
+  for (const type of types) {
+    const window = type >> 8;
+    windows.set(window, [...(windows.get(window) ?? []), type & 0xff]);
   }
-  return set;
+  return [...windows]
+    .sort(([a], [b]) => a - b)
+    .map(([window, numbers]) => {
+      const bits = bitmapOf(numbers);
+      return String.fromCharCode(window, bits.length) + bits;
+    })
+    .join('');
 }
 
+/** Bit 0 is the highest one of the first octet. */
 export function bitmapOf(numbers: readonly number[]): string {
   const octets: number[] = [];
   for (const number of numbers) {
@@ -145,4 +145,12 @@ export function bitmapOf(numbers: readonly number[]): string {
     octets[number >> 3] = (octets[number >> 3] ?? 0) | (0x80 >> (number & 7));
   }
   return String.fromCharCode(...octets);
+}
+
+export function numbersIn(bits: string): number[] {
+  const set: number[] = [];
+  for (let i = 0; i < bits.length * 8; i++) {
+    if ((bits.charCodeAt(i >> 3) & (0x80 >> (i & 7))) !== 0) set.push(i);
+  }
+  return set;
 }

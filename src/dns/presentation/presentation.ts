@@ -1,8 +1,8 @@
 /**
  * dns/presentation/: Records in the text of zone files, both ways, and the names of types and codes. Pure.
  * Imports: dns.
- * Used by: app, cli, cli/commands, cli/signing, forward, main, observability, registrar/describe, server, service,
- *   tools/doctor/judge.
+ * Used by: app, app/answering, cli, cli/commands, cli/signing, forward, main, observability, registrar/describe, server,
+ *   service, sign, tools/doctor/judge.
  *
  * RFC 1035 §5.1, RFC 3597 §5, and the RFC of each type. Every type that IANA has registered has its own form; all
  * others, and octets that break their type's rules, are `\# LENGTH HEX`.

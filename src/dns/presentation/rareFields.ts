@@ -2,7 +2,7 @@
 import { addressFamily, addressOctets, printAddress } from '../address.ts';
 import type { Cursor } from '../cursor.ts';
 import { printName } from '../name.ts';
-import { bitmapOf, typesIn } from './dnssecFields.ts';
+import { bitmapOf, numbersIn } from './dnssecFields.ts';
 import { numberOctets, parseBase64, parseHex, printBase64, printHex } from './encodings.ts';
 import { type Field, ipAddressOctets, plainNameOctets, readPlainName, restOf } from './fields.ts';
 import type { Words } from './words.ts';
@@ -140,7 +140,7 @@ export const wellKnownServices: Field = {
     const bits = restOf(cursor);
     if (bits.length > 8192 || bits.endsWith('\0')) cursor.fail();
     if (cursor.failed) return '';
-    return [printAddress(octets), protocol, ...typesIn(bits)].join(' ');
+    return [printAddress(octets), protocol, ...numbersIn(bits)].join(' ');
   },
   parse(words) {
     const address = ipAddressOctets(words.word('address'), 4, words, 'address');
