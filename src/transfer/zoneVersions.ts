@@ -69,7 +69,7 @@ export class ZoneVersions {
     this.#history = new VersionHistory(options.historyRecords);
   }
 
-  /** Call this before `cut` if the zone's data is another one, with the nodes whose names it changes. */
+  /** Call this before `make` if the zone's data is another one, with the nodes whose names it changes. */
   setData(data: ZoneData): void {
     this.#view = listingView(data, this.#options.inOrder);
   }
@@ -94,14 +94,14 @@ export class ZoneVersions {
   }
 
   /**
-   * Computes the records again that the changed nodes may affect, among them all nodes above each. `makeVersion` returns
-   * the serial of the new version; it is called if a record has changed or `isTouched`. Returns whether there is one.
+   * Computes the records again that the changed nodes may affect, among them all nodes above each. Makes the next
+   * version, with the serial that `newSerial` returns, if a record has changed or `isTouched`. Returns whether it did.
    */
-  cut(changed: Iterable<Node>, isTouched: boolean, makeVersion: () => number): boolean {
+  make(changed: Iterable<Node>, isTouched: boolean, newSerial: () => number): boolean {
     const changes = this.#apply(changed);
     if (!isTouched && changedRecords(changes) === 0) return false;
     const fromSerial = this.#serial;
-    const toSerial = makeVersion();
+    const toSerial = newSerial();
     this.#history.add({ fromSerial, toSerial, ...changes });
     // Secondaries compare serials: no difference leads to a version whose serial is not newer.
     if (!isNewerSerial(toSerial, fromSerial)) this.#history.clear();

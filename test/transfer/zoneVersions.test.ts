@@ -63,12 +63,12 @@ class Followed {
     ]);
   }
 
-  cut(isTouched = false): void {
+  make(isTouched = false): void {
     const changed = this.#changed;
     this.#changed = new Set();
     for (const node of changed) this.#order.noteChange(node);
     this.#order.sweep();
-    this.zone.cut(changed, isTouched, () => this.#revision);
+    this.zone.make(changed, isTouched, () => this.#revision);
   }
 }
 
@@ -134,7 +134,7 @@ describe('The versions of a zone', () => {
   );
   const step = fc.oneof(
     { weight: 4, arbitrary: fc.record({ path: name.map((labels) => labels.join('/')), value }) },
-    { weight: 1, arbitrary: fc.constant('cut' as const) },
+    { weight: 1, arbitrary: fc.constant('make' as const) },
   );
   const steps = fc.array(step, { maxLength: 30 });
 
@@ -143,9 +143,9 @@ describe('The versions of a zone', () => {
       fc.property(steps, fc.boolean(), (all, aggregates) => {
         const followed = new Followed({ aggregates });
         const versions = new Map([[followed.zone.serial, zoneOf(followed)]]);
-        for (const each of [...all, 'cut' as const]) {
-          if (each !== 'cut') followed.put(each.path, each.value);
-          else followed.cut();
+        for (const each of [...all, 'make' as const]) {
+          if (each !== 'make') followed.put(each.path, each.value);
+          else followed.make();
           versions.set(followed.zone.serial, zoneOf(followed));
         }
         const newest = zoneOf(followed);
@@ -162,16 +162,16 @@ describe('The versions of a zone', () => {
       fc.property(steps, (all) => {
         const followed = new Followed();
         for (const each of all) {
-          if (each === 'cut') followed.cut();
+          if (each === 'make') followed.make();
           else followed.put(each.path, each.value);
         }
-        followed.cut();
+        followed.make();
         const anew = new Followed();
         const last = new Map(
-          all.flatMap((each) => (each === 'cut' ? [] : [[each.path, each.value]])),
+          all.flatMap((each) => (each === 'make' ? [] : [[each.path, each.value]])),
         );
         for (const [path, each] of last) anew.put(path, each);
-        anew.cut();
+        anew.make();
         assert.deepEqual(withoutSoa(zoneOf(followed)), withoutSoa(zoneOf(anew)));
       }),
       { numRuns: 100 },
@@ -181,13 +181,13 @@ describe('The versions of a zone', () => {
   it('A deleted name below a stored wildcard leaves the zone, as does a wildcard below another', () => {
     const followed = new Followed();
     followed.put('*', { host: '10.0.0.1' });
-    followed.cut();
+    followed.make();
     const before = withoutSoa(zoneOf(followed));
     for (const path of ['c', 'd/*', 'd/e']) {
       followed.put(path, { host: '10.0.0.2' });
-      followed.cut();
+      followed.make();
       followed.put(path, undefined);
-      followed.cut();
+      followed.make();
       assert.deepEqual(withoutSoa(zoneOf(followed)), before, path);
     }
   });
@@ -195,11 +195,11 @@ describe('The versions of a zone', () => {
   it('A transfer sends the version with which it began, whatever changes while it runs', () => {
     const followed = new Followed();
     for (let i = 0; i < 50; i++) followed.put(`n${i}`, { host: `10.0.0.${i}`, port: -1 });
-    followed.cut();
+    followed.make();
     const before = zoneOf(followed);
     const transfer = followed.zone.whole();
     for (let i = 0; i < 60; i++) followed.put(`n${i}`, { host: `10.0.1.${i}`, port: -1 });
-    followed.cut();
+    followed.make();
     assert.deepEqual(applied(new Set(), transfer), before);
   });
 
@@ -207,7 +207,7 @@ describe('The versions of a zone', () => {
     const followed = new Followed({ historyRecords: 10 });
     for (let i = 0; i < 20; i++) {
       followed.put(`n${i}`, { host: `10.0.0.${i}`, port: -1 });
-      followed.cut();
+      followed.make();
     }
     assert.equal(followed.zone.since(1).kind, 'zone');
     assert.equal(followed.zone.since(19).kind, 'differences');
@@ -218,7 +218,7 @@ describe('The versions of a zone', () => {
     const followed = new Followed({ historyRecords: 10 });
     for (let i = 1; i <= 7; i++) {
       followed.put('bad', []);
-      followed.cut(true);
+      followed.make(true);
     }
     assert.equal(followed.zone.serial, 7);
     assert.equal(followed.zone.since(1).kind, 'zone');
@@ -228,7 +228,7 @@ describe('The versions of a zone', () => {
   it('A secondary with a newer version gets the SOA alone', () => {
     const followed = new Followed();
     followed.put('a', { host: '10.0.0.1', port: -1 });
-    followed.cut();
+    followed.make();
     assert.equal(followed.zone.since(99).kind, 'same');
     assert.equal(followed.zone.since(2 ** 31 + 1).kind, 'zone', 'neither serial is newer');
   });
@@ -236,12 +236,12 @@ describe('The versions of a zone', () => {
   it('Several versions whose changes cancel each other are sent as one difference without them', () => {
     const followed = new Followed();
     for (let i = 0; i < 20; i++) followed.put(`n${i}`, { host: `10.0.0.${i}`, port: -1 });
-    followed.cut();
+    followed.make();
     const { serial } = followed.zone;
     followed.put('new', { host: '10.0.0.99', port: -1 });
-    followed.cut();
+    followed.make();
     followed.put('new', undefined);
-    followed.cut();
+    followed.make();
     assert.deepEqual(
       received(followed.zone.since(serial)).map(({ type }) => type),
       [Type.SOA, Type.SOA, Type.SOA, Type.SOA],
@@ -254,13 +254,13 @@ describe('The versions of a zone', () => {
       const path = `n${String(i).padStart(4, '0')}`;
       followed.put(path, { host: `10.0.${i >> 8}.${i & 255}`, port: -1 });
     }
-    followed.cut();
+    followed.make();
     const { serial } = followed.zone;
     followed.put('n2999', { host: '10.9.9.9', port: -1 });
-    followed.cut();
+    followed.make();
     assert.equal(received(followed.zone.since(serial)).length, 6);
     followed.put('n0000', undefined);
-    followed.cut();
+    followed.make();
     const lines = zoneOf(followed);
     assert.ok(
       lines.has('skydns.local.\t3600\tIN\tA\t10.0.3.232'),

@@ -168,6 +168,8 @@ async function fromStore(
       settings: {
         ...settings,
         apexes: [zone],
+        // Their table is not read, and `serve` does not give them to names by default.
+        virtualAddresses: false,
         forwarded: delegatedIn(delegated.cuts(), [zone]),
         storedWildcards: SERVE_OPTIONS.storedWildcards.fallback,
       },

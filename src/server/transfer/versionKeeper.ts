@@ -79,7 +79,7 @@ export class VersionKeeper {
   #touched = new Map<Name, Touch>();
   /** The greatest revision of the last changes of any keys. */
   #lastRevision = 0;
-  #cutAtMs = Number.NEGATIVE_INFINITY;
+  #madeAtMs = Number.NEGATIVE_INFINITY;
   /** The alarm is set. */
   #isWaiting = false;
 
@@ -87,7 +87,7 @@ export class VersionKeeper {
     this.#options = options;
     const { clock } = options;
     this.#scheduler = new FairScheduler({ ...SLICE, nowMs: () => clock.monotonicMs() });
-    this.#alarm = new Alarm(clock, () => this.#cut());
+    this.#alarm = new Alarm(clock, () => this.#make());
   }
 
   get zones(): readonly ZoneVersions[] {
@@ -107,7 +107,9 @@ export class VersionKeeper {
     this.#readAll();
   }
 
-  /** Call this when the settings may have changed: then every record may have, unless only cuts have come or gone. */
+  /**
+   * Call this when the settings may have changed: then every record may have, unless only zone cuts have come or gone.
+   */
   onSettings(): void {
     if (!this.#isStarted) return;
     const before = this.#settings;
@@ -195,7 +197,7 @@ export class VersionKeeper {
     if (this.#isWaiting) return;
     this.#isWaiting = true;
     const { clock, serialIntervalSeconds } = this.#options;
-    const soonest = this.#cutAtMs + serialIntervalSeconds * 1_000;
+    const soonest = this.#madeAtMs + serialIntervalSeconds * 1_000;
     this.#alarm.set(Math.max(clock.monotonicMs() + GATHER_MS, soonest));
   }
 
@@ -242,23 +244,23 @@ export class VersionKeeper {
     this.#reading = [];
     this.#zones = zones;
     this.#touched.clear();
-    this.#cutAtMs = this.#options.clock.monotonicMs();
+    this.#madeAtMs = this.#options.clock.monotonicMs();
     for (const zone of zones) this.#options.onVersion(zone);
   }
 
-  #cut(): void {
+  #make(): void {
     this.#isWaiting = false;
     const changed = this.#takeChanged();
     const touched = this.#touched;
     this.#touched = new Map();
-    this.#cutAtMs = this.#options.clock.monotonicMs();
+    this.#madeAtMs = this.#options.clock.monotonicMs();
     for (const zone of this.#zones) {
       const touch = touched.get(zone.apex);
       // With equal changes every server makes the same serial, even if no record has changed.
       const isTouched = touch !== undefined && this.#options.serial === 'revision';
       const before = zone.serial;
-      const makeVersion = () => this.#serialAfter(before, touch);
-      if (!zone.cut(changed, isTouched, makeVersion)) continue;
+      const newSerial = () => this.#serialAfter(before, touch);
+      if (!zone.make(changed, isTouched, newSerial)) continue;
       if (!isNewerSerial(zone.serial, before)) {
         this.#options.onOlderSerial(zone.apex, before, zone.serial);
       }
@@ -294,8 +296,8 @@ function zoneOfName(settings: ZoneSettings, name: Name): Name | undefined {
 }
 
 /**
- * Whether zones have the same records except at cuts. Live settings keep the identity of each field that has not changed,
- * and transfers contain all services, with every value of `near`.
+ * Whether zones have the same records except at zone cuts. Live settings keep the identity of each field that has not
+ * changed, and transfers contain all services, with every value of `near`.
  */
 function differInCutsOnly(a: ZoneSettings, b: ZoneSettings): boolean {
   const fields = Object.keys(a) as readonly (keyof ZoneSettings)[];
@@ -305,7 +307,7 @@ function differInCutsOnly(a: ZoneSettings, b: ZoneSettings): boolean {
   return isSame && a.forwarded.hasSameDomains(b.forwarded);
 }
 
-/** The names of the cuts that have come, gone or changed, and of their name servers. Equal cuts are one object. */
+/** The names of the zone cuts that have come, gone or changed, and of their name servers. Equal cuts are one object. */
 function changedCuts({ forwarded: a }: ZoneSettings, { forwarded: b }: ZoneSettings): Name[] {
   const changed = [
     ...a.cuts.filter((cut) => b.cutAt(cut.name) !== cut),
