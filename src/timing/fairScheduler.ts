@@ -28,6 +28,7 @@ const MAX_PAUSE_MS = 50;
 export class FairScheduler {
   readonly #limits: SliceLimits;
   readonly #waiting = new Set<Task>(); // a Set keeps the order of insertion: its first task has waited longest
+  /** A slice runs, or will. */
   #isScheduled = false;
 
   constructor(limits: SliceLimits) {
@@ -54,7 +55,6 @@ export class FairScheduler {
 
   readonly #runSlice = (): void => {
     const { steps, sliceMs, nowMs } = this.#limits;
-    this.#isScheduled = false;
     const beganMs = nowMs();
     let stepsLeft = steps;
     let tookMs = 0;
@@ -65,6 +65,8 @@ export class FairScheduler {
       tookMs = nowMs() - beganMs;
       if (stepsLeft === 0 || tookMs >= sliceMs) break;
     }
+    // Not before: a step may add its task again, and that must not schedule a slice without the pause.
+    this.#isScheduled = false;
     this.#schedule(tookMs > sliceMs ? Math.min(tookMs, MAX_PAUSE_MS) : 0);
   };
 }

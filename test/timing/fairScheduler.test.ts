@@ -87,6 +87,25 @@ test('A slice ends when its time is over, and the scheduler then pauses for as l
   assert.ok(performance.now() - startedMs >= 15);
 });
 
+test('The scheduler pauses also if a task adds itself again within its step', async () => {
+  let nowMs = 0;
+  const taken: number[] = [];
+  const scheduler = new FairScheduler({ steps: 100, sliceMs: 5, nowMs: () => nowMs });
+  const slow = {
+    step() {
+      taken.push(nowMs);
+      nowMs += 8;
+      if (taken.length < 3) scheduler.add(slow);
+      return false;
+    },
+  };
+  scheduler.add(slow);
+  await loopTurn();
+  await loopTurn();
+  assert.deepEqual(taken, [0]);
+  while (taken.length < 3) await loopTurn();
+});
+
 test('The scheduler starts the next slice without a pause after a slice that kept to its time', async () => {
   const log: string[] = [];
   let nowMs = 0;
