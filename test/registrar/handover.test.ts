@@ -192,6 +192,25 @@ describe('handover', () => {
       await fixture.assertQuiet(3 * LEASE_MS);
       assert.deepEqual(await fixture.keys(), [KEY]);
     }));
+
+  it('A registrar that closes with `revoke` keeps the lease if another one has taken it over unnoticed', () =>
+    withRegistrarFixture(async (fixture) => {
+      fixture.engine.run(WEB);
+      const first = fixture.start();
+      await fixture.advance(1_000);
+      const second = fixture.start();
+      await fixture.advance(1_000);
+      const leaseId = first.registrar.status().lease?.id;
+      first.link.lose();
+      await fixture.advance(LEASE_MS);
+      assert.equal(second.registrar.status().lease?.id, leaseId, 'the lease is taken over');
+      const deletes = watchDeletes(fixture);
+      await fixture.settle();
+      first.link.restore();
+      await fixture.end(first, 'revoke');
+      deletes.stop();
+      assert.deepEqual(deletes.keys, []);
+    }));
 });
 
 function modRevisionOf({ modRevision }: { modRevision: number }): number {

@@ -130,7 +130,8 @@ export class Leadership {
   }
 
   /**
-   * `keep`: the lease lives until it expires or the next registrar takes it over. `revoke` ends it with all its keys.
+   * `keep`: the lease lives until it expires or the next registrar takes it over. `revoke` ends it with all its keys,
+   * unless another registrar has taken it over.
    */
   async close(onExit: 'keep' | 'revoke'): Promise<void> {
     this.#isClosed = true;
@@ -140,8 +141,11 @@ export class Leadership {
     if (this.#heldLock === undefined) await this.#running;
     const heldLock = this.#heldLock;
     if (heldLock === undefined) return;
-    if (onExit === 'revoke') await this.#options.store.revokeLease(heldLock.leaseId);
-    else await this.#release(heldLock);
+    const { store, locks } = this.#options;
+    if (onExit === 'keep') await this.#release(heldLock);
+    // A registrar that has taken over the lock may use its lease. Once the lock is gone, none can.
+    else if (await locks.deleteOwn(this.#identity, heldLock.modRevision))
+      await store.revokeLease(heldLock.leaseId);
   }
 
   async #release({ leaseId, modRevision }: HeldLock): Promise<void> {
@@ -178,7 +182,7 @@ export class Leadership {
 
   // Each of the following methods does what is due now, and returns the delay until the next call.
   async #hold(heldLock: HeldLock): Promise<number> {
-    await this.#answerChallenge();
+    await this.#options.locks.answerChallenge(this.#identity);
     const lockState = this.#lockState(heldLock);
     if (lockState === 'taken') return this.#lose(heldLock, 'another registrar has taken over');
     const older = this.#olderLockOfOurs(heldLock);
@@ -201,16 +205,6 @@ export class Leadership {
     }
     if (isOutdated) return this.#writeLock(leaseId, { kind: 'modRevision', modRevision }, false);
     return heldLock.renewedAtMs + renewEveryMs - clock.monotonicMs();
-  }
-
-  /** Deletes a challenge, which shows the challenger that we are alive. */
-  async #answerChallenge(): Promise<void> {
-    const challenge = this.#options.locks.get(this.#keys.challenge);
-    if (challenge === undefined) return;
-    const { modRevision } = challenge;
-    await this.#options.store.delete(this.#keys.challenge, {
-      if: { kind: 'modRevision', modRevision },
-    });
   }
 
   /** The lock as of the last revision that the watch brought. `gone`: it has no entry. */

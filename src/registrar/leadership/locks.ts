@@ -12,7 +12,7 @@ import {
   newIdentity,
   type Self,
 } from './identity.ts';
-import { isLockKey, LOCKS, lockKeys, locksOf, parseLock } from './lock.ts';
+import { isLockKey, LOCKS, lockKeys, locksOf, parseHolder, parseLock } from './lock.ts';
 
 export interface LocksOptions {
   readonly store: LeaseStore;
@@ -144,6 +144,27 @@ export class Locks {
       this.#listeners.delete(wake);
     }
     return (await store.get(challenge)).entry === undefined;
+  }
+
+  /** Deletes a challenge, which shows the challenger that we are alive. Rejects with a `StoreError`. */
+  async answerChallenge(identity: Identity): Promise<void> {
+    const { challenge } = lockKeys(identity);
+    const written = this.get(challenge);
+    if (written === undefined) return;
+    const { modRevision } = written;
+    await this.#options.store.delete(challenge, { if: { kind: 'modRevision', modRevision } });
+  }
+
+  /** Returns whether the lock was still ours, so that it was deleted. Rejects with a `StoreError`. */
+  async deleteOwn(identity: Identity, modRevision: number): Promise<boolean> {
+    const { store, runId } = this.#options;
+    const { holder } = lockKeys(identity);
+    const result = await store.delete(holder, { if: { kind: 'modRevision', modRevision } });
+    if (result.done) return true;
+    // The answer to our last write of the lock may be missing.
+    const { current } = result;
+    const isOurs = current !== undefined && parseHolder(current.value)?.runId === runId;
+    return isOurs && this.deleteOwn(identity, current.modRevision);
   }
 
   /** The store's locks. */

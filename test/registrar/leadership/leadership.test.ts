@@ -1,4 +1,4 @@
-/** A lock that a registrar gets while it closes. */
+/** A lock that a registrar writes while it closes. */
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { lockKeys, parseHolder } from '../../../src/registrar/leadership/lock.ts
 import { Locks } from '../../../src/registrar/leadership/locks.ts';
 import { delegateStore } from '../../../src/store/delegate.ts';
 import { createMemoryStore } from '../../../src/store/embedded/memoryStore.ts';
+import { type LeaseStore, StoreError } from '../../../src/store/store.ts';
 import { systemClock } from '../../../src/timing/clock.ts';
 import { until } from '../../support/until.ts';
 
@@ -24,6 +25,20 @@ const SELF: Self = {
 };
 const HOLDER = lockKeys(newIdentity('ENGINE', SELF.profile)).holder;
 
+function lead(store: LeaseStore, self: () => Self) {
+  const common = { store, engineId: 'ENGINE', clock: systemClock, random: Math.random };
+  const locks = new Locks({ ...common, runId: 'me', answerWithinMs: 100 });
+  const ignore = () => undefined;
+  const leadership = new Leadership({
+    ...common,
+    ...{ locks, registrar: { self }, dryRun: false, leaseTtlSeconds: 30 },
+    ...{ onIdentity: ignore, onChange: ignore, onEvent: ignore },
+  });
+  locks.start();
+  leadership.start();
+  return { leadership, locks };
+}
+
 for (const [end, expected] of [
   ['revoke', undefined],
   ['keep', true],
@@ -38,16 +53,7 @@ for (const [end, expected] of [
         return memory.put(key, value, options);
       },
     });
-    const common = { store, engineId: 'ENGINE', clock: systemClock, random: Math.random };
-    const locks = new Locks({ ...common, runId: 'me', answerWithinMs: 100 });
-    const ignore = () => undefined;
-    const leadership = new Leadership({
-      ...common,
-      ...{ locks, registrar: { self: () => SELF }, dryRun: false, leaseTtlSeconds: 30 },
-      ...{ onIdentity: ignore, onChange: ignore, onEvent: ignore },
-    });
-    locks.start();
-    leadership.start();
+    const { leadership, locks } = lead(store, () => SELF);
     await until('it writes the lock', async () => isPutting);
     locks.close();
     await leadership.close(end);
@@ -56,3 +62,25 @@ for (const [end, expected] of [
     await memory.close();
   });
 }
+
+it('A registrar that closes (revoke) gives up its lock although the answer to its last write of the lock is missing', async () => {
+  const memory = createMemoryStore();
+  let puts = 0;
+  const store = delegateStore(memory, {
+    async put(key, value, options) {
+      const result = await memory.put(key, value, options);
+      if (++puts === 2) throw new StoreError('unavailable', 'the answer was lost');
+      return result;
+    },
+  });
+  let profile = SELF.profile;
+  const { leadership, locks } = lead(store, () => ({ ...SELF, profile }));
+  await until('it holds the lock', async () => leadership.state().kind === 'held');
+  profile = { ...profile, addresses: ['192.0.2.1', '192.0.2.2'] };
+  leadership.refresh();
+  await until('it has written the lock again', async () => puts === 2);
+  locks.close();
+  await leadership.close('revoke');
+  assert.equal((await memory.get(HOLDER)).entry, undefined);
+  await memory.close();
+});
