@@ -4,7 +4,7 @@
  * token may write. Only the server's user (and root) may read the file, so the user's commands can write.
  */
 import { randomBytes } from 'node:crypto';
-import { link, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { link, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Config } from '../../config/config.ts';
 import type { StoreLocation } from '../../config/storeLocation.ts';
@@ -121,12 +121,12 @@ async function makeToken(folder: string, path: string): Promise<void> {
   await makeFolder(folder);
   const draft = `${path}.${randomBytes(8).toString('hex')}`;
   const text = `${randomBytes(32).toString('base64url')}\n`;
-  await writeFile(draft, text, { mode: PRIVATE_FILE, flag: 'wx' });
   try {
+    await writeFile(draft, text, { mode: PRIVATE_FILE, flag: 'wx' });
     await link(draft, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   } finally {
-    await unlink(draft);
+    await rm(draft, { force: true });
   }
 }

@@ -95,7 +95,7 @@ async function planFor(
   io: Io,
 ): Promise<FilePlan> {
   const { config } = configOf(flags, io);
-  const read = (path: string) => guarded(() => readHostFile(root, path));
+  const read = (path: string) => guarded(join(root, path), () => readHostFile(root, path));
   const network = networkOf(config, io);
   // --undo works without a server.
   const where = flags.undo ? ({ config, by: 'given' } as const) : await locate(config, network);
@@ -148,14 +148,15 @@ function at(root: string): (change: FileChange) => FileChange {
 }
 
 function writeChanges(changes: readonly FileChange[], root: string): void {
-  for (const change of changes) guarded(() => makeChange(root, change));
+  for (const change of changes) guarded(join(root, change.path), () => makeChange(root, change));
 }
 
-function guarded<T>(work: () => T): T {
+/** `file`: named in the failure if the system's error does not name one, such as that of a full disk. */
+function guarded<T>(file: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    const { code = 'failed', path = '' } = error as NodeJS.ErrnoException;
+    const { code = 'failed', path = file } = error as NodeJS.ErrnoException;
     const isDenied = code === 'EACCES' || code === 'EPERM';
     const hint = isDenied ? 'run it with sudo' : undefined;
     throw new Failure(isDenied ? 'not_permitted' : 'failure', `${path}: ${code}`, hint);

@@ -10,7 +10,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { readKeys, type StoredKey } from '../../app/answering/keyFiles.ts';
@@ -63,7 +63,7 @@ export function writeKeyFile(path: string, text: string, like?: string): void {
     const fd = openSync(temporary, 'wx', 0o600);
     try {
       if (like !== undefined) adopt(fd, like);
-      writeSync(fd, text);
+      writeFileSync(fd, text); // `writeSync` may write only a part
       fsyncSync(fd);
     } finally {
       closeSync(fd);

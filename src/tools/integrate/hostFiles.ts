@@ -13,7 +13,7 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { FileChange } from './plan.ts';
@@ -66,7 +66,7 @@ function writeNewFile(path: string, text: string, mode: number): void {
   const fd = openSync(path, 'wx', mode);
   try {
     fchmodSync(fd, mode); // independent of the umask
-    writeSync(fd, text);
+    writeFileSync(fd, text); // `writeSync` may write only a part
     fsyncSync(fd);
   } finally {
     closeSync(fd);
