@@ -9,6 +9,7 @@ import type { ShortId } from './engine/containerId.ts';
 import type { GracePeriod } from './gracePeriod.ts';
 import type { Checks } from './observe/checks.ts';
 import type { Containers } from './observe/containers.ts';
+import { isStored } from './reconcile/claims.ts';
 import type { DesiredSource } from './reconcile/reconciler.ts';
 import { mayStand, type StoredRecords } from './reconcile/storedRecords.ts';
 
@@ -37,7 +38,7 @@ export class DesiredRecords implements DesiredSource {
     return described.filter((stamped) => {
       const state = states.get(stamped);
       // A record that an earlier registrar stored stays until the first result of its check.
-      const isPassing = state === 'unknown' ? stored.has(stamped) : state !== 'failing';
+      const isPassing = state === 'unknown' ? isStored(stamped, stored) : state !== 'failing';
       return isPassing && mayStand(stamped, stored);
     });
   }

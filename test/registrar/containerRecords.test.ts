@@ -187,6 +187,24 @@ describe('records of a container', () => {
       assert.deepEqual(await fixture.keys(), []);
     }));
 
+  it('A record that got its alternative name stays there until the first result of its check', () =>
+    withRegistrarFixture(async (fixture) => {
+      const first = fixture.start({ ...CHECKED, probe: async () => true });
+      const env = { ...CHECKED_WEB.env, SERVICE_ID: 'same' };
+      for (const name of ['web1', 'web2']) fixture.engine.run({ ...CHECKED_WEB, name, env });
+      const keys = await fixture.keys();
+      assert.match(keys.join(), /^local\/skydns\/web\/same,local\/skydns\/web\/same-[0-9a-f]{12}$/);
+      await fixture.end(first);
+      const deletes = watchDeletes(fixture);
+      await fixture.settle();
+      const second = fixture.start({ ...CHECKED, probe: () => new Promise<boolean>(() => {}) });
+      await fixture.advance(2_100);
+      deletes.stop();
+      assert.equal(second.registrar.status().role, 'writing');
+      assert.deepEqual(deletes.keys, []);
+      assert.deepEqual(await fixture.keys(), keys);
+    }));
+
   it('A numbered instance gets the smallest free number and keeps it for its life', () =>
     withRegistrarFixture(async (fixture) => {
       fixture.start();

@@ -61,6 +61,27 @@ export function keyIfCloned({ key, owner }: Pick<Claim, 'key' | 'owner'>): strin
   return endsInId && hostPart !== '' ? `${key}-${hostPart}` : undefined;
 }
 
+/** The names that a container may get for a record: its own and the alternatives. Numbers are claimed below `auto` names. */
+export function possibleNames({
+  record,
+  owner,
+}: Pick<StampedRecord, 'record' | 'owner'>): string[] {
+  const { key, keyIfTaken } = record;
+  return [key, keyIfTaken, keyIfCloned({ key, owner })].filter((name) => name !== undefined);
+}
+
+/** Whether the store has that record under one of its names, for the same life of the container. */
+export function isStored(
+  stamped: StampedRecord,
+  records: { get(key: string): StoredRecord | undefined },
+): boolean {
+  const { shortId, startedAt } = stamped.owner;
+  return possibleNames(stamped).some((name) => {
+    const owner = records.get(keyForRecord(name, stamped))?.owner;
+    return owner?.shortId === shortId && owner.startedAt === startedAt;
+  });
+}
+
 /** Splits a stored key into base and number; `undefined` if its name does not end in a number. */
 function parseNumberedKey(key: string): { base: string; number: number } | undefined {
   const [, base, digits] = /^(.*)\/([1-9][0-9]{0,8})$/.exec(nameKeyOf(key)) ?? [];

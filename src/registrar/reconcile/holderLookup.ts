@@ -5,7 +5,7 @@
 import type { Store } from '../../store/store.ts';
 import type { StampedRecord } from '../describe/storedValue.ts';
 import { keysOfName, nameKeyOf } from '../describe/storedValue.ts';
-import { keyIfCloned } from './claims.ts';
+import { possibleNames } from './claims.ts';
 import { type Namespace, parentPath, pathOf } from './namespace.ts';
 import type { RelevantNames, WantedNames } from './relevance.ts';
 import type { StoredRecords } from './storedRecords.ts';
@@ -99,8 +99,8 @@ function wantedOf(desired: readonly StampedRecord[]): WantedNames {
   const names = new Set<string>();
   const pointers = new Set<string>();
   const bases = new Set<string>();
-  for (const { record, owner } of desired) {
-    const { key, keyIfTaken, pointer, instance } = record;
+  for (const stamped of desired) {
+    const { key, pointer, instance } = stamped.record;
     if (instance === 'auto') {
       bases.add(pathOf(key));
       continue;
@@ -109,8 +109,7 @@ function wantedOf(desired: readonly StampedRecord[]): WantedNames {
       pointers.add(pathOf(key));
       continue;
     }
-    for (const name of [key, keyIfTaken, keyIfCloned({ key, owner })])
-      if (name !== undefined) names.add(pathOf(name));
+    for (const name of possibleNames(stamped)) names.add(pathOf(name));
   }
   return { names, pointers, bases };
 }

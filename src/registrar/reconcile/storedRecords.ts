@@ -9,13 +9,7 @@
 import type { Change, Entry } from '../../service/change.ts';
 import type { Replica } from '../../store/mirror.ts';
 import type { DesiredRecord } from '../describe/description.ts';
-import {
-  keysOfName,
-  type OwnerStamp,
-  ownerOf,
-  type StoredOwner,
-  storedKey,
-} from '../describe/storedValue.ts';
+import { keysOfName, type OwnerStamp, ownerOf, type StoredOwner } from '../describe/storedValue.ts';
 import { identityOf } from '../leadership/identity.ts';
 import { Namespace, pathOf } from './namespace.ts';
 import { OldestBelow } from './oldestBelow.ts';
@@ -32,12 +26,6 @@ export interface StoredRecord {
   readonly isOwn: boolean;
   /** Another registrar with our engine's id wrote it, and it has no lease, so that it would never expire. */
   readonly isDangling: boolean;
-}
-
-/** A desired record, as far as its key and its container matter. */
-interface DesiredKey {
-  readonly record: Pick<DesiredRecord, 'key' | 'family'>;
-  readonly owner: OwnerStamp;
 }
 
 export class StoredRecords implements Replica {
@@ -70,12 +58,6 @@ export class StoredRecords implements Replica {
 
   get(key: string): StoredRecord | undefined {
     return this.#held.get(key);
-  }
-
-  /** Whether the store has that record for the same life of the container. */
-  has({ record, owner }: DesiredKey): boolean {
-    const stored = this.#held.get(storedKey(record.key, record.family))?.owner;
-    return stored?.shortId === owner.shortId && stored.startedAt === owner.startedAt;
   }
 
   /** All own and dangling records, and the relevant ones of other owners. */
