@@ -9,8 +9,8 @@ export const MAX_KEPT_BELOW = 16;
 interface Subtree {
   /** The revision since which the owner has the name, by key. */
   readonly members: Map<string, number>;
-  /** Records were dropped. */
-  hasMore: boolean;
+  /** No record that was dropped is older. `Infinity`: none was dropped. */
+  droppedSince: number;
 }
 
 export type OfferResult =
@@ -19,23 +19,20 @@ export type OfferResult =
 
 export class OldestBelow {
   readonly #subtrees = new Map<string, Subtree>();
-  /** Names whose kept records are gone, although others were dropped. */
+  /** Names below which a dropped record may be older than every kept one. */
   readonly #incomplete = new Set<string>();
 
   /** Decides whether to keep a record below that name. */
   offer(name: string, key: string, since: number): OfferResult {
-    const subtree = this.#subtrees.get(name) ?? {
-      members: new Map<string, number>(),
-      hasMore: false,
-    };
-    this.#subtrees.set(name, subtree);
+    const subtree = this.#subtreeOf(name);
     const { members } = subtree;
     if (members.has(key) || members.size < MAX_KEPT_BELOW) {
       members.set(key, since);
+      this.#check(name, subtree);
       return { kind: 'kept', evicted: undefined };
     }
-    subtree.hasMore = true;
     const [youngest, youngestSince] = youngestOf(members);
+    subtree.droppedSince = Math.min(subtree.droppedSince, Math.max(since, youngestSince));
     if (since >= youngestSince) return { kind: 'dropped' };
     members.delete(youngest);
     members.set(key, since);
@@ -44,23 +41,24 @@ export class OldestBelow {
 
   remove(name: string, key: string): void {
     const subtree = this.#subtrees.get(name);
-    if (subtree?.members.delete(key) !== true || subtree.members.size > 0) return;
-    this.#subtrees.delete(name);
-    if (subtree.hasMore) this.#incomplete.add(name);
+    if (subtree?.members.delete(key) === true) this.#check(name, subtree);
   }
 
-  /** There may be records below that name that were never offered. */
-  markIncomplete(name: string): void {
-    const subtree = this.#subtrees.get(name);
-    if (subtree === undefined) this.#incomplete.add(name);
-    else subtree.hasMore = true;
+  /** There may be records below that name that were never offered; none is older than `since`. */
+  noteDropped(name: string, since: number): void {
+    const subtree = this.#subtreeOf(name);
+    subtree.droppedSince = Math.min(subtree.droppedSince, since);
+    this.#check(name, subtree);
   }
 
-  /** Forgets everything. Returns the names below which records were dropped. */
-  clear(): readonly string[] {
-    const partial = [...this.#subtrees].flatMap(([name, { hasMore }]) => (hasMore ? [name] : []));
+  /** Forgets everything. Returns the names below which records were dropped, and since when the oldest may exist. */
+  clear(): ReadonlyMap<string, number> {
+    const dropped = new Map<string, number>();
+    for (const [name, { droppedSince }] of this.#subtrees)
+      if (droppedSince < Number.POSITIVE_INFINITY) dropped.set(name, droppedSince);
+    for (const name of this.takeIncomplete()) dropped.set(name, 0);
     this.#subtrees.clear();
-    return [...partial, ...this.takeIncomplete()];
+    return dropped;
   }
 
   /** The names below which the store has to be read again. Returns each once. */
@@ -68,6 +66,24 @@ export class OldestBelow {
     const names = [...this.#incomplete];
     this.#incomplete.clear();
     return names;
+  }
+
+  #subtreeOf(name: string): Subtree {
+    const known = this.#subtrees.get(name);
+    if (known !== undefined) return known;
+    const subtree = { members: new Map<string, number>(), droppedSince: Number.POSITIVE_INFINITY };
+    this.#subtrees.set(name, subtree);
+    return subtree;
+  }
+
+  /** The oldest record must be among the kept ones. If it may not be, all records have to be offered again. */
+  #check(name: string, subtree: Subtree): void {
+    const { members, droppedSince } = subtree;
+    if (Math.min(...members.values()) > droppedSince) {
+      this.#incomplete.add(name);
+      subtree.droppedSince = Number.POSITIVE_INFINITY;
+    }
+    if (members.size === 0) this.#subtrees.delete(name);
   }
 }
 

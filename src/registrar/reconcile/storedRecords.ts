@@ -80,17 +80,17 @@ export class StoredRecords implements Replica {
     if (this.#relevant.isFor(wanted, namespace)) return this.#relevant;
     this.#relevant = new RelevantNames(wanted, namespace);
     this.#namespace = namespace;
-    const partial = this.#oldestBelow.clear();
+    const dropped = this.#oldestBelow.clear();
     for (const record of [...this.#held.all()]) if (!isKept(record)) this.#reconsider(record);
-    for (const name of partial) {
+    for (const [name, since] of dropped) {
       const relevance = this.#relevant.relevanceOf(name);
-      if (relevance.kind === 'below') this.#oldestBelow.markIncomplete(relevance.name);
-      else if (relevance.kind === 'direct') this.#oldestBelow.markIncomplete(name);
+      if (relevance.kind === 'below') this.#oldestBelow.noteDropped(relevance.name, since);
+      else if (relevance.kind === 'direct') this.#oldestBelow.noteDropped(name, since);
     }
     return this.#relevant;
   }
 
-  /** Names below which the store has to be read again: the kept records are gone, but others had been dropped. */
+  /** Names below which the store has to be read again: a record that was dropped may be the oldest there. */
   takeIncomplete(): readonly string[] {
     return this.#oldestBelow.takeIncomplete();
   }
