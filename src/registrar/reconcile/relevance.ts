@@ -13,7 +13,7 @@ export interface WantedNames {
 
 export type Relevance =
   | { readonly kind: 'none' }
-  /** At a wanted name or number, or above one. */
+  /** At a key of a wanted name or number, or of a name above one. */
   | { readonly kind: 'direct' }
   /** `name`: the nearest wanted name or number above it. */
   | { readonly kind: 'below'; readonly name: string };
@@ -43,12 +43,14 @@ export class RelevantNames {
 
   relevanceOf(path: string): Relevance {
     const { names, pointers, bases } = this.wanted;
-    if (names.has(path) || pointers.has(path) || this.#above.has(nameKeyOf(path))) return DIRECT;
+    const name = nameKeyOf(path);
+    if (names.has(path) || names.has(name)) return DIRECT;
+    if (pointers.has(path) || this.#above.has(name)) return DIRECT;
     if (names.size === 0 && bases.size === 0) return NONE;
     for (let at = path; at !== ''; ) {
       const parent = parentPath(at);
       if (bases.has(parent) && isNumber(at.slice(parent.length + 1)))
-        return at === path ? DIRECT : { kind: 'below', name: at };
+        return at === path || at === name ? DIRECT : { kind: 'below', name: at };
       if (names.has(parent)) return { kind: 'below', name: parent };
       at = parent;
     }

@@ -178,6 +178,20 @@ describe('stored records', () => {
     assert.deepEqual(stored.takeIncomplete(), ['/s/a']);
   });
 
+  it('The stored records include others’ records at all keys of a wanted name or number, however many are below it', () => {
+    want(['/s/a'], ['/s/n']);
+    for (const name of ['/s/a', '/s/n/2']) {
+      stored.apply(
+        Array.from({ length: MAX_KEPT_BELOW + 1 }, (_, i) => {
+          return put({ ...entry(`${name}/${i}`, i + 1), createRevision: i + 1 });
+        }),
+      );
+      const key = `${name}/ipv6`;
+      stored.apply([put({ ...entry(key, 100), createRevision: 100 })]);
+      assert.equal(revision(key), 100);
+    }
+  });
+
   it('A slow read does not restore a record that was deleted meanwhile', () => {
     want(['/s/a']);
     const end = stored.beginReading();
