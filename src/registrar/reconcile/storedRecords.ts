@@ -163,7 +163,8 @@ export class StoredRecords implements Replica {
     const path = pathOf(key);
     const relevance = this.#relevant.relevanceOf(path);
     const record = this.#recordOf(entry, relevance);
-    if (!isKept(record) && !this.#admit(record, path, relevance)) return this.#remove(key);
+    if (isKept(record)) this.#notOfOthers(key, relevance);
+    else if (!this.#admit(record, path, relevance)) return this.#remove(key);
     this.#held.set(key, record);
     return true;
   }
@@ -180,9 +181,13 @@ export class StoredRecords implements Replica {
   }
 
   #remove(key: string): boolean {
-    const relevance = this.#relevant.relevanceOf(pathOf(key));
-    if (relevance.kind === 'below') this.#oldestBelow.remove(relevance.name, key);
+    this.#notOfOthers(key, this.#relevant.relevanceOf(pathOf(key)));
     return this.#held.delete(key);
+  }
+
+  /** The key has no record of another owner: there is none, or one that is kept anyway. */
+  #notOfOthers(key: string, relevance: Relevance): void {
+    if (relevance.kind === 'below') this.#oldestBelow.remove(relevance.name, key);
   }
 
   /** Whether to keep a record of another owner. */

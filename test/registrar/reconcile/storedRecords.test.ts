@@ -192,6 +192,16 @@ describe('stored records', () => {
     }
   });
 
+  it('A record that becomes the registrar’s own no longer counts among the oldest of others below a wanted name', () => {
+    want(['/s/a']);
+    const keys = Array.from({ length: MAX_KEPT_BELOW + 1 }, (_, i) => `/s/a/${i}`);
+    stored.apply(keys.map((key, i) => put({ ...entry(key, i + 1), createRevision: i + 1 })));
+    stored.apply([put(entry('/s/a/0', 100, OURS))]);
+    for (let i = 1; i < MAX_KEPT_BELOW; i++) stored.apply([gone(`/s/a/${i}`, 100 + i)]);
+    assert.deepEqual(stored.takeIncomplete(), ['/s/a']);
+    assert.equal(revision('/s/a/0'), 100);
+  });
+
   it('A slow read does not restore a record that was deleted meanwhile', () => {
     want(['/s/a']);
     const end = stored.beginReading();
