@@ -21,6 +21,8 @@ export class HolderLookup {
   readonly #knownKeys = new Set<string>();
   /** Names below which `#readBelow` has read enough. */
   readonly #knownBelow = new Set<string>();
+  /** Those of them that it has read in part: enough while a record that it has read hides ours. */
+  readonly #partlyReadBelow = new Set<string>();
   /** Names below which all numbers were read. */
   readonly #knownBases = new Set<string>();
 
@@ -57,6 +59,11 @@ export class HolderLookup {
       if (!names.has(key) && !above.has(nameKeyOf(key))) this.#knownKeys.delete(key);
     for (const name of this.#knownBelow) if (!names.has(name)) this.#knownBelow.delete(name);
     for (const base of this.#knownBases) if (!bases.has(base)) this.#knownBases.delete(base);
+    for (const name of this.#partlyReadBelow)
+      if (!names.has(name) || !this.#isHidden(name)) {
+        this.#partlyReadBelow.delete(name);
+        this.#knownBelow.delete(name);
+      }
     for (const name of this.#stored.takeIncomplete()) {
       this.#knownBelow.delete(name);
       this.#knownBases.delete(parentPath(name));
@@ -75,7 +82,9 @@ export class HolderLookup {
   async #readBelow(name: string): Promise<void> {
     for await (const { entries, revision } of this.#store.snapshot(`${name}/`)) {
       for (const entry of entries) this.#stored.learn(entry.key, entry, revision);
-      if (this.#isHidden(name)) break;
+      if (!this.#isHidden(name)) continue;
+      this.#partlyReadBelow.add(name);
+      break;
     }
     this.#knownBelow.add(name);
   }
