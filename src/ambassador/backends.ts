@@ -16,7 +16,7 @@ import {
 } from '../zone/tree/lookupState.ts';
 import type { NamesUsed } from '../zone/tree/nameDependents.ts';
 import { servicesAt } from '../zone/tree/services.ts';
-import { apexOf, type View } from '../zone/tree/view.ts';
+import { apexOf, type External, type Externals, type View } from '../zone/tree/view.ts';
 import {
   choiceOfPort,
   hasChosenPort,
@@ -49,11 +49,16 @@ const TRAIL: Trail = { names: [], need: 'optional' };
 
 /** `prefix`: of the store's keys, as `keyPrefix` returns it. */
 export function resolveBackends(view: View, wanted: Wanted, prefix: string): ResolvedBackends {
-  const state = newLookupState(view);
+  const externals = new NotedFailures(view.externals);
+  const state = newLookupState({ ...view, externals });
   const found = findBackends(state, wanted, prefix);
   const { namesRead: names, presencesRead: presences, missing } = state;
-  if (found.backends.length === 0 && missing.length > 0) {
-    const reason = `waits for the answer about ${printName(missing[0]?.question.qname ?? [])}`;
+  const [first] = missing;
+  if (found.backends.length === 0 && (first ?? externals.failed) !== undefined) {
+    const reason =
+      first === undefined
+        ? `no server has answered about ${printName(externals.failed ?? [])}`
+        : `waits for the answer about ${printName(first.question.qname)}`;
     return { value: { kind: 'waits', reason }, names, presences, missing };
   }
   const backends = sortedOnce(found.backends).slice(0, MAX_BACKENDS);
@@ -62,6 +67,24 @@ export function resolveBackends(view: View, wanted: Wanted, prefix: string): Res
       ? { kind: 'known', backends }
       : { kind: 'known', backends, reason: found.reason };
   return { value, names, presences, missing };
+}
+
+/** Notes a name about which no server gives an answer. It may have backends all the same. */
+class NotedFailures implements Externals {
+  failed: Name | undefined;
+  readonly sent: number;
+  readonly #externals: Externals;
+
+  constructor(externals: Externals) {
+    this.#externals = externals;
+    this.sent = externals.sent;
+  }
+
+  get(qname: Name, qtype: number): External | undefined {
+    const answer = this.#externals.get(qname, qtype);
+    if (answer?.kind === 'failed') this.failed ??= qname;
+    return answer;
+  }
 }
 
 interface Found {

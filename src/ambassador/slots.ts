@@ -46,6 +46,16 @@ export function assignSlots(
     : Array.from({ length: count }, (_, i) => slots[i] ?? (free.next().value as Backend));
 }
 
+/** The slots that the kernel has, with others in place of those that another program has removed. */
+export function wholeSlots<T>(found: readonly (T | undefined)[], atLeast: number): readonly T[] {
+  const present = found.filter((slot) => slot !== undefined);
+  if (present.length === 0) return [];
+  return Array.from(
+    { length: slotCount(found.length, atLeast) },
+    (_, i) => found[i] ?? (present[i % present.length] as T),
+  );
+}
+
 interface Share {
   readonly backend: Backend;
   readonly id: string;

@@ -14,7 +14,7 @@ const KEY = 'local/skydns/east/redis';
 
 interface Asked {
   readonly services?: Services;
-  /** `NAME TYPE` -> the addresses, or SRV targets as `PRIORITY WEIGHT PORT TARGET`. */
+  /** `NAME TYPE` -> the addresses, or SRV targets as `PRIORITY WEIGHT PORT TARGET`, or `failed`. */
   readonly outside?: Readonly<Record<string, readonly string[]>>;
   readonly protocol?: Protocol;
   readonly port?: number | undefined;
@@ -39,6 +39,7 @@ function resolve(
 
 function externalOf(owner: string, type: number, data: readonly string[]): External {
   if (data.length === 0) return { kind: 'found', rrs: [] };
+  if (data[0] === 'failed') return { kind: 'failed' };
   const rrs = data.map((text) => {
     const [priority = 0, weight = 0, port = 0] = text.split(' ').map(Number);
     const rdata =
@@ -156,6 +157,12 @@ test('A host name outside without IPv4 addresses has its IPv6 addresses', () => 
   assert.deepEqual(textOf(resolve('db.example.com:5432', { outside })), [
     '[2001:db8::1]:5432 0/100',
   ]);
+});
+
+test('A name about which no server answers waits, because it may have backends', () => {
+  const outside = { 'db.example.com A': ['failed'], 'db.example.com AAAA': [] };
+  const resolved = resolve('db.example.com:5432', { outside });
+  assert.equal(textOf(resolved), 'no server has answered about db.example.com.');
 });
 
 test('A known backend serves while the answer about another one is missing', () => {

@@ -36,10 +36,17 @@ export class OutsideAnswers implements Externals {
   readonly sent = 0;
   readonly #options: OutsideAnswersOptions;
   readonly #asked = new Map<string, Asked>();
+  /** Questions that wait for their first answer. */
+  #waiting = 0;
   #isClosed = false;
 
   constructor(options: OutsideAnswersOptions) {
     this.#options = options;
+  }
+
+  /** Whether each question has an answer, or has failed. */
+  get isAnswered(): boolean {
+    return this.#waiting === 0;
   }
 
   get(qname: Name, qtype: number): External | undefined {
@@ -53,6 +60,7 @@ export class OutsideAnswers implements Externals {
       if (this.#isClosed || this.#asked.has(key) || this.#asked.size >= MAX_QUESTIONS) continue;
       const asked: Asked = { question, answer: undefined, timer: undefined };
       this.#asked.set(key, asked);
+      this.#waiting++;
       void this.#ask(key, asked);
     }
   }
@@ -68,6 +76,7 @@ export class OutsideAnswers implements Externals {
     const { qname } = asked.question;
     const answer = await ask({ ...asked.question, qclass: Class.IN });
     if (this.#isClosed) return;
+    if (asked.answer === undefined) this.#waiting--;
     const isUsable = answer.kind !== 'failed' || asked.answer === undefined;
     const isNew = isUsable && !isSameAnswer(answer, asked.answer);
     if (isUsable) asked.answer = answer;

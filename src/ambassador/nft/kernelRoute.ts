@@ -148,6 +148,16 @@ export function decodeElement(
   return { key: `${end} . ${slot}`, data: `${address(data)} . ${port}` };
 }
 
+/** Who may reach the backend according to the elements of a table. */
+export function accessIn(
+  elements: TableElements,
+  protocol: Protocol,
+  { address, port }: SocketAddress,
+): BackendAccess | undefined {
+  const end = endText(address, protocol, port);
+  return (['published', 'private'] as const).find((set) => elements.has(elementId(SETS[set], end)));
+}
+
 /** A slot of a route, from the id and the data of its element; undefined for elements of sets. */
 export function slotInElement(
   id: string,

@@ -2,16 +2,18 @@
  * One family's table in the kernel, kept equal to its contents. All calls wait for the kernel, so they belong into a
  * thread of their own.
  */
-import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import { printSocketAddress } from '../../dns/address.ts';
 import type { NftRuleset } from '../../kernel/nftRuleset.ts';
 import { matchKey } from '../route.ts';
 import { isStamped, type RouteChange, removal, stampText, TableContents } from './contents.ts';
 import type { FlowSweeper, SweptRoute } from './flowSweeper.ts';
 import {
+  accessIn,
   decodeElement,
   elementId,
   type KernelMatch,
   type KernelRoute,
+  type Slot,
   slotInElement,
   type TableElements,
 } from './kernelRoute.ts';
@@ -57,14 +59,16 @@ export class KernelTable {
   }
 
   /** The backends in the slots of each route that the kernel has, by `matchKey`; none if the table is not ours. */
-  slots(): ReadonlyMap<string, readonly SocketAddress[]> {
-    const slots = new Map<string, SocketAddress[]>();
-    for (const [id, data] of this.#readElements() ?? []) {
+  slots(): ReadonlyMap<string, readonly Slot[]> {
+    const slots = new Map<string, Slot[]>();
+    const elements: TableElements = this.#readElements() ?? new Map();
+    for (const [id, data] of elements) {
       const found = slotInElement(id, data);
       if (found === undefined) continue;
       const key = matchKey(found.match);
       const backends = slots.get(key) ?? [];
-      backends[found.slot] = found.backend;
+      const access = accessIn(elements, found.match.protocol, found.backend);
+      backends[found.slot] = { ...found.backend, access };
       slots.set(key, backends);
     }
     return slots;

@@ -11,13 +11,12 @@
 import { once } from 'node:events';
 import type { Worker } from 'node:worker_threads';
 import { startThread } from '../../dataplane/listeners/threads.ts';
-import type { SocketAddress } from '../../dns/address.ts';
 import { backoffMs } from '../../timing/backoff.ts';
 import type { Clock, Timer } from '../../timing/clock.ts';
 import { matchKey } from '../route.ts';
 import type { RouteChange } from './contents.ts';
 import type { CrossBridgeState } from './crossBridge.ts';
-import { type KernelMatch, type KernelRoute, obstacleTo } from './kernelRoute.ts';
+import { type KernelMatch, type KernelRoute, obstacleTo, type Slot } from './kernelRoute.ts';
 import type { TableCounters } from './kernelTable.ts';
 import type { NftOrder, NftReport, NftState, NftThreadStart } from './nftThread.ts';
 import { UPDATE_BOUNDS_SECONDS } from './transactions.ts';
@@ -100,7 +99,7 @@ export class NftPlane {
   readonly #options: NftPlaneOptions;
   readonly #routes = new Map<string, KernelRoute>();
   /** Until `release`: the backends in the slots of the routes of a former process, by `matchKey`. */
-  #formerSlots: ReadonlyMap<string, readonly SocketAddress[]>;
+  #formerSlots: ReadonlyMap<string, readonly Slot[]>;
   readonly #changes = new Map<string, RouteChange>();
   #local: ReadonlySet<string> = new Set();
   readonly updateTimes = { counts: UPDATE_BOUNDS_SECONDS.map(() => 0).concat(0), seconds: 0 };
@@ -123,7 +122,7 @@ export class NftPlane {
   constructor(
     options: NftPlaneOptions,
     worker: Worker,
-    formerSlots: ReadonlyMap<string, readonly SocketAddress[]>,
+    formerSlots: ReadonlyMap<string, readonly Slot[]>,
   ) {
     this.#options = options;
     this.#formerSlots = formerSlots;
@@ -150,7 +149,7 @@ export class NftPlane {
   }
 
   /** The backends in the slots that a former process gave the route; undefined if it is new, and after `release`. */
-  formerSlots(match: KernelMatch): readonly SocketAddress[] | undefined {
+  formerSlots(match: KernelMatch): readonly Slot[] | undefined {
     return this.#formerSlots.get(matchKey(match));
   }
 

@@ -3,7 +3,6 @@
  * DNS must not wait. It also notices changes by other programs, and ends flows whose backend has left.
  */
 import type { MessagePort } from 'node:worker_threads';
-import type { SocketAddress } from '../../dns/address.ts';
 import { openBridgePorts } from '../../kernel/bridgePorts.ts';
 import { type Conntrack, openConntrack } from '../../kernel/conntrack.ts';
 import { listHostAddresses } from '../../kernel/knownNetworks.ts';
@@ -13,7 +12,7 @@ import { backoffMs } from '../../timing/backoff.ts';
 import { type RouteChange, TableContents } from './contents.ts';
 import { CrossBridgeRule, type CrossBridgeState } from './crossBridge.ts';
 import { FlowSweeper } from './flowSweeper.ts';
-import { familyOfMatch, type KernelRoute } from './kernelRoute.ts';
+import { familyOfMatch, type KernelRoute, type Slot } from './kernelRoute.ts';
 import { KernelTable, type TableCounters } from './kernelTable.ts';
 import { SelfReach } from './selfReach.ts';
 import { TABLE_NAME, type TableForm } from './tableText.ts';
@@ -42,7 +41,7 @@ export type NftReport =
   | {
       readonly kind: 'opened';
       /** Of the tables of a former process: the backends in the slots of each route, by `matchKey`. */
-      readonly slots: ReadonlyMap<string, readonly SocketAddress[]>;
+      readonly slots: ReadonlyMap<string, readonly Slot[]>;
     }
   | { readonly kind: 'unsupported'; readonly reason: string }
   /** Follows each `begin` and `change`, and everything that the thread does by itself. */
@@ -166,7 +165,7 @@ class NftThread {
     this.#lookTimer = setInterval(() => this.#look(), LOOK_EVERY_MS);
   }
 
-  slots(): ReadonlyMap<string, readonly SocketAddress[]> {
+  slots(): ReadonlyMap<string, readonly Slot[]> {
     return new Map(this.#tables.flatMap((table) => [...table.slots()]));
   }
 

@@ -24,8 +24,8 @@ export interface ReportedRoute {
   readonly target: string;
   readonly origin: string;
   /**
-   * `ok`: a backend serves. `empty`: there is none, and connections are refused. `waits`: the backends are not known
-   * yet. `yields`: an older route takes the same connections.
+   * `ok`: a backend serves. `empty`: there is none, and connections are refused. `waits`: no server has answered about
+   * the backends yet. `yields`: an older route takes the same connections.
    */
   readonly state: 'ok' | 'empty' | 'waits' | 'yields';
   readonly reason?: string;

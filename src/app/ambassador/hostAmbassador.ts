@@ -62,6 +62,11 @@ export interface HostAmbassadorOptions {
  * known are written: an engine may be gone for long.
  */
 const SETTLED_AFTER_MS = 10_000;
+/**
+ * How long they stay while other servers do not answer, once the rest is known: meanwhile backends that have ended stay
+ * too. What has no answer then keeps its backends.
+ */
+const ANSWERED_AFTER_MS = 2_000;
 
 const NO_LOCAL: ReadonlyMap<string, LocalBackend> = new Map();
 
@@ -74,6 +79,8 @@ export class HostAmbassador {
   #running: Running | undefined;
   /** Ends the wait for the engine. */
   #settling: Timer | undefined;
+  /** Ends the wait for other servers. */
+  #answering: Timer | undefined;
   #host: RegistrarHost | undefined;
   #local = NO_LOCAL;
 
@@ -84,7 +91,10 @@ export class HostAmbassador {
       ask: (question) => askForwarder(forwarder(), question),
       clock: systemClock,
       isUsed: (name) => this.#follower.isFollowed(name),
-      onChange: (name) => this.#follower.onOutsideAnswer(name),
+      onChange: (name) => {
+        this.#follower.onOutsideAnswer(name);
+        this.#releaseWhenKnown();
+      },
     });
     this.#follower = new ZoneFollower({
       zone,
@@ -135,7 +145,7 @@ export class HostAmbassador {
     keeper?.check([...this.#requests.all()].map(({ name }) => name));
     table.probes?.start();
     this.#onHost();
-    if (this.#host === undefined) plane.release();
+    if (this.#host === undefined) this.#releaseWhenKnown();
     else this.#settling = systemClock.startTimer(SETTLED_AFTER_MS, () => plane.release());
   }
 
@@ -207,6 +217,7 @@ export class HostAmbassador {
     const running = this.#running;
     this.#running = undefined;
     this.#settling?.cancel();
+    this.#answering?.cancel();
     this.#outside.close();
     running?.probes?.close();
     running?.keeper?.close();
@@ -291,7 +302,15 @@ export class HostAmbassador {
     const dead = deadAddresses(former, this.#local);
     if (dead.length > 0) running.plane.noteDeath(dead);
     running.plane.refreshNetworks(ownAddresses(this.#local.values()));
-    if (this.#host.isSettled) running.plane.release();
+    this.#releaseWhenKnown();
+  }
+
+  /** Has the routes written once they are what a former process may have known. */
+  #releaseWhenKnown(): void {
+    const { plane } = this.#running ?? {};
+    if (plane === undefined || this.#host?.isSettled === false) return;
+    if (this.#outside.isAnswered) plane.release();
+    else this.#answering ??= systemClock.startTimer(ANSWERED_AFTER_MS, () => plane.release());
   }
 }
 

@@ -1,9 +1,9 @@
 /** The kernel as the plane of a host: routes become slots of its tables. */
-import type { KernelMatch, KernelRoute } from '../../ambassador/nft/kernelRoute.ts';
+import type { KernelMatch, Slot } from '../../ambassador/nft/kernelRoute.ts';
 import { familyOfMatch } from '../../ambassador/nft/kernelRoute.ts';
 import { type NftPlane, openNftPlane } from '../../ambassador/nft/nftPlane.ts';
 import { obstacleToTables } from '../../ambassador/nft/nftThread.ts';
-import type { TableForm } from '../../ambassador/nft/tableText.ts';
+import { SLOT_COUNTS, type TableForm } from '../../ambassador/nft/tableText.ts';
 import { whyForbidden } from '../../ambassador/proxy/addressPolicy.ts';
 import {
   type Backend,
@@ -11,8 +11,10 @@ import {
   isToLeader,
   matchKey,
   type Route,
+  type Target,
 } from '../../ambassador/route.ts';
-import { assignSlots, slotCount } from '../../ambassador/slots.ts';
+import { assignSlots, slotCount, wholeSlots } from '../../ambassador/slots.ts';
+import { printRouteTarget } from '../../ambassador/targetText.ts';
 import { maskedNetwork } from '../../ambassador/vipRange.ts';
 import type { AmbassadorSettings } from '../../config/options/ambassadorOptions.ts';
 import { familyOfAddress, printSocketAddress, type SocketAddress } from '../../dns/address.ts';
@@ -97,7 +99,10 @@ export class KernelHostPlane implements HostPlane {
   readonly #leastSlots: number;
   readonly #listeners: Set<() => void>;
   /** The backends of the slots of each route, so that a backend keeps its slots. */
-  readonly #assigned = new Map<string, readonly Backend[]>();
+  readonly #assigned = new Map<string, readonly Slot[]>();
+  /** The targets of routes that wait, and meanwhile have the slots of a former process. */
+  readonly #kept = new Map<string, string>();
+  readonly #startedMs = systemClock.wallMs();
   readonly #drainSeconds: number;
   /** The backends that have left each route, with the time until which their connections may go on. */
   readonly #draining = new Map<string, Map<string, number>>();
@@ -125,15 +130,21 @@ export class KernelHostPlane implements HostPlane {
     this.#plane.release();
   }
 
+  /** A route without slots refuses its connections: else another listener of the host could take them. */
   set(route: Route, backends: BackendSet): void {
-    if (route.match.kind === 'socket') return;
-    if (backends.kind === 'waits') this.remove(route);
-    else this.#plane.set(this.#kernelRoute(route, backends.backends));
+    const { match, target } = route;
+    if (match.kind === 'socket') return;
+    const slots =
+      backends.kind === 'waits'
+        ? (this.#keptSlots(match, route) ?? this.#assign(match, target, []))
+        : this.#assign(match, target, backends.backends);
+    this.#plane.set({ match, slots, ...(isToLeader(target) && { drainSeconds: 0 }) });
   }
 
   remove({ match }: Route): void {
     this.#assigned.delete(matchKey(match));
     this.#draining.delete(matchKey(match));
+    this.#kept.delete(matchKey(match));
     if (match.kind !== 'socket') this.#plane.remove(match);
   }
 
@@ -177,18 +188,33 @@ export class KernelHostPlane implements HostPlane {
     return this.#plane.close();
   }
 
-  #kernelRoute({ match, target }: Route, backends: readonly Backend[]): KernelRoute {
-    if (match.kind === 'socket') throw new TypeError('the kernel opens no sockets');
+  /**
+   * The slots of a former process serve until the route's backends are known. A container that started later may have the
+   * address of one with another link.
+   */
+  #keptSlots(match: KernelMatch, { target, sinceMs }: Route): readonly Slot[] | undefined {
+    if (sinceMs > this.#startedMs) return undefined;
+    const key = matchKey(match);
+    if (this.#kept.get(key) === printRouteTarget(target)) return this.#assigned.get(key);
+    const former = this.#plane.formerSlots(match);
+    if (former === undefined) return undefined;
+    const slots = wholeSlots(former, SLOT_COUNTS[0]);
+    this.#kept.set(key, printRouteTarget(target));
+    this.#assigned.set(key, slots);
+    return slots;
+  }
+
+  #assign(match: KernelMatch, target: Target, backends: readonly Backend[]): readonly Slot[] {
     const usable = backends.filter((backend) => isUsable(match, backend));
     const key = matchKey(match);
     const count = slotCount(usable.length, this.#leastSlots);
     const former = this.#assigned.get(key) ?? this.#plane.formerSlots(match);
-    const assigned: readonly Backend[] = assignSlots(former, usable, count);
+    const assigned = assignSlots(former, usable, count);
     if (match.protocol === 'tcp' && !isToLeader(target))
       this.#noteDraining(key, former ?? [], usable);
     this.#assigned.set(key, assigned);
-    const slots = assigned.map(({ address, port, access }) => ({ address, port, access }));
-    return { match, slots, ...(isToLeader(target) && { drainSeconds: 0 }) };
+    this.#kept.delete(key);
+    return assigned.map(({ address, port, access }) => ({ address, port, access }));
   }
 
   #noteDraining(

@@ -75,18 +75,20 @@ test('A change of one link of five hundred consumers is in force soon', options,
 
 test('The next process knows the slots of the routes that it adopts', options, async () => {
   const match = virtual('198.18.0.1', 80, 'tcp');
-  const route = routeTo(match, '10.0.0.9', '10.0.0.1', '10.0.0.5');
+  const access = new Map<string, 'published' | 'private'>([
+    ['10.0.0.1', 'published'],
+    ['10.0.0.5', 'private'],
+  ]);
+  const bare = routeTo(match, '10.0.0.9', '10.0.0.1', '10.0.0.5');
+  const slots = bare.slots.map((slot) => ({ ...slot, access: access.get(slot.address) }));
+  const route = { ...bare, slots };
   const first = await openPlane();
   assert.equal(first.formerSlots(match), undefined);
   first.set(route);
   await inForce(first, () => first.release());
   await first.close();
   const next = await openPlane();
-  const former = next.formerSlots(match)?.map(({ address }) => address);
-  assert.deepEqual(
-    former,
-    route.slots.map(({ address }) => address),
-  );
+  assert.deepEqual(next.formerSlots(match), slots);
   next.set(route);
   await inForce(next, () => next.release());
   assert.equal(next.formerSlots(match), undefined);
