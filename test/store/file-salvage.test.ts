@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { damageOf } from '../../src/store/file/check.ts';
 import { openFileStore } from '../../src/store/file/fileStore.ts';
-import { readTreePage } from '../../src/store/file/format.ts';
+import { type LeafNode, readTreePage } from '../../src/store/file/format.ts';
+import { unpackState } from '../../src/store/file/rowCodec.ts';
 import { type LeaseStore, StoreError } from '../../src/store/store.ts';
 import { newTempDir, removeDir, withTempDir } from '../support/tempDir.ts';
 
@@ -75,7 +77,7 @@ function pagesOf(file: Buffer): Map<string, number> {
 }
 
 /** Empty if the page is not a leaf of a tree. */
-function nodesOf(file: Buffer, page: number): readonly { readonly key: Buffer }[] {
+function nodesOf(file: Buffer, page: number): readonly LeafNode[] {
   try {
     const read = readTreePage(pageAt(file, page), page, Number.MAX_SAFE_INTEGER);
     return read.kind === 'leaf' ? read.nodes : [];
@@ -86,6 +88,15 @@ function nodesOf(file: Buffer, page: number): readonly { readonly key: Buffer }[
 
 const hasKey = (file: Buffer, page: number, wanted: string): boolean =>
   nodesOf(file, page).some(({ key }) => key.toString('latin1') === wanted);
+
+/** The revision of the store's state on a page. */
+function revisionOn(file: Buffer, page: number): number | undefined {
+  const state = nodesOf(file, page).find(({ key }) => key.toString() === 'state');
+  return unpackState(state?.data)?.revision;
+}
+
+const newestRevision = (): number =>
+  Math.max(...[...names.values()].map((text) => Number(text.split(' ')[0])));
 
 /** Zeroes every page for which `isLost` is true, outdated copies included. */
 function without(isLost: (file: Buffer, page: number) => boolean): Buffer {
@@ -113,7 +124,9 @@ async function repaired(file: Buffer): Promise<Map<string, string>> {
       repair: true,
       onWarning: (line) => void told.push(line),
     });
-    const found = await namesOf(store);
+    await store.close();
+    assert.equal(await damageOf(join(temp, 'data.mdb')), undefined);
+    const found = await namesOf(await openFileStore(temp));
     assert.match(told.join('\n'), new RegExp(`^data\\.mdb was .*; ${found.size} keys recovered$`));
     return found;
   });
@@ -154,6 +167,17 @@ describe('repair', { skip }, () => {
   it('A repair keeps every name when branch pages and roots are lost', async () => {
     const isLost = (file: Buffer, page: number) => isBranch(file, page) || isMain(file, page);
     assert.deepEqual(await repaired(without(isLost)), names);
+  });
+
+  it('A repaired store is usable when only an earlier state than that of its names is left', async () => {
+    const revisions = new Set<number>();
+    const file = without((of, page) => {
+      const revision = revisionOn(of, page);
+      if (revision !== undefined) revisions.add(revision);
+      return revision !== undefined && revision >= newestRevision();
+    });
+    assert.ok(revisions.size > 1, 'an earlier state is left');
+    assert.deepEqual(await repaired(file), names);
   });
 
   it('A repair keeps the latest value of every name when both meta pages are unreadable', async () => {

@@ -236,7 +236,7 @@ class LmdbTable implements Table {
   }
 
   #putState(revision: number): void {
-    this.#db.states.put(STATE_KEY, packState({ revision, ...this.#now() }));
+    this.#db.states.put(STATE_KEY, packState({ ...this.#now(), revision }));
   }
 
   #revisionAt(transaction: Transaction): number {

@@ -155,7 +155,8 @@ async function writeNewStore(
   await assertRoom(dir, octetsFor(rows));
   const environment = await LmdbEnvironment.open(dir, 'r+');
   // The new store gets the damaged store's time, so the next opening adds the time that the store was down.
-  const now = () => state ?? { timelineMs: 0, wallMs };
+  const { timelineMs, wallMs: writtenAtMs } = state ?? { timelineMs: 0, wallMs };
+  const now = () => ({ timelineMs, wallMs: writtenAtMs });
   const table = environment.table(await environment.identity(), state, now);
   const newest = rows.reduce((max, { row }) => Math.max(max, row.modRevision), 0);
   const revision = Math.max(newest, state?.revision ?? 0);
