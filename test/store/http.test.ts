@@ -219,6 +219,34 @@ it('The http store refuses a key that no URL can name', async () => {
   await store.close();
 });
 
+it('The http store learns of a renewal after the last seen keys of the lease have left it', async () => {
+  const memory = createMemoryStore();
+  const leaseNamed = (id: string) => ({ id, ttlSeconds: 2, expiresAtMs: performance.now() + 2000 });
+  const lease = leaseNamed('host');
+  const leases = new Map(['/stays', '/goes', '/moves'].map((key) => [key, lease]));
+  const leased = delegateStore(memory, {
+    get: async (key) => {
+      const { entry, revision } = await memory.get(key);
+      return { entry: entry && { ...entry, lease: leases.get(key) }, revision };
+    },
+  });
+  const server = await startHttp({ store: leased });
+  const store = new HttpStore({ url: server.url });
+  try {
+    for (const key of leases.keys()) await memory.put(key, new Uint8Array(0));
+    const { entry } = await store.get('/stays');
+    for (const key of ['/goes', '/moves']) await store.get(key);
+    await memory.delete('/goes');
+    leases.set('/moves', leaseNamed('other'));
+    lease.expiresAtMs += 60_000;
+    const isRenewed = () => (entry?.lease?.expiresAtMs ?? 0) > lease.expiresAtMs - 10_000;
+    await until('the new end is known', isRenewed);
+  } finally {
+    await store.close();
+    await server.stop();
+  }
+});
+
 it('The http store reports the expiry of a lease as unknown until the server can state it', async () => {
   const memory = createMemoryStore();
   let lease: Lease = { id: '7', ttlSeconds: undefined, expiresAtMs: undefined };
