@@ -86,7 +86,7 @@ function nameOfPath(path: string): KeyName {
   for (let i = components.length - 1; i >= 0; i--) {
     const component = components[i] as string;
     const octets = foldLabel(utf8Octets(component));
-    if (octets !== component) canonical = false;
+    if (textOfLabel(octets) !== component) canonical = false;
     if (octets.includes('.')) {
       canonical = false;
       owner.push(...octets.split('.'));
@@ -122,7 +122,8 @@ export function keyOfName(name: Name, prefix: string): string | undefined {
   return prefix + path;
 }
 
-function textOfLabel(label: Label): string | undefined {
+/** The label as text; `undefined` if its octets are not UTF-8. */
+export function textOfLabel(label: Label): string | undefined {
   for (let i = 0; i < label.length; i++) {
     if (label.charCodeAt(i) > 0x7f) {
       const octets = Buffer.from(label, 'latin1');

@@ -1,6 +1,6 @@
 /** The aliases for Consul's queries, from the store. */
 import type { Label } from '../../dns/name.ts';
-import { tablePrefix } from '../../service/key.ts';
+import { tablePrefix, textOfLabel } from '../../service/key.ts';
 import { parseQueryAlias, type QueryAlias } from '../../service/queryAlias.ts';
 import { StoreTable } from './storeTable.ts';
 
@@ -29,9 +29,10 @@ export class QueryAliases extends StoreTable<QueryAlias> {
         if (parsed.kind === 'invalid') return parsed;
         const { alias } = parsed;
         // Otherwise two keys could stand for one alias.
-        return alias.id === path
+        const text = textOfLabel(alias.id);
+        return text === path
           ? { kind: 'row', row: alias }
-          : { kind: 'invalid', reason: `the key is another form of ${table}${alias.id}` };
+          : { kind: 'invalid', reason: `the key is another form of ${table}${text ?? alias.id}` };
       },
       onChange(changes) {
         const ids = changes.flatMap(({ before, after }) => {
