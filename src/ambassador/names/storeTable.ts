@@ -4,9 +4,10 @@
  * Used by: ambassador/follow, app, app/ambassador, app/answering, cli/linking.
  *
  * A table has the values of all keys below a prefix, kept by a mirror. An invalid value counts as absent, and is
- * reported once. The number of keys is bounded.
+ * reported once. The number of keys is bounded: as many more wait until there is room, so that servers whose store fits
+ * again have the same rows.
  */
-import { type Change, type Entry, revisionOf } from '../../service/change.ts';
+import { type Change, type Entry, keyOfChange, revisionOf } from '../../service/change.ts';
 import type { Replica } from '../../store/mirror.ts';
 
 export type ParsedRow<T> =
@@ -22,7 +23,7 @@ export interface RowChange<T> {
 export interface StoreTableOptions<T> {
   /** Ends in a slash. */
   readonly prefix: string;
-  /** More keys are ignored. */
+  /** As many more keys wait, without effect, until others are deleted. Still more are ignored. */
   readonly maxKeys?: number;
   /** `path`: the key without the prefix. Must not throw. */
   readonly parse: (path: string, entry: Entry) => ParsedRow<T>;
@@ -47,6 +48,8 @@ export class StoreTable<T> implements Replica {
   readonly #options: StoreTableOptions<T>;
   readonly #maxKeys: number;
   readonly #held = new Map<string, StoredRow<T>>();
+  /** For keys above the limit, the one that came first in front. */
+  readonly #waiting = new Map<string, StoredRow<T>>();
   #isFull = false;
 
   constructor(options: StoreTableOptions<T>) {
@@ -71,15 +74,18 @@ export class StoreTable<T> implements Replica {
   }
 
   apply(changes: readonly Change[]): void {
-    const before = new Map<string, T | undefined>();
+    const last = new Map<string, Change>();
     let revision = 0;
     for (const change of changes) {
       revision = Math.max(revision, revisionOf(change));
-      const key = change.kind === 'put' ? change.entry.key : change.key;
-      if (!before.has(key)) before.set(key, this.#held.get(key)?.row);
-      if (change.kind === 'put') this.#put(change.entry);
-      else this.#held.delete(key);
+      last.set(keyOfChange(change), change);
     }
+    const before = new Map<string, T | undefined>();
+    for (const key of last.keys()) before.set(key, this.#held.get(key)?.row);
+    // A listing has its deletions at the end, but they make room for its new keys.
+    for (const [key, { kind }] of last) if (kind === 'delete') this.#delete(key);
+    for (const key of this.#admitWaiting()) if (!before.has(key)) before.set(key, undefined);
+    for (const change of last.values()) if (change.kind === 'put') this.#put(change.entry);
     const changed = [...before]
       .map(([key, row]) => ({ before: row, after: this.#held.get(key)?.row }))
       .filter((row) => row.before !== row.after);
@@ -87,16 +93,46 @@ export class StoreTable<T> implements Replica {
   }
 
   *revisions(): Iterable<readonly [key: string, modRevision: number]> {
-    for (const [key, { modRevision }] of this.#held) yield [key, modRevision];
+    for (const rows of [this.#held, this.#waiting]) {
+      for (const [key, { modRevision }] of rows) yield [key, modRevision];
+    }
+  }
+
+  #delete(key: string): void {
+    this.#held.delete(key);
+    this.#waiting.delete(key);
+  }
+
+  /** Moves waiting keys into the room that there is, and returns them. */
+  #admitWaiting(): readonly string[] {
+    const admitted: string[] = [];
+    for (const [key, stored] of this.#waiting) {
+      if (this.#held.size >= this.#maxKeys) break;
+      this.#waiting.delete(key);
+      this.#held.set(key, stored);
+      if (stored.reason !== undefined) this.#options.onInvalid(key, stored.reason);
+      admitted.push(key);
+    }
+    return admitted;
   }
 
   #put(entry: Entry): void {
-    const { key, value, modRevision } = entry;
+    const { key } = entry;
     const known = this.#held.get(key);
     if (known === undefined && this.#held.size >= this.#maxKeys) {
       this.#refuse(key);
+      const hasRoom = this.#waiting.has(key) || this.#waiting.size < this.#maxKeys;
+      if (hasRoom) this.#waiting.set(key, this.#storedRow(entry));
       return;
     }
+    const stored = this.#storedRow(entry);
+    this.#held.set(key, stored);
+    const { reason } = stored;
+    if (reason !== undefined && reason !== known?.reason) this.#options.onInvalid(key, reason);
+  }
+
+  #storedRow(entry: Entry): StoredRow<T> {
+    const { key, value, modRevision } = entry;
     // A marker of an empty directory of the v2 keys API.
     const isMark = value.length === 0 && key.endsWith('/');
     const parsed = isMark
@@ -104,8 +140,7 @@ export class StoreTable<T> implements Replica {
       : this.#options.parse(key.slice(this.#options.prefix.length), entry);
     const row = parsed?.kind === 'row' ? parsed.row : undefined;
     const reason = parsed?.kind === 'invalid' ? parsed.reason : undefined;
-    this.#held.set(key, { modRevision, row, reason });
-    if (reason !== undefined && reason !== known?.reason) this.#options.onInvalid(key, reason);
+    return { modRevision, row, reason };
   }
 
   #refuse(key: string): void {
