@@ -12,7 +12,7 @@ import type { CacheSource } from '../server/http/cacheApi.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
-import { HttpListener } from '../server/http/listener.ts';
+import { HttpListener, type HttpListenerOptions } from '../server/http/listener.ts';
 import { findPortHolder, printProcess } from '../server/listening/portHolder.ts';
 import { configKey, keyPrefix } from '../service/key.ts';
 import type { Mirror } from '../store/mirror.ts';
@@ -56,19 +56,21 @@ export interface HttpSources {
   readonly page: (exchange: Exchange) => HttpReply | undefined;
 }
 
-/** Never rejects. */
-export async function startHttp(
+const OFF: HttpOutcome = { kind: 'started', endpoint: undefined, close: async () => {} };
+
+/** Returns a function that starts to listen; call it again after a refusal. Neither rejects. */
+export async function prepareHttp(
   config: Config,
   sources: HttpSources,
   log: Log,
-): Promise<HttpOutcome> {
+): Promise<() => Promise<HttpOutcome>> {
   const { http } = config;
-  if (http === undefined) return { kind: 'started', endpoint: undefined, close: async () => {} };
+  if (http === undefined) return async () => OFF;
   const { stateDirectory, domains, ...parts } = sources;
   const prefix = keyPrefix(config.pathPrefix);
   const isRemote = config.store.kind === 'etcd' || config.store.kind === 'http';
   const store = isRemote ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
-  const listener = new HttpListener({
+  const options = {
     ...parts,
     store,
     ...(await writersOf(config, http, stateDirectory, log)),
@@ -80,15 +82,18 @@ export async function startHttp(
     onRequest: (line) => log.debug({ ...line }, 'http'),
     onError: (err, line) => log.error({ err, ...line }, 'a request failed'),
     onListenerError: (err) => log.warn({ err }, 'the HTTP listener failed'),
-  });
-  try {
-    const endpoint = await listener.listen(http.address, http.port);
-    return { kind: 'started', endpoint, close: () => listener.close() };
-  } catch (error) {
-    // A server that takes over tries again until its predecessor frees the port.
-    const problem = await listenProblem(error, http, !config.takeover);
-    return { kind: 'refused', ...problem, hint: 'choose another address, or --http off' };
-  }
+  } satisfies HttpListenerOptions;
+  return async () => {
+    const listener = new HttpListener(options);
+    try {
+      const endpoint = await listener.listen(http.address, http.port);
+      return { kind: 'started', endpoint, close: () => listener.close() };
+    } catch (error) {
+      // A server that takes over tries again until its predecessor frees the port.
+      const problem = await listenProblem(error, http, !config.takeover);
+      return { kind: 'refused', ...problem, hint: 'choose another address, or --http off' };
+    }
+  };
 }
 
 /** Follows the services of the server's zones for HTTP clients. */

@@ -56,6 +56,7 @@ async function serveUntilStopped(
   for (const note of notes) log.warn({}, note);
   for (const decision of decisions) log.info({}, decision);
   const replaced = new AbortController();
+  const reloads = new Reloads(io);
   const server = await start(options, io, log, () => replaced.abort());
   onStarted();
   if (server === undefined) {
@@ -68,7 +69,7 @@ async function serveUntilStopped(
     (text) => log.warn({}, text),
   );
   supervisor?.ready();
-  io.onReload(() => {
+  reloads.begin(() => {
     supervisor?.reloading();
     server.reload(readAgain());
     supervisor?.ready();
@@ -90,6 +91,24 @@ async function serveUntilStopped(
   const { queries, replies, shed, sendErrors } = server.stats().udp;
   log.info({ udp: { queries, replies, shed, sendErrors } }, 'stopped');
   return replaced.signal.aborted ? EXIT_CODES.socket_replaced : 0;
+}
+
+/** A reload that is asked for during the start happens after it. */
+class Reloads {
+  #reload: (() => void) | undefined;
+  #isDue = false;
+
+  constructor(io: Pick<Io, 'onReload'>) {
+    io.onReload(() => {
+      if (this.#reload === undefined) this.#isDue = true;
+      else this.#reload();
+    });
+  }
+
+  begin(reload: () => void): void {
+    this.#reload = reload;
+    if (this.#isDue) reload();
+  }
 }
 
 /** Undefined if `io.stop` was aborted first. */

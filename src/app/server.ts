@@ -26,7 +26,7 @@ import {
 } from '../server/listening/listen.ts';
 import { cacheSourceOf } from './answering/outsideCache.ts';
 import type { SecureEndpoints } from './answering/secureListeners.ts';
-import { type HttpOutcome, type StartRefusal, startHttp } from './httpServer.ts';
+import { type HttpOutcome, prepareHttp, type StartRefusal } from './httpServer.ts';
 import { metricsOf, metricsPage } from './metricsPage.ts';
 import { storeReasons } from './process/mirrorReports.ts';
 import { openStore } from './process/openStore.ts';
@@ -258,7 +258,7 @@ function readinessOf(
   ];
 }
 
-function startPages(
+async function startPages(
   { config, log, parts, registrar, stateDirectory }: Starting,
   readiness: () => readonly string[],
 ): Promise<HttpOutcome> {
@@ -275,7 +275,7 @@ function startPages(
     ...{ store, services, cache, domains, stateDirectory },
     ...{ readiness, warnings, stats, page },
   };
-  const start = () => startHttp(config, sources, log);
+  const start = await prepareHttp(config, sources, log);
   return config.takeover ? httpLater(start, log) : start();
 }
 

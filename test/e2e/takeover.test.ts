@@ -14,6 +14,7 @@ import { type CliProcess, startCli } from '../support/cliProcess.ts';
 import { type Etcd, startEtcd } from '../support/etcd.ts';
 import { FakeDocker } from '../support/fakeDocker.ts';
 import { query } from '../support/server.ts';
+import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 import { question } from '../support/zone.ts';
 
@@ -131,6 +132,7 @@ describe('--takeover', () => {
         ...['--store', 'etcd://127.0.0.1:1'],
       ]);
       await waiting.logged('the store is unreachable');
+      process.kill(waiting.pid, 'SIGHUP'); // a reload during the start has to wait
       const ended = waiting.end(signal);
       try {
         await until('the process has exited', () => !waiting.isRunning, 20_000);
@@ -141,6 +143,32 @@ describe('--takeover', () => {
       assert.ok(!waiting.lines().some(({ msg }) => msg === 'serving'));
     });
   }
+
+  it('A successor that waits for the HTTP port logs once what it has prepared', async () => {
+    await withTempDir(async (folder) => {
+      const first = await serve('127.0.0.1:0', '127.0.0.1:0');
+      const { http } = await first.process.logged('serving');
+      const successor = startCli(
+        [
+          ...['serve', '--takeover', '--store', `etcd://${etcd.endpoint}`, '--no-rec'],
+          ...['--addr', `127.0.0.1:${first.port}`, '--http', String(http)],
+          ...['--workers', '2', '--http-writers', 'token'],
+        ],
+        { STATE_DIRECTORY: folder },
+      );
+      try {
+        await successor.logged('HTTP starts once the previous server has stopped');
+        await sleep(500); // several attempts
+        await first.process.end('SIGTERM');
+        await successor.logged('HTTP started');
+        const prepared = successor.lines().filter(({ msg }) => /contains the token/.test(`${msg}`));
+        assert.equal(prepared.length, 1);
+      } finally {
+        await first.process.end('SIGKILL');
+        await successor.end('SIGTERM');
+      }
+    });
+  });
 
   it('serve refuses --takeover with a store that only one server can use', async () => {
     const { code, stderr } = await callCli(['serve', '--takeover', '--store', 'memory:']);
