@@ -169,6 +169,26 @@ describe('repair', { skip }, () => {
     assert.deepEqual(await repaired(without(isLost)), names);
   });
 
+  for (const [what, from, octets] of [
+    ['magic number', 24, 4],
+    ['content', 0, PAGE],
+  ] as const) {
+    for (const number of [0, 1]) {
+      it(`A store whose page ${number} has lost its ${what} is damaged, and a repair keeps its names`, async () => {
+        const file = Buffer.from(whole);
+        pageAt(file, number).fill(0, from, from + octets);
+        await withTempDir(async (temp) => {
+          writeFileSync(join(temp, 'data.mdb'), file);
+          await assert.rejects(openFileStore(temp), /data\.mdb is damaged: page/);
+        });
+        // The other page may be that of the transaction before, whose names are fewer by one.
+        const found = await repaired(file);
+        assertNothingElse(found);
+        assert.ok(found.size >= names.size - 1, `${found.size} of ${names.size}`);
+      });
+    }
+  }
+
   it('A repaired store is usable when only an earlier state than that of its names is left', async () => {
     const revisions = new Set<number>();
     const file = without((of, page) => {

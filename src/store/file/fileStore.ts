@@ -94,7 +94,7 @@ async function assertWhole(
   dir: string,
   { label, repair, onWarning, clock = systemClock }: LabelledOptions,
 ): Promise<void> {
-  await assertLmdbFiles(dir, 'r+');
+  await assertLmdbFiles(dir, 'r+', 'damaged');
   const damage = await damageOf(join(dir, DATA_FILE));
   if (damage === undefined) return;
   // A file that another process is writing looks damaged too.

@@ -40,6 +40,7 @@ const META_PAGE = 0x08;
 /** The keys are numbers; lmdb sets it for the tree of free pages. */
 const INTEGER_KEY = 0x08;
 const MAX_MAP_OCTETS = 2 ** 47;
+const MAX_PAGE_OCTETS = 65_536;
 
 export interface Metas {
   /** The newest one, which lmdb uses. */
@@ -77,12 +78,26 @@ export function unknownMeta(start: Buffer): Meta {
 }
 
 function readPageOctets(start: Buffer): number {
-  const pageOctets = start.readUInt32LE(PAGE_HEADER_OCTETS + 24);
-  const isSize = pageOctets >= 256 && pageOctets <= 65_536 && (pageOctets & (pageOctets - 1)) === 0;
-  if (!isSize || start.length < pageOctets + PAGE_HEADER_OCTETS + META_OCTETS) {
-    throw new Damage(`page 0 has an invalid page size of ${pageOctets} octets`);
+  const at = PAGE_HEADER_OCTETS + 24;
+  const isSize = (octets: number): boolean =>
+    octets >= 256 && octets <= MAX_PAGE_OCTETS && (octets & (octets - 1)) === 0;
+  const first = start.readUInt32LE(at);
+  const pageOctets = isSize(first) ? first : pageOctetsOfSecond(start);
+  const hasBoth = start.length >= (pageOctets ?? Infinity) + PAGE_HEADER_OCTETS + META_OCTETS;
+  if (pageOctets === undefined || !hasBoth) {
+    throw new Damage(`page 0 has an invalid page size of ${first} octets`);
   }
   return pageOctets;
+}
+
+/** The page size that the second page states where it would begin then. */
+function pageOctetsOfSecond(start: Buffer): number | undefined {
+  for (let octets = 256; octets <= MAX_PAGE_OCTETS; octets *= 2) {
+    const at = octets + PAGE_HEADER_OCTETS;
+    if (at + META_OCTETS > start.length) return undefined;
+    if (start.readUInt32LE(at) === MAGIC && start.readUInt32LE(at + 24) === octets) return octets;
+  }
+  return undefined;
 }
 
 function readMetaPage(start: Buffer, number: number, pageOctets: number): Meta {

@@ -9,18 +9,27 @@ import { join } from 'node:path';
 const MAGIC = Buffer.from([0xde, 0xc0, 0xef, 0xbe]);
 const MAGIC_AT = 24;
 const PAGE_OCTETS_AT = 48;
+const MAX_PAGE_OCTETS = 65_536;
 
 /** The mode in which the files will be opened, as in `open`. */
 export type Access = 'r+' | 'r';
 
-/** Throws with the reason when lmdb cannot use the directory's files. A directory without files is valid. */
-export async function assertLmdbFiles(dir: string, access: Access): Promise<void> {
+/**
+ * Throws with the reason when lmdb cannot use the directory's files. A directory without files is valid. With `damaged`
+ * one of data.mdb's first two pages is enough: lmdb may not open such a file, but a repair can read it.
+ */
+export async function assertLmdbFiles(
+  dir: string,
+  access: Access,
+  state: 'whole' | 'damaged' = 'whole',
+): Promise<void> {
   await withFile(join(dir, 'lock.mdb'), access, async () => undefined);
   await withFile(join(dir, 'data.mdb'), access, async (file) => {
     const { size } = await file.stat();
     // lmdb creates a database in an empty file.
-    if (size > 0 && !(await beginsAsDatabase(file, size)))
-      throw new Error('data.mdb is not a database');
+    if (size === 0 || (await beginsAsDatabase(file, size))) return;
+    if (state === 'damaged' && (await hasOneMeta(file, size))) return;
+    throw new Error('data.mdb is not a database');
   });
 }
 
@@ -44,6 +53,18 @@ async function beginsAsDatabase(file: FileHandle, size: number): Promise<boolean
   if (size < 2 * pageOctets) return false;
   const second = await read(file, pageOctets);
   return isMagic(order === 'LE' ? second : second.swap32());
+}
+
+/** Whether the first or the second page is that of a database. */
+async function hasOneMeta(file: FileHandle, size: number): Promise<boolean> {
+  const first = await read(file, 0);
+  if (isMagic(first)) return size >= 2 * first.readUInt32LE(PAGE_OCTETS_AT);
+  // The first page may have lost its page size too.
+  for (let octets = 256; octets <= MAX_PAGE_OCTETS; octets *= 2) {
+    const second = await read(file, octets);
+    if (isMagic(second) && second.readUInt32LE(PAGE_OCTETS_AT) === octets) return true;
+  }
+  return false;
 }
 
 function isMagic(page: Buffer): boolean {
