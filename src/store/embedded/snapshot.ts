@@ -48,18 +48,29 @@ export async function* stableSnapshot(
   }
 }
 
+interface ReadRow {
+  readonly key: string;
+  readonly modRevision: number;
+  /** As `SnapshotSource.entryOf`. */
+  readonly entry: Entry | undefined;
+}
+
 interface PageRead {
   readonly revision: number;
-  readonly rows: readonly KeyedRow[];
+  readonly rows: readonly ReadRow[];
   readonly isLast: boolean;
   readonly lastKey: string | undefined;
 }
 
+/** Makes the entries in the same turn as it reads the rows, because a later transaction may end the lease of a row. */
 function readPage(source: SnapshotSource, prefix: string, after: string | undefined): PageRead {
   const view = source.view();
   try {
-    const { rows, isLast } = view.page(prefix, after, BOUNDS);
-    return { revision: view.revision, rows, isLast, lastKey: rows.at(-1)?.key };
+    const page = view.page(prefix, after, BOUNDS);
+    const rows = page.rows.map((row) => {
+      return { key: row.key, modRevision: row.row.modRevision, entry: source.entryOf(row) };
+    });
+    return { revision: view.revision, rows, isLast: page.isLast, lastKey: rows.at(-1)?.key };
   } finally {
     view.release();
   }
@@ -76,10 +87,9 @@ interface PageRange {
 function asOf(source: SnapshotSource, revision: number, read: PageRead, range: PageRange): Entry[] {
   const before = changedSince(source, revision, read.revision, range);
   const entries: Entry[] = [];
-  for (const row of read.rows) {
-    if (before.has(row.key)) continue;
-    if (row.row.modRevision > revision) throw forgotten(revision);
-    const entry = source.entryOf(row);
+  for (const { key, modRevision, entry } of read.rows) {
+    if (before.has(key)) continue;
+    if (modRevision > revision) throw forgotten(revision);
     if (entry !== undefined) entries.push(entry);
   }
   const unchanged = entries.length;

@@ -161,6 +161,23 @@ for (const [name, withStore] of Object.entries(STORES)) {
   });
 }
 
+it('A snapshot shows the lease of a key although the lease ends while the snapshot waits', async () => {
+  const store = createMemoryStore();
+  const { id } = await store.grantLease(60);
+  for (const n of [0, 1]) await store.put(keyOf(n), Buffer.alloc(2 * LARGE), { lease: id });
+  const pages = store.snapshot('/t/')[Symbol.asyncIterator]();
+  await pages.next();
+  // The second page has the revision of the put, and waits until that is delivered.
+  const writes = [store.put('/other', Buffer.from('x')), store.revokeLease(id)];
+  const { value } = await pages.next();
+  assert.deepEqual(
+    (value as SnapshotPage).entries.map(({ key, lease }) => [key, lease?.id]),
+    [[keyOf(1), id]],
+  );
+  await Promise.all(writes);
+  await store.close();
+});
+
 it('A stalled reader of a snapshot does not make the file grow', { timeout: 120_000 }, async () => {
   await withTempDir(async (dir) => {
     const sizes: number[] = [];
