@@ -15,12 +15,14 @@ if (problem !== undefined) {
   process.exit(1);
 }
 resolveOwnFiles();
-const [{ StandardOutput }, { runCli }, { COMMAND_TABLE }, output] = await Promise.all([
-  import('./app/process/standardOutput.ts'),
-  import('./cli/cli.ts'),
-  import('./cli/commands/commands.ts'),
-  import('./cli/output.ts'),
-]);
+const [{ EXIT_CODES, Failure }, { StandardOutput }, cli, { COMMAND_TABLE }, output] =
+  await Promise.all([
+    import('./app/process/failure.ts'),
+    import('./app/process/standardOutput.ts'),
+    import('./cli/cli.ts'),
+    import('./cli/commands/commands.ts'),
+    import('./cli/output.ts'),
+  ]);
 
 /**
  * Spares Node the search for the program's own files, which is a third of their loading: an import of `./x.js` always
@@ -64,11 +66,17 @@ function onOutputError(error: NodeJS.ErrnoException): void {
   // A server continues when the reader of its output is gone.
   if (outlivesReaders) return;
   // A reader that closes the pipe early (`| head`) is not an error.
-  process.exit(error.code === 'EPIPE' ? 0 : 1);
+  process.exit(error.code === 'EPIPE' ? 0 : EXIT_CODES.failure);
 }
 
-const stdout = new StandardOutput(1, onOutputError);
 const stderr = new StandardOutput(2, onOutputError);
+const stdout = new StandardOutput(1, (error) => {
+  if (error.code !== 'EPIPE' && !outlivesReaders) {
+    const failure = new Failure('failure', `cannot write the output: ${error.code}`);
+    output.printFailure(failure, cli.asksForJson(process.argv), outputOf(stderr));
+  }
+  onOutputError(error);
+});
 
 function outputOf(standard: typeof stdout): Output {
   return {
@@ -113,7 +121,7 @@ function stateDirectory(): string {
 process.on('SIGINT', onSignal);
 process.on('SIGTERM', onSignal);
 
-const exitCode = await runCli(COMMAND_TABLE, process.argv.slice(2), {
+const exitCode = await cli.runCli(COMMAND_TABLE, process.argv.slice(2), {
   stdout: outputOf(stdout),
   stderr: outputOf(stderr),
   env: process.env,

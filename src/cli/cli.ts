@@ -48,6 +48,6 @@ function rephrase(argv: readonly string[]): readonly string[] {
   return argv;
 }
 
-function asksForJson(argv: readonly string[]): boolean {
+export function asksForJson(argv: readonly string[]): boolean {
   return argv.includes('--json') || argv.includes('--json=true');
 }

@@ -60,17 +60,21 @@ test('The process handles signals while its reader takes nothing from the full p
   }
 });
 
-test('A write that fails calls back with the error', async () => {
-  const full = openSync('/dev/full', 'w');
-  try {
-    const child = start(`out.write('text');`, full);
-    let printed = '';
-    child.stderr?.setEncoding('utf8').on('data', (text) => {
-      printed += text;
-    });
-    const [code] = await once(child, 'close');
-    assert.deepEqual({ code, printed }, { code: 9, printed: 'ENOSPC' });
-  } finally {
-    closeSync(full);
-  }
-});
+for (const [text, program] of [
+  ['text that needs no stream', "out.write('text');"],
+  ['long text', "out.write('x'.repeat(10_000)); out.flush(() => process.exit(0));"],
+] as const)
+  test(`A write of a ${text} that fails calls back with the error`, async () => {
+    const full = openSync('/dev/full', 'w');
+    try {
+      const child = start(program, full);
+      let printed = '';
+      child.stderr?.setEncoding('utf8').on('data', (text) => {
+        printed += text;
+      });
+      const [code] = await once(child, 'close');
+      assert.deepEqual({ code, printed }, { code: 9, printed: 'ENOSPC' });
+    } finally {
+      closeSync(full);
+    }
+  });

@@ -9,8 +9,12 @@ import { withTempDir } from '../support/tempDir.ts';
 
 /** Runs Node where a file has room for that many blocks of 512 or 1,024 octets. */
 function runOnFullDisk(blocks: number, ...args: readonly string[]) {
+  return runLimited(blocks, '', args);
+}
+
+function runLimited(blocks: number, redirection: string, args: readonly string[]) {
   // Without the trap the limit would end the process.
-  const limited = `trap '' XFSZ; ulimit -f ${blocks}; exec "$0" "$@"`;
+  const limited = `trap '' XFSZ; ulimit -f ${blocks}; exec "$0" "$@" ${redirection}`;
   const env = { ...childEnv(), TSX_DISABLE_CACHE: '1' };
   const options = { env, encoding: 'utf8' } as const;
   return spawnSync('sh', ['-c', limited, process.execPath, ...args], options);
@@ -58,4 +62,15 @@ test('integrate names the file that does not fit on the disk', () =>
     const { status, stderr } = runOnFullDisk(0, MAIN, ...args);
     assert.equal(status, 1);
     assert.equal(stderr, `soradns: ${root}/etc/dnsmasq.d/soradns.conf: EFBIG\n`);
+  }));
+
+test('A command reports that its output does not fit on the disk', () =>
+  withTempDir(async (folder) => {
+    const path = join(folder, 'file');
+    const args = [MAIN, 'serve', '--help'];
+    const { status, stderr } = runLimited(8, `>'${path}'`, args);
+    assert.deepEqual(
+      { status, stderr },
+      { status: 1, stderr: 'soradns: cannot write the output: EFBIG\n' },
+    );
   }));
