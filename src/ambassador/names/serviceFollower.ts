@@ -154,7 +154,9 @@ export class ServiceFollower {
   #forget(service: FollowedService): void {
     this.#dependents.forget(service);
     this.#changed.delete(service);
-    this.#services.delete(nameKey(service.name));
+    const key = nameKey(service.name);
+    // A client may close twice, and meanwhile another one may follow the name.
+    if (this.#services.get(key) === service) this.#services.delete(key);
   }
 
   #isLoaded(): boolean {

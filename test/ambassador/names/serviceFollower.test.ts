@@ -177,3 +177,17 @@ test('Clients of one name get the same state, and a client that has closed gets 
   await scene.clock.advance(PACE_MS);
   assert.deepEqual([other.seen.length, scene.clock.fired], [2, 1]);
 });
+
+test('A client that closes twice does not cut off a later client of the same name', async () => {
+  const scene = new Scene();
+  scene.put('local/skydns/db', at('10.0.0.9'));
+  scene.put('local/skydns/db/1', at('10.0.0.1'));
+  const first = scene.follow('db.skydns.local');
+  first.close();
+  const { seen } = scene.follow('db.skydns.local');
+  first.close();
+  scene.settings = settingsOf({ parentValue: 'wins' });
+  scene.follower.refresh();
+  await scene.clock.advance(PACE_MS);
+  assert.deepEqual(seen, ['1 led by 1', 'db led by db']);
+});
