@@ -55,11 +55,11 @@ export function eventsBetween(
   before: ServiceState | undefined,
   after: ServiceState,
 ): readonly ServiceEvent[] {
-  const known = new Map((before?.instances ?? []).map((each) => [placeOf(each), each]));
+  const known = byPlace(before?.instances ?? []);
   const changed: ServiceEvent[] = [];
-  for (const instance of after.instances) {
-    const other = known.get(placeOf(instance));
-    known.delete(placeOf(instance));
+  for (const [place, instance] of byPlace(after.instances)) {
+    const other = known.get(place);
+    known.delete(place);
     if (other === undefined) changed.push({ kind: 'up', instance });
     else if (!isSameInstance(other, instance)) changed.push({ kind: 'update', instance });
   }
@@ -70,6 +70,19 @@ export function eventsBetween(
     ...leaderEvents(before, after),
     ...(before === undefined ? [{ kind: 'current' } as const] : []),
   ];
+}
+
+/**
+ * The first instance of each place. Several keys may stand for one name, so one transaction can register two instances
+ * that clients cannot tell apart.
+ */
+function byPlace(instances: readonly ListedInstance[]): Map<string, ListedInstance> {
+  const first = new Map<string, ListedInstance>();
+  for (const instance of instances) {
+    const place = placeOf(instance);
+    if (!first.has(place)) first.set(place, instance);
+  }
+  return first;
 }
 
 function leaderEvents(

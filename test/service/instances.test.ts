@@ -56,6 +56,17 @@ test('An instance that comes, changes or goes is an event, and so is a new leade
   assert.deepEqual(kinds(before, before), []);
 });
 
+test('Two instances of one name, address and age are one to clients', () => {
+  const twice = [instance(1), instance(1, { weight: 5 })];
+  const before = stateOf(twice);
+  assert.deepEqual(kinds(stateOf([]), before), [
+    'up 1.db.skydns.local.',
+    'leader 1.db.skydns.local.',
+  ]);
+  assert.deepEqual(kinds(before, stateOf([...twice, instance(2)])), ['up 2.db.skydns.local.']);
+  assert.deepEqual(kinds(before, stateOf([instance(1)])), []);
+});
+
 test('An instance that is registered anew is another instance, and leads anew', () => {
   const before = stateOf([instance(1)]);
   assert.deepEqual(kinds(before, stateOf([instance(1, { index: 9 })])), [
