@@ -49,8 +49,10 @@ function readOption(
   // `--no-x` for a switch x, and `--x` for a switch that is itself called no-x.
   const opposite = known.get(name.startsWith('no-') ? name.slice(3) : `no-${name}`);
   if (match === null || opposite === undefined) return undefined;
-  const negatable = opposite.form === 'switch' || (name.startsWith('no-') && value === undefined);
-  return negatable ? { option: opposite, negated: true, value } : undefined;
+  const sets = opposite.negatable && name.startsWith('no-') && value === undefined;
+  return opposite.form === 'switch' || sets
+    ? { option: opposite, negated: true, value }
+    : undefined;
 }
 
 type NormalisedOption =

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { normalise } from '../../src/cli/commandLine.ts';
-import type { OptionWords } from '../../src/config/options/option.ts';
+import type { Option, OptionWords } from '../../src/config/options/option.ts';
 import { COMMANDS } from '../support/commands.ts';
 
 const OPTIONS: readonly OptionWords[] = [
   { name: 'addr', form: 'list', describe: '', placeholder: 'IP:PORT' },
-  { name: 'http', form: 'text', describe: '' },
+  { name: 'http', form: 'text', describe: '', negatable: true },
   { name: 'port', form: 'text', describe: '' },
   { name: 'log-queries', form: 'text', describe: '', bareValue: '100' },
   { name: 'no-rec', form: 'switch', describe: '' },
@@ -28,6 +28,7 @@ describe('command lines', () => {
     ['--no-round-robin=false', '--round-robin=true'],
     ['-round-robin=off', '--round-robin=false'],
     ['--no-http', '--http=false'],
+    ['--no-port --no-addr', '--no-port --no-addr'],
     ['--port -1', '--port=-1'],
     ['--port -addr', '--port=-addr'],
     ['--log-queries', '--log-queries=100'],
@@ -70,6 +71,15 @@ describe('options', () => {
         forms.set(name, form);
       }
     }
+  });
+
+  it('An option that --no-x sets accepts the value false', () => {
+    const rows: OptionWords[] = COMMANDS.flatMap(({ options }) => options);
+    const negatable = rows.filter((row) => row.negatable);
+    const names = new Set(negatable.map(({ name }) => name));
+    assert.deepEqual([...names].sort(), ['http', 'log-queries']);
+    for (const row of negatable)
+      assert.ok('schema' in row && (row as Option<unknown>).schema('false'), row.name);
   });
 
   it('No command has an option twice', () => {

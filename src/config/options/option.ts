@@ -28,6 +28,8 @@ export interface OptionWords {
   readonly defaultText?: string;
   /** The value of the option without a value; such an option takes a value only after `=`, or as digits. */
   readonly bareValue?: string;
+  /** The option takes the value `false`, so `--no-x` sets it. A switch always does. */
+  readonly negatable?: boolean;
   readonly hidden?: boolean;
   /** The heading in help; `Options:` without one. */
   readonly group?: string;

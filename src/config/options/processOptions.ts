@@ -102,6 +102,7 @@ export const PROCESS_OPTIONS = {
     form: 'text',
     placeholder: 'PER_SECOND',
     bareValue: '100',
+    negatable: true,
     describe: 'log at most this many queries a second (100 without a value)',
     schema: parsedBy(parseLinesPerSecond),
     fallback: 0,

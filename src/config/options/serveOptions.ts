@@ -90,6 +90,7 @@ export const SERVE_OPTIONS = {
   http: option<SocketAddress | undefined>({
     name: 'http',
     form: 'text',
+    negatable: true,
     placeholder: 'IP:PORT',
     describe: 'address of the HTTP API and health checks; "off" disables it',
     schema: mappedValue(
