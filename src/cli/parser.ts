@@ -26,7 +26,7 @@ export async function parseAndRun(
   if (normal.kind === 'mistake') throw new Failure('usage', normal.problem);
   const failure = misuse(normal.argv, commands);
   if (failure !== undefined) throw failure;
-  return dispatch(commands, normal.argv, io);
+  return dispatch(commands, quoted(normal.argv), io);
 }
 
 /** The command of the line; all commands if the line has a word or an option that this one does not know. */
@@ -42,6 +42,14 @@ async function neededCommands(
     if (optionsEnd(normal.argv).every(isKnown)) return [command];
   }
   return loadCommands(table);
+}
+
+/** The line with more quotation marks around the values that begin with one: yargs removes a pair around a value. */
+function quoted(argv: readonly string[]): readonly string[] {
+  const end = argv.includes('--') ? argv.indexOf('--') : argv.length;
+  return argv.map((token, i) =>
+    i < end ? token.replace(/^(--[^=]+=)(["'].*)$/s, '$1"$2"') : token,
+  );
 }
 
 /** The tokens before `--`. */

@@ -56,8 +56,6 @@ function setOption(
     flags[name] = value === 'true';
     return value === 'true' || value === 'false';
   }
-  // The parser removes quotation marks around a value.
-  if (/^["']/.test(value)) return false;
   const before = flags[name];
   flags[name] = before === undefined ? value : [...[before].flat().map(String), value];
   return true;

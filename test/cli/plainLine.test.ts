@@ -137,6 +137,14 @@ describe('lines that are read without the parser', () => {
     });
   }
 
+  it('The quotation marks around a value are part of it', async () => {
+    const line = ['set', 'x', '--text', '"a"', "--host='b c'", '--rr', '"', '--rr', "''"];
+    const flags = { text: '"a"', host: "'b c'", rr: ['"', "''"] };
+    const read = { name: 'set', args: { flags, words: ['x'] } };
+    assert.deepEqual(await plain(line), read);
+    assert.deepEqual(await parsed(line), read);
+  });
+
   const others = [
     '',
     'bogus',
