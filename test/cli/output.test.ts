@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, test } from 'node:test';
 import { EXIT_CODES, Failure, failureOf } from '../../src/app/process/failure.ts';
+import { tree } from '../../src/cli/commands/ls.ts';
 import { printFailure, table, wantsColour } from '../../src/cli/output.ts';
 import { StoreError, type StoreErrorCode } from '../../src/store/store.ts';
 
@@ -82,4 +83,11 @@ it('A table has columns as wide as their widest cell and no trailing spaces', ()
     output(),
   );
   assert.equal(text, 'A     B\nlong\nx     y\n');
+});
+
+test('The tree of ls has a line for each of many names below one label', () => {
+  const names = Array.from({ length: 150_000 }, (_, i) => `n${i}.local.`);
+  const entry = { key: '', service: {}, createRevision: 1, modRevision: 1 };
+  const views = names.map((name) => ({ ...entry, name }));
+  assert.equal(tree(views, output()).split('\n').length, 1 + names.length + 1);
 });

@@ -209,9 +209,9 @@ export function tree(views: readonly EntryView[], output: Output): string {
     if (name === undefined) nameless.push(view);
     else branchOf(root, name).views.push(view);
   }
-  const lines = [...root.children].flatMap(([label, branch]) =>
-    branchLines(printLabel(label), branch, '', '', output),
-  );
+  const lines: string[] = [];
+  for (const [label, branch] of root.children)
+    addBranch(lines, printLabel(label), branch, '', '', output);
   for (const view of nameless) lines.push(`${printable(view.key)}  ${describeEntry(view, output)}`);
   return lines.map((line) => `${line}\n`).join('');
 }
@@ -229,28 +229,29 @@ function branchOf(root: LabelTree, name: readonly Label[]): LabelTree {
   return branch;
 }
 
-/** Joins a label with its only child: `local` and `skydns` become the line `skydns.local`. */
-function branchLines(
+/** Adds the branch's lines. Joins a label with its only child: `local` and `skydns` become the line `skydns.local`. */
+function addBranch(
+  lines: string[],
   label: string,
   branch: LabelTree,
   lead: string,
   indent: string,
   output: Output,
-): string[] {
+): void {
   const children = [...branch.children];
   const [only] = children;
   if (branch.views.length === 0 && children.length === 1 && only !== undefined) {
-    return branchLines(`${printLabel(only[0])}.${label}`, only[1], lead, indent, output);
+    addBranch(lines, `${printLabel(only[0])}.${label}`, only[1], lead, indent, output);
+    return;
   }
   const described = branch.views.map((view) => describeEntry(view, output)).join('; ');
-  const lines = [`${lead}${paint(label, 'bold', output)}${described && `  ${described}`}`];
+  lines.push(`${lead}${paint(label, 'bold', output)}${described && `  ${described}`}`);
   children.forEach(([childLabel, child], i) => {
     const last = i === children.length - 1;
     const childLead = `${indent}${last ? '└─ ' : '├─ '}`;
     const childIndent = `${indent}${last ? '   ' : '│  '}`;
-    lines.push(...branchLines(printLabel(childLabel), child, childLead, childIndent, output));
+    addBranch(lines, printLabel(childLabel), child, childLead, childIndent, output);
   });
-  return lines;
 }
 
 function describeEntry(view: EntryView, output: Output): string {
