@@ -7,14 +7,14 @@ import type { FaultLog } from '../observability/faultLog.ts';
 import type { Log } from '../observability/log.ts';
 import { LOCKS } from '../registrar/leadership/lock.ts';
 import type { ServiceSource } from '../server/http/api/serviceApi.ts';
-import { shareWatches } from '../server/http/api/sharedWatches.ts';
+import { SharedWatches } from '../server/http/api/sharedWatches.ts';
 import type { CacheSource } from '../server/http/cacheApi.ts';
 import type { Exchange, HttpReply } from '../server/http/exchange/exchange.ts';
 import type { ServerStats } from '../server/http/health.ts';
 import { type HttpLimits, limitsWithin } from '../server/http/limits.ts';
 import { HttpListener, type HttpListenerOptions } from '../server/http/listener.ts';
 import { findPortHolder, printProcess } from '../server/listening/portHolder.ts';
-import { configKey, keyPrefix } from '../service/key.ts';
+import { configKey, keyPrefix, NAME_TABLES, tablePrefix } from '../service/key.ts';
 import type { Mirror } from '../store/mirror.ts';
 import type { LeaseStore } from '../store/store.ts';
 import { systemClock } from '../timing/clock.ts';
@@ -69,10 +69,10 @@ export async function prepareHttp(
   const { stateDirectory, domains, ...parts } = sources;
   const prefix = keyPrefix(config.pathPrefix);
   const isRemote = config.store.kind === 'etcd' || config.store.kind === 'http';
-  const store = isRemote ? shareWatches(parts.store, [prefix, LOCKS]) : parts.store;
+  const roots = [prefix, LOCKS, ...NAME_TABLES.map((table) => tablePrefix(prefix, table))];
   const options = {
     ...parts,
-    store,
+    watches: isRemote ? new SharedWatches(parts.store, roots) : undefined,
     ...(await writersOf(config, http, stateDirectory, log)),
     limits: httpLimits(log),
     configKey: configKey(prefix),

@@ -31,7 +31,8 @@ export function keyPrefix(pathPrefix: string): string {
 }
 
 /** What the store holds about names beside their services, each kind below a prefix of its own. */
-export type NameTable = 'vip' | 'leader' | 'query';
+export const NAME_TABLES = ['vip', 'leader', 'query'] as const;
+export type NameTable = (typeof NAME_TABLES)[number];
 
 /** `/skydns-vip/` for `/skydns/`: the prefix of a table's keys; `prefix` as `keyPrefix` returns it. */
 export function tablePrefix(prefix: string, table: NameTable): string {

@@ -13,6 +13,7 @@ import {
 import { withoutConfig } from './api/guardedStore.ts';
 import { clusterId, type SharedResources, serveKeys } from './api/keys.ts';
 import { type ServiceSource, serveServices } from './api/serviceApi.ts';
+import type { SharedWatches } from './api/sharedWatches.ts';
 import { STORE_API_PREFIX, serveStoreApi } from './api/storeApi.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
 import { type CacheSource, cacheReply } from './cacheApi.ts';
@@ -25,6 +26,8 @@ import { type Health, healthReply, isHealthPath } from './health.ts';
 export interface RoutesOptions extends Omit<Health, 'clusterId'> {
   /** Undefined: the listener serves pages only. */
   readonly store?: LeaseStore | undefined;
+  /** The clients' watches of the store; undefined: each client's watch is one of the store. */
+  readonly watches?: SharedWatches | undefined;
   /** Undefined: the listener serves no state of services. */
   readonly services?: ServiceSource | undefined;
   /** Undefined: the listener has no path for the cache. */
@@ -103,7 +106,7 @@ export class Routes {
     const page =
       healthReply(this.#health, exchange) ?? (writes ? undefined : this.#options.page?.(exchange));
     if (page !== undefined) return exchange.send(page);
-    const { services, cache, challenges } = this.#options;
+    const { services, cache, challenges, watches } = this.#options;
     const ofCache = cache && cacheReply(cache, exchange);
     if (ofCache !== undefined) return exchange.send(ofCache);
     if (
@@ -113,7 +116,8 @@ export class Routes {
       return;
     if (this.#stores !== undefined) {
       const { whole, guarded } = this.#stores;
-      const store = permission?.kind === 'localUser' ? guarded : whole;
+      const permitted = permission?.kind === 'localUser' ? guarded : whole;
+      const store = watches?.storeFor(permitted, exchange.caller) ?? permitted;
       if (challenges !== undefined && (await serveChallenges(store, challenges, exchange))) return;
       if (await serveKeys(store, exchange, this.#shared)) return;
       if (await serveStoreApi(store, exchange, this.#shared, this.#heartbeatMs)) return;
