@@ -144,3 +144,23 @@ test('A recursive delete does not remove the configuration of another server in 
     await server.stop();
   }
 });
+
+test('Only a client with the token can revoke the lease of the configuration', async () => {
+  const server = await startHttp({ configKey: '/skydns/config', token: 'secret' });
+  const revoke = async (id: string, headers = {}) => {
+    const body = JSON.stringify({ id });
+    const path = '/v1/store/lease/revoke';
+    return (await send(server.url, { method: 'POST', path, body, headers })).status;
+  };
+  try {
+    const { id: lease } = await server.store.grantLease(60);
+    await server.store.put('/skydns/config', Buffer.from('{}'), { lease });
+    const other = await server.store.grantLease(60);
+    assert.deepEqual([await revoke(lease), await revoke(other.id)], [401, 200]);
+    assert.ok((await server.store.get('/skydns/config')).entry !== undefined);
+    assert.equal(await revoke(lease, { authorization: 'Bearer secret' }), 200);
+    assert.equal((await server.store.get('/skydns/config')).entry, undefined);
+  } finally {
+    await server.stop();
+  }
+});

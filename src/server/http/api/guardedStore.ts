@@ -32,6 +32,11 @@ export function withoutConfig(store: LeaseStore, configKey: string, cause: strin
       refuseIf(await hasForeignConfig(store, prefix, configKey));
       return store.deleteTree(prefix);
     },
+    async revokeLease(id) {
+      const { entry } = await store.get(configKey);
+      refuseIf(entry?.lease?.id === id);
+      return store.revokeLease(id);
+    },
   });
 }
 
