@@ -15,6 +15,7 @@ import { ConnectionAdmission, mostSurplus } from './admission.ts';
 import { ChangeTexts, TextCache } from './api/changeTexts.ts';
 import type { SharedResources } from './api/keys.ts';
 import { failure, failureReply } from './api/v2Responses.ts';
+import { TreeDeletions } from './api/wait.ts';
 import { type ConnectedClient, connectedClientOf } from './exchange/client.ts';
 import type { Exchange } from './exchange/exchange.ts';
 import { boundedRequests, nodeExchange } from './exchange/nodeExchange.ts';
@@ -161,6 +162,7 @@ function sharedBy(limits: HttpLimits, admission: ConnectionAdmission): SharedRes
     ),
     yieldLoop: createYieldLoop(() => admission.hasOpened()),
     eventLines: new TextCache((line) => line.length),
+    treeDeletions: new TreeDeletions(),
     changeTexts: new ChangeTexts(),
   };
 }

@@ -71,7 +71,7 @@ export class Routes {
     this.#heartbeatMs = heartbeatMs;
     this.#health = { ...options, clusterId: store && clusterId(store) };
     this.#rules = { token, tokenLocation, trusted: options.trustedUsers ?? trustedUsers() };
-    const whole = store && yieldingStore(store, shared.yieldLoop);
+    const whole = store && shared.treeDeletions.recordedIn(yieldingStore(store, shared.yieldLoop));
     const guarded =
       whole && configKey !== undefined
         ? withoutConfig(whole, configKey, configCause(this.#rules))

@@ -116,6 +116,25 @@ test('A deleted directory is one event, including for a wait inside it', async (
   }
 });
 
+test('A directory that a client deletes is one event for waits on, above and below it', async () => {
+  for (const keys of [['/gone/x'], ['/gone/a/x', '/gone/a/y']]) {
+    for (const key of keys) await server.store.put(key, value);
+    const from = (await revision()) + 1;
+    const paths = ['/gone?', `${keys[0]}?`, '/gone?recursive=true&', '/?recursive=true&'];
+    const waits = paths.map((path) => wait(`${path}wait=true&waitIndex=${from}`));
+    await send(server.url, { method: 'DELETE', path: '/v2/keys/gone?recursive=true' });
+    const again = paths.map((path) => wait(`${path}wait=true&waitIndex=${from}`));
+    for (const { event } of await Promise.all([...waits, ...again])) {
+      assert.deepEqual([event.action, event.node?.key, event.node?.dir], ['delete', '/gone', true]);
+    }
+  }
+  await server.store.put('/leaf/x', value);
+  const from = (await revision()) + 1;
+  await send(server.url, { method: 'DELETE', path: '/v2/keys/leaf/x' });
+  const { event } = await wait(`/leaf?recursive=true&wait=true&waitIndex=${from}`);
+  assert.deepEqual([event.node?.key, event.node?.dir], ['/leaf/x', undefined]);
+});
+
 test('A follower gets an error that makes it list again when one index has more changes than one event can hold', async () => {
   const store = createMemoryStore();
   const first = '/many/a/1';

@@ -27,15 +27,15 @@ import { getKey, type KeysListing, type KeysOutcome } from './keysRead.ts';
 import { deleteKey, postKey, putKey } from './keysWrite.ts';
 import { failure, failureReply, orStoreFailure, type V2Failure } from './v2Responses.ts';
 import {
-  type EventLines,
   nextEvent,
   streamEvents,
   type WaitOutcome,
   type WaitRequest,
+  type WaitShared,
 } from './wait.ts';
 
 /** The resources that all requests of a listener share. */
-export interface SharedResources {
+export interface SharedResources extends WaitShared {
   /** For waiting requests. */
   readonly waits: Permits;
   /** For long listings, which are in memory until they are sent. */
@@ -43,7 +43,6 @@ export interface SharedResources {
   /** For long replies that are read from the store piece by piece. */
   readonly longReplies: LingeringPermits;
   readonly yieldLoop: YieldLoop;
-  readonly eventLines: EventLines;
   readonly changeTexts: ChangeTexts;
 }
 
@@ -184,10 +183,10 @@ async function reportNext(
   what: WaitRequest,
   revision: number,
   exchange: Exchange,
-  { eventLines }: SharedResources,
+  shared: SharedResources,
 ): Promise<void> {
   const headers = okHeaders(store, revision);
-  const waiting = nextEvent(store, what, exchange.signal, eventLines);
+  const waiting = nextEvent(store, what, exchange.signal, shared);
   const early = await withDeadline(waiting, HEAD_DELAY_MS, () => undefined);
   if (early !== undefined) return sendWaited(store, exchange, early, headers, revision);
   // The event may come late. A client with a deadline for the reply's head gets the head first.
@@ -202,11 +201,11 @@ async function reportAll(
   what: WaitRequest,
   revision: number,
   exchange: Exchange,
-  { eventLines, yieldLoop }: SharedResources,
+  shared: SharedResources,
 ): Promise<void> {
   const stream = exchange.stream(okHeaders(store, revision));
-  await streamEvents(store, what, exchange.signal, eventLines, async (line) => {
-    if (line.length > PIECE_CHARACTERS) await yieldLoop();
+  await streamEvents(store, what, exchange.signal, shared, async (line) => {
+    if (line.length > PIECE_CHARACTERS) await shared.yieldLoop();
     return stream.write(line);
   });
   stream.end();
