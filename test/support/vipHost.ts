@@ -6,7 +6,7 @@ import { VipRoutes } from '../../src/ambassador/follow/vipRoutes.ts';
 import { ZoneFollower } from '../../src/ambassador/follow/zoneFollower.ts';
 import { VirtualAddresses } from '../../src/ambassador/names/virtualAddresses.ts';
 import { type BackendSet, matchKey, type Route } from '../../src/ambassador/route.ts';
-import { isInRange, vipRangeOf } from '../../src/ambassador/vipRange.ts';
+import { isInRange, type Network, vipRangesOf } from '../../src/ambassador/vipRange.ts';
 import { type VipRequest, VipRequests } from '../../src/ambassador/vipRequests.ts';
 import { printSocketAddress } from '../../src/dns/address.ts';
 import { equalNames } from '../../src/dns/name.ts';
@@ -27,9 +27,16 @@ export interface VipHostOptions {
   readonly store: Store;
   /** The range of virtual addresses; default 198.18.0.0/16. */
   readonly range?: string;
+  /** The range of IPv6 ones; default: none. */
+  readonly range6?: string;
   readonly isForAll?: boolean;
   /** Whether records are of containers on this host; default: all are. */
   readonly isLocal?: (key: string) => boolean;
+}
+
+function networkOf(text: string): Network {
+  const [address = '', length] = text.split('/');
+  return { address, prefixLength: Number(length) };
 }
 
 export class VipHost {
@@ -43,11 +50,11 @@ export class VipHost {
   constructor({
     store,
     range = '198.18.0.0/16',
+    range6,
     isForAll = false,
     isLocal = () => true,
   }: VipHostOptions) {
-    const [address = '', length] = range.split('/');
-    const vipRange = vipRangeOf({ address, prefixLength: Number(length) });
+    const ranges = vipRangesOf([range, ...(range6 === undefined ? [] : [range6])].map(networkOf));
     const requests = new VipRequests({
       isForAll: () => isForAll,
       isApex: (name) => SETTINGS.apexes.some((apex) => equalNames(apex, name)),
@@ -76,12 +83,12 @@ export class VipHost {
       },
     });
     const table = new RouteTable({ plane: this.#plane(), follower, prefix: PREFIX });
-    const isRouted = (one: string): boolean => isInRange(vipRange, one);
+    const isRouted = (one: string): boolean => ranges.some((range) => isInRange(range, one));
     const routes = new VipRoutes({ follower, table, isInRange: isRouted });
     this.virtualAddresses = new VirtualAddresses({
       prefix: PREFIX,
       catalog,
-      ranges: [vipRange],
+      ranges,
       onInvalid: () => {},
       onChange: () => {
         routes.setVips(this.virtualAddresses.standing());
@@ -91,7 +98,7 @@ export class VipHost {
     this.#keeper = new VipKeeper({
       store,
       prefix: VIP_PREFIX,
-      ranges: [vipRange],
+      ranges,
       requestOf: (name) => requests.get(name),
       stored: this.virtualAddresses,
       isLocal,
@@ -114,8 +121,8 @@ export class VipHost {
   }
 
   /** Why the name has no address. */
-  reasonOf(text: string): string | undefined {
-    return this.#keeper.reasonOf(name(text));
+  reasonOf(text: string, family: 4 | 6 = 4): string | undefined {
+    return this.#keeper.reasonOf(name(text), family);
   }
 
   /** `ADDRESS PORT/PROTOCOL` -> the backends. */

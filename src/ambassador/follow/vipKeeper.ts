@@ -47,9 +47,9 @@ export class VipKeeper {
   readonly #options: VipKeeperOptions;
   readonly #due = new Map<string, { readonly name: Name; readonly atMs: number }>();
   readonly #alarm: Alarm;
-  /** The names that get no address, with the reason that was reported. */
+  /** The names that get no address of a family, with the reason that was reported. */
   readonly #reported = new Map<string, { readonly name: Name; readonly reason: string }>();
-  /** Names without an address because the range is full. */
+  /** Those of them whose range is full. */
   readonly #without = new Set<string>();
   #failuresInARow = 0;
   #isRunning = false;
@@ -65,9 +65,9 @@ export class VipKeeper {
     return this.#without.size > 0;
   }
 
-  /** Why a name that asks for an address gets none; undefined if it has one, or if its claim is not decided. */
-  reasonOf(name: Name): string | undefined {
-    return this.#reported.get(nameKey(name))?.reason;
+  /** Why a name that asks for an address gets none of the family; undefined if it has one, or if that is not decided. */
+  reasonOf(name: Name, family: 4 | 6): string | undefined {
+    return this.#reported.get(claimKey(name, family))?.reason;
   }
 
   /** Call this when addresses in the store may have been released: names without one try again. */
@@ -77,13 +77,14 @@ export class VipKeeper {
 
   /** Call this when the requests or the stored addresses of names may have changed. */
   check(names: Iterable<Name>): void {
-    const { clock, random, isLocal, requestOf } = this.#options;
+    const { clock, random, isLocal, requestOf, ranges } = this.#options;
     for (const name of names) {
       const key = nameKey(name);
       const request = requestOf(name);
-      if (request === undefined || this.#missingRanges(name).length === 0) {
+      const missing = request === undefined ? [] : this.#missingRanges(name);
+      for (const range of ranges) if (!missing.includes(range)) this.#noteSettled(name, range);
+      if (request === undefined || missing.length === 0) {
         this.#due.delete(key);
-        this.#noteHeld(name);
       } else if (!this.#due.has(key)) {
         const waitMs = request.keys.some(isLocal) ? 0 : OTHERS_WAIT_MS * (1 + random());
         this.#due.set(key, { name, atMs: clock.monotonicMs() + waitMs });
@@ -150,18 +151,19 @@ export class VipKeeper {
     for (const address of full.has(range) ? [] : candidateAddresses(range, name)) {
       const result = await this.#tryAddress(name, address);
       if (result.kind === 'taken') continue;
-      this.#noteHeld(name);
+      this.#noteSettled(name, range);
       return;
     }
     full.add(range);
-    this.#without.add(nameKey(name));
-    this.#report(name, 'the range of virtual addresses is full', { kind: 'exhausted', name });
+    this.#without.add(claimKey(name, range.family));
+    const reason = 'the range of virtual addresses is full';
+    this.#report(range, reason, { kind: 'exhausted', name });
   }
 
   async #claimFixed(range: VipRange, name: Name, address: string): Promise<void> {
     const reason = await this.#refusalOf(range, name, address);
-    if (reason === undefined) this.#noteHeld(name);
-    else this.#report(name, reason, { kind: 'refused', name, reason });
+    if (reason === undefined) this.#noteSettled(name, range);
+    else this.#report(range, reason, { kind: 'refused', name, reason });
   }
 
   async #refusalOf(range: VipRange, name: Name, address: string): Promise<string | undefined> {
@@ -172,9 +174,10 @@ export class VipKeeper {
     return `${address} is taken by ${holder}`;
   }
 
-  #noteHeld(name: Name): void {
-    this.#without.delete(nameKey(name));
-    this.#reported.delete(nameKey(name));
+  /** The name has an address in the range, or asks for none. */
+  #noteSettled(name: Name, { family }: VipRange): void {
+    this.#without.delete(claimKey(name, family));
+    this.#reported.delete(claimKey(name, family));
   }
 
   /** `held`: the name has the address now, by this claim or by another host's. */
@@ -193,10 +196,18 @@ export class VipKeeper {
     return { kind: 'held' };
   }
 
-  #report(name: Name, reason: string, event: VipEvent): void {
-    const key = nameKey(name);
+  #report({ family }: VipRange, reason: string, event: NameWithout): void {
+    const { name } = event;
+    const key = claimKey(name, family);
     if (this.#reported.get(key)?.reason === reason) return;
     this.#reported.set(key, { name, reason });
     this.#options.onEvent(event);
   }
+}
+
+type NameWithout = Extract<VipEvent, { kind: 'refused' | 'exhausted' }>;
+
+/** A name may have an address of one family and lack that of the other. */
+function claimKey(name: Name, family: 4 | 6): string {
+  return `${nameKey(name)} ${family}`;
 }

@@ -174,9 +174,10 @@ export class HostAmbassador {
     const name = parseName(text);
     if (keeper === undefined || name === undefined || vip === 'none') return undefined;
     const folded = foldName(name);
-    const address = this.#options.virtualAddresses.addressOf(folded, familyOfAddress(vip));
+    const family = familyOfAddress(vip);
+    const address = this.#options.virtualAddresses.addressOf(folded, family);
     if (address === undefined) {
-      const reason = keeper.reasonOf(folded);
+      const reason = keeper.reasonOf(folded, family);
       return reason === undefined ? {} : { reason };
     }
     if (vip === 'auto' || vip === address) return { address };

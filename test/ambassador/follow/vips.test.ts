@@ -173,6 +173,31 @@ test('A name for which no address is left is reported once, and gets one when an
   );
 });
 
+test('A name that has an IPv6 address still gets its IPv4 address when one is released', async (context) => {
+  const { store, start } = open(context);
+  const taken = '198.18.255.7';
+  await store.put(`/skydns-vip/${taken}`, Buffer.from('{"name":"other.skydns.local"}'));
+  for (const last of [1, 2])
+    await store.put(`/skydns-vip/10.9.8.${last}`, Buffer.from(`{"name":"t${last}.skydns.local"}`));
+  const ask = (vip: string) => register(store, 'web/1', { host: '10.0.0.1', port: 80, vip });
+  await ask(taken);
+  for (const range of ['198.18.0.0/16', '10.9.8.0/30']) {
+    const host = start({ range, range6: 'fd53:6f72::/64' });
+    const isFixed = range.startsWith('198.');
+    if (!isFixed) await ask('auto');
+    const has6 = () => host.virtualAddresses.addressOf(name(WEB), 6) !== undefined;
+    await until('it has an IPv6 address', has6);
+    await until('the failure is known', () => host.reasonOf(WEB) !== undefined);
+    assert.deepEqual([host.isExhausted, host.reasonOf(WEB, 6)], [!isFixed, undefined]);
+    const released = isFixed ? taken : '10.9.8.1';
+    await store.delete(`/skydns-vip/${released}`);
+    const has4 = () => host.virtualAddresses.addressOf(name(WEB), 4) === released;
+    await until('it has the IPv4 address', has4);
+    assert.deepEqual([host.isExhausted, host.reasonOf(WEB)], [false, undefined]);
+    host.close();
+  }
+});
+
 test('With an address for all, every service that names a port gets one, except one that says none', async (context) => {
   const { store, start } = open(context);
   start({ isForAll: true });
