@@ -46,6 +46,8 @@ const OTHERS_WAIT_MS = 500;
 export class VipKeeper {
   readonly #options: VipKeeperOptions;
   readonly #due = new Map<string, { readonly name: Name; readonly atMs: number }>();
+  /** No name is due earlier. */
+  #firstDueMs = Number.POSITIVE_INFINITY;
   readonly #alarm: Alarm;
   /** The names that get no address of a family, with the reason that was reported. */
   readonly #reported = new Map<string, { readonly name: Name; readonly reason: string }>();
@@ -87,7 +89,9 @@ export class VipKeeper {
         this.#due.delete(key);
       } else if (!this.#due.has(key)) {
         const waitMs = request.keys.some(isLocal) ? 0 : OTHERS_WAIT_MS * (1 + random());
-        this.#due.set(key, { name, atMs: clock.monotonicMs() + waitMs });
+        const atMs = clock.monotonicMs() + waitMs;
+        this.#due.set(key, { name, atMs });
+        this.#firstDueMs = Math.min(this.#firstDueMs, atMs);
       }
     }
     this.#schedule();
@@ -106,8 +110,8 @@ export class VipKeeper {
   #schedule(delayMs = 0): void {
     if (this.#isRunning || this.#isClosed) return;
     const nowMs = this.#options.clock.monotonicMs();
-    const first = Math.min(...[...this.#due.values()].map(({ atMs }) => atMs));
-    this.#alarm.set(Number.isFinite(first) ? Math.max(first, nowMs + delayMs) : undefined);
+    const isDue = this.#due.size > 0;
+    this.#alarm.set(isDue ? Math.max(this.#firstDueMs, nowMs + delayMs) : undefined);
   }
 
   async #run(): Promise<void> {
@@ -123,6 +127,9 @@ export class VipKeeper {
       this.#options.onEvent({ kind: 'failed', error, retryInMs: delayMs });
     } finally {
       this.#isRunning = false;
+      this.#firstDueMs = Number.POSITIVE_INFINITY;
+      for (const { atMs } of this.#due.values())
+        this.#firstDueMs = Math.min(this.#firstDueMs, atMs);
       this.#schedule(delayMs);
     }
   }
