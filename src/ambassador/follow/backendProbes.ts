@@ -10,7 +10,7 @@ export interface BackendProbesOptions {
   readonly everyMs: number;
   /** Connects and disconnects; resolves whether the connection was accepted in time. Must not reject. */
   readonly connect: (backend: SocketAddress, timeoutMs: number) => Promise<boolean>;
-  /** The TCP backends of all routes now, before `withoutFailed`. */
+  /** The TCP backends to which routes may lead now, before `withoutFailed`. */
   readonly backends: () => Iterable<SocketAddress>;
   readonly clock: Clock;
   /** A backend was left out, or came back. */
@@ -50,11 +50,14 @@ export class BackendProbes {
     return (this.#failuresInARow.get(printSocketAddress(backend)) ?? 0) < FAILURES_TO_LEAVE_OUT;
   }
 
-  /** The backends that have not failed; all of them if all have. */
-  withoutFailed(backends: readonly Backend[]): readonly Backend[] {
+  /** The backends that have not failed; all of them if all have that the route may lead to. */
+  withoutFailed(
+    backends: readonly Backend[],
+    mayServe: (backend: Backend) => boolean,
+  ): readonly Backend[] {
     if (this.#failuresInARow.size === 0) return backends;
     const up = backends.filter((backend) => this.isUp(backend));
-    return up.length === 0 ? backends : up;
+    return up.some(mayServe) ? up : backends;
   }
 
   async #probeAll(): Promise<void> {

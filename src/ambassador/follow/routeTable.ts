@@ -33,7 +33,7 @@ export interface RouteTableOptions {
   /** Follows a target of the kind `key`; absent where such targets are refused. */
   readonly followKey?: FollowKey;
   /** The same backends as this host reaches them, without those that may not serve. */
-  readonly reach?: (backends: readonly Backend[]) => readonly Backend[];
+  readonly reach?: (backends: readonly Backend[], route: Route) => readonly Backend[];
   /** The backends of a route were set or have changed; for logs. */
   readonly onChange?: (route: Route, backends: BackendSet) => void;
 }
@@ -173,7 +173,7 @@ export class RouteTable {
     const backends =
       known.kind === 'waits' || reach === undefined
         ? known
-        : { ...known, backends: reach(known.backends) };
+        : { ...known, backends: reach(known.backends, entry.route) };
     if (isSameBackendSet(backends, entry.backends)) return;
     entry.backends = backends;
     plane.set(entry.route, backends);

@@ -8,7 +8,7 @@
  * `HostAmbassador` keeps the routes of a host: those of virtual addresses, which it also claims, and those of the links
  * of the host's containers. It reads the server's zone in the same turn of the event loop as DNS does.
  */
-import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
+import type { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { OutsideAnswers } from '../../ambassador/follow/outsideAnswers.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';
 import { type VipEvent, VipKeeper } from '../../ambassador/follow/vipKeeper.ts';
@@ -44,7 +44,7 @@ import {
 import type { HostPlane } from './hostPlane.ts';
 import { LocalLinkWriter } from './localLinkWriter.ts';
 import { askForwarder } from './outsideResolver.ts';
-import { acceptsConnection, conditionsOf, tcpBackendsOf } from './probing.ts';
+import { acceptsConnection, conditionsOf, probesOf, reachProbed } from './probing.ts';
 
 export interface HostAmbassadorOptions {
   readonly settings: AmbassadorSettings;
@@ -230,25 +230,13 @@ export class HostAmbassador {
 
   #tableOn(plane: HostPlane): Pick<Running, 'table' | 'probes'> {
     const { prefix, settings } = this.#options;
-    const everyMs = settings.probeSeconds * 1_000;
-    const probes =
-      everyMs === 0
-        ? undefined
-        : new BackendProbes({
-            everyMs,
-            connect: acceptsConnection,
-            backends: () => this.#reached(tcpBackendsOf(table)),
-            clock: systemClock,
-            onChange: () => table.refreshReach(),
-          });
-    const table = new RouteTable({
-      plane,
-      follower: this.#follower,
-      prefix,
-      reach: (backends) => {
-        const reached = this.#reached(backends);
-        return probes === undefined ? reached : probes.withoutFailed(reached);
-      },
+    const reach = (backends: readonly Backend[]) => this.#reached(backends);
+    const clock = systemClock;
+    const probed = { plane, reach, clock, connect: acceptsConnection, table: () => table };
+    const probes = probesOf(settings.probeSeconds, probed);
+    const follower = this.#follower;
+    const table: RouteTable = new RouteTable({
+      ...{ plane, follower, prefix, reach: reachProbed(probes, probed) },
     });
     return { table, probes };
   }

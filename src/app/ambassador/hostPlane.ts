@@ -30,6 +30,8 @@ export interface HostPlane extends Plane {
   onForce(listener: () => void): void;
   /** Call this when all routes are set, so that those of a former process can be told from ended ones. */
   release(): void;
+  /** Whether the route may lead connections to the backend. */
+  mayServe(route: Route, backend: Backend): boolean;
   conditionOf(route: Route, backend: Backend): BackendCondition;
   /** The backends that have left a route and still carry connections. */
   drainingOf(route: Route): readonly ReportedBackend[];
@@ -92,8 +94,12 @@ export class ProxyHostPlane implements HostPlane {
     this.#gateways.refreshGateways();
   }
 
+  mayServe(route: Route, backend: Backend): boolean {
+    return !isForbiddenTo(route, backend);
+  }
+
   conditionOf(route: Route, backend: Backend): BackendCondition {
-    if (isForbiddenTo(route, backend)) return { state: 'unused' };
+    if (!this.mayServe(route, backend)) return { state: 'unused' };
     const id = printSocketAddress(backend);
     const states = this.#gateways.reportOf(route).filter((one) => printSocketAddress(one) === id);
     const connections = states.reduce((sum, one) => sum + one.connections, 0);

@@ -157,9 +157,13 @@ export class KernelHostPlane implements HostPlane {
     this.#plane.noteDeath(addresses);
   }
 
+  mayServe({ match }: Route, backend: Backend): boolean {
+    return match.kind === 'socket' || isUsable(match, backend);
+  }
+
   /** The kernel does not say whether a backend accepts connections. */
-  conditionOf({ match }: Route, backend: Backend): BackendCondition {
-    return { state: match.kind === 'socket' || isUsable(match, backend) ? 'ok' : 'unused' };
+  conditionOf(route: Route, backend: Backend): BackendCondition {
+    return { state: this.mayServe(route, backend) ? 'ok' : 'unused' };
   }
 
   /** Those whose connections the kernel may still carry; it is not asked whether there are any. */

@@ -1,16 +1,50 @@
 /** What the probes of backends need, which backends there are and a connection to one; and what they say for reports. */
 import { connect } from 'node:net';
-import type { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
+import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import type { RouteTable } from '../../ambassador/follow/routeTable.ts';
-import type { Backend, Match } from '../../ambassador/route.ts';
+import type { Backend, Match, Route } from '../../ambassador/route.ts';
 import { printSocketAddress, type SocketAddress } from '../../dns/address.ts';
+import type { Clock } from '../../timing/clock.ts';
 import { type BackendConditions, reportedBackend } from './ambassadorReport.ts';
 import type { HostPlane } from './hostPlane.ts';
 
-/** The backends of all TCP routes, as the zone says. */
-export function* tcpBackendsOf(table: Pick<RouteTable, 'states'>): Iterable<Backend> {
-  for (const { route, known } of table.states())
-    if (known.kind === 'known' && !isDatagrams(route.match)) yield* known.backends;
+export interface ProbedRoutes {
+  readonly table: () => Pick<RouteTable, 'states' | 'refreshReach'>;
+  readonly plane: Pick<HostPlane, 'mayServe'>;
+  /** The same backends as this host reaches them. */
+  readonly reach: (backends: readonly Backend[]) => readonly Backend[];
+  readonly connect: (backend: SocketAddress, timeoutMs: number) => Promise<boolean>;
+  readonly clock: Clock;
+}
+
+/** Probes the backends of routes; undefined for 0 seconds. */
+export function probesOf(everySeconds: number, routes: ProbedRoutes): BackendProbes | undefined {
+  if (everySeconds === 0) return undefined;
+  const { connect, clock, table } = routes;
+  return new BackendProbes({
+    ...{ everyMs: everySeconds * 1_000, connect, clock },
+    backends: () => probedBackends(routes),
+    onChange: () => table().refreshReach(),
+  });
+}
+
+/** Those of the TCP routes. A probe connects to no address to which the plane would not. */
+function* probedBackends({ table, plane, reach }: ProbedRoutes): Iterable<Backend> {
+  for (const { route, known } of table().states()) {
+    if (known.kind === 'waits' || isDatagrams(route.match)) continue;
+    for (const backend of reach(known.backends)) if (plane.mayServe(route, backend)) yield backend;
+  }
+}
+
+/** What `RouteTableOptions.reach` returns with these probes. */
+export function reachProbed(
+  probes: Pick<BackendProbes, 'withoutFailed'> | undefined,
+  { plane, reach }: Pick<ProbedRoutes, 'plane' | 'reach'>,
+): (backends: readonly Backend[], route: Route) => readonly Backend[] {
+  return (backends, route) => {
+    const reached = reach(backends);
+    return probes?.withoutFailed(reached, (backend) => plane.mayServe(route, backend)) ?? reached;
+  };
 }
 
 function isDatagrams(match: Match): boolean {
@@ -28,7 +62,9 @@ export function conditionsOf(
   return {
     conditionOf: (route, backend) => {
       const condition = plane.conditionOf(route, backend);
-      return isUp(backend) ? condition : { ...condition, state: 'unreachable' };
+      return isUp(backend) || condition.state === 'unused'
+        ? condition
+        : { ...condition, state: 'unreachable' };
     },
     othersOf: ({ route, known, backends }) => {
       const draining = plane.drainingOf(route);

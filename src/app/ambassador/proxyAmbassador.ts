@@ -1,10 +1,10 @@
 /** An ambassador in a process of its own: a proxy with the routes of its command line. */
 import { findLoop, type ListeningRoute } from '../../ambassador/dropIn.ts';
-import { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
+import type { BackendProbes } from '../../ambassador/follow/backendProbes.ts';
 import { RouteTable } from '../../ambassador/follow/routeTable.ts';
 import { describeListenRefusal, type ListenRefusal } from '../../ambassador/proxy/opening.ts';
 import type { ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
-import { isStatic, type Route } from '../../ambassador/route.ts';
+import { type Backend, isStatic, type Route } from '../../ambassador/route.ts';
 import { printListen, printRouteTarget } from '../../ambassador/targetText.ts';
 import type { Forwarder } from '../../forward/forwarder.ts';
 import { interfaceAddresses } from '../../kernel/interfaces.ts';
@@ -28,7 +28,7 @@ import {
 import { BackendSources } from './backendSources.ts';
 import { proxyOf } from './hostPlane.ts';
 import { createOutsideForwarder } from './outsideResolver.ts';
-import { acceptsConnection, conditionsOf, tcpBackendsOf } from './probing.ts';
+import { acceptsConnection, conditionsOf, probesOf, reachProbed } from './probing.ts';
 import { ProxyRoutes } from './proxyRoutes.ts';
 
 interface Parts {
@@ -187,23 +187,16 @@ function refuseNamesWithoutResolver({ routes }: AmbassadorConfig): void {
 }
 
 function tableOf(config: AmbassadorConfig, plane: ProxyRoutes, sources: BackendSources) {
-  const { probeSeconds } = config.settings;
-  const probes =
-    probeSeconds === 0
-      ? undefined
-      : new BackendProbes({
-          everyMs: probeSeconds * 1_000,
-          connect: acceptsConnection,
-          backends: () => tcpBackendsOf(table),
-          clock: systemClock,
-          onChange: () => table.refreshReach(),
-        });
-  const table = new RouteTable({
+  const reach = (backends: readonly Backend[]) => backends;
+  const clock = systemClock;
+  const probed = { plane, reach, clock, connect: acceptsConnection, table: () => table };
+  const probes = probesOf(config.settings.probeSeconds, probed);
+  const table: RouteTable = new RouteTable({
     plane,
     follower: sources.follower,
     prefix: keyPrefix(config.pathPrefix),
     followKey: sources.followKey,
-    ...(probes && { reach: (backends) => probes.withoutFailed(backends) }),
+    reach: reachProbed(probes, probed),
   });
   return { table, probes };
 }

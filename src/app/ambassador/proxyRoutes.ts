@@ -52,9 +52,13 @@ export class ProxyRoutes implements Plane {
     void proxied?.listener?.close(0);
   }
 
+  mayServe(route: Route, backend: Backend): boolean {
+    return !isForbiddenTo(route, backend);
+  }
+
   /** What the proxy knows about a backend of a route. */
   conditionOf(route: Route, backend: Backend): BackendCondition {
-    if (isForbiddenTo(route, backend)) return { state: 'unused' };
+    if (!this.mayServe(route, backend)) return { state: 'unused' };
     const state = this.#statesOf(route).find((each) => isSamePlace(each, backend));
     if (state === undefined || state.state === 'draining') return { state: 'ok' };
     return { state: state.state, connections: state.connections };

@@ -32,7 +32,7 @@ function probesOf() {
       backends = now;
     },
     round: () => clock.advance(1_000),
-    serving: () => probes.withoutFailed([A, B]).map(({ address }) => address),
+    serving: () => probes.withoutFailed([A, B], () => true).map(({ address }) => address),
   };
 }
 

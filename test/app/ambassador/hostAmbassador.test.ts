@@ -40,6 +40,7 @@ function open(context: TestContext) {
       kind: 'nft',
       isInForce: true,
       onForce: () => {},
+      mayServe: () => true,
       set: note('set'),
       remove: note('remove'),
     },
