@@ -73,6 +73,11 @@ export class ProxyReporter {
     }
   }
 
+  /** The route has ended. */
+  forget(route: string): void {
+    this.#unserved.delete(route);
+  }
+
   noteDestinations(destinations: readonly Destination[]): void {
     for (const { label, backends } of destinations)
       if (backends.kind === 'known')

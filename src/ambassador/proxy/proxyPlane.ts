@@ -111,6 +111,11 @@ export class ProxyPlane {
     for (const listener of [...this.#streams.keys(), ...this.#datagrams.keys()]) listener.refresh();
   }
 
+  /** No destination has the label any more. */
+  forget(label: string): void {
+    this.#reporter.forget(label);
+  }
+
   status(): readonly ListenerReport[] {
     return [...this.#streams.keys(), ...this.#datagrams.keys()].map((listener) => {
       return { listen: listener.listen, routes: listener.report() };

@@ -17,7 +17,7 @@ export type StreamListenerOptions = Omit<ProxyContext, 'onTried' | 'onOverdue' |
   readonly balance: Balance;
 };
 
-/** Backends whose last try failed; the state of further ones is not reported. */
+/** Backends whose last try failed. Those that failed longest ago are forgotten first: they may have left. */
 const MAX_UNREACHABLE = 1_024;
 /** Source addresses whose clients are connected by plans, and backends of a plan: each plan is a message. */
 const MAX_PLANS = 1_024;
@@ -156,7 +156,14 @@ export class StreamListener {
     if (isReached && this.#unreachable.size === 0) return; // nearly every connection
     const id = printSocketAddress(backend);
     if (isReached) this.#unreachable.delete(id);
-    else if (this.#unreachable.size < MAX_UNREACHABLE) this.#unreachable.add(id);
+    else this.#noteUnreachable(id);
+  }
+
+  #noteUnreachable(id: string): void {
+    this.#unreachable.delete(id); // to the end
+    this.#unreachable.add(id);
+    const [oldest = id] = this.#unreachable;
+    if (this.#unreachable.size > MAX_UNREACHABLE) this.#unreachable.delete(oldest);
   }
 
   #setDrains(): void {

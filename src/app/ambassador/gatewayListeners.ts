@@ -25,7 +25,7 @@ interface LinkedPort {
 }
 
 export interface GatewayListenersOptions {
-  readonly proxy: Pick<ProxyPlane, 'open'>;
+  readonly proxy: Pick<ProxyPlane, 'open' | 'forget'>;
   /** This host's addresses at which a consumer with one of these source addresses connects. */
   readonly gatewaysOf: (sources: Iterable<string>) => readonly string[];
   readonly onRefused: (reason: string) => void;
@@ -49,8 +49,11 @@ export class GatewayListeners {
   remove({ source, port, protocol }: ConsumerMatch): void {
     const linked = this.#ports.get(`${port}/${protocol}`);
     if (linked === undefined) return;
+    const ended = linked.destinations.get(source)?.label;
     linked.destinations.delete(source);
     for (const listener of linked.listeners.values()) listener.refresh();
+    const labels = new Set([...linked.destinations.values()].map(({ label }) => label));
+    if (ended !== undefined && !labels.has(ended)) this.#options.proxy.forget(ended);
     if (linked.destinations.size === 0) this.#update(linked);
   }
 

@@ -49,6 +49,7 @@ export class ProxyRoutes implements Plane {
     const key = matchKey(route.match);
     const proxied = this.#routes.get(key);
     this.#routes.delete(key);
+    this.#proxy.forget(labelOf(route));
     void proxied?.listener?.close(0);
   }
 

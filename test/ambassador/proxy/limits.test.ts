@@ -161,3 +161,22 @@ contract(
     });
   },
 );
+
+contract(
+  'The state of a backend that refuses is reported, however many have refused before',
+  async (t, carrierName) => {
+    const { at, plane, lead } = await openProxy(t, { carrierName });
+    const addresses = Array.from({ length: 1_040 }, (_, i) => `127.9.${i >> 8}.${i & 255}`);
+    const backends = addresses.map((address) => backend({ address, port: 1 }));
+    for (let i = 0; i < backends.length; i += 5) {
+      lead({ backends: setOf(...backends.slice(i, i + 5)) });
+      await assert.rejects(ask(at, 'x'));
+    }
+    const [route] = plane.status()[0]?.routes ?? [];
+    const states = route?.states.map(({ state }) => state);
+    assert.deepEqual(
+      states,
+      Array.from({ length: 5 }, () => 'unreachable'),
+    );
+  },
+);

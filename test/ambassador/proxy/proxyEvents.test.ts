@@ -68,6 +68,15 @@ test('A route is reported when it loses its last backend and when it has one aga
   ]);
 });
 
+test('Routes without a backend that have ended leave room for reports about others', () => {
+  const { events, reporter } = reporting();
+  for (let i = 0; i < 5_000; i++) {
+    reporter.noteServed(`route ${i}`, false);
+    reporter.forget(`route ${i}`);
+  }
+  assert.equal(events.length, 5_000);
+});
+
 test('Backends that are not known yet are no loss of backends', () => {
   const { events, reporter } = reporting();
   const common = { label: 'web', isStatic: false };
