@@ -14,12 +14,15 @@ import { isIP } from 'node:net';
 import type { PeerOwner } from '../listening/peerOwner.ts';
 import type { ConnectedClient } from './exchange/client.ts';
 
-/** The host of a Host header in lower case, without port and brackets; undefined if the header is malformed. */
+/**
+ * The host of a Host header in lower case, without port, brackets and a trailing dot; undefined if the header is
+ * malformed.
+ */
 export function hostOf(header: string): string | undefined {
   const bracketed = /^\[([0-9a-f:.%]+)\](?::\d{1,5})?$/i.exec(header);
   if (bracketed?.[1] !== undefined) return bracketed[1].toLowerCase();
   const plain = /^([^:/@[\]\s]+)(?::\d{1,5})?$/.exec(header);
-  return plain?.[1]?.toLowerCase();
+  return plain?.[1] === undefined ? undefined : plainName(plain[1]);
 }
 
 /**
@@ -31,7 +34,11 @@ export function isAllowedHost(header: string | undefined, names: readonly string
   const host = hostOf(header);
   if (host === undefined) return false;
   if (isIP(host) !== 0 || host === 'localhost') return true;
-  return names.some((name) => name.toLowerCase() === host.replace(/\.$/, ''));
+  return names.some((name) => plainName(name) === host);
+}
+
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
 }
 
 /** Whether the browser's headers show that a page of another site made this request. */

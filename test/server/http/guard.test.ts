@@ -28,6 +28,8 @@ test('The server accepts addresses, localhost and configured names as Host', () 
   }
   assert.ok(isAllowedHost('DNS.internal:4001', ['dns.Internal']));
   assert.ok(isAllowedHost('dns.internal.', ['dns.internal']));
+  assert.ok(isAllowedHost('dns.internal:4001', ['dns.internal.']), 'a configured trailing dot');
+  assert.ok(isAllowedHost('localhost.:4001', []));
   assert.ok(isAllowedHost(undefined, []));
 });
 
