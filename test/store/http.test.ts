@@ -205,6 +205,7 @@ it('The server refuses an invalid key or prefix even if its store accepts it', a
       assert.equal((await fetch(`${server.url}/v1/store/watch?${query}`)).status, 400);
       assert.equal((await fetch(`${server.url}/v1/store/snapshot?${query}`)).status, 400);
     }
+    assert.equal((await fetch(`${server.url}/v1/store/watch?prefix=/a/&from=-5`)).status, 400);
     assert.equal((await post('delete', { key: '!' })).status, 400);
     assert.deepEqual(calls, []);
   } finally {

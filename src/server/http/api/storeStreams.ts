@@ -86,7 +86,9 @@ export async function sendWatch(
 ): Promise<void> {
   const prefix = checkedPrefix(query.get('prefix') ?? '');
   const fromRevision = Number(query.get('from'));
-  if (!Number.isSafeInteger(fromRevision)) throw new Malformed('"from" must be a revision');
+  if (!Number.isSafeInteger(fromRevision) || fromRevision < 0) {
+    throw new Malformed('"from" must be a revision');
+  }
   const pastText = query.get('past');
   const followed = pastText === null ? undefined : followedHistoryFromJson(parseJsonText(pastText));
   const release = await shared.waits.acquire(exchange.caller);
