@@ -65,6 +65,20 @@ test('A client like registrator gets a key with a TTL, and its indices are revis
   assert.equal((await ask('GET', '/skydns/local/web/1')).headers['x-etcd-index'], String(revision));
 });
 
+test('A refresh with an empty value keeps the value, and one with a value is refused', async () => {
+  await ask('PUT', '/fresh', 'value=x&ttl=50');
+  const refreshed = await ask('PUT', '/fresh', 'refresh=true&value=&ttl=60');
+  assert.deepEqual([refreshed.status, refreshed.reply.node?.value], [200, 'x']);
+  const refused = await ask('PUT', '/fresh', 'refresh=true&value=y&ttl=60');
+  assert.deepEqual([refused.status, refused.reply.errorCode], [400, 211]);
+});
+
+test('A put on a directory has no nodes in its reply if the client wants none', async () => {
+  await ask('PUT', '/plain', 'dir=true');
+  const { reply } = await ask('PUT', '/plain?noValueOnSuccess=true', 'dir=true&prevExist=true');
+  assert.deepEqual([reply.action, reply.node], ['update', undefined]);
+});
+
 test('A TTL of 0 is the shortest TTL', async () => {
   await ask('PUT', '/brief', 'value=x&ttl=0');
   assert.equal((await server.store.get('/brief')).entry?.lease?.ttlSeconds, 1);

@@ -74,7 +74,7 @@ function readParameters(method: string, fields: FormFields): KeyParameters {
   const prevExist = optionalFlag(fields, 'prevExist', 'invalid value for prevExist');
   const value = fields.get('value');
   const refresh = optionalFlag(fields, 'refresh', 'invalid value for refresh') ?? false;
-  if (refresh && value !== undefined) {
+  if (refresh && (value ?? '') !== '') {
     throw new Mistake(211, 'A value was provided on a refresh');
   }
   if (refresh && ttlSeconds === undefined) throw new Mistake(212, 'No TTL value set');

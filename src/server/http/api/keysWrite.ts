@@ -63,11 +63,13 @@ async function putOnDirectory({ store, key, p }: KeyWrite, revision: number): Pr
   if (!result.done) throw new Error('an unconditional put was refused');
   const { entry } = result;
   const created = Math.min(directory?.createRevision ?? entry.createRevision, entry.createRevision);
-  return done(entry.modRevision, {
-    action: 'update',
+  const action = 'update';
+  const event = {
+    action,
     node: directoryNode(key, entry.modRevision, created),
     prevNode: directoryNode(key, created, created),
-  });
+  };
+  return done(entry.modRevision, p.noValueOnSuccess ? { action } : event);
 }
 
 async function set({ store, key, p }: KeyWrite): Promise<KeysOutcome> {
