@@ -56,7 +56,7 @@ export interface RouteState {
 }
 
 interface InForce {
-  readonly route: Route;
+  route: Route;
   known: BackendSet;
   backends: BackendSet;
   following: Pick<Following<BackendSet>, 'close'> | undefined;
@@ -120,9 +120,19 @@ export class RouteTable {
   /** Has the route carry the connections of its match, in place of the one that did. */
   #stand(key: string, route: Route | undefined): void {
     const former = this.#inForce.get(key);
-    if (former !== undefined && route !== undefined && isSameRoute(former.route, route)) return;
+    if (former !== undefined && route !== undefined && isSameRoute(former.route, route)) {
+      this.#takeOver(former, route);
+      return;
+    }
     if (former !== undefined) this.#end(key, former, route === undefined);
     if (route !== undefined) this.#begin(key, route);
+  }
+
+  /** An equal route stands from now on: the plane learns its origin only, for reports. */
+  #takeOver(entry: InForce, route: Route): void {
+    const { origin } = entry.route;
+    entry.route = route;
+    if (route.origin !== origin) this.#options.plane.set(route, entry.backends);
   }
 
   #begin(key: string, route: Route): void {

@@ -41,9 +41,11 @@ export class GatewayListeners {
 
   set(match: ConsumerMatch, destination: Destination): void {
     const linked = this.#portOf(match);
+    const former = linked.destinations.get(match.source)?.label;
     linked.destinations.set(match.source, destination);
     this.#update(linked);
     for (const listener of linked.listeners.values()) listener.refresh();
+    this.#forgetEnded(linked, former);
   }
 
   remove({ source, port, protocol }: ConsumerMatch): void {
@@ -52,9 +54,14 @@ export class GatewayListeners {
     const ended = linked.destinations.get(source)?.label;
     linked.destinations.delete(source);
     for (const listener of linked.listeners.values()) listener.refresh();
-    const labels = new Set([...linked.destinations.values()].map(({ label }) => label));
-    if (ended !== undefined && !labels.has(ended)) this.#options.proxy.forget(ended);
+    this.#forgetEnded(linked, ended);
     if (linked.destinations.size === 0) this.#update(linked);
+  }
+
+  #forgetEnded({ destinations }: LinkedPort, label: string | undefined): void {
+    if (label === undefined) return;
+    for (const each of destinations.values()) if (each.label === label) return;
+    this.#options.proxy.forget(label);
   }
 
   /** Bridges may have come or gone. */

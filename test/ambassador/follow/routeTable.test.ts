@@ -95,6 +95,19 @@ test('A route that its source no longer states is removed, and one that stays is
   assert.deepEqual(takeCalls(), []);
 });
 
+test('A route that takes the place of an equal one is reported with its own origin', () => {
+  const { table, takeCalls } = tableOn(new ChangingZone());
+  for (const origin of ['container a', 'container b'])
+    table.setRoutes(origin, [route(virtual(1), '10.0.0.1:1', { origin })]);
+  takeCalls();
+  table.setRoutes('container a', []);
+  assert.deepEqual(
+    table.states().map(({ route: { origin } }) => origin),
+    ['container b'],
+  );
+  assert.deepEqual(takeCalls(), ['10.0.0.1:1 -> 10.0.0.1:1']);
+});
+
 test('A route that leads elsewhere from now on replaces its backends without being removed', () => {
   const { table, takeCalls } = tableOn(new ChangingZone());
   table.setRoutes('vip', [route(virtual(1), '10.0.0.1:1')]);
