@@ -115,8 +115,8 @@ function printableFields(fields: Record<string, unknown>, depth = 4): Record<str
 function printableValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return textOf(value);
   if (typeof value === 'bigint') return String(value);
-  // One decimal is enough, for example for milliseconds.
-  if (typeof value === 'number') return Math.round(value * 10) / 10;
+  // Three decimals are enough, for example for the milliseconds of an answer.
+  if (typeof value === 'number') return Math.round(value * 1000) / 1000;
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Error) return printableError(value);
   if (depth === 0) return '…';

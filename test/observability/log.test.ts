@@ -80,10 +80,10 @@ describe('lines', () => {
     assert.match(text, /\[secret\]/);
   });
 
-  it('The log prints durations with one decimal', async () => {
+  it('The log prints durations with three decimals', async () => {
     const text = await written((log) => log.info({ tookMs: 4.934601999999927, n: [12] }, 'read'));
     const [{ tookMs, n } = {}] = parsed(text);
-    assert.deepEqual({ tookMs, n }, { tookMs: 4.9, n: [12] });
+    assert.deepEqual({ tookMs, n }, { tookMs: 4.935, n: [12] });
   });
 
   it('The log prints unusual values without failing', async () => {
