@@ -164,16 +164,9 @@ describe('set and get', () => {
     for (const field of ['--host', '--text', '--group']) {
       await fails('usage', new RegExp(`${field}: is empty`), 'set', 'x.skydns.local', field, '');
     }
-    await fails(
-      'usage',
-      /--key-ttl: .*--key-ttl 30/,
-      'set',
-      'x.skydns.local',
-      '--host',
-      'h',
-      '--key-ttl',
-      '0',
-    );
+    const host = ['set', 'x.skydns.local', '--host', 'h'];
+    for (const ttl of ['0', '0x10', '1e1'])
+      await fails('usage', /--key-ttl: .*--key-ttl 30/, ...host, '--key-ttl', ttl);
     await fails(
       'usage',
       /--value: cannot .* --host/,
@@ -433,7 +426,8 @@ describe('query', () => {
     await fails('usage', /@::2: give only one server/, 'query', 'a', '@::1', '@::2');
     await fails('usage', /\+short: unknown option of dig/, 'query', 'a', '+short');
     await fails('usage', /@a b: is not a server/, 'query', 'a', '@a b');
-    await fails('usage', /--timeout: must be/, 'query', 'a', '--timeout', 'x');
+    for (const timeout of ['x', '0x10', '1e1', '301', ''])
+      await fails('usage', /--timeout: must be/, 'query', 'a', '--timeout', timeout);
     await fails('usage', /a\.\.b: is not a domain name/, 'query', 'a..b');
     await fails('usage', /this command does not support .* \(use dig\)/, 'query', 'a\\.b.example');
   });

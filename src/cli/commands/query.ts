@@ -107,7 +107,7 @@ function wantsTcp(words: readonly string[]): boolean | undefined {
 
 export function timeoutMsOf(raw: unknown): number {
   if (raw === undefined) return TIMEOUT_MS;
-  const seconds = Number(raw);
+  const seconds = /^[0-9]*\.?[0-9]+$/.test(String(raw)) ? Number(raw) : Number.NaN;
   if (!(seconds > 0 && seconds <= 300)) {
     throw new Failure(
       'usage',

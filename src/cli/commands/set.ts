@@ -185,7 +185,7 @@ function serviceJson(flags: Arguments['flags']): string {
 function putOptions(flags: Arguments['flags']): PutOptions {
   const raw = flags['key-ttl'];
   const ttlSeconds = raw === undefined ? undefined : Number(raw);
-  if (ttlSeconds !== undefined && !(Number.isInteger(ttlSeconds) && ttlSeconds >= 1)) {
+  if (ttlSeconds !== undefined && !(/^[0-9]{1,15}$/.test(String(raw)) && ttlSeconds >= 1)) {
     throw new Failure(
       'usage',
       '--key-ttl: must be whole seconds, 1 or more',
