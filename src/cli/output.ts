@@ -49,17 +49,28 @@ export function table(rows: readonly (readonly string[])[], output: Output): str
   const widths: number[] = [];
   for (const row of rows) {
     row.forEach((cell, i) => {
-      widths[i] = Math.max(widths[i] ?? 0, cell.length);
+      widths[i] = Math.max(widths[i] ?? 0, widthOf(cell));
     });
   }
   const lines = rows.map((row, index) => {
     const line = row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .map((cell, i) => cell + ' '.repeat((widths[i] ?? 0) - widthOf(cell)))
       .join('  ')
       .trimEnd();
     return index === 0 ? paint(line, 'bold', output) : line;
   });
   return `${lines.join('\n')}\n`;
+}
+
+const WIDE =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Emoji_Presentation}\u3000-\u303e\uff01-\uff60\uffe0-\uffe6]/u;
+
+/** The columns of a terminal that a text takes: two for a wide character (UAX #11), none for a combining mark. */
+function widthOf(text: string): number {
+  if (/^[ -~]*$/.test(text)) return text.length;
+  let width = 0;
+  for (const char of text) if (!/\p{Mn}|\p{Me}/u.test(char)) width += WIDE.test(char) ? 2 : 1;
+  return width;
 }
 
 const { closeSync, constants, fstatSync, openSync, readSync } = process.getBuiltinModule('node:fs');

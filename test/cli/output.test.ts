@@ -85,6 +85,11 @@ it('A table has columns as wide as their widest cell and no trailing spaces', ()
   assert.equal(text, 'A     B\nlong\nx     y\n');
 });
 
+it('A wide character of a table takes two columns, and a combining mark none', () => {
+  const rows = ['A', '名前', '🐳', 'e\u0301'].map((cell) => [cell, 'B']);
+  assert.equal(table(rows, output()), 'A     B\n名前  B\n🐳    B\ne\u0301     B\n');
+});
+
 test('The tree of ls has a line for each of many names below one label', () => {
   const names = Array.from({ length: 150_000 }, (_, i) => `n${i}.local.`);
   const entry = { key: '', service: {}, createRevision: 1, modRevision: 1 };
