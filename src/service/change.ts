@@ -29,6 +29,8 @@ export type Change =
       readonly key: string;
       readonly modRevision: number;
       readonly previous: Entry | undefined;
+      /** Whether the key ended with its lease; undefined if the store did not record it, or the key had no lease. */
+      readonly ranOut?: boolean | undefined;
     };
 
 export function revisionOf(change: Change): number {

@@ -180,9 +180,10 @@ export class Transaction implements Written {
   /** Deletes a row and returns the change at the next revision. */
   #deleteRow(key: string, row: TableRow): Change {
     const previous = this.#entry(key, row);
+    const ranOut = previous.lease && this.#isExpired(row);
     this.#rows.delete(key, row);
     this.#moveMember(key, row.lease, undefined);
-    return { kind: 'delete', key, modRevision: this.#revision + 1, previous };
+    return { kind: 'delete', key, modRevision: this.#revision + 1, previous, ranOut };
   }
 
   #moveMember(key: string, from: number | undefined, to: number | undefined): void {

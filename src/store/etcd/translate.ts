@@ -78,7 +78,10 @@ function changeOf(
   const previous = before && entryOfWatched(before, leaseOf);
   if (type === PUT) return { kind: 'put', entry: entryOfWatched(kv, leaseOf), previous };
   if (type !== DELETE) return undefined;
-  return { kind: 'delete', key: keyText(kv.key), modRevision: kv.modRevision, previous };
+  // etcd does not say why it deleted a key. Later the lease's end says nothing about this deletion.
+  const endMs = previous?.lease?.expiresAtMs;
+  const ranOut = endMs === undefined ? undefined : endMs <= performance.now();
+  return { kind: 'delete', key: keyText(kv.key), modRevision: kv.modRevision, previous, ranOut };
 }
 
 /** The changes of the events whose type this version knows. */

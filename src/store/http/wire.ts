@@ -73,7 +73,13 @@ export function changeToJson(change: Change, monotonicMs: number) {
   const previous = change.previous && entryToJson(change.previous, monotonicMs);
   return change.kind === 'put'
     ? { kind: 'put', entry: entryToJson(change.entry, monotonicMs), previous }
-    : { kind: 'delete', key: change.key, modRevision: change.modRevision, previous };
+    : {
+        kind: 'delete',
+        key: change.key,
+        modRevision: change.modRevision,
+        previous,
+        ranOut: change.ranOut,
+      };
 }
 
 export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: LeaseOf): Change {
@@ -88,7 +94,8 @@ export function changeFromJson(json: unknown, monotonicMs: number, leaseOf: Leas
       return { kind: 'put', entry: entry(fields.entry), previous };
     case 'delete': {
       const modRevision = jsonNumber(fields.modRevision);
-      return { kind: 'delete', key: jsonString(fields.key), modRevision, previous };
+      const ranOut = optionalJson(fields.ranOut, (one) => one === true);
+      return { kind: 'delete', key: jsonString(fields.key), modRevision, previous, ranOut };
     }
     default:
       throw new Malformed('a change is a put or a delete');

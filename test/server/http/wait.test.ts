@@ -135,6 +135,16 @@ test('A directory that a client deletes is one event for waits on, above and bel
   assert.deepEqual([event.node?.key, event.node?.dir], ['/leaf/x', undefined]);
 });
 
+test('A deleted key stays a deletion after the end of its lease, and a key that ran out is an expiry', async () => {
+  const from = (await revision()) + 1;
+  await server.store.put('/ended/early', value, { ttlSeconds: 1 });
+  await server.store.put('/ended/late', value, { ttlSeconds: 1 });
+  await server.store.delete('/ended/early');
+  const late = await wait(`/ended/late?wait=true&waitIndex=${from + 2}`);
+  const early = await wait(`/ended/early?wait=true&waitIndex=${from + 2}`);
+  assert.deepEqual([late.event.action, early.event.action], ['expire', 'delete']);
+});
+
 test('A follower gets an error that makes it list again when one index has more changes than one event can hold', async () => {
   const store = createMemoryStore();
   const first = '/many/a/1';

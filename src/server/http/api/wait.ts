@@ -251,7 +251,7 @@ function changeEvent(change: Change, clock: Instant): EventJson {
   if (change.kind === 'put') {
     return { action: 'set', node: entryNode(change.entry, clock), ...prevNode };
   }
-  const ranOut = (previous?.lease?.expiresAtMs ?? Infinity) <= clock.monotonicMs;
+  const ranOut = change.ranOut ?? (previous?.lease?.expiresAtMs ?? Infinity) <= clock.monotonicMs;
   const created = previous?.createRevision ?? change.modRevision;
   return {
     action: ranOut ? 'expire' : 'delete',
