@@ -7,6 +7,8 @@ import { describeListenRefusal } from '../../ambassador/proxy/opening.ts';
 import type { ProxyListener, ProxyPlane } from '../../ambassador/proxy/proxyPlane.ts';
 import type { BackendReport } from '../../ambassador/proxy/routeReports.ts';
 import type { Match, Protocol, Route } from '../../ambassador/route.ts';
+import { backoffMs } from '../../timing/backoff.ts';
+import type { Clock, Timer } from '../../timing/clock.ts';
 import { labelOf } from './proxyRoutes.ts';
 
 type ConsumerMatch = Extract<Match, { kind: 'consumer' }>;
@@ -22,18 +24,25 @@ interface LinkedPort {
   readonly refusals: Map<string, string>;
   /** Opening and closing take turns. */
   turn: Promise<void>;
+  retry: Timer | undefined;
+  failuresInARow: number;
 }
+
+/** Another program may give up the port without any change of containers or routes. */
+const RETRY = { minMs: 1_000, maxMs: 30_000 };
 
 export interface GatewayListenersOptions {
   readonly proxy: Pick<ProxyPlane, 'open' | 'forget'>;
   /** This host's addresses at which a consumer with one of these source addresses connects. */
   readonly gatewaysOf: (sources: Iterable<string>) => readonly string[];
   readonly onRefused: (reason: string) => void;
+  readonly clock: Clock;
 }
 
 export class GatewayListeners {
   readonly #options: GatewayListenersOptions;
   readonly #ports = new Map<string, LinkedPort>();
+  #isClosed = false;
 
   constructor(options: GatewayListenersOptions) {
     this.#options = options;
@@ -58,12 +67,6 @@ export class GatewayListeners {
     if (linked.destinations.size === 0) this.#update(linked);
   }
 
-  #forgetEnded({ destinations }: LinkedPort, label: string | undefined): void {
-    if (label === undefined) return;
-    for (const each of destinations.values()) if (each.label === label) return;
-    this.#options.proxy.forget(label);
-  }
-
   /** Bridges may have come or gone. */
   refreshGateways(): void {
     for (const linked of this.#ports.values()) this.#update(linked);
@@ -84,16 +87,28 @@ export class GatewayListeners {
     return [...this.#ports.values()].flatMap(({ refusals }) => [...refusals.values()]);
   }
 
+  /** Opens no more listeners; those that are open stay. */
+  close(): void {
+    this.#isClosed = true;
+    for (const { retry } of this.#ports.values()) retry?.cancel();
+  }
+
   #portOf({ port, protocol }: ConsumerMatch): LinkedPort {
     const key = `${port}/${protocol}`;
     const known = this.#ports.get(key);
     if (known !== undefined) return known;
     const linked: LinkedPort = {
       ...{ port, protocol, destinations: new Map(), listeners: new Map(), refusals: new Map() },
-      turn: Promise.resolve(),
+      ...{ turn: Promise.resolve(), retry: undefined, failuresInARow: 0 },
     };
     this.#ports.set(key, linked);
     return linked;
+  }
+
+  #forgetEnded({ destinations }: LinkedPort, label: string | undefined): void {
+    if (label === undefined) return;
+    for (const each of destinations.values()) if (each.label === label) return;
+    this.#options.proxy.forget(label);
   }
 
   #update(linked: LinkedPort): void {
@@ -101,6 +116,7 @@ export class GatewayListeners {
   }
 
   async #openAndClose(linked: LinkedPort): Promise<void> {
+    if (this.#isClosed) return;
     const sources = linked.destinations.keys();
     const isUsed = linked.destinations.size > 0;
     const wanted = new Set(isUsed ? this.#options.gatewaysOf(sources) : []);
@@ -113,6 +129,16 @@ export class GatewayListeners {
       if (!wanted.has(address)) linked.refusals.delete(address);
     for (const address of wanted)
       if (!linked.listeners.has(address)) await this.#open(linked, address);
+    this.#retryLater(linked);
+  }
+
+  #retryLater(linked: LinkedPort): void {
+    linked.retry?.cancel();
+    linked.retry = undefined;
+    linked.failuresInARow = linked.refusals.size === 0 ? 0 : linked.failuresInARow + 1;
+    if (linked.failuresInARow === 0 || this.#isClosed) return;
+    const waitMs = backoffMs(linked.failuresInARow, RETRY);
+    linked.retry = this.#options.clock.startTimer(waitMs, () => this.#update(linked));
   }
 
   async #open(linked: LinkedPort, address: string): Promise<void> {

@@ -69,6 +69,7 @@ export class ProxyHostPlane implements HostPlane {
     this.#gateways = new GatewayListeners({
       proxy: this.#proxy,
       gatewaysOf: (sources) => gatewaysOf(sources, dnsAddresses),
+      clock: systemClock,
       onRefused: (reason) => log.warn({}, `${reason}; links to this port do not work there`),
     });
   }
@@ -124,6 +125,7 @@ export class ProxyHostPlane implements HostPlane {
   }
 
   async close(): Promise<void> {
+    this.#gateways.close();
     await this.#proxy.close(CLOSE_DRAIN_MS);
   }
 }
