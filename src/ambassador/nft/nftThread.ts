@@ -141,7 +141,7 @@ class NftThread {
   #retryAtMs = 0;
   #crossBridge: CrossBridgeState | undefined;
   #crossBridgeAtMs = Number.POSITIVE_INFINITY;
-  #isEnsuring = false;
+  #ensuring: Promise<void> | undefined;
 
   constructor(port: MessagePort, start: NftThreadStart, access: KernelAccess) {
     const { forms, drainSeconds, crossBridge } = start;
@@ -257,12 +257,12 @@ class NftThread {
 
   /** The last state stands; one call runs at a time. */
   #ensureCrossBridge(): void {
-    const pauseMs = this.#isEnsuring ? CROSS_BRIDGE_PAUSE_MS : CROSS_BRIDGE_EVERY_MS;
+    const isEnsuring = this.#ensuring !== undefined;
+    const pauseMs = isEnsuring ? CROSS_BRIDGE_PAUSE_MS : CROSS_BRIDGE_EVERY_MS;
     this.#crossBridgeAtMs = performance.now() + pauseMs;
-    if (this.#isEnsuring || this.#bridges.length === 0) return;
-    this.#isEnsuring = true;
-    void Promise.all(this.#bridges.map((rule) => rule.ensure())).then((states) => {
-      this.#isEnsuring = false;
+    if (isEnsuring || this.#bridges.length === 0) return;
+    this.#ensuring = Promise.all(this.#bridges.map((rule) => rule.ensure())).then((states) => {
+      this.#ensuring = undefined;
       const state = states.find((one) => one === 'noProgram') ?? states[0];
       if (state === this.#crossBridge) return;
       this.#crossBridge = state;
@@ -273,6 +273,7 @@ class NftThread {
   async #clear(): Promise<void> {
     this.#hasBegun = false;
     for (const table of this.#tables) table.clear();
+    await this.#ensuring; // it may add the rule until its end
     await Promise.all(this.#bridges.map((rule) => rule.remove()));
     this.#port.postMessage({ kind: 'cleared' } satisfies NftReport);
   }
