@@ -138,7 +138,7 @@ export class HostAmbassador {
     const isVip = settings.vip && plane.kind === 'nft';
     const vips = isVip ? this.#vipRoutesOn(table.table) : undefined;
     const keeper = isVip ? this.#vipKeeper() : undefined;
-    const localLinks = new LocalLinkWriter(this.#options.log);
+    const localLinks = new LocalLinkWriter(this.#options);
     this.#running = { plane, ...table, vips, keeper, consumers: new Set(), localLinks };
     this.#follower.refresh();
     this.onVirtualAddresses();
