@@ -6,6 +6,9 @@ import { LEASE_TTL_SECONDS } from '../support/host.ts';
 import { type Hosts, useHosts } from '../support/hosts.ts';
 import { reportMs } from '../support/measurement.ts';
 import { assertNeverWrong, nowMs, type Prober, startProber } from '../support/prober.ts';
+import { query } from '../support/server.ts';
+import { until } from '../support/until.ts';
+import { question } from '../support/zone.ts';
 
 const hosts = useHosts();
 const NAME = 'web.skydns.local';
@@ -80,10 +83,15 @@ test(
 test(
   'No name is missing when a host’s soradns is killed and restarted at once',
   hosts.options,
-  watching('b', async ({ b, fromA }) => {
+  watching('b', async ({ a, b, fromA }) => {
     await b.soradns.end();
     await b.startSoradns(LONG_LEASE);
     await fromA.waitFor(b.address, nowMs());
+    // Until then the record has the short lease of the registrar that has ended.
+    await until('the record has the long lease', async () => {
+      const { answer } = await query(a.dns, question(`${NAME}.`, 'A'));
+      return answer.some(({ ttlSeconds }) => ttlSeconds > LEASE_TTL_SECONDS);
+    });
     const killedMs = nowMs();
     await b.soradns.end('SIGKILL');
     await b.startSoradns(LONG_LEASE);
