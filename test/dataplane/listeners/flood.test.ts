@@ -82,9 +82,10 @@ test('Existing names are answered during a flood of random names that a worker c
     const { shed, replies, sendErrors } = listener.counters();
     return replies + shed + sendErrors === arrived;
   });
-  // While another program has the worker's core, the kernel's buffer fills and drops packets of both kinds.
+  // While another program has the worker's core, the kernel's buffer fills and drops packets of both kinds. The flood
+  // pauses as well then, and the questions do not, so their share of what is dropped is greater than of what is sent.
   const share = asked.sent / (asked.sent + flood.sent);
-  const excused = 3 * kernelDrops * share;
+  const excused = 6 * kernelDrops * share;
   assert.ok(
     asked.lost <= 0.01 * asked.sent + excused,
     `${asked.lost} of ${asked.sent} lost, the kernel dropped ${kernelDrops} of ${flood.sent}`,
