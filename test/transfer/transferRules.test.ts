@@ -46,7 +46,7 @@ test('Texts that are no transfer rule or no secondary are refused', () => {
     assert.equal(parseNotifyTarget(text), undefined, text);
 });
 
-test('The address of a secondary is in the form that sockets print, whatever form the option has', () => {
+test('Each form of an address in --notify becomes the form that sockets print', () => {
   for (const [text, address] of [
     ['[0:0:0:0:0:0:0:1]:5300', '::1'],
     ['[::0001]', '::1'],

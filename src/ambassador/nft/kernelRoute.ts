@@ -148,7 +148,7 @@ export function decodeElement(
   return { key: `${end} . ${slot}`, data: `${address(data)} . ${port}` };
 }
 
-/** Who may reach the backend according to the elements of a table. */
+/** The access to the backend that the elements of a table allow. */
 export function accessIn(
   elements: TableElements,
   protocol: Protocol,

@@ -174,8 +174,8 @@ function generalOf(config: Config, interfaces: Interfaces): ForwardingPlan['gene
 
 /**
  * The domains with servers of their own, without our zones. A stub zone precedes an option about the same domain, so
- * that one change of the store reaches all servers; but not one that has invalid values only. A domain without a server,
- * or whose only server is this one, stays: its names must not go to the general upstreams.
+ * that one change of the store reaches all servers. A stub zone without a server does not precede it. A domain without a
+ * server, or whose only server is this one, stays: its names must not go to the general upstreams.
  */
 function rulesOf(
   config: Config,
@@ -184,9 +184,9 @@ function rulesOf(
   interfaces: Interfaces,
 ): readonly ForwardedDomain[] {
   const own = ownAddressesOf(config);
-  const optional = new Set(config.forward.map(({ name }) => printName(name)));
+  const configured = new Set(config.forward.map(({ name }) => printName(name)));
   const stubs = stubZones
-    .filter(({ name, servers }) => servers.length > 0 || !optional.has(printName(name)))
+    .filter(({ name, servers }) => servers.length > 0 || !configured.has(printName(name)))
     .map(({ name, servers }) => ({ name, servers, isStubZone: true }));
   const known = new Set(stubs.map(({ name }) => printName(name)));
   const rules = config.forward.filter(({ name }) => name.length > 0 && !known.has(printName(name)));

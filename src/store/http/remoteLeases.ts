@@ -110,6 +110,7 @@ class RemoteLease implements Lease {
     const halfMs = (ttlSeconds * 1000) / 2;
     this.#readAgainAtMs = Math.max(expiresAtMs - halfMs, performance.now() + READ_AGAIN_MS);
   }
+
   /** The key has the lease. */
   addKey(key: string): void {
     this.#keys.delete(key);

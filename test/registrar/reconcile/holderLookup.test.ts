@@ -168,7 +168,7 @@ class Scene {
       isHidden,
       `names below ${name}`,
     );
-    // A hidden name waits, whoever holds its other keys.
+    // A hidden name waits. The holders of its other keys do not matter.
     const keys = isHidden ? [name] : keysOfName(name);
     for (const path of [...keys, ...[...NAMESPACE.above(name)].flatMap(keysOfName)]) {
       const at = others.filter(({ key }) => key.toLowerCase() === path);
