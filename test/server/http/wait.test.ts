@@ -172,22 +172,36 @@ test('A follower gets an error that makes it list again when one index has more 
   await other.stop();
 });
 
-test('A stream has every change on its own line', async () => {
+/** The first events of a stream at and below /st while the changes are made. */
+async function streamed(count: number, change: () => Promise<unknown>): Promise<string[]> {
   const response = await head(`${server.url}/v2/keys/st?wait=true&recursive=true&stream=true`);
   const seen: string[] = [];
   const reading = (async () => {
     for await (const line of createInterface({ input: response })) {
       const { action, node } = JSON.parse(line) as Event;
-      seen.push(`${action} ${node?.key}`);
-      if (seen.length === 4) break;
+      seen.push(`${action} ${node?.key}${node?.dir ? '/' : ''}`);
+      if (seen.length === count) break;
     }
   })();
   await server.store.put('/st/a', value);
   await server.store.put('/st/b', value);
-  await server.store.deleteTree('/st/');
+  await change();
   await reading;
   response.destroy();
+  return seen;
+}
+
+test('A stream has every change on its own line', async () => {
+  const seen = await streamed(4, () => server.store.deleteTree('/st/'));
   assert.deepEqual(seen, ['set /st/a', 'set /st/b', 'delete /st/a', 'delete /st/b']);
+});
+
+test('A stream has one line for a directory that a client deletes', async () => {
+  const seen = await streamed(4, async () => {
+    await send(server.url, { method: 'DELETE', path: '/v2/keys/st?recursive=true' });
+    await server.store.put('/st/c', value);
+  });
+  assert.deepEqual(seen, ['set /st/a', 'set /st/b', 'delete /st/', 'set /st/c']);
 });
 
 async function lines(response: IncomingMessage): Promise<string[]> {
