@@ -17,7 +17,7 @@ import { drawFrom, mutated } from './mutate.ts';
 const MAX_PACKET_MS = 5;
 const MAX_HEAP_GROWTH_OCTETS = 16 * 2 ** 20;
 /** On a shared machine a packet counts as slow only if it is slow in every repetition. */
-const REPEATS = 10;
+const REPEATS = 100;
 /** Code that is not compiled yet takes twenty times as long. */
 const WARM_UP_ROUNDS = 20;
 const LARGE_ONE_IN = 1000;
