@@ -40,6 +40,7 @@ const COMPONENTS = {
   drill: 'ldnsutils',
   dnsviz: 'dnsviz',
   stubby: 'stubby',
+  dnsperf: 'dnsperf',
   h2load: 'nghttp2-client',
   faketime: 'faketime',
   fstrm_capture: 'fstrm-bin',
