@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { printSocketAddress, type SocketAddress } from '../../src/dns/address.ts';
 import { freePort } from './freePort.ts';
@@ -44,7 +45,13 @@ export async function startPebble(
     stream?.on('data', (chunk: Buffer) => {
       output += chunk;
     });
-  await until(`pebble listens: ${output}`, () => /Listening on/.test(output));
+  try {
+    // Pebble logs its address before it listens there.
+    await until('pebble listens', () => accepts(port));
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw new Error(`pebble did not start: ${output}`, { cause: error });
+  }
   return {
     directory: `https://127.0.0.1:${port}/dir`,
     ca: readFileSync(files.ca),
@@ -53,4 +60,17 @@ export async function startPebble(
       await exited;
     },
   };
+}
+
+/** Whether a connection to that port of 127.0.0.1 is accepted. */
+async function accepts(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
 }
