@@ -69,14 +69,16 @@ describe('--allow', () => {
     }, async (t) => {
       const serving = await serve(t, ['--workers', workers, '--allow', '127.0.0.1/32,::1']);
       const { port } = serving.dns;
+      const inside = await openUdpClient(t);
       const outside = await openUdpClient(t, '127.0.0.9');
       let replies = 0;
       outside.socket.on('message', () => replies++);
       const dropped = () => metric(serving, 'soradns_dropped_total', { reason: 'not_allowed' });
       for (let sent = 1; sent <= PACKETS; sent++) {
         outside.socket.send(PACKET, port, '127.0.0.1');
-        if (sent % BUFFERED_PACKETS === 0)
-          await until('all are counted', async () => (await dropped()) === sent);
+        if (sent % BUFFERED_PACKETS !== 0) continue;
+        await inside.ask(port, '127.0.0.1', PACKET);
+        await until('all are counted', async () => (await dropped()) === sent);
       }
       assert.equal(replies, 0);
       assert.equal((await dig(serving.dns, 'skydns.local', 'SOA')).status, 'NOERROR');

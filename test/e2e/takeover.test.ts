@@ -1,9 +1,9 @@
 /**
  * A successor replaces a server under 20,000 queries a second, and every query that the kernel delivers gets its
- * answer. Other work on the machine can delay the servers so long that they shed queries, which they count.
+ * answer. Other work on the machine can delay the servers so long that they shed queries; such an attempt is repeated.
  */
 import assert from 'node:assert/strict';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Changes } from '../../bench/soak/changes.ts';
 import { DropWatch } from '../../bench/soak/kernelDrops.ts';
@@ -18,6 +18,7 @@ import { withTempDir } from '../support/tempDir.ts';
 import { until } from '../support/until.ts';
 import { question } from '../support/zone.ts';
 
+const MOST_ATTEMPTS = 4;
 const QUERIES_PER_SECOND = Number(process.env.SORADNS_TEST_TAKEOVER_RATE ?? 20_000);
 
 let etcd: Etcd;
@@ -53,54 +54,67 @@ async function isReady(http: string): Promise<boolean> {
   return reply?.status === 200;
 }
 
+/**
+ * Replaces a server three times under load. Each query must be answered or counted as dropped or shed. Returns how many the
+ * servers shed.
+ */
+async function takeOverThrice(t: TestContext): Promise<number> {
+  const ledger = new Ledger();
+  const changes = new Changes(ledger, etcd, new FakeDocker('/nonexistent'));
+  await changes.fill();
+  let running = await serve('127.0.0.1:0', '127.0.0.1:0');
+  const all = [running];
+  const addr = `127.0.0.1:${running.port}`;
+  const http = String((await running.process.logged('serving')).http);
+  await until('the server is ready', () => isReady(http), 20_000);
+  // A successor starts with its answers computed; the first server computes each answer at the first query for it.
+  for (const { name } of SOAK_NAMES) await query(running, question(`${name}.`, 'A'));
+  const drops = new DropWatch(running.port);
+  const queries = startQueryThread(running.port, QUERIES_PER_SECOND, ledger);
+  const overTcp: Promise<unknown>[] = [];
+  let shed = 0;
+  const firstName = question(`${SOAK_NAMES[0]?.name}.`, 'A');
+  const tcp = setInterval(() => {
+    const one = query(running, firstName, { transport: 'tcp' });
+    overTcp.push(one.then(({ answer }) => assert.equal(answer.length, 1)));
+  }, 10);
+  try {
+    for (let i = 0; i < 3; i++) {
+      await sleep(500);
+      const successor = await serve(addr, http, '--takeover');
+      await sleep(500);
+      assert.equal(await running.process.end('SIGTERM'), 0);
+      assert.ok(running.process.lines().some(({ msg }) => /successor answers/.test(String(msg))));
+      running = successor;
+      all.push(successor);
+      await running.process.logged('HTTP started');
+      assert.ok(await isReady(http));
+    }
+    await sleep(500);
+  } finally {
+    clearInterval(tcp);
+    const result = await queries.stop();
+    const dropped = drops.stop() + result.drops;
+    await running.process.end('SIGTERM');
+    await changes.stop();
+    shed = all.reduce((sum, { process }) => sum + shedBy(process), 0);
+    const figures = `${result.answered} answered, ${result.lost} lost, the kernel dropped ${dropped}, the servers shed ${shed}`;
+    t.diagnostic(figures);
+    assert.deepEqual(result.examples, []);
+    assert.ok(result.lost <= dropped + shed, figures);
+    assert.ok(result.answered > 10_000, figures);
+  }
+  assert.ok(overTcp.length > 100);
+  await Promise.all(overTcp);
+  return shed;
+}
+
 describe('--takeover', () => {
   it('Three takeovers in a row lose no query over UDP or TCP', async (t) => {
-    const ledger = new Ledger();
-    const changes = new Changes(ledger, etcd, new FakeDocker('/nonexistent'));
-    await changes.fill();
-    let running = await serve('127.0.0.1:0', '127.0.0.1:0');
-    const all = [running];
-    const addr = `127.0.0.1:${running.port}`;
-    const http = String((await running.process.logged('serving')).http);
-    await until('the server is ready', () => isReady(http), 20_000);
-    // A successor starts with its answers computed; the first server computes each answer at the first query for it.
-    for (const { name } of SOAK_NAMES) await query(running, question(`${name}.`, 'A'));
-    const drops = new DropWatch(running.port);
-    const queries = startQueryThread(running.port, QUERIES_PER_SECOND, ledger);
-    const overTcp: Promise<unknown>[] = [];
-    const firstName = question(`${SOAK_NAMES[0]?.name}.`, 'A');
-    const tcp = setInterval(() => {
-      const one = query(running, firstName, { transport: 'tcp' });
-      overTcp.push(one.then(({ answer }) => assert.equal(answer.length, 1)));
-    }, 10);
-    try {
-      for (let i = 0; i < 3; i++) {
-        await sleep(500);
-        const successor = await serve(addr, http, '--takeover');
-        await sleep(500);
-        assert.equal(await running.process.end('SIGTERM'), 0);
-        assert.ok(running.process.lines().some(({ msg }) => /successor answers/.test(String(msg))));
-        running = successor;
-        all.push(successor);
-        await running.process.logged('HTTP started');
-        assert.ok(await isReady(http));
-      }
-      await sleep(500);
-    } finally {
-      clearInterval(tcp);
-      const result = await queries.stop();
-      const dropped = drops.stop() + result.drops;
-      await running.process.end('SIGTERM');
-      await changes.stop();
-      const shed = all.reduce((sum, { process }) => sum + shedBy(process), 0);
-      const figures = `${result.answered} answered, ${result.lost} lost, the kernel dropped ${dropped}, the servers shed ${shed}`;
-      t.diagnostic(figures);
-      assert.deepEqual(result.examples, []);
-      assert.ok(result.lost <= dropped + shed, figures);
-      assert.ok(result.answered > 10_000 && shed < result.answered / 100, figures);
-    }
-    assert.ok(overTcp.length > 100);
-    await Promise.all(overTcp);
+    let shed = await takeOverThrice(t);
+    for (let attempt = 2; shed > 0 && attempt <= MOST_ATTEMPTS; attempt++)
+      shed = await takeOverThrice(t);
+    assert.equal(shed, 0, `the servers shed queries in each of ${MOST_ATTEMPTS} attempts`);
   });
 
   it('A server with --takeover waits for the store, and a server without it fails on an address in use', async () => {
